@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * extent.h - where a file has data, and in how many pieces
+ *
+ * Only for files that nobody writes (H4, H10): what these say of a live file may
+ * be old before it is read.
+ */
+#ifndef IO_EXTENT_H
+#define IO_EXTENT_H
+
+#include <stdint.h>
+
+/*
+ * The first data range at or after @pos, clipped to @size: 0 and [ret_start,
+ * ret_end), or -ENXIO if the rest is a hole. Where holes cannot be asked for,
+ * everything is data.
+ */
+int io_next_data(int fd, uint64_t pos, uint64_t size, uint64_t *ret_start,
+		 uint64_t *ret_end);
+
+/* How many extents the file system maps the file with; -EOPNOTSUPP without FIEMAP. */
+int io_count_extents(int fd, uint64_t *ret_count);
+
+/*
+ * Whether @b maps the same blocks as @a over [0, size), both files being frozen:
+ * 0 yes, -EIO no (H18: a clone that lost its tail without an error), or -errno.
+ */
+int io_same_extents(int a, int b, uint64_t size);
+
+#endif

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * file.c - opening one side of a copy in the best mode its file system allows
+ */
+#include "file.h"
+
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
+#include <linux/stat.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include "base.h"
+#include "clone.h"
+#include "tree.h"
+
+/* Bodies and tails must not share a page of the page cache, so never below it. */
+#define PAGE 4096u
+
+/* Behind a buffered front, this much may stay in the page cache. */
+#define BEHIND_STEP (8 * MIB)
+
+static void file_init(struct io_file *file, int fd, const struct stat *st)
+{
+	*file = (struct io_file){
+		.fd = fd,
+		.tail_fd = fd,
+		.device = S_ISBLK(st->st_mode),
+		.size = (uint64_t)st->st_size,
+		.block = (uint32_t)st->st_blksize,
+		.align = 1,
+	};
+}
+
+/* The file system's block, which st_blksize is only a hint of (XFS, NFS). */
+static int file_block(struct io_file *file)
+{
+	struct statfs fs;
+
+	if (file->device) {
+		if (ioctl(file->tail_fd, BLKGETSIZE64, &file->size) < 0)
+			return -errno;
+		file->block = PAGE;
+		return 0;
+	}
+	if (fstatfs(file->tail_fd, &fs) < 0)
+		return -errno;
+	/* Network file systems name their transfer size; that is no grain of holes. */
+	if (fs.f_bsize > 0 && fs.f_bsize <= 65536 && !(fs.f_bsize & (fs.f_bsize - 1)))
+		file->block = (uint32_t)fs.f_bsize;
+	else
+		file->block = PAGE;
+	return 0;
+}
+
+/* Offset alignment of direct I/O: what statx says, else the logical sector. */
+static int direct_align(const struct io_file *file, uint32_t *ret_align)
+{
+	struct statx stx;
+	int sector = 0;
+
+	if (statx(file->tail_fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &stx) == 0 &&
+	    (stx.stx_mask & STATX_DIOALIGN)) {
+		if (stx.stx_dio_offset_align == 0)
+			return -EINVAL; /* direct I/O is not possible on this file */
+		*ret_align = stx.stx_dio_offset_align;
+		if (stx.stx_dio_mem_align > *ret_align)
+			*ret_align = stx.stx_dio_mem_align;
+		return 0;
+	}
+	if (file->device && ioctl(file->tail_fd, BLKSSZGET, &sector) == 0 && sector > 0)
+		*ret_align = (uint32_t)sector;
+	else
+		*ret_align = file->block;
+	return 0;
+}
+
+static bool buffers_direct_writes(const struct io_file *file)
+{
+	struct statfs fs;
+
+	return file->writable && !file->device && fstatfs(file->tail_fd, &fs) == 0 &&
+	       fs.f_type == BTRFS_SUPER_MAGIC && !io_is_nocow(file->tail_fd);
+}
+
+/* Adds an O_DIRECT descriptor of the same file; without one it stays buffered. */
+static int file_go_direct(struct io_file *file)
+{
+	char self[32];
+	uint32_t align;
+	int fd;
+
+	if (buffers_direct_writes(file)) {
+		file->buffered = "Btrfs with data checksums buffers direct writes";
+		return 0;
+	}
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", file->tail_fd);
+	fd = open(self, (file->writable ? O_RDWR : O_RDONLY) | O_DIRECT | O_CLOEXEC);
+	if (fd < 0 && errno != EINVAL && errno != EOPNOTSUPP && errno != ENOENT)
+		return -errno;
+	if (fd < 0 || direct_align(file, &align) < 0 || align > MIB) {
+		if (fd >= 0)
+			close(fd);
+		file->buffered = "the file system refuses O_DIRECT";
+		return 0;
+	}
+	file->fd = fd;
+	file->direct = true;
+	file->align = align > PAGE ? align : PAGE;
+	return 0;
+}
+
+static int file_finish(struct io_file *file, struct io_file *ret)
+{
+	int r = file_block(file);
+
+	if (r == 0)
+		r = file_go_direct(file);
+	if (r < 0) {
+		io_file_close(file);
+		return r;
+	}
+	if (!file->direct)
+		posix_fadvise(file->tail_fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+	*ret = *file;
+	return 0;
+}
+
+int io_file_open_read(int dirfd, const char *path, struct io_file *ret)
+{
+	_cleanup_close_ int fd = -1;
+	struct io_file file;
+	struct stat st;
+
+	/* O_NONBLOCK so that a FIFO put in a disk's place cannot hold us. */
+	fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+		return -EINVAL;
+	file_init(&file, take_fd(&fd), &st);
+	return file_finish(&file, ret);
+}
+
+/* On an empty file only, and only where the file system knows the flag. */
+static int set_nocow(int fd)
+{
+	int flags = 0;
+
+	if (ioctl(fd, FS_IOC_GETFLAGS, &flags) < 0)
+		return -errno;
+	flags |= FS_NOCOW_FL;
+	return ioctl(fd, FS_IOC_SETFLAGS, &flags) < 0 ? -errno : 0;
+}
+
+int io_file_create(int dirfd, const char *path, bool nocow, struct io_file *ret)
+{
+	struct io_file file;
+	struct stat st;
+	int fd, r;
+
+	fd = openat(dirfd, path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
+		    0600);
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) < 0) {
+		r = -errno;
+		goto fail;
+	}
+	/* Only sharing needs the match; a file system without the flag copies. */
+	if (nocow && (r = set_nocow(fd)) < 0 && r != -EOPNOTSUPP && r != -ENOTTY &&
+	    r != -EINVAL)
+		goto fail;
+	file_init(&file, fd, &st);
+	file.writable = true;
+	r = file_finish(&file, ret);
+	if (r < 0)
+		unlinkat(dirfd, path, 0);
+	return r;
+fail:
+	close(fd);
+	unlinkat(dirfd, path, 0);
+	return r;
+}
+
+int io_file_open_device(const char *path, struct io_file *ret)
+{
+	_cleanup_close_ int fd = -1;
+	struct io_file file;
+	struct stat st;
+
+	fd = open(path, O_RDWR | O_EXCL | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISBLK(st.st_mode))
+		return -ENOTBLK;
+	file_init(&file, take_fd(&fd), &st);
+	file.writable = true;
+	return file_finish(&file, ret);
+}
+
+void io_file_close(struct io_file *file)
+{
+	if (file->fd >= 0 && file->fd != file->tail_fd)
+		close(file->fd);
+	if (file->tail_fd >= 0)
+		close(file->tail_fd);
+	file->fd = -1;
+	file->tail_fd = -1;
+}
+
+int io_file_set_size(struct io_file *file, uint64_t size)
+{
+	if (size > INT64_MAX)
+		return -EFBIG;
+	if (ftruncate(file->tail_fd, (off_t)size) < 0)
+		return -errno;
+	file->size = size;
+	return 0;
+}
+
+int io_file_allocate(struct io_file *file, uint64_t start, uint64_t len)
+{
+	int r;
+
+	/* Reserving before a buffered write defeats delayed allocation. */
+	if (!file->direct || file->device)
+		return -EOPNOTSUPP;
+	do
+		r = fallocate(file->tail_fd, FALLOC_FL_KEEP_SIZE, (off_t)start,
+			      (off_t)len);
+	while (r < 0 && errno == EINTR);
+	return r < 0 ? -errno : 0;
+}
+
+static int write_zeros(int fd, uint64_t start, uint64_t end)
+{
+	static const char zeros[PAGE];
+	int r = 0;
+
+	while (r == 0 && start < end) {
+		size_t len = (size_t)min_u64(end - start, sizeof(zeros));
+
+		r = io_pwrite_all(fd, zeros, len, start);
+		start += len;
+	}
+	return r;
+}
+
+/* The device zeroes whole sectors; the edges are written. */
+int io_file_zero(struct io_file *file, uint64_t start, uint64_t len)
+{
+	uint64_t end = start + len;
+	uint64_t body = min_u64(round_up(start, PAGE), end);
+	uint64_t tail = max_u64(round_down(end, PAGE), body);
+	int r;
+
+	r = write_zeros(file->tail_fd, start, body);
+	if (r == 0 && body < tail &&
+	    fallocate(file->tail_fd, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE,
+		      (off_t)body, (off_t)(tail - body)) < 0)
+		r = -errno;
+	return r < 0 ? r : write_zeros(file->tail_fd, tail, end);
+}
+
+/*
+ * Starts writing back what is new, and drops from the cache what was started a
+ * step ago; so at most two steps of a file stay in it.
+ */
+void io_file_advance(struct io_file *file, uint64_t end)
+{
+	uint64_t start = file->front;
+
+	if (end < start + BEHIND_STEP)
+		return;
+	if (file->writable) {
+		sync_file_range(file->tail_fd, (off_t)start, (off_t)(end - start),
+				SYNC_FILE_RANGE_WRITE);
+		sync_file_range(file->tail_fd, (off_t)file->behind,
+				(off_t)(start - file->behind),
+				SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+					SYNC_FILE_RANGE_WAIT_AFTER);
+	}
+	posix_fadvise(file->tail_fd, (off_t)file->behind, (off_t)(start - file->behind),
+		      POSIX_FADV_DONTNEED);
+	/* Pieces that end out of order lie within the last step: look again. */
+	file->behind = start > BEHIND_STEP ? start - BEHIND_STEP : 0;
+	file->front = end;
+}
+
+int io_file_allocated(const struct io_file *file, uint64_t *ret_bytes)
+{
+	struct stat st;
+
+	if (fstat(file->tail_fd, &st) < 0)
+		return -errno;
+	*ret_bytes = file->device ? file->size : (uint64_t)st.st_blocks * 512;
+	return 0;
+}

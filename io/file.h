@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * file.h - one side of a copy: an open disk file or block device
+ *
+ * Opened for direct I/O where the file system allows it. A range whose end is
+ * not aligned has a direct body and a buffered tail; the tail exists only at the
+ * end of a file. Where direct I/O is refused, or is known to be buffered by the
+ * file system behind our back (Btrfs data checksums, H24), the file is buffered
+ * and the page cache is emptied behind the front of the copy.
+ */
+#ifndef IO_FILE_H
+#define IO_FILE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct io_file {
+	int fd;	     /* direct if .direct, else the same as tail_fd */
+	int tail_fd; /* buffered */
+	bool direct; /* .fd is O_DIRECT */
+	bool device; /* a block device */
+	bool writable;
+	uint32_t align; /* body: offsets and lengths; power of two, >= 4096 if direct */
+	uint32_t block; /* file system block: the grain of its holes and clones */
+	uint64_t size;	/* bytes, when opened; set by io_file_set_size() */
+	const char *buffered; /* why not direct; NULL if direct; static text */
+	uint64_t behind;      /* page cache emptied up to here */
+	uint64_t front;	      /* write-back started up to here */
+};
+
+#define IO_FILE_NONE                    \
+	{                               \
+		.fd = -1, .tail_fd = -1 \
+	}
+
+/*
+ * Opens @path under @dirfd. The file must be a regular file or block device:
+ * -EINVAL otherwise. @ret is filled on success only; io_file_close() it.
+ */
+int io_file_open_read(int dirfd, const char *path, struct io_file *ret);
+
+/*
+ * Creates a new regular file, mode 0600, -EEXIST if there is one. With @nocow
+ * data copy-on-write is switched off while the file is empty (H19).
+ */
+int io_file_create(int dirfd, const char *path, bool nocow, struct io_file *ret);
+
+/* A block device to write to, exclusively: -EBUSY if it is mounted. */
+int io_file_open_device(const char *path, struct io_file *ret);
+
+void io_file_close(struct io_file *file); /* unopened is fine */
+
+int io_file_set_size(struct io_file *file, uint64_t size); /* ftruncate */
+
+/* Reserves [start, start+len), so that writes need no allocation and lack of
+ * space shows before them. -EOPNOTSUPP where the file system cannot. */
+int io_file_allocate(struct io_file *file, uint64_t start, uint64_t len);
+
+/* Makes [start, start+len) of a block device read as zeros. */
+int io_file_zero(struct io_file *file, uint64_t start, uint64_t len);
+
+/* Called by the io layer after bytes up to @end went through a buffered file. */
+void io_file_advance(struct io_file *file, uint64_t end);
+
+/* Bytes the file system stores for the file; a device's size. */
+int io_file_allocated(const struct io_file *file, uint64_t *ret_bytes);
+
+#endif

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tree.c - folders and small files
+ */
+#include "tree.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "base.h"
+#include "clone.h"
+
+int io_dir_open(int dirfd, const char *path)
+{
+	int fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+int io_dir_make(int dirfd, const char *path, bool *ret_made)
+{
+	bool made = true;
+	int fd;
+
+	if (mkdirat(dirfd, path, 0700) < 0) {
+		if (errno != EEXIST)
+			return -errno;
+		made = false;
+	}
+	fd = io_dir_open(dirfd, path);
+	if (fd >= 0)
+		*ret_made = made;
+	return fd;
+}
+
+bool io_dir_is_at(int dirfd, const char *name, int fd)
+{
+	struct stat there, here;
+
+	return fstatat(dirfd, name, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       fstat(fd, &here) == 0 && there.st_dev == here.st_dev &&
+	       there.st_ino == here.st_ino;
+}
+
+int io_fsync(int fd)
+{
+	int r;
+
+	do
+		r = fsync(fd);
+	while (r < 0 && errno == EINTR);
+	return r < 0 ? -errno : 0;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+int io_dir_names(int dirfd, char ***ret_names, size_t *ret_count)
+{
+	char **names = NULL;
+	size_t count = 0, room = 0;
+	struct dirent *entry;
+	DIR *dir;
+	int fd, r = 0;
+
+	fd = io_dir_open(dirfd, ".");
+	if (fd < 0)
+		return fd;
+	dir = fdopendir(fd);
+	if (!dir) {
+		r = -errno;
+		close(fd);
+		return r;
+	}
+	while ((errno = 0, entry = readdir(dir))) {
+		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
+			continue;
+		if (count == room) {
+			char **more = reallocarray(names, room = room ? 2 * room : 16,
+						   sizeof(*names));
+			if (!more) {
+				r = -ENOMEM;
+				break;
+			}
+			names = more;
+		}
+		names[count] = strdup(entry->d_name);
+		if (!names[count]) {
+			r = -ENOMEM;
+			break;
+		}
+		count++;
+	}
+	if (r == 0 && !entry)
+		r = -errno;
+	closedir(dir);
+	if (r < 0) {
+		io_names_free(names, count);
+		return r;
+	}
+	if (count)
+		qsort(names, count, sizeof(*names), by_name);
+	*ret_names = names;
+	*ret_count = count;
+	return 0;
+}
+
+void io_names_free(char **names, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		free(names[i]);
+	free(names);
+}
+
+static int remove_file(int dirfd, const char *name)
+{
+	int fd;
+
+	if (unlinkat(dirfd, name, 0) == 0)
+		return 0;
+	if (errno != EPERM)
+		return -errno;
+	/* Perhaps an immutable clone. */
+	fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd < 0)
+		return -errno;
+	io_set_immutable(fd, false);
+	close(fd);
+	return unlinkat(dirfd, name, 0) < 0 ? -errno : 0;
+}
+
+int io_tree_remove(int dirfd, const char *name)
+{
+	_cleanup_close_ int fd = -1;
+	char **names = NULL;
+	size_t count = 0;
+	int r;
+
+	fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0) {
+		if (errno == ENOENT)
+			return 0;
+		return errno == ENOTDIR || errno == ELOOP ? remove_file(dirfd, name)
+							  : -errno;
+	}
+	r = io_dir_names(fd, &names, &count);
+	for (size_t i = 0; r == 0 && i < count; i++)
+		r = io_tree_remove(fd, names[i]);
+	io_names_free(names, count);
+	if (r == 0 && unlinkat(dirfd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+		r = -errno;
+	return r;
+}
+
+int io_rename_new(int from_dirfd, const char *from, int to_dirfd, const char *to)
+{
+	struct stat st;
+
+	if (renameat2(from_dirfd, from, to_dirfd, to, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP)
+		return -errno;
+	/* No such flag there (NFS, FUSE): callers hold the lock of the folder. */
+	if (fstatat(to_dirfd, to, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return -EEXIST;
+	return renameat(from_dirfd, from, to_dirfd, to) < 0 ? -errno : 0;
+}
+
+int io_pread_all(int fd, void *buf, size_t len, uint64_t start)
+{
+	while (len > 0) {
+		ssize_t n = pread(fd, buf, len, (off_t)start);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			return -ENODATA;
+		buf = (char *)buf + n;
+		len -= (size_t)n;
+		start += (uint64_t)n;
+	}
+	return 0;
+}
+
+int io_pwrite_all(int fd, const void *buf, size_t len, uint64_t start)
+{
+	while (len > 0) {
+		ssize_t n = pwrite(fd, buf, len, (off_t)start);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		buf = (const char *)buf + n;
+		len -= (size_t)n;
+		start += (uint64_t)n;
+	}
+	return 0;
+}
+
+int io_read_file(int dirfd, const char *name, size_t max, char **ret, size_t *ret_len)
+{
+	_cleanup_close_ int fd = -1;
+	_cleanup_free_ char *text = NULL;
+	struct stat st;
+	int r;
+
+	fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -EINVAL;
+	if ((uint64_t)st.st_size > max)
+		return -EFBIG;
+	text = malloc((size_t)st.st_size + 1);
+	if (!text)
+		return -ENOMEM;
+	r = io_pread_all(fd, text, (size_t)st.st_size, 0);
+	if (r < 0)
+		return r;
+	text[st.st_size] = '\0';
+	*ret = take_ptr(text);
+	*ret_len = (size_t)st.st_size;
+	return 0;
+}
+
+int io_replace_file(int dirfd, const char *name, const void *data, size_t len,
+		    mode_t mode)
+{
+	char temp[300];
+	int fd, r;
+
+	/* One writer at a time holds the folder's lock, so one name will do. */
+	if ((size_t)snprintf(temp, sizeof(temp), ".%s.new", name) >= sizeof(temp))
+		return -ENAMETOOLONG;
+	fd = openat(dirfd, temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
+		    mode);
+	if (fd < 0)
+		return -errno;
+	r = io_pwrite_all(fd, data, len, 0);
+	if (r == 0)
+		r = io_fsync(fd);
+	if (close(fd) < 0 && r == 0)
+		r = -errno;
+	if (r == 0 && renameat(dirfd, temp, dirfd, name) < 0)
+		r = -errno;
+	if (r < 0) {
+		unlinkat(dirfd, temp, 0);
+		return r;
+	}
+	return io_fsync(dirfd);
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+/* flock() itself has no time limit, and a library has no signals to end it with. */
+int io_lock(int fd, bool exclusive, uint64_t timeout_ms)
+{
+	uint64_t begin = now_ms(), pause_ms = 1;
+
+	for (;;) {
+		uint64_t spent;
+
+		if (flock(fd, (exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB) == 0)
+			return 0;
+		if (errno == EINTR)
+			continue;
+		if (errno != EWOULDBLOCK)
+			return -errno;
+		if (timeout_ms == 0)
+			return -EWOULDBLOCK;
+		spent = now_ms() - begin;
+		if (spent >= timeout_ms)
+			return -ETIME;
+		pause_ms = min_u64(min_u64(pause_ms * 2, 50), timeout_ms - spent);
+		nanosleep(&(struct timespec){.tv_nsec = (long)pause_ms * 1000000}, NULL);
+	}
+}

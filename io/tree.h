@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tree.h - folders and small files: durable creation, atomic replacement,
+ * removal of whole trees
+ *
+ * Everything is relative to a folder's fd, so that a rename of a parent in the
+ * meantime cannot redirect it.
+ */
+#ifndef IO_TREE_H
+#define IO_TREE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* O_DIRECTORY | O_CLOEXEC; fd or -errno. */
+int io_dir_open(int dirfd, const char *path);
+
+/* mkdir 0700 if missing, then open; *ret_made tells whether it is new. */
+int io_dir_make(int dirfd, const char *path, bool *ret_made);
+
+/* Whether @fd is still the entry @name of @dirfd: after a lock was waited for. */
+bool io_dir_is_at(int dirfd, const char *name, int fd);
+
+int io_fsync(int fd); /* 0 or -errno */
+
+/* Names of the entries without "." and "..", sorted; free with io_names_free(). */
+int io_dir_names(int dirfd, char ***ret_names, size_t *ret_count);
+void io_names_free(char **names, size_t count);
+
+/* Removes a file or a whole tree, immutable files included; -ENOENT is 0. */
+int io_tree_remove(int dirfd, const char *name);
+
+/* Renames without replacing: -EEXIST if the target is there. */
+int io_rename_new(int from_dirfd, const char *from, int to_dirfd, const char *to);
+
+/* The whole of a small file (at most @max bytes: -EFBIG), NUL added. */
+int io_read_file(int dirfd, const char *name, size_t max, char **ret, size_t *ret_len);
+
+/* Writes a file of mode @mode so that after a crash there is the old one or the
+ * new one: temporary name, fsync, rename, fsync of the folder. */
+int io_replace_file(int dirfd, const char *name, const void *data, size_t len,
+		    mode_t mode);
+
+/* pread/pwrite of the whole range; -ENODATA at the end of the file. */
+int io_pread_all(int fd, void *buf, size_t len, uint64_t start);
+int io_pwrite_all(int fd, const void *buf, size_t len, uint64_t start);
+
+/*
+ * flock of a folder or file: exclusive or shared, waiting up to @timeout_ms.
+ * 0, -EWOULDBLOCK (held, @timeout_ms 0), -ETIME (held all that time), -errno.
+ */
+int io_lock(int fd, bool exclusive, uint64_t timeout_ms);
+
+#endif

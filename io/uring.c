@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * uring.c - the backend over io_uring
+ *
+ * Completions are taken by the thread that submits, when it asks for them
+ * (DEFER_TASKRUN): one system call submits a batch and waits for the last one.
+ * The pool is registered as one fixed buffer, so its pages are looked up once.
+ */
+#include "backend.h"
+
+#include <assert.h>
+#include <liburing.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base.h"
+
+struct uring {
+	struct io_uring ring;
+	const char *area; /* registered; NULL if not */
+	size_t area_size;
+};
+
+static int ring_open(struct io_uring *ring, unsigned depth)
+{
+	struct io_uring_params params = {
+		.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
+	};
+	int r = io_uring_queue_init_params(depth, ring, &params);
+
+	if (r == -EINVAL) { /* before Linux 6.1 */
+		params = (struct io_uring_params){0};
+		r = io_uring_queue_init_params(depth, ring, &params);
+	}
+	if (r < 0)
+		return r;
+	/* Waiting with a timeout would take up entries of the ring without it. */
+	if (!(params.features & IORING_FEAT_EXT_ARG)) {
+		io_uring_queue_exit(ring);
+		return -ENOSYS;
+	}
+	return 0;
+}
+
+static void register_pool(struct io_queue *q, struct uring *u)
+{
+	size_t size;
+	void *area = io_pool_area(q->pool, &size);
+	int r = io_uring_register_buffers(
+		&u->ring, &(struct iovec){.iov_base = area, .iov_len = size}, 1);
+
+	if (r < 0) {
+		snprintf(q->note, sizeof(q->note), "buffers not registered: %s%s",
+			 strerrordesc_np(-r), r == -ENOMEM ? " (RLIMIT_MEMLOCK)" : "");
+		return;
+	}
+	u->area = area;
+	u->area_size = size;
+}
+
+static int uring_open(struct io_queue *q)
+{
+	_cleanup_free_ struct uring *u = calloc(1, sizeof(*u));
+	int r;
+
+	if (!u)
+		return -ENOMEM;
+	r = ring_open(&u->ring, q->depth);
+	if (r < 0) {
+		snprintf(q->note, sizeof(q->note), "io_uring_setup: %s%s",
+			 strerrordesc_np(-r),
+			 r == -EPERM ? " (seccomp or kernel.io_uring_disabled)" : "");
+		return r;
+	}
+	if (q->pool)
+		register_pool(q, u);
+	q->state = take_ptr(u);
+	return 0;
+}
+
+static void uring_close(struct io_queue *q)
+{
+	struct uring *u = q->state;
+
+	if (!u)
+		return;
+	io_uring_queue_exit(&u->ring);
+	free(u);
+}
+
+static bool is_registered(const struct uring *u, const struct io_piece *p)
+{
+	const char *buf = p->buf;
+
+	return u->area && buf >= u->area && buf + p->len <= u->area + u->area_size;
+}
+
+static int uring_queue(struct io_queue *q, struct io_req *req)
+{
+	struct uring *u = q->state;
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&u->ring);
+	unsigned len;
+	struct io_piece p;
+
+	assert(sqe); /* the ring has room for q->depth */
+	io_req_piece(req, &p);
+	len = (unsigned)p.len;
+	if (req->op == IO_SYNC)
+		io_uring_prep_fsync(sqe, p.fd, IORING_FSYNC_DATASYNC);
+	else if (req->op == IO_READ && is_registered(u, &p))
+		io_uring_prep_read_fixed(sqe, p.fd, p.buf, len, p.start, 0);
+	else if (req->op == IO_READ)
+		io_uring_prep_read(sqe, p.fd, p.buf, len, p.start);
+	else if (is_registered(u, &p))
+		io_uring_prep_write_fixed(sqe, p.fd, p.buf, len, p.start, 0);
+	else
+		io_uring_prep_write(sqe, p.fd, p.buf, len, p.start);
+	io_uring_sqe_set_data(sqe, req);
+	return 0;
+}
+
+/* Short of memory for now: what was not taken stays in the ring for the next try. */
+static bool is_busy(int error)
+{
+	return error == -EAGAIN || error == -EBUSY;
+}
+
+static int uring_kick(struct io_queue *q)
+{
+	struct uring *u = q->state;
+	int r = io_uring_submit(&u->ring);
+
+	return r < 0 && !is_busy(r) ? r : 0;
+}
+
+static unsigned take_completions(struct io_queue *q, struct uring *u)
+{
+	struct io_uring_cqe *cqe;
+	unsigned count = 0;
+
+	for (; !io_uring_peek_cqe(&u->ring, &cqe); count++) {
+		struct io_req *req = io_uring_cqe_get_data(cqe);
+		int result = cqe->res;
+
+		io_uring_cqe_seen(&u->ring, cqe);
+		io_piece_done(q, req, result);
+	}
+	return count;
+}
+
+static int uring_reap(struct io_queue *q, unsigned min, int timeout_ms)
+{
+	struct uring *u = q->state;
+	struct __kernel_timespec timeout = {
+		.tv_sec = timeout_ms / 1000,
+		.tv_nsec = timeout_ms % 1000 * 1000000L,
+	};
+	struct io_uring_cqe *cqe;
+	unsigned count;
+	int r;
+
+	if (min)
+		r = io_uring_submit_and_wait_timeout(
+			&u->ring, &cqe, min, timeout_ms < 0 ? NULL : &timeout, NULL);
+	else
+		r = io_uring_submit_and_get_events(&u->ring);
+	count = take_completions(q, u);
+	if (is_busy(r)) {
+		/* Nothing to wait for but memory: do not spin. */
+		if (min && !count)
+			nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+		return 0;
+	}
+	return r < 0 ? r : 0;
+}
+
+const struct io_backend io_backend_uring = {
+	.name = "uring",
+	.block = MIB,
+	.open = uring_open,
+	.queue = uring_queue,
+	.kick = uring_kick,
+	.reap = uring_reap,
+	.close = uring_close,
+};
