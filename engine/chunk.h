@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * chunk.h - one window of one stream on its way through a buffer
+ *
+ *	PLANNED ──> READING ──ok──> (digest) ──> WRITING ──ok──> DONE
+ *	               └──────── error ────────────┴──────────> FAILED
+ *
+ * One read from the first to the last segment (holes between them read as zeros
+ * without touching the device), then one write per segment, so that holes stay
+ * holes. A stream that only reads is done after the digest.
+ */
+#ifndef ENGINE_CHUNK_H
+#define ENGINE_CHUNK_H
+
+#include "io/io.h"
+#include "plan.h"
+#include "stream.h"
+
+enum chunk_state {
+	CHUNK_PLANNED,
+	CHUNK_READING,
+	CHUNK_WRITING,
+	CHUNK_DONE,
+	CHUNK_FAILED,
+};
+
+struct chunk;
+
+struct chunk_segment {
+	struct io_req req;
+	struct chunk *chunk;
+};
+
+struct chunk {
+	enum chunk_state state;
+	struct stream *stream;
+	void *buf; /* holds the whole window */
+	uint64_t window, len;
+	unsigned count;	 /* segments */
+	unsigned queued; /* writes handed to the queue */
+	unsigned ended;	 /* writes delivered */
+	struct io_req read;
+	/* The first failure, if any. */
+	int error;
+	const char *step, *path;
+	uint64_t offset;
+	void (*changed)(struct chunk *chunk); /* called after each delivery */
+	void *owner;			      /* whose chunk it is, for changed() */
+	struct chunk *next;		      /* in a list of the owner's */
+	struct plan_segment *plan; /* room for the most segments a window has */
+	struct chunk_segment segment[];
+};
+
+/* A chunk for windows of @window bytes. NULL = no memory. */
+struct chunk *chunk_new(uint64_t window, void (*changed)(struct chunk *chunk));
+void chunk_free(struct chunk *chunk); /* NULL is fine */
+
+/* After the plan has filled window, plan and count, the owner itself and buf. */
+void chunk_begin(struct chunk *c, struct stream *s, uint64_t window_size);
+
+/* Hands to the queue what it has to do next: 0, or -EAGAIN if the queue is full. */
+int chunk_queue(struct chunk *c, struct io_queue *q);
+
+/* Whether it has something to hand to the queue. */
+bool chunk_has_work(const struct chunk *c);
+
+#endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * config.c - small files, whole
+ */
+#include "config.h"
+
+#include "io/base.h"
+#include "io/tree.h"
+
+/* A domain XML has some 10 KiB; what is larger is not a config file. */
+#define CONFIG_MAX (64 * MIB)
+
+static void digest(const char *data, size_t len, char ret[DIGEST_TEXT_SIZE])
+{
+	uint8_t hash[DIGEST_SIZE];
+
+	digest_leaf(data, len, hash);
+	digest_text(hash, ret);
+}
+
+uint32_t config_copy(int from_dirfd, const char *from, int to_dirfd, const char *name,
+		     char ret_digest[DIGEST_TEXT_SIZE], struct rp_error *err)
+{
+	_cleanup_free_ char *data = NULL;
+	size_t len;
+	int r;
+
+	r = io_read_file(from_dirfd, from, CONFIG_MAX, &data, &len);
+	if (r < 0)
+		return rp_fail_os(err, r, "read", "config file %s", from);
+	r = io_replace_file(to_dirfd, name, data, len, 0600);
+	if (r < 0)
+		return rp_fail_os(err, r, "write", "config file %s", name);
+	if (ret_digest)
+		digest(data, len, ret_digest);
+	return RP_OK;
+}
+
+int config_digest(int dirfd, const char *name, char ret[DIGEST_TEXT_SIZE])
+{
+	_cleanup_free_ char *data = NULL;
+	size_t len;
+	int r = io_read_file(dirfd, name, CONFIG_MAX, &data, &len);
+
+	if (r == 0)
+		digest(data, len, ret);
+	return r;
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * config.h - config files of a system: captured into a point, copied to an export
+ */
+#ifndef ENGINE_CONFIG_H
+#define ENGINE_CONFIG_H
+
+#include "digest.h"
+#include "error.h"
+
+/*
+ * Copies file @from (under @from_dirfd) byte for byte to the new file @name of
+ * folder @to_dirfd, durably. @ret_digest (may be NULL) is its XXH3-128.
+ */
+uint32_t config_copy(int from_dirfd, const char *from, int to_dirfd, const char *name,
+		     char ret_digest[DIGEST_TEXT_SIZE], struct rp_error *err);
+
+/* The digest of config file @name of folder @dirfd. 0 or -errno. */
+int config_digest(int dirfd, const char *name, char ret[DIGEST_TEXT_SIZE]);
+
+#endif

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * copy.c - the rungs of the ladder, in order
+ */
+#include "copy.h"
+
+#include <sys/vfs.h>
+
+#include "io/base.h"
+#include "io/tree.h"
+#include "move.h"
+#include "share.h"
+
+static const char *const backends_auto[] = {"uring", "aio", "sync", NULL};
+
+static const char *const *backends_of(enum rp_io io)
+{
+	static const char *const uring[] = {"uring", NULL};
+	static const char *const aio[] = {"aio", NULL};
+	static const char *const sync[] = {"sync", NULL};
+
+	switch (io) {
+	case RP_IO_URING:
+		return uring;
+	case RP_IO_AIO:
+		return aio;
+	case RP_IO_SYNC:
+		return sync;
+	default:
+		return backends_auto;
+	}
+}
+
+/* Data that no rung has placed yet; only what is to be written counts. */
+static uint64_t left_bytes(const struct stream *s)
+{
+	return stream_writes(s) ? s->data_bytes - s->cloned_bytes - s->server_bytes : 0;
+}
+
+static uint32_t measure(struct stream *streams, size_t count, struct watch *w,
+			struct rp_error *err)
+{
+	watch_phase(w, "planning");
+	for (size_t i = 0; i < count; i++) {
+		int r = stream_measure(&streams[i]);
+
+		if (r < 0)
+			return stream_fail(&streams[i], r, "map", streams[i].src_path,
+					   RP_NO_OFFSET, err);
+		w->progress.bytes_total += streams[i].data_bytes;
+		r = watch_tick(w);
+		if (r < 0)
+			return watch_fail(w, r, err);
+	}
+	return RP_OK;
+}
+
+static uint32_t zero_hole(struct stream *s, uint64_t start, uint64_t end, struct watch *w,
+			  struct rp_error *err)
+{
+	while (start < end) {
+		uint64_t len = min_u64(end - start, GIB);
+		int r = io_file_zero(&s->dst, start, len);
+
+		if (r < 0)
+			return stream_fail(s, r, "zero", s->dst_path, start, err);
+		start += len;
+		r = watch_tick(w);
+		if (r < 0)
+			return watch_fail(w, r, err);
+	}
+	return RP_OK;
+}
+
+/* A device keeps what it has; where the disk has holes it must read as zeros. */
+static uint32_t zero_holes(struct stream *s, struct watch *w, struct rp_error *err)
+{
+	uint64_t pos = 0, start, end;
+	uint32_t rc = RP_OK;
+	int r;
+
+	while ((r = stream_next_data(s, pos, &start, &end)) == 0) {
+		rc = zero_hole(s, pos, start, w, err);
+		if (rc)
+			return rc;
+		pos = end;
+	}
+	if (r != -ENXIO)
+		return stream_fail(s, r, "map", s->src_path, pos, err);
+	return zero_hole(s, pos, s->src.size, w, err);
+}
+
+/* All destinations of a set are on one file system, or are devices. */
+static uint32_t check_space(const struct stream *streams, size_t count,
+			    struct rp_error *err)
+{
+	const struct stream *first = NULL;
+	uint64_t need = 0, have;
+	struct statfs fs;
+
+	for (size_t i = 0; i < count; i++) {
+		if (!stream_writes(&streams[i]) || streams[i].dst.device)
+			continue;
+		if (!first && left_bytes(&streams[i]))
+			first = &streams[i];
+		need += left_bytes(&streams[i]);
+	}
+	if (!first || fstatfs(first->dst.tail_fd, &fs) < 0)
+		return RP_OK; /* the writes will tell */
+	have = (uint64_t)(geteuid() == 0 ? fs.f_bfree : fs.f_bavail) *
+	       (uint64_t)fs.f_bsize;
+	if (need <= have)
+		return RP_OK;
+	rp_fail(err, RP_FAILED, "check space",
+		"check space for %s: needs %.1f MiB, %.1f MiB are free: No space left on device",
+		first->dst_path, (double)need / (double)MIB, (double)have / (double)MIB);
+	if (err)
+		err->os_error = ENOSPC;
+	rp_fail_of(err, NULL, first->disk);
+	return RP_FAILED;
+}
+
+/* Whether bytes have to pass through us: to be written, or to be digested. */
+static bool must_move(const struct stream *s)
+{
+	return left_bytes(s) || s->digest == STREAM_DIGEST_READ ||
+	       (s->digest == STREAM_DIGEST_CHECK && !stream_writes(s));
+}
+
+static uint32_t share(struct stream *s, struct watch *w, struct rp_error *err)
+{
+	uint32_t rc = RP_OK;
+
+	if (!stream_writes(s))
+		return RP_OK;
+	if (s->dst.device)
+		rc = zero_holes(s, w, err);
+	if (rc == RP_OK)
+		rc = share_clone(s, w, err);
+	if (rc == RP_OK)
+		rc = share_server_copy(s, w, err);
+	/* Not all bytes pass any more: there will be no digest for free. */
+	if (s->digest != STREAM_DIGEST_READ && s->shared_to && s->data_bytes)
+		s->digest = STREAM_NO_DIGEST;
+	return rc;
+}
+
+static uint32_t sync_all(struct stream *streams, size_t count, struct watch *w,
+			 struct rp_error *err)
+{
+	watch_phase(w, "syncing");
+	for (size_t i = 0; i < count; i++) {
+		int r = stream_writes(&streams[i]) ? io_fsync(streams[i].dst.tail_fd) : 0;
+
+		if (r < 0)
+			return stream_fail(&streams[i], r, "sync", streams[i].dst_path,
+					   RP_NO_OFFSET, err);
+	}
+	return RP_OK;
+}
+
+uint32_t copy_streams(struct stream *streams, size_t count, enum rp_io io,
+		      struct watch *w, struct rp_error *err)
+{
+	bool move = false;
+	uint32_t rc;
+
+	rc = measure(streams, count, w, err);
+	for (size_t i = 0; rc == RP_OK && i < count; i++) {
+		rc = share(&streams[i], w, err);
+		move |= must_move(&streams[i]);
+	}
+	if (rc == RP_OK)
+		rc = check_space(streams, count, err);
+	if (rc == RP_OK)
+		rc = move ? move_streams(streams, count, backends_of(io), w, err)
+			  : sync_all(streams, count, w, err);
+	if (rc)
+		return rc;
+	for (size_t i = 0; i < count; i++) {
+		struct stream *s = &streams[i];
+
+		s->copied_bytes = left_bytes(s);
+		s->digested = s->digest != STREAM_NO_DIGEST;
+		if (!s->data_bytes)
+			stream_because(s, "the disk has no data");
+	}
+	return RP_OK;
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * digest.c - leaves, nodes and root
+ */
+#include "digest.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "io/extent.h"
+#include "io/tree.h"
+
+static const uint8_t zero_leaf[DIGEST_SIZE];
+
+uint64_t digest_chunk_count(uint64_t disk_size)
+{
+	return disk_size / DIGEST_CHUNK + (disk_size % DIGEST_CHUNK != 0);
+}
+
+uint64_t digest_file_size(uint64_t disk_size)
+{
+	return digest_chunk_count(disk_size) * DIGEST_SIZE;
+}
+
+/* Every byte equals its neighbour and the first is 0. */
+static bool is_zero(const uint8_t *p, size_t len)
+{
+	return len == 0 || (p[0] == 0 && memcmp(p, p + 1, len - 1) == 0);
+}
+
+static void hash(const void *data, size_t len, uint8_t ret[DIGEST_SIZE])
+{
+	XXH128_canonical_t canonical;
+
+	XXH128_canonicalFromHash(&canonical, XXH3_128bits(data, len));
+	memcpy(ret, canonical.digest, DIGEST_SIZE);
+}
+
+void digest_leaf(const void *chunk, size_t len, uint8_t ret[DIGEST_SIZE])
+{
+	if (is_zero(chunk, len))
+		memset(ret, 0, DIGEST_SIZE);
+	else
+		hash(chunk, len, ret);
+}
+
+int digest_put(const struct digest *d, uint64_t index, const uint8_t leaf[DIGEST_SIZE])
+{
+	if (memcmp(leaf, zero_leaf, DIGEST_SIZE) == 0)
+		return 0; /* stays a hole */
+	return io_pwrite_all(d->fd, leaf, DIGEST_SIZE, index * DIGEST_SIZE);
+}
+
+int digest_get(const struct digest *d, uint64_t index, uint8_t ret[DIGEST_SIZE])
+{
+	return io_pread_all(d->fd, ret, DIGEST_SIZE, index * DIGEST_SIZE);
+}
+
+int digest_next(const struct digest *d, uint64_t index, uint64_t *ret_index)
+{
+	uint64_t size = digest_file_size(d->size), start, end;
+	uint8_t leaf[DIGEST_SIZE];
+	int r;
+
+	while ((r = io_next_data(d->fd, index * DIGEST_SIZE, size, &start, &end)) == 0) {
+		for (index = start / DIGEST_SIZE; index * DIGEST_SIZE < end; index++) {
+			r = digest_get(d, index, leaf);
+			if (r < 0)
+				return r;
+			if (memcmp(leaf, zero_leaf, DIGEST_SIZE)) {
+				*ret_index = index;
+				return 0;
+			}
+		}
+	}
+	return r;
+}
+
+/* Hashes every node that has leaves into @nodes; holes stay 0. */
+static int hash_nodes(const struct digest *d, uint8_t *nodes, void *leaves)
+{
+	uint64_t size = digest_file_size(d->size), pos = 0, start, end;
+	int r;
+
+	while ((r = io_next_data(d->fd, pos, size, &start, &end)) == 0) {
+		uint64_t node = start / DIGEST_CHUNK;
+		size_t len = (size_t)min_u64(DIGEST_CHUNK, size - node * DIGEST_CHUNK);
+
+		r = io_pread_all(d->fd, leaves, len, node * DIGEST_CHUNK);
+		if (r < 0)
+			return r;
+		digest_leaf(leaves, len, nodes + node * DIGEST_SIZE);
+		pos = (node + 1) * DIGEST_CHUNK;
+	}
+	return r == -ENXIO ? 0 : r;
+}
+
+int digest_root(const struct digest *d, uint8_t ret[DIGEST_SIZE])
+{
+	uint64_t len = digest_chunk_count(digest_file_size(d->size)) * DIGEST_SIZE;
+	_cleanup_free_ uint8_t *nodes = calloc(1, len + 8);
+	_cleanup_free_ void *leaves = malloc(DIGEST_CHUNK);
+	int r;
+
+	if (!nodes || !leaves)
+		return -ENOMEM;
+	r = hash_nodes(d, nodes, leaves);
+	if (r < 0)
+		return r;
+	for (unsigned i = 0; i < 8; i++)
+		nodes[len + i] = (uint8_t)(d->size >> (8 * i));
+	hash(nodes, len + 8, ret);
+	return 0;
+}
+
+void digest_text(const uint8_t digest[DIGEST_SIZE], char ret[DIGEST_TEXT_SIZE])
+{
+	for (unsigned i = 0; i < DIGEST_SIZE; i++)
+		snprintf(ret + 2 * i, 3, "%02x", digest[i]);
+}

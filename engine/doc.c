@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * doc.c - JSON documents by jansson
+ */
+#include "doc.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "io/tree.h"
+
+/* A manifest of a thousand disks is well below this. */
+#define DOC_MAX (64 * MIB)
+
+void doc_cleanup(json_t **doc)
+{
+	json_decref(*doc);
+}
+
+json_t *doc_new(void)
+{
+	return json_pack("{s:i}", "FormatVersion", DOC_VERSION);
+}
+
+int doc_load(int dirfd, const char *name, json_t **ret)
+{
+	_cleanup_free_ char *text = NULL;
+	_cleanup_doc_ json_t *doc = NULL;
+	uint64_t version;
+	size_t len;
+	int r;
+
+	r = io_read_file(dirfd, name, DOC_MAX, &text, &len);
+	if (r < 0)
+		return r == -EFBIG || r == -EINVAL ? -EBADMSG : r;
+	doc = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
+	if (!doc || !json_is_object(doc) || doc_u64(doc, "FormatVersion", &version) < 0 ||
+	    version == 0)
+		return -EBADMSG;
+	if (version > DOC_VERSION)
+		return -EOPNOTSUPP;
+	*ret = take_ptr(doc);
+	return 0;
+}
+
+int doc_save(int dirfd, const char *name, const json_t *doc)
+{
+	_cleanup_free_ char *text = json_dumps(doc, JSON_INDENT(2));
+	size_t len;
+
+	if (!text)
+		return -ENOMEM;
+	len = strlen(text);
+	text[len] = '\n'; /* in place of the NUL: the length is known */
+	return io_replace_file(dirfd, name, text, len + 1, 0600);
+}
+
+char *doc_text(const json_t *doc)
+{
+	return json_dumps(doc, JSON_COMPACT);
+}
+
+int doc_string(const json_t *doc, const char *key, const char **ret)
+{
+	const char *text = json_string_value(json_object_get(doc, key));
+
+	if (!text)
+		return -EBADMSG;
+	*ret = text;
+	return 0;
+}
+
+int doc_u64(const json_t *doc, const char *key, uint64_t *ret)
+{
+	json_t *value = json_object_get(doc, key);
+
+	if (!json_is_integer(value) || json_integer_value(value) < 0)
+		return -EBADMSG;
+	*ret = (uint64_t)json_integer_value(value);
+	return 0;
+}
+
+int doc_array(const json_t *doc, const char *key, json_t **ret)
+{
+	json_t *value = json_object_get(doc, key);
+
+	if (!json_is_array(value))
+		return -EBADMSG;
+	*ret = value;
+	return 0;
+}
+
+void doc_time(char ret[DOC_TIME_SIZE])
+{
+	struct timespec now;
+	struct tm tm;
+	size_t n;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	gmtime_r(&now.tv_sec, &tm);
+	n = strftime(ret, DOC_TIME_SIZE, "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(ret + n, DOC_TIME_SIZE - n, ".%03uZ", (unsigned)(now.tv_nsec / 1000000));
+}

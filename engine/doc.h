@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * doc.h - documents: the JSON files of stores and exports
+ *
+ * Every stored document has a FormatVersion; one that is newer than this engine
+ * is refused (-EOPNOTSUPP), one that does not parse or lacks what it must have is
+ * damaged (-EBADMSG).
+ */
+#ifndef ENGINE_DOC_H
+#define ENGINE_DOC_H
+
+#include <jansson.h>
+#include <stdint.h>
+
+#include "io/base.h"
+
+#define DOC_VERSION 1
+
+/* Gives up its reference at the end of the scope. */
+#define _cleanup_doc_ _cleanup_(doc_cleanup)
+void doc_cleanup(json_t **doc);
+
+/* An object with FormatVersion set; NULL = no memory. */
+json_t *doc_new(void);
+
+/* Reads @name under @dirfd and checks its version. 0 or -errno. */
+int doc_load(int dirfd, const char *name, json_t **ret);
+
+/* Writes atomically and durably, mode 0600. */
+int doc_save(int dirfd, const char *name, const json_t *doc);
+
+/* The document as text for a caller of the library; NULL = no memory. */
+char *doc_text(const json_t *doc);
+
+/* Typed members: -EBADMSG if missing or of another type. */
+int doc_string(const json_t *doc, const char *key, const char **ret);
+int doc_u64(const json_t *doc, const char *key, uint64_t *ret);
+int doc_array(const json_t *doc, const char *key, json_t **ret);
+
+/* Now, as 2026-11-23T12:34:56.789Z. */
+#define DOC_TIME_SIZE 32
+void doc_time(char ret[DOC_TIME_SIZE]);
+
+#endif

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * error.c - from errno to the documented return values, with a sentence
+ */
+#include "error.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+const char *rp_return_name(uint32_t code)
+{
+	switch (code) {
+	case RP_OK:
+		return "Completed with No Error";
+	case RP_JOB_STARTED:
+		return "Method Parameters Checked - Job Started";
+	case RP_FAILED:
+		return "Failed";
+	case RP_ACCESS_DENIED:
+		return "Access Denied";
+	case RP_NOT_SUPPORTED:
+		return "Not Supported";
+	case RP_UNKNOWN_STATUS:
+		return "Status is unknown";
+	case RP_TIMEOUT:
+		return "Timeout";
+	case RP_INVALID_PARAMETER:
+		return "Invalid parameter";
+	case RP_IN_USE:
+		return "System is in use";
+	case RP_INVALID_STATE:
+		return "Invalid state for this operation";
+	case RP_INVALID_TYPE:
+		return "Incorrect data type";
+	case RP_NOT_AVAILABLE:
+		return "System is not available";
+	case RP_OUT_OF_MEMORY:
+		return "Out of memory";
+	default:
+		return "Unknown return value";
+	}
+}
+
+uint32_t rp_return_of(int error)
+{
+	switch (-error) {
+	case 0:
+		return RP_OK;
+	case EACCES:
+	case EPERM:
+	case EROFS:
+		return RP_ACCESS_DENIED;
+	case EOPNOTSUPP:
+	case ENOSYS:
+	case ENOTTY:
+		return RP_NOT_SUPPORTED;
+	case EBADMSG:
+		return RP_UNKNOWN_STATUS;
+	case ETIME:
+	case ETIMEDOUT:
+		return RP_TIMEOUT;
+	case ENAMETOOLONG:
+		return RP_INVALID_PARAMETER;
+	case EWOULDBLOCK:
+	case EBUSY:
+	case ETXTBSY:
+		return RP_IN_USE;
+	case EEXIST:
+	case ENOTEMPTY:
+		return RP_INVALID_STATE;
+	case ENOENT:
+	case ENOTDIR:
+	case ENODEV:
+	case ENXIO:
+		return RP_NOT_AVAILABLE;
+	case ENOMEM:
+		return RP_OUT_OF_MEMORY;
+	default:
+		return RP_FAILED;
+	}
+}
+
+void rp_error_clear(struct rp_error *err)
+{
+	if (!err)
+		return;
+	memset(err, 0, sizeof(*err));
+	err->offset = RP_NO_OFFSET;
+}
+
+static void set_step(struct rp_error *err, uint32_t code, const char *step)
+{
+	rp_error_clear(err);
+	err->code = code;
+	snprintf(err->step, sizeof(err->step), "%s", step);
+}
+
+uint32_t rp_fail(struct rp_error *err, uint32_t code, const char *step,
+		 const char *format, ...)
+{
+	va_list args;
+
+	if (!err)
+		return code;
+	set_step(err, code, step);
+	va_start(args, format);
+	vsnprintf(err->message, sizeof(err->message), format, args);
+	va_end(args);
+	return code;
+}
+
+uint32_t rp_fail_os(struct rp_error *err, int error, const char *step, const char *format,
+		    ...)
+{
+	uint32_t code = rp_return_of(error);
+	char what[sizeof(err->message)];
+	va_list args;
+
+	if (!err)
+		return code;
+	set_step(err, code, step);
+	err->os_error = -error;
+	va_start(args, format);
+	vsnprintf(what, sizeof(what), format, args);
+	va_end(args);
+	/* Room for the reason is more important than the end of a long path. */
+	snprintf(err->message, sizeof(err->message), "%s %.800s: %s", step, what,
+		 strerrordesc_np(-error) ?: "unknown error");
+	return code;
+}
+
+uint32_t rp_fail_of(struct rp_error *err, const char *system, const char *disk)
+{
+	char sentence[sizeof(err->message)];
+
+	if (!err)
+		return RP_FAILED;
+	if (system && !err->system[0])
+		snprintf(err->system, sizeof(err->system), "%s", system);
+	if (disk && !err->disk[0]) {
+		snprintf(err->disk, sizeof(err->disk), "%s", disk);
+		memcpy(sentence, err->message, sizeof(sentence));
+		snprintf(err->message, sizeof(err->message), "%s: %.880s", disk,
+			 sentence);
+	}
+	return err->code;
+}

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * exported.c - reading an export: its manifest is not believed, it is checked
+ */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "config.h"
+#include "doc.h"
+#include "io/extent.h"
+#include "io/tree.h"
+#include "manifest.h"
+
+static bool is_file_name(const char *name)
+{
+	return name[0] && name[0] != '.' && !strchr(name, '/');
+}
+
+static int check_disk(const json_t *disk)
+{
+	const json_t *digest = json_object_get(disk, "Digest");
+	const char *text;
+	uint64_t number;
+
+	if (doc_string(disk, "DiskId", &text) < 0 || !name_valid(text) ||
+	    doc_string(disk, "File", &text) < 0 || !is_file_name(text) ||
+	    doc_string(disk, "Format", &text) < 0 ||
+	    doc_u64(disk, "VirtualSize", &number) < 0)
+		return -EBADMSG;
+	if (json_is_null(digest))
+		return 0;
+	if (doc_string(digest, "Algorithm", &text) < 0 ||
+	    doc_u64(digest, "ChunkSize", &number) < 0)
+		return -EBADMSG;
+	if (strcmp(text, DIGEST_ALGORITHM) || number != DIGEST_CHUNK)
+		return -EOPNOTSUPP;
+	if (doc_string(digest, "Root", &text) < 0 ||
+	    doc_string(digest, "File", &text) < 0 || !is_file_name(text))
+		return -EBADMSG;
+	return 0;
+}
+
+static int check_manifest(const json_t *manifest)
+{
+	json_t *disks, *configs, *digests, *item;
+	const char *text;
+	size_t i;
+	int r;
+
+	if (doc_array(manifest, "Disks", &disks) < 0 ||
+	    doc_array(manifest, "ConfigFiles", &configs) < 0 ||
+	    doc_array(manifest, "ConfigFileDigests", &digests) < 0 ||
+	    json_array_size(configs) != json_array_size(digests) ||
+	    doc_string(manifest, "VirtualSystemIdentifier", &text) < 0 ||
+	    !name_valid(text) || doc_string(manifest, "ReferencePointId", &text) < 0 ||
+	    !id_valid(text) || doc_string(manifest, "Kind", &text) < 0)
+		return -EBADMSG;
+	if (strcmp(text, "full"))
+		return -EOPNOTSUPP;
+	json_array_foreach(disks, i, item) {
+		r = check_disk(item);
+		if (r < 0)
+			return r;
+	}
+	json_array_foreach(configs, i, item)
+		if (!json_is_string(item) ||
+		    strncmp(json_string_value(item), "config/", 7) ||
+		    !is_file_name(json_string_value(item) + 7) ||
+		    !json_is_string(json_array_get(digests, i)))
+			return -EBADMSG;
+	return 0;
+}
+
+static uint32_t load(struct exported *e, struct rp_error *err)
+{
+	int r;
+
+	e->fd = io_dir_open(AT_FDCWD, e->path);
+	if (e->fd < 0)
+		return rp_fail_os(err, e->fd, "open", "export %s", e->path);
+	r = doc_load(e->fd, "export.json", &e->manifest);
+	if (r == -ENOENT)
+		return rp_fail(err, RP_NOT_AVAILABLE, "open",
+			       "open export %s: no export (there is no export.json)",
+			       e->path);
+	if (r == 0)
+		r = check_manifest(e->manifest);
+	if (r == -EBADMSG)
+		return rp_fail(err, RP_UNKNOWN_STATUS, "open",
+			       "open export %s: export.json is damaged", e->path);
+	if (r == -EOPNOTSUPP)
+		return rp_fail(
+			err, RP_NOT_SUPPORTED, "open",
+			"open export %s: of a kind or version this refpoint does not know",
+			e->path);
+	if (r < 0)
+		return rp_fail_os(err, r, "read", "%s/export.json", e->path);
+	return RP_OK;
+}
+
+uint32_t exported_open(const char *path, struct exported *ret, struct rp_error *err)
+{
+	struct exported e = {.path = path, .fd = -1};
+	uint32_t rc;
+
+	if (!path || path[0] != '/')
+		return rp_fail(err, RP_INVALID_PARAMETER, "open",
+			       "open export '%s': not an absolute path", path ?: "");
+	rc = load(&e, err);
+	if (rc) {
+		exported_close(&e);
+		return rc;
+	}
+	doc_string(e.manifest, "VirtualSystemIdentifier", &e.system);
+	*ret = e;
+	return RP_OK;
+}
+
+void exported_close(struct exported *e)
+{
+	if (e->fd >= 0)
+		close(e->fd);
+	json_decref(e->manifest);
+	*e = (struct exported)EXPORTED_NONE;
+}
+
+json_t *exported_disks(const struct exported *e)
+{
+	return json_object_get(e->manifest, "Disks");
+}
+
+static uint32_t damaged(const struct stream *s, const char *what, struct rp_error *err)
+{
+	rp_fail(err, RP_UNKNOWN_STATUS, "check", "check digests of %s: %s", s->src_path,
+		what);
+	rp_fail_of(err, NULL, s->disk);
+	return RP_UNKNOWN_STATUS;
+}
+
+/* The leaves prove nothing unless they are those the root was made of. */
+static uint32_t open_leaves(const struct exported *e, const json_t *digest,
+			    struct stream *s, struct rp_error *err)
+{
+	const char *file, *want;
+	char have[DIGEST_TEXT_SIZE];
+	uint8_t root[DIGEST_SIZE];
+	struct stat st;
+	int r;
+
+	doc_string(digest, "File", &file);
+	doc_string(digest, "Root", &want);
+	s->leaves.size = s->src.size;
+	s->leaves.fd = openat(e->fd, file,
+			      O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (s->leaves.fd < 0)
+		return stream_fail(s, -errno, "open", file, RP_NO_OFFSET, err);
+	if (fstat(s->leaves.fd, &st) < 0)
+		return stream_fail(s, -errno, "stat", file, RP_NO_OFFSET, err);
+	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != digest_file_size(s->src.size))
+		return damaged(s, "their file has a wrong size", err);
+	r = digest_root(&s->leaves, root);
+	if (r < 0)
+		return stream_fail(s, r, "read", file, RP_NO_OFFSET, err);
+	digest_text(root, have);
+	if (strcmp(have, want))
+		return damaged(s, "their root is not the manifest's", err);
+	s->digest = STREAM_DIGEST_CHECK;
+	return RP_OK;
+}
+
+/* What is read is compared chunk by chunk; a chunk that should have data and is a
+ * hole is not read at all, and is found here. */
+static uint32_t check_holes(struct stream *s, struct rp_error *err)
+{
+	uint64_t index = 0, start, end;
+	int r;
+
+	while ((r = digest_next(&s->leaves, index, &index)) == 0) {
+		r = stream_next_data(s, index * DIGEST_CHUNK, &start, &end);
+		if (r < 0 && r != -ENXIO)
+			break;
+		if (r == -ENXIO || start >= (index + 1) * DIGEST_CHUNK) {
+			rp_fail(err, RP_FAILED, "digest",
+				"digest %s at %" PRIu64 ": chunk %" PRIu64
+				" is a hole but had data",
+				s->src_path, index * DIGEST_CHUNK, index);
+			if (err)
+				err->offset = index * DIGEST_CHUNK;
+			rp_fail_of(err, NULL, s->disk);
+			return RP_FAILED;
+		}
+		index = max_u64(index + 1, end / DIGEST_CHUNK);
+	}
+	return r == -ENXIO ? RP_OK
+			   : stream_fail(s, r, "map", s->src_path, RP_NO_OFFSET, err);
+}
+
+uint32_t exported_open_disk(const struct exported *e, const json_t *disk,
+			    struct stream *s, struct rp_error *err)
+{
+	const json_t *digest = json_object_get(disk, "Digest");
+	uint64_t size;
+	uint32_t rc = RP_OK;
+	int r;
+
+	s->src = (struct io_file)IO_FILE_NONE;
+	s->leaves.fd = -1;
+	doc_string(disk, "DiskId", &s->disk);
+	doc_string(disk, "File", &s->src_path);
+	doc_u64(disk, "VirtualSize", &size);
+	r = io_file_open_read(e->fd, s->src_path, &s->src);
+	if (r < 0)
+		return stream_fail(s, r, "open", s->src_path, RP_NO_OFFSET, err);
+	if (s->src.device || s->src.size != size) {
+		rp_fail(err, RP_FAILED, "check",
+			"check size of %s: %" PRIu64 " bytes, the manifest says %" PRIu64,
+			s->src_path, s->src.size, size);
+		rp_fail_of(err, NULL, s->disk);
+		rc = RP_FAILED;
+	}
+	if (rc == RP_OK && !json_is_null(digest))
+		rc = open_leaves(e, digest, s, err);
+	if (rc == RP_OK && s->digest == STREAM_DIGEST_CHECK)
+		rc = check_holes(s, err);
+	if (rc)
+		exported_close_disk(s);
+	return rc;
+}
+
+void exported_close_disk(struct stream *s)
+{
+	io_file_close(&s->src);
+	if (s->leaves.fd >= 0)
+		close(s->leaves.fd);
+	s->leaves.fd = -1;
+}
+
+uint32_t exported_check_configs(const struct exported *e, struct rp_error *err)
+{
+	json_t *name;
+	size_t i;
+
+	json_array_foreach(json_object_get(e->manifest, "ConfigFiles"), i, name) {
+		const char *path = json_string_value(name);
+		const char *want = json_string_value(json_array_get(
+			json_object_get(e->manifest, "ConfigFileDigests"), i));
+		char have[DIGEST_TEXT_SIZE];
+		int r = config_digest(e->fd, path, have);
+
+		if (r < 0)
+			return rp_fail_os(err, r, "read", "%s/%s", e->path, path);
+		if (strcmp(have, want))
+			return rp_fail(err, RP_FAILED, "digest",
+				       "digest %s/%s: differs from the manifest", e->path,
+				       path);
+	}
+	return RP_OK;
+}

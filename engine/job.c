@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * job.c - beginning, ending and burying export records
+ */
+#include "job.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "doc.h"
+#include "io/tree.h"
+#include "target.h"
+
+static int set_string(json_t *doc, const char *key, const char *text)
+{
+	return json_object_set_new(doc, key, text ? json_string(text) : json_null());
+}
+
+static int set_state(json_t *doc, enum job_state state, uint32_t code, const char *why)
+{
+	char now[DOC_TIME_SIZE];
+
+	doc_time(now);
+	if (json_object_set_new(doc, "JobState", json_integer(state)) < 0 ||
+	    json_object_set_new(doc, "ErrorCode", json_integer(code)) < 0 ||
+	    set_string(doc, "ErrorDescription", why) < 0 ||
+	    set_string(doc, "TimeOfLastStateChange", now) < 0)
+		return -ENOMEM;
+	return 0;
+}
+
+static int job_save(const struct job *job)
+{
+	return doc_save(job->fd, "job.json", job->doc);
+}
+
+static int job_fill(struct job *job, const char *system, const char *id,
+		    const char *directory)
+{
+	char now[DOC_TIME_SIZE];
+
+	doc_time(now);
+	job->doc = doc_new();
+	if (!job->doc || set_string(job->doc, "InstanceID", job->id) < 0 ||
+	    set_string(job->doc, "VirtualSystemIdentifier", system) < 0 ||
+	    set_string(job->doc, "ReferencePointId", id) < 0 ||
+	    set_string(job->doc, "BaseReferencePointId", NULL) < 0 ||
+	    set_string(job->doc, "ExportDirectory", directory) < 0 ||
+	    set_string(job->doc, "TimeSubmitted", now) < 0 ||
+	    json_object_set_new(job->doc, "ProcessId", json_integer(getpid())) < 0)
+		return -ENOMEM;
+	return set_state(job->doc, JOB_RUNNING, 0, NULL);
+}
+
+static void job_release(struct job *job)
+{
+	json_decref(job->doc);
+	job->doc = NULL;
+	if (job->fd >= 0)
+		close(job->fd);
+	job->fd = -1;
+}
+
+uint32_t job_begin(struct rp_store *store, const char *system, const char *id,
+		   const char *directory, struct job *ret, struct rp_error *err)
+{
+	struct job job = {.store = store, .fd = -1};
+	uint32_t rc;
+	int r;
+
+	rc = store_birth(store, store->active_fd, job.id, &job.fd, err);
+	if (rc)
+		return rc;
+	r = job_fill(&job, system, id, directory);
+	if (r == 0)
+		r = job_save(&job);
+	if (r == 0)
+		r = io_fsync(store->active_fd);
+	if (r < 0) {
+		io_tree_remove(store->active_fd, job.id);
+		job_release(&job);
+		return rp_fail_os(err, r, "write", "job record in store %s", store->path);
+	}
+	*ret = job;
+	return RP_OK;
+}
+
+/* Saves the last state and moves the folder to jobs/ended/. */
+static void job_retire(struct job *job)
+{
+	job_save(job);
+	if (renameat(job->store->active_fd, job->id, job->store->ended_fd, job->id) == 0)
+		io_fsync(job->store->ended_fd);
+	job_release(job);
+}
+
+void job_end(struct job *job, uint32_t rc, const struct rp_error *err)
+{
+	if (rc == RP_OK)
+		set_state(job->doc, JOB_COMPLETED, 0, NULL);
+	else
+		set_state(job->doc, JOB_EXCEPTION, rc, err ? err->message : NULL);
+	job_retire(job);
+}
+
+/* The export it was writing, if its record can be read. */
+static void discard_target(const json_t *doc)
+{
+	const char *directory, *system, *id;
+
+	if (doc_string(doc, "ExportDirectory", &directory) == 0 &&
+	    doc_string(doc, "VirtualSystemIdentifier", &system) == 0 &&
+	    doc_string(doc, "ReferencePointId", &id) == 0 && directory[0] == '/' &&
+	    name_valid(system) && id_valid(id))
+		target_discard_dead(directory, system, id);
+}
+
+void job_sweep(struct rp_store *store, const char *name)
+{
+	struct job job = {.store = store, .fd = -1};
+	int r;
+
+	job.fd = io_dir_open(store->active_fd, name);
+	if (job.fd < 0 || io_lock(job.fd, true, 0) < 0 || !id_valid(name)) {
+		job_release(&job);
+		return;
+	}
+	memcpy(job.id, name, ID_SIZE);
+	r = doc_load(job.fd, "job.json", &job.doc);
+	if (r == 0) {
+		discard_target(job.doc);
+		set_state(job.doc, JOB_EXCEPTION, RP_FAILED, "interrupted");
+		job_retire(&job);
+		return;
+	}
+	if (r == -ENOENT) /* killed before its record was written: it has no target yet */
+		io_tree_remove(store->active_fd, name);
+	job_release(&job);
+}

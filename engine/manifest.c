@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * manifest.c - writing export.json
+ */
+#include "manifest.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "doc.h"
+
+json_t *manifest_new(const struct point *point)
+{
+	_cleanup_doc_ json_t *doc = doc_new();
+	static const char *const same[] = {"VirtualSystemIdentifier",
+					   "ReferencePointType", "ConsistencyLevel",
+					   "Consistency", "CreationTime"};
+	char now[DOC_TIME_SIZE];
+
+	doc_time(now);
+	for (size_t i = 0; doc && i < ARRAY_SIZE(same); i++)
+		if (json_object_set(doc, same[i], json_object_get(point->doc, same[i])) <
+		    0)
+			return NULL;
+	if (!doc ||
+	    json_object_update_new(
+		    doc, json_pack("{s:s, s:n, s:s, s:s, s:[], s:[], s:[]}",
+				   "ReferencePointId", point->id, "BaseReferencePointId",
+				   "ExportTime", now, "Kind", "full", "ConfigFiles",
+				   "ConfigFileDigests", "Disks")) < 0)
+		return NULL;
+	return take_ptr(doc);
+}
+
+static json_t *describe_digest(const struct stream *s, const char *leaves)
+{
+	uint8_t root[DIGEST_SIZE];
+	char text[DIGEST_TEXT_SIZE];
+
+	if (!leaves)
+		return json_null();
+	if (digest_root(&s->leaves, root) < 0)
+		return NULL;
+	digest_text(root, text);
+	return json_pack("{s:s, s:I, s:s, s:s}", "Algorithm", DIGEST_ALGORITHM,
+			 "ChunkSize", (json_int_t)DIGEST_CHUNK, "Root", text, "File",
+			 leaves);
+}
+
+int manifest_add_disk(json_t *manifest, const struct stream *s, const char *file,
+		      const char *leaves)
+{
+	json_t *digest = describe_digest(s, leaves);
+	uint64_t zero = s->src.size - s->data_bytes;
+
+	if (!digest)
+		return -EIO;
+	return json_array_append_new(
+		       json_object_get(manifest, "Disks"),
+		       json_pack(
+			       "{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:s?, "
+			       "s:s?, s:o}",
+			       "DiskId", s->disk, "File", file, "Format", "raw",
+			       "VirtualSize", (json_int_t)s->src.size, "DataBytes",
+			       (json_int_t)s->data_bytes, "ClonedBytes",
+			       (json_int_t)s->cloned_bytes, "CopiedBytes",
+			       (json_int_t)s->copied_bytes, "ServerCopiedBytes",
+			       (json_int_t)s->server_bytes, "ZeroBytes", (json_int_t)zero,
+			       "Method", stream_method(s), "MethodReason", s->reason,
+			       "Backend", s->backend, "BackendReason",
+			       s->backend ? s->backend_reason : NULL, "Digest", digest)) <
+			       0
+		       ? -ENOMEM
+		       : 0;
+}
+
+int manifest_add_config(json_t *manifest, const char *name, const char *digest)
+{
+	if (json_array_append_new(json_object_get(manifest, "ConfigFiles"),
+				  json_sprintf("config/%s", name)) < 0 ||
+	    json_array_append_new(json_object_get(manifest, "ConfigFileDigests"),
+				  json_string(digest)) < 0)
+		return -ENOMEM;
+	return 0;
+}

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * move.c - fill, kick, reap
+ */
+#include "move.h"
+
+#include <stdio.h>
+
+#include "chunk.h"
+#include "io/base.h"
+
+#define POOL_BYTES    (16 * MIB) /* reach the device's plateau; more is only memory */
+#define QUEUE_DEPTH   64	 /* a buffer may be many small writes */
+#define REAP_LIMIT_MS 100	 /* so that a cancellation is seen */
+
+/* What the loop knows of one stream. */
+struct lane {
+	struct stream *s;
+	struct plan plan;
+	uint64_t reserved_to; /* space is reserved up to here */
+	bool reserves;	      /* the destination can reserve space */
+	bool planned;	      /* no windows left */
+	bool syncing, synced;
+	unsigned in_flight; /* chunks */
+	struct io_req sync;
+	struct mover *mover;
+};
+
+struct mover {
+	struct io_queue *q;
+	struct io_pool *pool;
+	struct chunk **chunks;
+	unsigned chunk_count;
+	struct chunk *idle; /* chunks without work */
+	struct lane *lanes;
+	size_t lane_count, turn;
+	uint64_t window;
+	struct watch *w;
+	uint32_t rc; /* the first failure */
+	struct rp_error *err;
+};
+
+static void fail(struct mover *m, const struct stream *s, int error, const char *step,
+		 const char *path, uint64_t offset)
+{
+	if (m->rc)
+		return;
+	if (error == -EILSEQ) {
+		m->rc = rp_fail(m->err, RP_FAILED, "digest",
+				"digest %s at %llu: chunk %llu differs from its digest",
+				path, (unsigned long long)offset,
+				(unsigned long long)(offset / DIGEST_CHUNK));
+		if (m->err)
+			m->err->offset = offset;
+		rp_fail_of(m->err, NULL, s->disk);
+	} else {
+		m->rc = stream_fail(s, error, step, path, offset, m->err);
+	}
+}
+
+/* Bytes a chunk has moved, or read if it only reads. */
+static uint64_t chunk_bytes(const struct chunk *c)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned i = 0; i < c->count; i++)
+		bytes += c->plan[i].end - c->plan[i].start;
+	return bytes;
+}
+
+static void chunk_changed(struct chunk *c)
+{
+	struct lane *lane = c->owner;
+	struct mover *m = lane->mover;
+
+	if (c->state != CHUNK_DONE && c->state != CHUNK_FAILED)
+		return;
+	lane->in_flight--;
+	if (c->state == CHUNK_FAILED)
+		fail(m, c->stream, c->error, c->step, c->path, c->offset);
+	else
+		m->w->progress.bytes_done += chunk_bytes(c);
+	io_pool_put(m->pool, c->buf);
+	c->buf = NULL;
+	c->next = m->idle;
+	m->idle = c;
+}
+
+/*
+ * Reserves the space of the window's segments, and of the whole run that goes on
+ * after it at once: writes then need no allocation, and a full file system shows
+ * before anything is written there.
+ */
+static int reserve(struct lane *lane, const struct chunk *c)
+{
+	for (unsigned i = 0; i < c->count && lane->reserves; i++) {
+		uint64_t start = max_u64(c->window + c->plan[i].start, lane->reserved_to);
+		uint64_t end = c->window + c->plan[i].end;
+		int r;
+
+		if (i + 1 == c->count && lane->plan.run_start < end)
+			end = max_u64(end, lane->plan.run_end);
+		start = max_u64(start, round_down(lane->s->shared_to, 4096));
+		if (start >= end)
+			continue;
+		r = io_file_allocate(&lane->s->dst, start, end - start);
+		if (r == -EOPNOTSUPP)
+			lane->reserves = false;
+		else if (r < 0)
+			return r;
+		lane->reserved_to = end;
+	}
+	return 0;
+}
+
+/* The next lane, in turn, that has a window to plan; NULL if none has. */
+static struct lane *next_lane(struct mover *m)
+{
+	for (size_t i = 0; i < m->lane_count; i++) {
+		struct lane *lane = &m->lanes[(m->turn + i) % m->lane_count];
+
+		if (!lane->planned) {
+			m->turn = (m->turn + i + 1) % m->lane_count;
+			return lane;
+		}
+	}
+	return NULL;
+}
+
+/* Plans one window of @lane into an idle chunk; it may turn out to have none. */
+static void plan_chunk(struct mover *m, struct lane *lane)
+{
+	struct chunk *c = m->idle;
+	int r;
+
+	r = plan_next(&lane->plan, &c->window, c->plan, &c->count);
+	if (r == -ENXIO) {
+		lane->planned = true;
+		return;
+	}
+	if (r < 0) {
+		fail(m, lane->s, r, "map", lane->s->src_path, lane->plan.pos);
+		return;
+	}
+	r = reserve(lane, c);
+	if (r < 0) {
+		fail(m, lane->s, r, "allocate", lane->s->dst_path,
+		     c->window + c->plan[0].start);
+		return;
+	}
+	m->idle = c->next;
+	c->owner = lane;
+	c->buf = io_pool_get(m->pool); /* as many buffers as chunks */
+	chunk_begin(c, lane->s, m->window);
+	lane->in_flight++;
+}
+
+static void sync_done(struct io_req *req)
+{
+	struct lane *lane = container_of(req, struct lane, sync);
+
+	if (req->result < 0)
+		fail(lane->mover, lane->s, req->result, "sync", lane->s->dst_path,
+		     RP_NO_OFFSET);
+	lane->syncing = false;
+	lane->synced = true;
+}
+
+/* A destination is synced as soon as its last write is in. */
+static void sync_lane(struct mover *m, struct lane *lane)
+{
+	if (!lane->planned || lane->in_flight || lane->syncing || lane->synced)
+		return;
+	if (!stream_writes(lane->s)) {
+		lane->synced = true;
+		return;
+	}
+	lane->sync = (struct io_req){
+		.op = IO_SYNC, .file = &lane->s->dst, .done = sync_done};
+	lane->syncing = io_queue_add(m->q, &lane->sync) == 0; /* full: next time */
+}
+
+/* Plans while there are idle chunks, and queues what chunks have to do. */
+static void mover_fill(struct mover *m)
+{
+	struct lane *lane;
+
+	while (!m->rc && m->idle && (lane = next_lane(m)))
+		plan_chunk(m, lane);
+	for (unsigned i = 0; i < m->chunk_count; i++) {
+		struct chunk *c = m->chunks[i];
+
+		if (!c->buf || !chunk_has_work(c))
+			continue;
+		if (m->rc && c->state == CHUNK_PLANNED) {
+			/* Never begun: give it back. */
+			c->state = CHUNK_FAILED;
+			chunk_changed(c);
+		} else if (chunk_queue(c, m->q) == -EAGAIN) {
+			break;
+		}
+	}
+	for (size_t i = 0; !m->rc && i < m->lane_count; i++)
+		sync_lane(m, &m->lanes[i]);
+}
+
+static bool mover_done(const struct mover *m)
+{
+	bool idle = io_queue_in_flight(m->q) == 0;
+
+	for (unsigned i = 0; i < m->chunk_count; i++)
+		idle = idle && !m->chunks[i]->buf;
+	if (!idle || m->rc)
+		return idle;
+	for (size_t i = 0; i < m->lane_count; i++)
+		if (!m->lanes[i].synced)
+			return false;
+	return true;
+}
+
+static void mover_stop(struct mover *m, uint32_t rc)
+{
+	if (!m->rc)
+		m->rc = rc;
+}
+
+static void mover_loop(struct mover *m)
+{
+	while (!mover_done(m)) {
+		int r;
+
+		mover_fill(m);
+		r = io_queue_kick(m->q);
+		if (r == 0)
+			r = io_queue_reap(m->q, 1, REAP_LIMIT_MS);
+		if (r < 0)
+			mover_stop(m, rp_fail_os(m->err, r, "reap", "%s queue",
+						 io_queue_backend(m->q)));
+		r = watch_tick(m->w);
+		if (r < 0 && !m->rc)
+			mover_stop(m, watch_fail(m->w, r, m->err));
+	}
+}
+
+static uint64_t lane_align(const struct stream *s)
+{
+	uint64_t align = 4096;
+
+	align = max_u64(align, s->src.align);
+	if (stream_writes(s))
+		align = max_u64(align, max_u64(s->dst.align, s->dst.block));
+	return align;
+}
+
+static void lane_open(struct mover *m, struct lane *lane, struct stream *s)
+{
+	/* A digest needs every byte, also those that were shared. */
+	uint64_t pos = s->digest == STREAM_NO_DIGEST ? s->shared_to : 0;
+
+	*lane = (struct lane){.s = s, .mover = m, .reserves = stream_writes(s)};
+	plan_init(&lane->plan, stream_next_data, s, s->src.size, m->window, lane_align(s),
+		  round_down(pos, m->window));
+}
+
+static int mover_open(struct mover *m, struct stream *streams, size_t count,
+		      const char *const *backends)
+{
+	int r;
+
+	r = io_pool_open(&m->pool, POOL_BYTES);
+	if (r == 0)
+		r = io_queue_open(&m->q, backends, QUEUE_DEPTH, m->pool);
+	if (r < 0)
+		return r;
+	/* The backend that works decides how the memory is cut. */
+	m->window = io_queue_block(m->q);
+	m->chunk_count = io_pool_cut(m->pool, m->window);
+	m->lanes = calloc(count, sizeof(*m->lanes));
+	m->chunks = calloc(m->chunk_count, sizeof(*m->chunks));
+	if (!m->lanes || !m->chunks)
+		return -ENOMEM;
+	for (unsigned i = 0; i < m->chunk_count; i++) {
+		m->chunks[i] = chunk_new(m->window, chunk_changed);
+		if (!m->chunks[i])
+			return -ENOMEM;
+		m->chunks[i]->next = m->idle;
+		m->idle = m->chunks[i];
+	}
+	m->lane_count = count;
+	for (size_t i = 0; i < count; i++)
+		lane_open(m, &m->lanes[i], &streams[i]);
+	return 0;
+}
+
+/* Which backend moves the bytes, why, and how each side is opened. */
+static void explain(struct mover *m)
+{
+	for (size_t i = 0; i < m->lane_count; i++) {
+		struct stream *s = m->lanes[i].s;
+
+		s->backend = io_queue_backend(m->q);
+		snprintf(s->backend_reason, sizeof(s->backend_reason), "%s",
+			 io_queue_reason(m->q));
+		if (s->src.buffered)
+			stream_because(s, "source buffered: %s", s->src.buffered);
+		if (stream_writes(s) && s->dst.buffered)
+			stream_because(s, "destination buffered: %s", s->dst.buffered);
+	}
+}
+
+static void mover_close(struct mover *m)
+{
+	io_queue_close(m->q);
+	for (unsigned i = 0; m->chunks && i < m->chunk_count; i++)
+		chunk_free(m->chunks[i]);
+	free(m->chunks);
+	free(m->lanes);
+	if (m->pool)
+		io_pool_close(m->pool);
+}
+
+uint32_t move_streams(struct stream *streams, size_t count, const char *const *backends,
+		      struct watch *w, struct rp_error *err)
+{
+	struct mover m = {.w = w, .err = err};
+	int r = mover_open(&m, streams, count, backends);
+
+	if (r < 0) {
+		m.rc = rp_fail_os(err, r, "open", "I/O queue (%s)", backends[0]);
+	} else {
+		watch_phase(w, stream_writes(&streams[0]) ? "copying" : "verifying");
+		explain(&m);
+		mover_loop(&m);
+	}
+	mover_close(&m);
+	return m.rc;
+}

@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * point.c - resolving, opening and describing reference points
+ */
+#include "point.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "doc.h"
+#include "io/tree.h"
+
+/* What the rest of the engine relies on without looking again. */
+static int check_doc(const json_t *doc, const struct point *point)
+{
+	json_t *disks, *configs, *item;
+	const char *text;
+	uint64_t number;
+	size_t i;
+	int r;
+
+	r = doc_string(doc, "InstanceID", &text);
+	if (r < 0 || strcmp(text, point->id))
+		return -EBADMSG;
+	r = doc_string(doc, "VirtualSystemIdentifier", &text);
+	if (r < 0 || strcmp(text, point->system))
+		return -EBADMSG;
+	if (doc_u64(doc, "Sequence", &number) < 0 ||
+	    doc_string(doc, "CreationTime", &text) < 0 ||
+	    doc_array(doc, "Disks", &disks) < 0 ||
+	    doc_array(doc, "ConfigFiles", &configs) < 0 ||
+	    !json_is_boolean(json_object_get(doc, "HasAssociatedData")))
+		return -EBADMSG;
+	json_array_foreach(disks, i, item)
+		if (doc_string(item, "DiskId", &text) < 0 || !name_valid(text) ||
+		    doc_string(item, "File", &text) < 0 || strchr(text, '/') ||
+		    doc_u64(item, "VirtualSize", &number) < 0)
+			return -EBADMSG;
+	json_array_foreach(configs, i, item)
+		if (!json_is_string(item) || strchr(json_string_value(item), '/'))
+			return -EBADMSG;
+	return 0;
+}
+
+/* Opens the folder of the point and reads it; @point has system and id. */
+static int load(const struct system *system, struct point *point)
+{
+	int r;
+
+	point->fd = io_dir_open(system->points_fd, point->id);
+	if (point->fd < 0)
+		return point->fd;
+	r = doc_load(point->fd, "point.json", &point->doc);
+	if (r == -ENOENT && io_dir_is_at(system->points_fd, point->id, point->fd))
+		r = -EBADMSG; /* it is there without its metadata */
+	return r < 0 ? r : check_doc(point->doc, point);
+}
+
+void point_close(struct point *point)
+{
+	if (point->fd >= 0)
+		close(point->fd);
+	json_decref(point->doc);
+	*point = (struct point)POINT_NONE;
+}
+
+static uint64_t sequence_of(const struct point *point)
+{
+	uint64_t sequence = 0;
+
+	if (point->doc)
+		doc_u64(point->doc, "Sequence", &sequence);
+	return sequence;
+}
+
+/* Oldest first; damaged ones, whose age nobody knows, before all. */
+static int by_age(const void *a, const void *b)
+{
+	uint64_t sa = sequence_of(a), sb = sequence_of(b);
+
+	return sa != sb ? (sa > sb ? 1 : -1)
+			: strcmp(((const struct point *)a)->id,
+				 ((const struct point *)b)->id);
+}
+
+static void free_points(struct point *points, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		point_close(&points[i]);
+	free(points);
+}
+
+/* All points of a system; one that is damaged has no doc. */
+static int load_all(const struct system *system, struct point **ret, size_t *ret_count)
+{
+	struct point *points;
+	char **names;
+	size_t count, n = 0;
+	int r = io_dir_names(system->points_fd, &names, &count);
+
+	if (r < 0)
+		return r;
+	points = calloc(count + 1, sizeof(*points));
+	for (size_t i = 0; points && r == 0 && i < count; i++) {
+		struct point point = POINT_NONE;
+
+		if (!id_valid(names[i]))
+			continue;
+		memcpy(point.system, system->name, sizeof(point.system));
+		memcpy(point.id, names[i], sizeof(point.id));
+		r = load(system, &point);
+		/* Only metadata is wanted, and there may be many. */
+		if (point.fd >= 0)
+			close(take_fd(&point.fd));
+		if (r == 0 || r == -EBADMSG || r == -EOPNOTSUPP) {
+			if (r < 0) {
+				json_decref(point.doc);
+				point.doc = NULL;
+			}
+			points[n++] = point;
+		}
+		if (r == -ENOENT || r == -EBADMSG || r == -EOPNOTSUPP)
+			r = 0; /* being destroyed; damaged; newer */
+	}
+	io_names_free(names, count);
+	if (!points)
+		return -ENOMEM;
+	if (r < 0) {
+		free_points(points, n);
+		return r;
+	}
+	qsort(points, n, sizeof(*points), by_age);
+	*ret = points;
+	*ret_count = n;
+	return 0;
+}
+
+int point_next_sequence(const struct system *system, uint64_t *ret)
+{
+	struct point *points;
+	size_t count;
+	int r = load_all(system, &points, &count);
+
+	if (r < 0)
+		return r;
+	*ret = count ? sequence_of(&points[count - 1]) + 1 : 1;
+	free_points(points, count);
+	return 0;
+}
+
+static uint32_t find_by_prefix(const struct system *system, const char *ref,
+			       const char *prefix, char ret_id[ID_SIZE],
+			       struct rp_error *err)
+{
+	size_t count, found = 0;
+	char **names;
+	int r = io_dir_names(system->points_fd, &names, &count);
+
+	if (r < 0)
+		return rp_fail_os(err, r, "read", "system %s", system->name);
+	for (size_t i = 0; i < count; i++)
+		if (id_valid(names[i]) && !strncmp(names[i], prefix, strlen(prefix))) {
+			found++;
+			memcpy(ret_id, names[i], ID_SIZE);
+		}
+	io_names_free(names, count);
+	if (found > 1)
+		return rp_fail(err, RP_INVALID_PARAMETER, "find",
+			       "reference point %s: ambiguous, %zu points begin so", ref,
+			       found);
+	if (found == 0)
+		return rp_fail(err, RP_NOT_AVAILABLE, "find",
+			       "reference point %s: no such reference point", ref);
+	return RP_OK;
+}
+
+static uint32_t find_by_age(const struct system *system, const char *ref, uint64_t back,
+			    char ret_id[ID_SIZE], struct rp_error *err)
+{
+	struct point *points;
+	size_t count;
+	uint32_t rc = RP_OK;
+	int r = load_all(system, &points, &count);
+
+	if (r < 0)
+		return rp_fail_os(err, r, "read", "system %s", system->name);
+	if (back >= count)
+		rc = rp_fail(err, RP_NOT_AVAILABLE, "find",
+			     "reference point %s: system %s has %zu reference point%s",
+			     ref, system->name, count, count == 1 ? "" : "s");
+	else if (!points[0].doc) /* its age is unknown, so is which one is latest */
+		rc = rp_fail(
+			err, RP_UNKNOWN_STATUS, "find",
+			"reference point %s: metadata of %s@%s is damaged; name the point "
+			"by its ID, or destroy the damaged one",
+			ref, system->name, points[0].id);
+	else
+		memcpy(ret_id, points[count - 1 - back].id, ID_SIZE);
+	free_points(points, count);
+	return rc;
+}
+
+static uint32_t find(const struct system *system, const char *ref,
+		     const struct point_ref *what, struct point *point,
+		     struct rp_error *err)
+{
+	memcpy(point->system, system->name, sizeof(point->system));
+	return what->prefix[0] ? find_by_prefix(system, ref, what->prefix, point->id, err)
+			       : find_by_age(system, ref, what->back, point->id, err);
+}
+
+/* Before its data is read or removed; @point is open. */
+static uint32_t lock_point(const struct system *system, const char *ref,
+			   enum point_lock lock, uint64_t busy_ms, struct point *point,
+			   struct rp_error *err)
+{
+	uint32_t rc;
+
+	if (lock == POINT_UNLOCKED)
+		return RP_OK;
+	rc = store_lock(point->fd, lock == POINT_EXCLUSIVE, busy_ms, ref, err);
+	if (rc == RP_OK && !io_dir_is_at(system->points_fd, point->id, point->fd))
+		rc = rp_fail(err, RP_NOT_AVAILABLE, "open",
+			     "reference point %s: destroyed meanwhile", ref);
+	return rc;
+}
+
+uint32_t point_open(struct rp_store *store, const char *ref, enum point_lock lock,
+		    uint64_t busy_ms, struct point *ret, struct rp_error *err)
+{
+	struct system system = SYSTEM_NONE;
+	struct point point = POINT_NONE;
+	struct point_ref what;
+	uint32_t rc;
+	int r;
+
+	if (!ref || point_ref_parse(ref, &what) < 0)
+		return rp_fail(
+			err, RP_INVALID_PARAMETER, "find",
+			"reference point '%s': not SYSTEM@POINT (POINT is an ID, at least "
+			"4 characters of one, latest or latest~N)",
+			ref ?: "");
+	rc = system_open(store, what.system, false, &system, err);
+	if (rc)
+		return rc;
+	rc = find(&system, ref, &what, &point, err);
+	if (rc)
+		goto out;
+	r = load(&system, &point);
+	/* Damaged metadata must not make a point immortal. */
+	if (r == -EBADMSG && lock == POINT_EXCLUSIVE &&
+	    strlen(what.prefix) == ID_SIZE - 1)
+		r = 0;
+	if (r == -EBADMSG)
+		rc = rp_fail(err, RP_UNKNOWN_STATUS, "open",
+			     "reference point %s: its metadata is damaged", ref);
+	else if (r == -EOPNOTSUPP)
+		rc = rp_fail(err, RP_NOT_SUPPORTED, "open",
+			     "reference point %s: made by a newer version of refpoint",
+			     ref);
+	else if (r < 0)
+		rc = rp_fail_os(err, r, "open", "reference point %s", ref);
+	else
+		rc = lock_point(&system, ref, lock, busy_ms, &point, err);
+out:
+	system_close(&system);
+	if (rc) {
+		point_close(&point);
+		return rp_fail_of(err, what.system, NULL), rc;
+	}
+	*ret = point;
+	return RP_OK;
+}
+
+static json_t *describe(const struct point *point)
+{
+	if (point->doc)
+		return json_incref(point->doc);
+	return json_pack("{s:s, s:s, s:s, s:s}", "InstanceID", point->id,
+			 "VirtualSystemIdentifier", point->system, "Status", "damaged",
+			 "StatusReason",
+			 "point.json is unreadable or of a newer version");
+}
+
+static uint32_t list_system(struct rp_store *store, const char *name, json_t *list,
+			    struct rp_error *err)
+{
+	struct system system;
+	struct point *points;
+	size_t count;
+	uint32_t rc;
+	int r;
+
+	rc = system_open(store, name, false, &system, err);
+	if (rc)
+		return rc;
+	r = load_all(&system, &points, &count);
+	system_close(&system);
+	if (r < 0)
+		return rp_fail_os(err, r, "read", "system %s", name);
+	for (size_t i = 0; i < count; i++)
+		json_array_append_new(list, describe(&points[i]));
+	free_points(points, count);
+	return RP_OK;
+}
+
+uint32_t rp_list_reference_points(struct rp_store *store, const char *system,
+				  char **ret_json, struct rp_error *reterr)
+{
+	_cleanup_doc_ json_t *list = json_array();
+	char **names, *text;
+	size_t count;
+	uint32_t rc = RP_OK;
+	int r;
+
+	rp_error_clear(reterr);
+	if (!store || !ret_json)
+		return rp_fail(reterr, RP_INVALID_PARAMETER, "check",
+			       "an argument is NULL");
+	if (system) {
+		rc = list_system(store, system, list, reterr);
+	} else {
+		r = io_dir_names(store->systems_fd, &names, &count);
+		if (r < 0)
+			return rp_fail_os(reterr, r, "read", "store %s", store->path);
+		for (size_t i = 0; rc == RP_OK && i < count; i++) {
+			rc = list_system(store, names[i], list, reterr);
+			if (rc == RP_NOT_AVAILABLE)
+				rc = RP_OK; /* removed meanwhile */
+		}
+		io_names_free(names, count);
+	}
+	if (rc)
+		return rc;
+	text = list ? doc_text(list) : NULL;
+	if (!text)
+		return rp_fail_os(reterr, -ENOMEM, "read", "store %s", store->path);
+	rp_error_clear(reterr);
+	*ret_json = text;
+	return RP_OK;
+}
+
+uint32_t rp_show_reference_point(struct rp_store *store, const char *ref, char **ret_json,
+				 struct rp_error *reterr)
+{
+	struct point point;
+	uint32_t rc;
+	char *text;
+
+	rp_error_clear(reterr);
+	if (!store || !ret_json)
+		return rp_fail(reterr, RP_INVALID_PARAMETER, "check",
+			       "an argument is NULL");
+	rc = point_open(store, ref, POINT_UNLOCKED, 0, &point, reterr);
+	if (rc)
+		return rc;
+	text = doc_text(point.doc);
+	point_close(&point);
+	if (!text)
+		return rp_fail_os(reterr, -ENOMEM, "read", "reference point %s", ref);
+	*ret_json = text;
+	return RP_OK;
+}
+
+uint32_t rp_destroy_reference_point(struct rp_store *store, const char *ref,
+				    struct rp_error *reterr)
+{
+	struct system system = SYSTEM_NONE;
+	struct point point = POINT_NONE;
+	uint32_t rc;
+
+	rp_error_clear(reterr);
+	if (!store)
+		return rp_fail(reterr, RP_INVALID_PARAMETER, "check",
+			       "an argument is NULL");
+	/* Found first, locked in the order of store.h after. */
+	rc = point_open(store, ref, POINT_EXCLUSIVE, store->busy_ms, &point, reterr);
+	if (rc == RP_OK)
+		rc = system_open(store, point.system, false, &system, reterr);
+	if (rc == RP_OK)
+		rc = store_bury(store, system.points_fd, point.id, reterr);
+	system_close(&system);
+	point_close(&point);
+	return rc;
+}

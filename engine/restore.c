@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * restore.c - one exported disk to a new file, atomically, or to a block device
+ */
+#include <fcntl.h>
+#include <limits.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "copy.h"
+#include "doc.h"
+#include "io/clone.h"
+#include "io/tree.h"
+#include "manifest.h"
+
+/* Where the disk goes. A file is written as .NAME.partial beside it, locked while
+ * that runs, so that one left by a dead process can be told from one in work. */
+struct output {
+	const char *path, *name;
+	char partial[NAME_MAX + 1];
+	int dirfd;
+	bool device, replace;
+	bool made; /* the partial file is ours */
+};
+
+static uint32_t check_output(struct output *o, const char *path, bool replace,
+			     struct rp_error *err)
+{
+	struct stat st;
+
+	*o = (struct output){.path = path, .dirfd = -1, .replace = replace};
+	if (!path || path[0] != '/')
+		return rp_fail(err, RP_INVALID_PARAMETER, "check",
+			       "output '%s': not an absolute path", path ?: "");
+	o->name = strrchr(path, '/') + 1;
+	if (stat(path, &st) < 0) {
+		if (errno != ENOENT)
+			return rp_fail_os(err, -errno, "open", "output %s", path);
+	} else if (S_ISBLK(st.st_mode)) {
+		o->device = true;
+	} else if (!S_ISREG(st.st_mode)) {
+		return rp_fail(err, RP_INVALID_PARAMETER, "check",
+			       "output %s: not a regular file or block device", path);
+	} else if (!replace) {
+		return rp_fail(err, RP_INVALID_STATE, "check",
+			       "output %s: exists already", path);
+	}
+	if (!o->device && (!o->name[0] ||
+			   (size_t)snprintf(o->partial, sizeof(o->partial), ".%s.partial",
+					    o->name) >= sizeof(o->partial)))
+		return rp_fail(err, RP_INVALID_PARAMETER, "check",
+			       "output %s: not a usable file name", path);
+	return RP_OK;
+}
+
+/* -EWOULDBLOCK: another restore to the same name runs. */
+static int make_partial(struct output *o, bool nocow, struct io_file *ret)
+{
+	_cleanup_close_ int left = -1;
+	int r;
+
+	left = openat(o->dirfd, o->partial,
+		      O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (left >= 0) {
+		r = io_lock(left, true, 0);
+		if (r == 0)
+			r = io_tree_remove(o->dirfd, o->partial);
+		if (r < 0)
+			return r;
+	}
+	r = io_file_create(o->dirfd, o->partial, nocow, ret);
+	if (r == -EEXIST)
+		return -EWOULDBLOCK;
+	if (r < 0)
+		return r;
+	o->made = true;
+	return io_lock(ret->tail_fd, true, 0);
+}
+
+static uint32_t open_file(struct output *o, struct stream *s, struct rp_error *err)
+{
+	const char *slash = strrchr(o->path, '/');
+	_cleanup_free_ char *folder = strndup(o->path, (size_t)(slash - o->path) + 1);
+	int r;
+
+	if (!folder)
+		return stream_fail(s, -ENOMEM, "create", o->path, RP_NO_OFFSET, err);
+	o->dirfd = io_dir_open(AT_FDCWD, folder);
+	if (o->dirfd < 0)
+		return stream_fail(s, o->dirfd, "open", folder, RP_NO_OFFSET, err);
+	r = make_partial(o, io_is_nocow(s->src.tail_fd), &s->dst);
+	if (r == 0)
+		r = io_file_set_size(&s->dst, s->src.size);
+	return r < 0 ? stream_fail(s, r, "create", o->path, RP_NO_OFFSET, err) : RP_OK;
+}
+
+static uint32_t open_device(const struct output *o, struct stream *s,
+			    struct rp_error *err)
+{
+	int r = io_file_open_device(o->path, &s->dst);
+
+	if (r < 0)
+		return stream_fail(s, r, "open", o->path, RP_NO_OFFSET, err);
+	if (s->dst.size < s->src.size) {
+		rp_fail(err, RP_INVALID_PARAMETER, "check",
+			"output %s: %" PRIu64 " bytes, the disk has %" PRIu64, o->path,
+			s->dst.size, s->src.size);
+		return rp_fail_of(err, NULL, s->disk), RP_INVALID_PARAMETER;
+	}
+	return RP_OK;
+}
+
+/* The data is on stable storage; now the name. */
+static uint32_t publish(struct output *o, const struct stream *s, struct rp_error *err)
+{
+	int r;
+
+	if (o->device)
+		return RP_OK;
+	if (o->replace)
+		r = renameat(o->dirfd, o->partial, o->dirfd, o->name) < 0 ? -errno : 0;
+	else
+		r = io_rename_new(o->dirfd, o->partial, o->dirfd, o->name);
+	if (r == 0) {
+		o->made = false;
+		r = io_fsync(o->dirfd);
+	}
+	return r < 0 ? stream_fail(s, r, "publish", o->path, RP_NO_OFFSET, err) : RP_OK;
+}
+
+static json_t *describe(const struct output *o, const struct stream *s)
+{
+	return json_pack(
+		"{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:s?, s:s?, s:b}",
+		"DiskId", s->disk, "Output", o->path, "VirtualSize",
+		(json_int_t)s->src.size, "ClonedBytes", (json_int_t)s->cloned_bytes,
+		"CopiedBytes", (json_int_t)s->copied_bytes, "ServerCopiedBytes",
+		(json_int_t)s->server_bytes, "ZeroBytes",
+		(json_int_t)(s->src.size - s->data_bytes), "Method", stream_method(s),
+		"MethodReason", s->reason, "Backend", s->backend, "BackendReason",
+		s->backend ? s->backend_reason : NULL, "DigestChecked", s->digested);
+}
+
+static uint32_t restore(struct stream *s, struct output *o,
+			const struct rp_read_options *options, char **ret_report,
+			struct rp_error *err)
+{
+	_cleanup_doc_ json_t *doc = NULL;
+	struct watch watch;
+	char *text = NULL;
+	uint32_t rc;
+
+	watch_init(&watch, options->watch, 0);
+	s->clone = options->clone;
+	s->dst_path = o->path;
+	rc = o->device ? open_device(o, s, err) : open_file(o, s, err);
+	if (rc == RP_OK)
+		rc = copy_streams(s, 1, options->io, &watch, err);
+	if (rc == RP_OK && ret_report) {
+		doc = describe(o, s);
+		text = doc ? doc_text(doc) : NULL;
+		if (!text)
+			rc = rp_fail_os(err, -ENOMEM, "restore", "%s", o->path);
+	}
+	if (rc == RP_OK)
+		rc = publish(o, s, err);
+	if (o->made)
+		io_tree_remove(o->dirfd, o->partial);
+	if (rc)
+		free(text);
+	else if (ret_report)
+		*ret_report = text;
+	return rc;
+}
+
+static json_t *find_disk(const struct exported *e, const char *id)
+{
+	json_t *disk;
+	size_t i;
+
+	json_array_foreach(exported_disks(e), i, disk)
+		if (!strcmp(json_string_value(json_object_get(disk, "DiskId")), id))
+			return disk;
+	return NULL;
+}
+
+static uint32_t check_disk(const struct exported *e, const char *id, const json_t **ret,
+			   struct rp_error *err)
+{
+	const json_t *disk = id ? find_disk(e, id) : NULL;
+	const char *format;
+
+	if (!disk)
+		return rp_fail(err, RP_INVALID_PARAMETER, "check",
+			       "disk '%s': not in export %s", id ?: "", e->path);
+	doc_string(disk, "Format", &format);
+	if (strcmp(format, "raw"))
+		return rp_fail(err, RP_NOT_SUPPORTED, "check",
+			       "disk %s: cannot be restored from format %s", id, format);
+	*ret = disk;
+	return RP_OK;
+}
+
+uint32_t rp_restore(const char *export_path, const char *disk, const char *output,
+		    const struct rp_read_options *options, char **ret_report,
+		    struct rp_error *reterr)
+{
+	static const struct rp_read_options defaults = {.size = sizeof(defaults)};
+	struct stream s = {.src = IO_FILE_NONE, .dst = IO_FILE_NONE, .leaves.fd = -1};
+	struct exported e = EXPORTED_NONE;
+	struct output o = {.dirfd = -1};
+	const json_t *found = NULL;
+	uint32_t rc;
+
+	rp_error_clear(reterr);
+	if (options && options->size < sizeof(*options))
+		return rp_fail(reterr, RP_INVALID_PARAMETER, "check",
+			       "options.size is not set");
+	options = options ?: &defaults;
+	rc = exported_open(export_path, &e, reterr);
+	if (rc == RP_OK)
+		rc = check_disk(&e, disk, &found, reterr);
+	if (rc == RP_OK)
+		rc = check_output(&o, output, options->replace, reterr);
+	if (rc == RP_OK)
+		rc = exported_open_disk(&e, found, &s, reterr);
+	if (rc == RP_OK)
+		rc = restore(&s, &o, options, ret_report, reterr);
+	io_file_close(&s.dst);
+	exported_close_disk(&s);
+	if (o.dirfd >= 0)
+		close(o.dirfd);
+	if (rc)
+		rp_fail_of(reterr, e.system, NULL);
+	exported_close(&e);
+	return rc;
+}

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * settings_json.c - ExportSettingData as a JSON object
+ *
+ * The properties of the class, and under "Options" what the model has no
+ * property for. Names and values are matched exactly.
+ */
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "engine/doc.h"
+#include "engine/error.h"
+#include "engine/settings.h"
+#include "io/base.h"
+
+/* One member of an object: its name, and who reads its value into the settings. */
+struct member {
+	const char *name;
+	uint32_t (*read)(struct settings *s, const json_t *value, struct rp_error *err);
+};
+
+static const char *type_name(const json_t *value)
+{
+	switch (json_typeof(value)) {
+	case JSON_OBJECT:
+		return "an object";
+	case JSON_ARRAY:
+		return "an array";
+	case JSON_STRING:
+		return "a string";
+	case JSON_INTEGER:
+	case JSON_REAL:
+		return "a number";
+	case JSON_TRUE:
+	case JSON_FALSE:
+		return "a boolean";
+	case JSON_NULL:
+		return "null";
+	}
+	return "unknown";
+}
+
+static uint32_t wrong_type(struct rp_error *err, const char *name, const char *expected,
+			   const json_t *value)
+{
+	return rp_fail(err, RP_INVALID_TYPE, "settings",
+		       "ExportSettingData: %s must be %s, not %s", name, expected,
+		       type_name(value));
+}
+
+static uint32_t read_members(struct settings *s, const json_t *object,
+			     const struct member *members, size_t count,
+			     uint32_t unknown_code, struct rp_error *err)
+{
+	const char *key;
+	json_t *value;
+
+	/* The macro only reads, but jansson's iterator wants a writable object. */
+	json_object_foreach((json_t *)object, key, value) {
+		size_t i = 0;
+		uint32_t code;
+
+		while (i < count && strcmp(members[i].name, key))
+			i++;
+		if (i == count)
+			return rp_fail(err, unknown_code, "settings",
+				       "ExportSettingData: unknown %s \"%.64s\"",
+				       unknown_code == RP_INVALID_TYPE ? "property"
+								       : "option",
+				       key);
+		code = members[i].read(s, value, err);
+		if (code)
+			return code;
+	}
+	return RP_OK;
+}
+
+static uint32_t read_base(struct settings *s, const json_t *value, struct rp_error *err)
+{
+	if (json_is_null(value))
+		return RP_OK;
+	if (!json_is_string(value))
+		return wrong_type(err, "BaseReferencePoint", "a string or null", value);
+	return settings_set_base(s, json_string_value(value), err);
+}
+
+static uint32_t read_disks(struct settings *s, const json_t *value, struct rp_error *err)
+{
+	size_t i;
+	json_t *disk;
+
+	if (json_is_null(value))
+		return RP_OK;
+	if (!json_is_array(value))
+		return wrong_type(err, "DisksToExport", "an array of strings or null",
+				  value);
+	json_array_foreach(value, i, disk) {
+		uint32_t code;
+
+		if (!json_is_string(disk))
+			return wrong_type(err, "every entry of DisksToExport", "a string",
+					  disk);
+		code = settings_add_disk(s, json_string_value(disk), err);
+		if (code)
+			return code;
+	}
+	return RP_OK;
+}
+
+/* Looks the value up among @words, which ends in NULL and whose first is listed first. */
+static uint32_t read_word(const char *option, const char *const words[],
+			  const json_t *value, unsigned *ret, struct rp_error *err)
+{
+	char listed[64] = "";
+	size_t used = 0;
+
+	if (!json_is_string(value))
+		return wrong_type(err, option, "a string", value);
+	for (unsigned i = 0; words[i]; i++) {
+		if (!strcmp(words[i], json_string_value(value))) {
+			*ret = i;
+			return RP_OK;
+		}
+		used += (size_t)snprintf(listed + used, sizeof(listed) - used, "%s%s",
+					 i ? ", " : "", words[i]);
+	}
+	return rp_fail(
+		err, RP_INVALID_PARAMETER, "settings",
+		"ExportSettingData: option %s is \"%.64s\", but can only be one of %s",
+		option, json_string_value(value), listed);
+}
+
+static uint32_t read_io(struct settings *s, const json_t *value, struct rp_error *err)
+{
+	static const char *const words[] = {
+		[RP_IO_AUTO] = "auto",
+		[RP_IO_URING] = "uring",
+		[RP_IO_AIO] = "aio",
+		[RP_IO_SYNC] = "sync",
+		NULL,
+	};
+	unsigned word = RP_IO_AUTO;
+	uint32_t code = read_word("Io", words, value, &word, err);
+
+	s->io = word;
+	return code;
+}
+
+static uint32_t read_clone(struct settings *s, const json_t *value, struct rp_error *err)
+{
+	static const char *const words[] = {
+		[RP_CLONE_AUTO] = "auto",
+		[RP_CLONE_NEVER] = "never",
+		[RP_CLONE_ALWAYS] = "always",
+		NULL,
+	};
+	unsigned word = RP_CLONE_AUTO;
+	uint32_t code = read_word("Clone", words, value, &word, err);
+
+	s->clone = word;
+	return code;
+}
+
+static uint32_t read_digest(struct settings *s, const json_t *value, struct rp_error *err)
+{
+	static const char *const words[] = {
+		[RP_DIGEST_AUTO] = "auto",
+		[RP_DIGEST_ALWAYS] = "always",
+		[RP_DIGEST_NEVER] = "never",
+		NULL,
+	};
+	unsigned word = RP_DIGEST_AUTO;
+	uint32_t code = read_word("Digest", words, value, &word, err);
+
+	s->digest = word;
+	return code;
+}
+
+/* Seconds; the limit of 136 years keeps every later sum of nanoseconds in range. */
+static uint32_t read_timeout(struct settings *s, const json_t *value,
+			     struct rp_error *err)
+{
+	double seconds = json_number_value(value);
+
+	if (!json_is_number(value))
+		return wrong_type(err, "Timeout", "a number of seconds", value);
+	if (!(seconds > 0 && seconds <= UINT32_MAX))
+		return rp_fail(
+			err, RP_INVALID_PARAMETER, "settings",
+			"ExportSettingData: option Timeout is %g seconds, but must "
+			"be more than 0 and at most %u",
+			seconds, UINT32_MAX);
+	s->timeout_ms = max_u64(1, (uint64_t)(seconds * 1000 + 0.5));
+	return RP_OK;
+}
+
+static uint32_t read_options(struct settings *s, const json_t *value,
+			     struct rp_error *err)
+{
+	static const struct member options[] = {
+		{"Io", read_io},
+		{"Clone", read_clone},
+		{"Digest", read_digest},
+		{"Timeout", read_timeout},
+	};
+
+	if (!json_is_object(value))
+		return wrong_type(err, "Options", "an object", value);
+	return read_members(s, value, options, ARRAY_SIZE(options), RP_INVALID_PARAMETER,
+			    err);
+}
+
+uint32_t settings_from_json(struct settings *s, const char *text, size_t len,
+			    struct rp_error *err)
+{
+	static const struct member properties[] = {
+		{"BaseReferencePoint", read_base},
+		{"DisksToExport", read_disks},
+		{"Options", read_options},
+	};
+	_cleanup_doc_ json_t *root = NULL;
+	json_error_t error;
+
+	/* jansson reports a failed allocation as a bad token, or not at all. */
+	errno = 0;
+	root = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
+	if (!root && errno == ENOMEM)
+		return rp_fail(err, RP_OUT_OF_MEMORY, "settings",
+			       "ExportSettingData: no memory to parse the JSON text");
+	if (!root)
+		return rp_fail(
+			err, RP_INVALID_PARAMETER, "settings",
+			"ExportSettingData: not valid JSON at line %d column %d: %s",
+			error.line, error.column, error.text);
+	return read_members(s, root, properties, ARRAY_SIZE(properties), RP_INVALID_TYPE,
+			    err);
+}

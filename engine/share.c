@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * share.c - FICLONERANGE and server-side copy_file_range
+ */
+#include "share.h"
+
+#include <string.h>
+#include <sys/stat.h>
+
+#include "io/clone.h"
+#include "io/extent.h"
+#include "io/tree.h"
+
+/* A clone call holds its files' locks: some 100 ms for a fragmented piece. */
+#define PIECE (64 * MIB)
+
+/*
+ * The piece that begins with the first data at or after @pos: block-aligned, or up
+ * to the end of the file. -ENXIO if only a hole is left.
+ */
+static int next_piece(const struct stream *s, uint64_t pos, uint64_t *ret_start,
+		      uint64_t *ret_end)
+{
+	uint64_t start, end;
+	int r = io_next_data(s->src.tail_fd, pos, s->src.size, &start, &end);
+
+	if (r < 0)
+		return r;
+	*ret_start = max_u64(round_down(start, max_u64(s->src.block, s->dst.block)), pos);
+	*ret_end = min_u64(*ret_start + PIECE, s->src.size);
+	return 0;
+}
+
+/* Whether a refusal of [start, end) may be answered by copying: nothing was cloned
+ * yet, or it is a tail that the file system will not clone (H17). */
+static bool may_copy(const struct stream *s, int error, uint64_t end)
+{
+	return io_clone_refused(error) &&
+	       (s->shared_to == 0 ||
+		(error == -EINVAL && end == s->src.size && end % s->dst.block));
+}
+
+int share_check(int src, int dst, uint64_t size)
+{
+	struct stat a, b;
+	int r;
+
+	if (fstat(src, &a) < 0 || fstat(dst, &b) < 0)
+		return -errno;
+	if ((uint64_t)b.st_size != size)
+		return -EIO;
+	if (a.st_blocks == b.st_blocks)
+		return 0;
+	/* A map may need more or fewer blocks of its own: look at it. */
+	r = io_same_extents(src, dst, size);
+	return r == -EOPNOTSUPP || r == -ENOTTY ? 0 : r;
+}
+
+static uint64_t data_in(struct stream *s, uint64_t from, uint64_t to)
+{
+	uint64_t bytes = 0, start, end;
+
+	while (from < to && stream_next_data(s, from, &start, &end) == 0 && start < to) {
+		from = min_u64(end, to);
+		bytes += from - start;
+	}
+	return bytes;
+}
+
+/* A piece may have holes; to count them would cost as much as to clone it. */
+static uint64_t share_tell(struct watch *w, uint64_t left, uint64_t piece)
+{
+	uint64_t bytes = min_u64(left, piece);
+
+	w->progress.bytes_done += bytes;
+	return bytes;
+}
+
+static uint32_t clone_refused(struct stream *s, int error, struct rp_error *err)
+{
+	if (s->clone == RP_CLONE_ALWAYS) {
+		rp_fail(err, RP_NOT_SUPPORTED, "clone", "clone %s to %s: %s", s->src_path,
+			s->dst_path, strerrordesc_np(-error));
+		if (err)
+			err->os_error = -error;
+		rp_fail_of(err, NULL, s->disk);
+		return RP_NOT_SUPPORTED;
+	}
+	stream_because(s, "FICLONERANGE%s: %s", s->shared_to ? " of the tail" : "",
+		       strerrordesc_np(-error));
+	return RP_OK;
+}
+
+uint32_t share_clone(struct stream *s, struct watch *w, struct rp_error *err)
+{
+	uint64_t start, end, pos = 0, told = 0;
+	int r;
+
+	if (s->clone == RP_CLONE_NEVER || s->src.device || s->dst.device) {
+		if (s->clone == RP_CLONE_ALWAYS)
+			return clone_refused(s, -EOPNOTSUPP, err);
+		stream_because(s, s->clone == RP_CLONE_NEVER
+					  ? "clone was not wanted"
+					  : "a block device cannot share");
+		return RP_OK;
+	}
+	watch_phase(w, "cloning");
+	while ((r = next_piece(s, pos, &start, &end)) == 0) {
+		r = watch_tick(w);
+		if (r < 0)
+			return watch_fail(w, r, err);
+		r = io_clone_range(s->src.tail_fd, s->dst.tail_fd, start, end - start);
+		if (r < 0 && may_copy(s, r, end)) {
+			if (s->shared_to)
+				s->cloned_bytes = s->data_bytes - data_in(s, start, end);
+			return clone_refused(s, r, err);
+		}
+		if (r < 0)
+			return stream_fail(s, r, "clone", s->dst_path, start, err);
+		told += share_tell(w, s->data_bytes - told, end - start);
+		s->shared_to = pos = end;
+	}
+	if (r != -ENXIO)
+		return stream_fail(s, r, "map", s->src_path, pos, err);
+	s->shared_to = s->src.size;
+	s->cloned_bytes = s->data_bytes;
+	w->progress.bytes_done += s->data_bytes - told;
+	if (!s->cloned_bytes)
+		return RP_OK;
+	r = share_check(s->src.tail_fd, s->dst.tail_fd, s->src.size);
+	if (r < 0)
+		return stream_fail(s, r, "check clone", s->dst_path, RP_NO_OFFSET, err);
+	stream_because(s, "same file system, blocks shared by FICLONERANGE");
+	return RP_OK;
+}
+
+/* H13: a server's "end of file" is believed only if there is nothing to read. */
+static bool really_ended(const struct stream *s, uint64_t pos)
+{
+	char byte;
+
+	return io_pread_all(s->src.tail_fd, &byte, 1, pos) == -ENODATA;
+}
+
+/* H15: whatever stops the server, we go on from the exact byte where it did. */
+uint32_t share_server_copy(struct stream *s, struct watch *w, struct rp_error *err)
+{
+	uint64_t start, end, pos = s->shared_to;
+	int r;
+
+	if (s->clone == RP_CLONE_NEVER || s->src.device || s->dst.device ||
+	    s->cloned_bytes || pos >= s->src.size ||
+	    !io_server_copies(s->src.tail_fd, s->dst.tail_fd))
+		return RP_OK;
+	watch_phase(w, "copying");
+	while ((r = stream_next_data(s, pos, &start, &end)) == 0) {
+		while (start < end) {
+			int64_t n;
+
+			r = watch_tick(w);
+			if (r < 0)
+				return watch_fail(w, r, err);
+			n = io_server_copy(s->src.tail_fd, s->dst.tail_fd, start,
+					   end - start);
+			if (n == -ENOSPC || n == -EDQUOT || n == -EIO)
+				return stream_fail(s, (int)n, "server copy", s->dst_path,
+						   start, err);
+			if (n == 0 && really_ended(s, start))
+				return stream_fail(s, -ENODATA, "read", s->src_path,
+						   start, err);
+			if (n <= 0) {
+				stream_because(s, "copy_file_range: %s",
+					       n ? strerrordesc_np((int)-n)
+						 : "ended before the data did");
+				return RP_OK;
+			}
+			start += (uint64_t)n;
+			s->server_bytes += (uint64_t)n;
+			w->progress.bytes_done += (uint64_t)n;
+			s->shared_to = start;
+		}
+		pos = end;
+	}
+	if (r != -ENXIO)
+		return stream_fail(s, r, "map", s->src_path, pos, err);
+	s->shared_to = s->src.size;
+	stream_because(s, "copied by the server");
+	return RP_OK;
+}

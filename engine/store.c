@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * store.c - making, opening and sweeping a store
+ */
+#include "store.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "doc.h"
+#include "io/tree.h"
+#include "job.h"
+
+#define LOCK_WAIT_MS 30000
+
+static const char *const folders[] = {"systems", "pending", "jobs", "jobs/active",
+				      "jobs/ended"};
+
+static uint32_t check_path(const char *path, const char *what, struct rp_error *err)
+{
+	if (!path || path[0] != '/')
+		return rp_fail(err, RP_INVALID_PARAMETER, what,
+			       "%s %s: not an absolute path", what,
+			       path && path[0] ? path : "''");
+	return RP_OK;
+}
+
+static int make_folders(int fd)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(folders); i++)
+		if (mkdirat(fd, folders[i], 0700) < 0 && errno != EEXIST)
+			r = -errno;
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(folders); i++) {
+		_cleanup_close_ int sub = io_dir_open(fd, folders[i]);
+
+		r = sub < 0 ? sub : io_fsync(sub);
+	}
+	return r;
+}
+
+/* store.json comes last: without it the folder is no store. */
+static int fill_store(int fd)
+{
+	_cleanup_doc_ json_t *doc = doc_new();
+	char now[DOC_TIME_SIZE];
+	int r;
+
+	doc_time(now);
+	if (!doc || json_object_set_new(doc, "CreationTime", json_string(now)) < 0)
+		return -ENOMEM;
+	r = make_folders(fd);
+	return r < 0 ? r : doc_save(fd, "store.json", doc);
+}
+
+/* Empty, or what an init that was killed has left. */
+static uint32_t check_empty(int fd, const char *directory, struct rp_error *err)
+{
+	char **names;
+	size_t count;
+	bool known = true;
+	int r = io_dir_names(fd, &names, &count);
+
+	if (r < 0)
+		return rp_fail_os(err, r, "read", "%s", directory);
+	for (size_t i = 0; i < count; i++)
+		known &= !strcmp(names[i], "jobs") || !strcmp(names[i], "systems") ||
+			 !strcmp(names[i], "pending") ||
+			 !strcmp(names[i], ".store.json.new");
+	io_names_free(names, count);
+	if (faccessat(fd, "store.json", F_OK, 0) == 0)
+		return rp_fail(err, RP_INVALID_STATE, "init",
+			       "init %s: is a store already", directory);
+	if (!known)
+		return rp_fail(err, RP_INVALID_STATE, "init", "init %s: is not empty",
+			       directory);
+	return RP_OK;
+}
+
+uint32_t rp_store_init(const char *directory, struct rp_error *reterr)
+{
+	_cleanup_close_ int fd = -1, parent = -1;
+	bool made = false;
+	uint32_t rc;
+	int r;
+
+	rp_error_clear(reterr);
+	rc = check_path(directory, "init", reterr);
+	if (rc)
+		return rc;
+	fd = io_dir_make(AT_FDCWD, directory, &made);
+	if (fd < 0)
+		return rp_fail_os(reterr, fd, "init", "%s", directory);
+	rc = store_lock(fd, true, LOCK_WAIT_MS, directory, reterr);
+	if (rc == RP_OK)
+		rc = check_empty(fd, directory, reterr);
+	if (rc)
+		return rc;
+	r = fill_store(fd);
+	if (r == 0 && made) {
+		parent = io_dir_open(fd, "..");
+		r = parent < 0 ? parent : io_fsync(parent);
+	}
+	if (r < 0 && made)
+		io_tree_remove(AT_FDCWD, directory);
+	return r < 0 ? rp_fail_os(reterr, r, "init", "%s", directory) : RP_OK;
+}
+
+static int open_folders(struct rp_store *store)
+{
+	struct {
+		int *fd;
+		const char *name;
+	} open[] = {
+		{&store->systems_fd, "systems"},
+		{&store->pending_fd, "pending"},
+		{&store->active_fd, "jobs/active"},
+		{&store->ended_fd, "jobs/ended"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(open); i++) {
+		*open[i].fd = io_dir_open(store->fd, open[i].name);
+		if (*open[i].fd <
+		    0) /* an existing store without its folders is damaged */
+			return *open[i].fd == -ENOENT ? -EBADMSG : *open[i].fd;
+	}
+	return 0;
+}
+
+static uint32_t open_store(struct rp_store *store, const char *directory,
+			   struct rp_error *err)
+{
+	_cleanup_doc_ json_t *doc = NULL;
+	int r;
+
+	store->fd = io_dir_open(AT_FDCWD, directory);
+	if (store->fd < 0)
+		return rp_fail_os(err, store->fd, "open", "store %s", directory);
+	r = doc_load(store->fd, "store.json", &doc);
+	if (r == -ENOENT)
+		return rp_fail(err, RP_NOT_AVAILABLE, "open",
+			       "open store %s: not a store (no store.json)", directory);
+	if (r == -EOPNOTSUPP)
+		return rp_fail(err, RP_NOT_SUPPORTED, "open",
+			       "open store %s: made by a newer version of refpoint",
+			       directory);
+	if (r == -EBADMSG)
+		return rp_fail(err, RP_UNKNOWN_STATUS, "open",
+			       "open store %s: store.json is damaged", directory);
+	if (r == 0)
+		r = open_folders(store);
+	return r < 0 ? rp_fail_os(err, r, "open", "store %s", directory) : RP_OK;
+}
+
+uint32_t rp_store_open(const char *directory, const struct rp_store_options *options,
+		       struct rp_store **ret, struct rp_error *reterr)
+{
+	struct rp_store *store;
+	uint32_t rc;
+
+	rp_error_clear(reterr);
+	rc = check_path(directory, "open", reterr);
+	if (rc)
+		return rc;
+	if (!ret || (options && options->size < sizeof(*options)))
+		return rp_fail(reterr, RP_INVALID_PARAMETER, "open", "open store %s: %s",
+			       directory,
+			       ret ? "options.size is not set" : "ret is NULL");
+	store = calloc(1, sizeof(*store));
+	if (store)
+		store->path = strdup(directory);
+	if (!store || !store->path) {
+		free(store);
+		return rp_fail_os(reterr, -ENOMEM, "open", "store %s", directory);
+	}
+	store->fd = store->systems_fd = store->pending_fd = -1;
+	store->active_fd = store->ended_fd = -1;
+	store->busy_ms = options ? options->lock_timeout_ms : 0;
+	store->wait_ms = store->busy_ms ? store->busy_ms : LOCK_WAIT_MS;
+	rc = open_store(store, directory, reterr);
+	if (rc == RP_OK)
+		rc = store_sweep(store, reterr);
+	if (rc) {
+		rp_store_close(store);
+		return rc;
+	}
+	*ret = store;
+	return RP_OK;
+}
+
+void rp_store_close(struct rp_store *store)
+{
+	if (!store)
+		return;
+	int fds[] = {store->fd, store->systems_fd, store->pending_fd, store->active_fd,
+		     store->ended_fd};
+
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+	free(store->path);
+	free(store);
+}
+
+uint32_t store_lock(int fd, bool exclusive, uint64_t wait_ms, const char *what,
+		    struct rp_error *err)
+{
+	int r = io_lock(fd, exclusive, wait_ms);
+
+	if (r == -EWOULDBLOCK)
+		return rp_fail(err, RP_IN_USE, "lock",
+			       "lock %s: in use by another operation", what);
+	if (r == -ETIME)
+		return rp_fail(err, RP_TIMEOUT, "lock",
+			       "lock %s: still in use by another operation after %.1f s",
+			       what, (double)wait_ms / 1000);
+	return r < 0 ? rp_fail_os(err, r, "lock", "%s", what) : RP_OK;
+}
+
+/* -EAGAIN: a sweep took it for dead between its birth and its lock. */
+static int bear(int parent_fd, const char *id, int *ret_fd)
+{
+	_cleanup_close_ int fd = -1;
+	int r;
+
+	if (mkdirat(parent_fd, id, 0700) < 0)
+		return -errno;
+	fd = io_dir_open(parent_fd, id);
+	if (fd < 0)
+		return fd == -ENOENT ? -EAGAIN : fd;
+	r = io_lock(fd, true, 0);
+	if (r < 0)
+		return r;
+	if (!io_dir_is_at(parent_fd, id, fd))
+		return -EAGAIN;
+	*ret_fd = take_fd(&fd);
+	return 0;
+}
+
+uint32_t store_birth(struct rp_store *store, int parent_fd, char ret_id[ID_SIZE],
+		     int *ret_fd, struct rp_error *err)
+{
+	char id[ID_SIZE];
+	int r;
+
+	do {
+		id_new(id);
+		r = bear(parent_fd, id, ret_fd);
+	} while (r == -EAGAIN);
+	if (r < 0)
+		return rp_fail_os(err, r, "mkdir", "%s in store %s", id, store->path);
+	memcpy(ret_id, id, sizeof(id));
+	return RP_OK;
+}
+
+uint32_t store_bury(struct rp_store *store, int dirfd, const char *name,
+		    struct rp_error *err)
+{
+	char grave[ID_SIZE];
+	int r;
+
+	id_new(grave);
+	if (renameat(dirfd, name, store->pending_fd, grave) < 0)
+		return rp_fail_os(err, -errno, "remove", "%s", name);
+	r = io_fsync(dirfd);
+	if (r == 0)
+		r = io_tree_remove(store->pending_fd, grave);
+	return r < 0 ? rp_fail_os(err, r, "remove", "%s", name) : RP_OK;
+}
+
+/* Removes one entry of pending/ if nobody works on it. */
+static void sweep_pending(struct rp_store *store, const char *name)
+{
+	_cleanup_close_ int fd = io_dir_open(store->pending_fd, name);
+
+	/* Kept locked while it is removed, so that only one does. */
+	if (fd >= 0 && io_lock(fd, true, 0) == 0)
+		io_tree_remove(store->pending_fd, name);
+}
+
+/* Calls @sweep for each entry of @dirfd. */
+static uint32_t sweep_folder(struct rp_store *store, int dirfd,
+			     void (*sweep)(struct rp_store *store, const char *name),
+			     struct rp_error *err)
+{
+	char **names;
+	size_t count;
+	int r = io_dir_names(dirfd, &names, &count);
+
+	if (r < 0)
+		return rp_fail_os(err, r, "read", "store %s", store->path);
+	for (size_t i = 0; i < count; i++)
+		sweep(store, names[i]);
+	io_names_free(names, count);
+	return RP_OK;
+}
+
+uint32_t store_sweep(struct rp_store *store, struct rp_error *err)
+{
+	uint32_t rc;
+
+	/* Who may only read the store has nothing to sweep. */
+	if (faccessat(store->pending_fd, ".", W_OK, AT_EACCESS) < 0)
+		return RP_OK;
+	rc = sweep_folder(store, store->active_fd, job_sweep, err);
+	return rc ? rc : sweep_folder(store, store->pending_fd, sweep_pending, err);
+}

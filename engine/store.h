@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * store.h - the folder that holds systems, reference points and jobs
+ *
+ *	store.json			FormatVersion, when it was made
+ *	systems/NAME/system.json	one virtual system: disks and config files
+ *	systems/NAME/points/UUID/	one point: point.json, DISK.raw, config/
+ *	jobs/active/UUID/job.json	an export that runs; its folder is locked
+ *	jobs/ended/UUID/job.json	one that has ended, however
+ *	pending/UUID/			being made or removed; its folder is locked
+ *
+ * Everything appears and disappears by one rename to or from pending/. What is
+ * found there or in jobs/active/ with a free lock belongs to a process that died:
+ * rp_store_open() removes it. (One that was born and not locked yet may be removed
+ * too; store_birth() notices and bears another.)
+ *
+ * Locks are flock(2) on the folders themselves, so they live and die with what
+ * they protect. Order, first to last; nobody waits for one on the left while
+ * holding one on the right:
+ *
+ *	systems/NAME  >  points/UUID  >  jobs/active/UUID  >  export target (target.h)
+ *	              >  pending/UUID
+ *
+ *	systems/NAME	exclusive: taking points, removing the system
+ *	points/UUID	shared: reading the point's data; exclusive: destroying it
+ *	the others	exclusive: whose they are works on them
+ */
+#ifndef ENGINE_STORE_H
+#define ENGINE_STORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "error.h"
+#include "name.h"
+
+struct rp_store {
+	char *path;
+	int fd;
+	int systems_fd;
+	int pending_fd;
+	int active_fd;	  /* jobs/active */
+	int ended_fd;	  /* jobs/ended */
+	uint64_t wait_ms; /* for the store's own locks */
+	uint64_t busy_ms; /* for points and targets; 0 = not at all */
+};
+
+/*
+ * Makes a locked folder with a new ID in @parent_fd, which is pending_fd or
+ * active_fd. @ret_fd holds the lock until it is closed.
+ */
+uint32_t store_birth(struct rp_store *store, int parent_fd, char ret_id[ID_SIZE],
+		     int *ret_fd, struct rp_error *err);
+
+/*
+ * Moves @name of @dirfd to pending/ and removes it there. The caller holds its
+ * lock; after the move it is gone for everybody, whatever happens to us.
+ */
+uint32_t store_bury(struct rp_store *store, int dirfd, const char *name,
+		    struct rp_error *err);
+
+/* Takes the lock of folder @fd; @what names it in the error. RP_IN_USE or
+ * RP_TIMEOUT if another has it. */
+uint32_t store_lock(int fd, bool exclusive, uint64_t wait_ms, const char *what,
+		    struct rp_error *err);
+
+/* Removes what dead operations left behind. */
+uint32_t store_sweep(struct rp_store *store, struct rp_error *err);
+
+#endif

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * stream.h - one disk on its way from a source to a destination
+ *
+ * The engine handles a set of streams together (copy.h). Each goes down a ladder,
+ * best rung first, and remembers where a rung ended and why:
+ *
+ *	share (clone)  >  server copy  >  move (read, digest, write)
+ */
+#ifndef ENGINE_STREAM_H
+#define ENGINE_STREAM_H
+
+#include "digest.h"
+#include "error.h"
+#include "io/file.h"
+
+enum stream_digest {
+	STREAM_NO_DIGEST,
+	STREAM_DIGEST,	     /* store the leaves, if all bytes pass anyway */
+	STREAM_DIGEST_READ,  /* store the leaves, read for them what was shared */
+	STREAM_DIGEST_CHECK, /* compare with the leaves what passes; all if only read */
+};
+
+struct stream {
+	/* What is to be done; set by the caller, who closes the files. */
+	const char *disk;     /* ID */
+	const char *src_path; /* for people */
+	const char *dst_path;
+	struct io_file src; /* frozen, or its machine is stopped */
+	struct io_file dst; /* new and sized, or a device; unopened = only read */
+	enum rp_clone clone;
+	enum stream_digest digest;
+	struct digest leaves; /* unless STREAM_NO_DIGEST */
+
+	/* What was done. */
+	uint64_t data_bytes; /* of the source; the rest is holes */
+	uint64_t cloned_bytes;
+	uint64_t server_bytes; /* copied by a server */
+	uint64_t copied_bytes; /* moved by us */
+	uint64_t shared_to;    /* everything before it was cloned or copied by a server */
+	bool digested;	       /* the leaves are complete, or all were compared */
+	char reason[512];      /* why this method */
+	const char *backend;   /* that moved bytes; NULL if none did */
+	char backend_reason[256];
+};
+
+static inline bool stream_writes(const struct stream *s)
+{
+	return s->dst.tail_fd >= 0;
+}
+
+/* "clone", "server-copy", "copy", "clone+copy", "server-copy+copy", "none". */
+const char *stream_method(const struct stream *s);
+
+/* Adds to the reason, after "; " if there is one. */
+void stream_because(struct stream *s, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* Counts the data of the source. 0 or -errno. */
+int stream_measure(struct stream *s);
+
+/* The next data range of the source: a plan_next_data for plans. */
+int stream_next_data(void *stream, uint64_t pos, uint64_t *ret_start, uint64_t *ret_end);
+
+/* A step of this stream failed with @error at @offset; @path is what it was on. */
+uint32_t stream_fail(const struct stream *s, int error, const char *step,
+		     const char *path, uint64_t offset, struct rp_error *err);
+
+#endif

@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * system.c - adding, opening, describing and removing virtual systems
+ */
+#include "system.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "doc.h"
+#include "io/tree.h"
+
+static uint32_t check_name(const char *name, const char *what, struct rp_error *err)
+{
+	if (!name || !name_valid(name))
+		return rp_fail(
+			err, RP_INVALID_PARAMETER, "check",
+			"%s '%s': must be 1-127 of A-Z a-z 0-9 . _ + -, not beginning "
+			"with . or -",
+			what, name ?: "");
+	return RP_OK;
+}
+
+static uint32_t check_file(const char *path, const char *what, bool device_too,
+			   struct rp_error *err)
+{
+	struct stat st;
+
+	if (!path || path[0] != '/')
+		return rp_fail(err, RP_INVALID_PARAMETER, "check",
+			       "%s '%s': not an absolute path", what, path ?: "");
+	if (stat(path, &st) < 0)
+		return rp_fail_os(err, -errno, "open", "%s %s", what, path);
+	if (!S_ISREG(st.st_mode) && !(device_too && S_ISBLK(st.st_mode)))
+		return rp_fail(err, RP_INVALID_PARAMETER, "check",
+			       "%s %s: not a regular file%s", what, path,
+			       device_too ? " or block device" : "");
+	return RP_OK;
+}
+
+static uint32_t add_disk(json_t *disks, const struct rp_disk *disk, struct rp_error *err)
+{
+	size_t i;
+	json_t *other;
+	uint32_t rc;
+
+	rc = check_name(disk->id, "disk ID", err);
+	if (rc == RP_OK)
+		rc = check_file(disk->path, "disk", true, err);
+	if (rc)
+		return rc;
+	json_array_foreach(disks, i, other) {
+		if (!strcmp(json_string_value(json_object_get(other, "DiskId")),
+			    disk->id))
+			return rp_fail(err, RP_INVALID_PARAMETER, "check",
+				       "disk ID %s: given twice", disk->id);
+		if (!strcmp(json_string_value(json_object_get(other, "Path")),
+			    disk->path))
+			return rp_fail(err, RP_INVALID_PARAMETER, "check",
+				       "disk %s: given twice", disk->path);
+	}
+	if (json_array_append_new(disks, json_pack("{s:s, s:s}", "DiskId", disk->id,
+						   "Path", disk->path)) < 0)
+		return rp_fail(err, RP_INVALID_PARAMETER, "check", "disk %s: not UTF-8",
+			       disk->path);
+	return RP_OK;
+}
+
+static const char *base_name(const char *path)
+{
+	return strrchr(path, '/') + 1; /* of an absolute path */
+}
+
+static uint32_t add_config(json_t *configs, const char *path, struct rp_error *err)
+{
+	size_t i;
+	json_t *other;
+	uint32_t rc = check_file(path, "config file", false, err);
+
+	if (rc)
+		return rc;
+	json_array_foreach(configs, i, other)
+		if (!strcmp(base_name(json_string_value(other)), base_name(path)))
+			return rp_fail(err, RP_INVALID_PARAMETER, "check",
+				       "config file %s: another one is called %s too",
+				       path, base_name(path));
+	if (json_array_append_new(configs, json_string(path)) < 0)
+		return rp_fail(err, RP_INVALID_PARAMETER, "check",
+			       "config file %s: not UTF-8", path);
+	return RP_OK;
+}
+
+static uint32_t make_doc(const char *name, const struct rp_disk *disks, size_t disk_count,
+			 const char *const *configs, size_t config_count, json_t **ret,
+			 struct rp_error *err)
+{
+	_cleanup_doc_ json_t *doc = doc_new();
+	json_t *disk_list = json_array(), *config_list = json_array();
+	char now[DOC_TIME_SIZE];
+	uint32_t rc = RP_OK;
+
+	doc_time(now);
+	if (!doc || json_object_set_new(doc, "Disks", disk_list) < 0 ||
+	    json_object_set_new(doc, "ConfigFiles", config_list) < 0 ||
+	    json_object_set_new(doc, "VirtualSystemIdentifier", json_string(name)) < 0 ||
+	    json_object_set_new(doc, "CreationTime", json_string(now)) < 0)
+		return rp_fail_os(err, -ENOMEM, "add", "system %s", name);
+	for (size_t i = 0; rc == RP_OK && i < disk_count; i++)
+		rc = add_disk(disk_list, &disks[i], err);
+	for (size_t i = 0; rc == RP_OK && i < config_count; i++)
+		rc = add_config(config_list, configs[i], err);
+	if (rc == RP_OK)
+		*ret = take_ptr(doc);
+	return rc;
+}
+
+uint32_t rp_system_add(struct rp_store *store, const char *name,
+		       const struct rp_disk *disks, size_t disk_count,
+		       const char *const *configs, size_t config_count,
+		       struct rp_error *reterr)
+{
+	_cleanup_doc_ json_t *doc = NULL;
+	_cleanup_close_ int fd = -1;
+	char id[ID_SIZE];
+	uint32_t rc;
+	int r;
+
+	rp_error_clear(reterr);
+	if (!store || !disks || disk_count == 0 || (config_count && !configs))
+		return rp_fail(reterr, RP_INVALID_PARAMETER, "check",
+			       "system '%s': no disk given", name ?: "");
+	rc = check_name(name, "system name", reterr);
+	if (rc == RP_OK)
+		rc = make_doc(name, disks, disk_count, configs, config_count, &doc,
+			      reterr);
+	if (rc == RP_OK)
+		rc = store_birth(store, store->pending_fd, id, &fd, reterr);
+	if (rc)
+		return rc;
+	r = mkdirat(fd, "points", 0700) < 0 ? -errno : doc_save(fd, "system.json", doc);
+	if (r == 0)
+		r = io_rename_new(store->pending_fd, id, store->systems_fd, name);
+	if (r == 0)
+		return (r = io_fsync(store->systems_fd)) < 0
+			       ? rp_fail_os(reterr, r, "add", "system %s", name)
+			       : RP_OK;
+	io_tree_remove(store->pending_fd, id);
+	if (r == -EEXIST)
+		return rp_fail(reterr, RP_INVALID_STATE, "add",
+			       "add system %s: exists already", name);
+	return rp_fail_os(reterr, r, "add", "system %s", name);
+}
+
+/* What the rest of the engine relies on without looking again. */
+static int check_doc(const json_t *doc, const char *name)
+{
+	json_t *disks, *configs, *item;
+	const char *text;
+	size_t i;
+	int r;
+
+	r = doc_array(doc, "Disks", &disks);
+	if (r == 0)
+		r = doc_array(doc, "ConfigFiles", &configs);
+	if (r == 0)
+		r = doc_string(doc, "VirtualSystemIdentifier", &text);
+	if (r < 0 || strcmp(text, name) || json_array_size(disks) == 0)
+		return -EBADMSG;
+	json_array_foreach(disks, i, item)
+		if (doc_string(item, "DiskId", &text) < 0 || !name_valid(text) ||
+		    doc_string(item, "Path", &text) < 0 || text[0] != '/')
+			return -EBADMSG;
+	json_array_foreach(configs, i, item)
+		if (!json_is_string(item) || json_string_value(item)[0] != '/')
+			return -EBADMSG;
+	return 0;
+}
+
+static int load(struct rp_store *store, const char *name, struct system *system)
+{
+	int r;
+
+	snprintf(system->name, sizeof(system->name), "%s", name);
+	r = doc_load(system->fd, "system.json", &system->doc);
+	if (r == -ENOENT) /* removed between open and now, or damaged */
+		return io_dir_is_at(store->systems_fd, name, system->fd) ? -EBADMSG
+									 : -ENOENT;
+	if (r == 0)
+		r = check_doc(system->doc, name);
+	if (r < 0)
+		return r;
+	system->points_fd = io_dir_open(system->fd, "points");
+	if (system->points_fd == -ENOENT)
+		return -EBADMSG;
+	return system->points_fd < 0 ? system->points_fd : 0;
+}
+
+uint32_t system_open(struct rp_store *store, const char *name, bool lock,
+		     struct system *ret, struct rp_error *err)
+{
+	struct system system = SYSTEM_NONE;
+	uint32_t rc;
+	int r;
+
+	rc = check_name(name, "system name", err);
+	if (rc)
+		return rc;
+	system.fd = io_dir_open(store->systems_fd, name);
+	if (system.fd == -ENOENT)
+		return rp_fail(err, RP_NOT_AVAILABLE, "open", "system %s: no such system",
+			       name);
+	if (system.fd < 0)
+		return rp_fail_os(err, system.fd, "open", "system %s", name);
+	rc = lock ? store_lock(system.fd, true, store->wait_ms, name, err) : RP_OK;
+	if (rc) {
+		system_close(&system);
+		return rc;
+	}
+	r = load(store, name, &system);
+	if (r == 0 && lock && !io_dir_is_at(store->systems_fd, name, system.fd))
+		r = -ENOENT;
+	if (r < 0) {
+		system_close(&system);
+		return r == -EBADMSG ? rp_fail(err, RP_UNKNOWN_STATUS, "open",
+					       "system %s: its metadata is damaged", name)
+				     : rp_fail_os(err, r, "open", "system %s", name);
+	}
+	*ret = system;
+	return RP_OK;
+}
+
+void system_close(struct system *system)
+{
+	if (system->points_fd >= 0)
+		close(system->points_fd);
+	if (system->fd >= 0)
+		close(system->fd);
+	json_decref(system->doc);
+	*system = (struct system)SYSTEM_NONE;
+}
+
+size_t system_disk_count(const struct system *system)
+{
+	return json_array_size(json_object_get(system->doc, "Disks"));
+}
+
+void system_disk(const struct system *system, size_t index, const char **ret_id,
+		 const char **ret_path)
+{
+	json_t *disk = json_array_get(json_object_get(system->doc, "Disks"), index);
+
+	*ret_id = json_string_value(json_object_get(disk, "DiskId"));
+	*ret_path = json_string_value(json_object_get(disk, "Path"));
+}
+
+/* The stored document and the IDs of its points. */
+static int describe(const struct system *system, json_t **ret)
+{
+	json_t *points = json_array();
+	char **names;
+	size_t count;
+	int r;
+
+	if (json_object_set_new(system->doc, "ReferencePoints", points) < 0)
+		return -ENOMEM;
+	r = io_dir_names(system->points_fd, &names, &count);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < count; i++)
+		if (id_valid(names[i]))
+			json_array_append_new(points, json_string(names[i]));
+	io_names_free(names, count);
+	*ret = json_incref(system->doc);
+	return 0;
+}
+
+static uint32_t show(struct rp_store *store, const char *name, json_t **ret,
+		     struct rp_error *err)
+{
+	struct system system;
+	uint32_t rc = system_open(store, name, false, &system, err);
+	int r;
+
+	if (rc)
+		return rc;
+	r = describe(&system, ret);
+	system_close(&system);
+	return r < 0 ? rp_fail_os(err, r, "read", "system %s", name) : RP_OK;
+}
+
+/* A damaged system is listed as such: one must not hide the others. */
+static json_t *show_damaged(const char *name, const struct rp_error *err)
+{
+	return json_pack("{s:s, s:s, s:s}", "VirtualSystemIdentifier", name, "Status",
+			 "damaged", "StatusReason", err->message);
+}
+
+uint32_t rp_system_list(struct rp_store *store, char **ret_json, struct rp_error *reterr)
+{
+	_cleanup_doc_ json_t *list = json_array();
+	struct rp_error err;
+	char **names, *text;
+	size_t count;
+	int r;
+
+	rp_error_clear(reterr);
+	if (!store || !ret_json)
+		return rp_fail(reterr, RP_INVALID_PARAMETER, "check",
+			       "an argument is NULL");
+	r = io_dir_names(store->systems_fd, &names, &count);
+	if (r < 0)
+		return rp_fail_os(reterr, r, "read", "store %s", store->path);
+	for (size_t i = 0; i < count; i++) {
+		json_t *doc;
+		uint32_t rc = show(store, names[i], &doc, &err);
+
+		if (rc == RP_UNKNOWN_STATUS)
+			doc = show_damaged(names[i], &err);
+		if (rc == RP_OK || rc == RP_UNKNOWN_STATUS)
+			json_array_append_new(list, doc);
+	}
+	io_names_free(names, count);
+	text = list ? doc_text(list) : NULL;
+	if (!text)
+		return rp_fail_os(reterr, -ENOMEM, "read", "store %s", store->path);
+	*ret_json = text;
+	return RP_OK;
+}
+
+uint32_t rp_system_show(struct rp_store *store, const char *name, char **ret_json,
+			struct rp_error *reterr)
+{
+	_cleanup_doc_ json_t *doc = NULL;
+	uint32_t rc;
+	char *text;
+
+	rp_error_clear(reterr);
+	if (!store || !ret_json)
+		return rp_fail(reterr, RP_INVALID_PARAMETER, "check",
+			       "an argument is NULL");
+	rc = show(store, name, &doc, reterr);
+	if (rc)
+		return rc;
+	text = doc_text(doc);
+	if (!text)
+		return rp_fail_os(reterr, -ENOMEM, "read", "system %s", name);
+	*ret_json = text;
+	return RP_OK;
+}
+
+uint32_t rp_system_remove(struct rp_store *store, const char *name,
+			  struct rp_error *reterr)
+{
+	struct system system;
+	char **names;
+	size_t count;
+	uint32_t rc;
+	int r;
+
+	rp_error_clear(reterr);
+	if (!store)
+		return rp_fail(reterr, RP_INVALID_PARAMETER, "check",
+			       "an argument is NULL");
+	rc = system_open(store, name, true, &system, reterr);
+	if (rc)
+		return rc;
+	r = io_dir_names(system.points_fd, &names, &count);
+	if (r < 0) {
+		rc = rp_fail_os(reterr, r, "read", "system %s", name);
+	} else if (count) {
+		rc = rp_fail(reterr, RP_INVALID_STATE, "remove",
+			     "remove system %s: it has %zu reference point%s", name,
+			     count, count == 1 ? "" : "s");
+	} else {
+		rc = store_bury(store, store->systems_fd, name, reterr);
+	}
+	if (r == 0)
+		io_names_free(names, count);
+	system_close(&system);
+	return rc;
+}

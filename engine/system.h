@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * system.h - virtual systems: a name, its disks, its config files
+ */
+#ifndef ENGINE_SYSTEM_H
+#define ENGINE_SYSTEM_H
+
+#include <jansson.h>
+
+#include "store.h"
+
+struct system {
+	char name[NAME_SIZE];
+	int fd;	       /* systems/NAME; holds the lock if one was asked for */
+	int points_fd; /* systems/NAME/points */
+	json_t *doc;   /* system.json, checked: Disks[] {DiskId, Path}, ConfigFiles[] */
+};
+
+#define SYSTEM_NONE                       \
+	{                                 \
+		.fd = -1, .points_fd = -1 \
+	}
+
+/*
+ * Opens system @name. With @lock it is held exclusively until system_close():
+ * for taking points and for removal.
+ */
+uint32_t system_open(struct rp_store *store, const char *name, bool lock,
+		     struct system *ret, struct rp_error *err);
+void system_close(struct system *system); /* unopened is fine */
+
+/* Disk @index of the system: ID and path, borrowed. */
+size_t system_disk_count(const struct system *system);
+void system_disk(const struct system *system, size_t index, const char **ret_id,
+		 const char **ret_path);
+
+#endif

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * watch.c - progress, warnings, cancellation, deadline
+ */
+#include "watch.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "io/base.h"
+
+#define TELL_NS 100000000u
+
+uint64_t watch_now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+void watch_init(struct watch *w, const struct rp_watch *user, uint64_t timeout_ms)
+{
+	uint64_t now = watch_now_ns();
+
+	*w = (struct watch){.user = user, .begin_ns = now, .phase_ns = now};
+	w->progress.phase = "planning";
+	if (timeout_ms)
+		w->deadline_ns = now + min_u64(timeout_ms, UINT32_MAX) * 1000000u;
+}
+
+static int tell(struct watch *w, uint64_t now)
+{
+	uint64_t ns = now - w->phase_ns;
+
+	w->told_ns = now;
+	if (!w->user || !w->user->progress)
+		return 0;
+	w->progress.bytes_per_second = ns ? (uint64_t)((double)(w->progress.bytes_done -
+								w->phase_bytes) *
+						       1e9 / (double)ns)
+					  : 0;
+	return w->user->progress(w->user->context, &w->progress) ? -ECANCELED : 0;
+}
+
+void watch_phase(struct watch *w, const char *phase)
+{
+	w->progress.phase = phase;
+	w->phase_ns = watch_now_ns();
+	w->phase_bytes = w->progress.bytes_done;
+	w->told_ns = 0; /* the next tick tells */
+}
+
+int watch_tick(struct watch *w)
+{
+	uint64_t now = watch_now_ns();
+
+	if (w->deadline_ns && now >= w->deadline_ns)
+		return -ETIME;
+	return now - w->told_ns >= TELL_NS ? tell(w, now) : 0;
+}
+
+void watch_warn(const struct watch *w, const char *format, ...)
+{
+	char text[512];
+	va_list args;
+
+	if (!w->user || !w->user->warning)
+		return;
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	w->user->warning(w->user->context, text);
+}
+
+uint32_t watch_fail(const struct watch *w, int why, struct rp_error *err)
+{
+	uint32_t rc;
+
+	if (why == -ETIME)
+		rc = rp_fail(err, RP_TIMEOUT, w->progress.phase,
+			     "%s: the time limit of %.1f s has passed", w->progress.phase,
+			     (double)(w->deadline_ns - w->begin_ns) / 1e9);
+	else
+		rc = rp_fail(err, RP_FAILED, w->progress.phase, "%s: cancelled",
+			     w->progress.phase);
+	if (err)
+		err->os_error = -why;
+	return rc;
+}
+
+uint64_t watch_left_ms(const struct watch *w, uint64_t otherwise)
+{
+	uint64_t now = watch_now_ns();
+
+	if (!w->deadline_ns)
+		return otherwise;
+	return w->deadline_ns > now + 1000000u ? (w->deadline_ns - now) / 1000000u : 1;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * watch.h - what a long operation tells its caller, and when it must stop
+ */
+#ifndef ENGINE_WATCH_H
+#define ENGINE_WATCH_H
+
+#include <stdint.h>
+
+#include "error.h"
+
+struct watch {
+	const struct rp_watch *user; /* may be NULL */
+	struct rp_progress progress;
+	uint64_t begin_ns;    /* of the operation */
+	uint64_t phase_ns;    /* of the phase: its rate is measured from here */
+	uint64_t phase_bytes; /* done before the phase */
+	uint64_t told_ns;     /* when the caller was told last */
+	uint64_t deadline_ns; /* CLOCK_MONOTONIC; 0 = none */
+};
+
+uint64_t watch_now_ns(void);
+
+/* @user must outlive @w; @timeout_ms 0 = no limit. */
+void watch_init(struct watch *w, const struct rp_watch *user, uint64_t timeout_ms);
+
+/* @phase is static text; the caller is told at once. */
+void watch_phase(struct watch *w, const char *phase);
+
+/* Tells the caller if it is time to. 0, -ECANCELED or -ETIME: stop. */
+int watch_tick(struct watch *w);
+
+void watch_warn(const struct watch *w, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* The error of an operation that watch_tick() stopped with @why. */
+uint32_t watch_fail(const struct watch *w, int why, struct rp_error *err);
+
+/* What is left of the time limit; @otherwise if there is none. At least 1. */
+uint64_t watch_left_ms(const struct watch *w, uint64_t otherwise);
+
+#endif
