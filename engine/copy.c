@@ -11,6 +11,9 @@
 #include "move.h"
 #include "share.h"
 
+#define POOL_BYTES  (16 * MIB) /* reach the device's plateau; more is only memory */
+#define QUEUE_DEPTH 64	       /* a buffer may be many small writes */
+
 static const char *const backends_auto[] = {"uring", "aio", "sync", NULL};
 
 static const char *const *backends_of(enum rp_io io)
@@ -159,22 +162,56 @@ static uint32_t sync_all(struct stream *streams, size_t count, struct watch *w,
 	return RP_OK;
 }
 
+/* The one that was asked for does not work here; "auto" always has one. */
+static uint32_t no_backend(int error, const char *name, struct rp_error *err)
+{
+	uint32_t rc = rp_fail_os(err, error, "open", "I/O backend %s", name);
+
+	if (rc == RP_OUT_OF_MEMORY)
+		return rc;
+	if (err)
+		err->code = RP_NOT_SUPPORTED;
+	return RP_NOT_SUPPORTED;
+}
+
+static uint32_t move(struct stream *streams, size_t count, enum rp_io io, struct watch *w,
+		     struct rp_error *err)
+{
+	const char *const *backends = backends_of(io);
+	struct io_queue *q = NULL;
+	struct io_pool *pool;
+	uint32_t rc;
+	int r;
+
+	r = io_pool_open(&pool, POOL_BYTES);
+	if (r < 0)
+		return rp_fail_os(err, r, "allocate", "buffers");
+	r = io_queue_open(&q, backends, QUEUE_DEPTH, pool);
+	if (r < 0)
+		rc = no_backend(r, backends[0], err);
+	else
+		rc = move_streams(streams, count, q, pool, w, err);
+	io_queue_close(q);
+	io_pool_close(pool);
+	return rc;
+}
+
 uint32_t copy_streams(struct stream *streams, size_t count, enum rp_io io,
 		      struct watch *w, struct rp_error *err)
 {
-	bool move = false;
+	bool moves = false;
 	uint32_t rc;
 
 	rc = measure(streams, count, w, err);
 	for (size_t i = 0; rc == RP_OK && i < count; i++) {
 		rc = share(&streams[i], w, err);
-		move |= must_move(&streams[i]);
+		moves |= must_move(&streams[i]);
 	}
 	if (rc == RP_OK)
 		rc = check_space(streams, count, err);
 	if (rc == RP_OK)
-		rc = move ? move_streams(streams, count, backends_of(io), w, err)
-			  : sync_all(streams, count, w, err);
+		rc = moves ? move(streams, count, io, w, err)
+			   : sync_all(streams, count, w, err);
 	if (rc)
 		return rc;
 	for (size_t i = 0; i < count; i++) {

@@ -9,9 +9,7 @@
 #include "chunk.h"
 #include "io/base.h"
 
-#define POOL_BYTES    (16 * MIB) /* reach the device's plateau; more is only memory */
-#define QUEUE_DEPTH   64	 /* a buffer may be many small writes */
-#define REAP_LIMIT_MS 100	 /* so that a cancellation is seen */
+#define REAP_LIMIT_MS 100 /* so that a cancellation is seen */
 
 /* What the loop knows of one stream. */
 struct lane {
@@ -262,16 +260,8 @@ static void lane_open(struct mover *m, struct lane *lane, struct stream *s)
 		  round_down(pos, m->window));
 }
 
-static int mover_open(struct mover *m, struct stream *streams, size_t count,
-		      const char *const *backends)
+static int mover_open(struct mover *m, struct stream *streams, size_t count)
 {
-	int r;
-
-	r = io_pool_open(&m->pool, POOL_BYTES);
-	if (r == 0)
-		r = io_queue_open(&m->q, backends, QUEUE_DEPTH, m->pool);
-	if (r < 0)
-		return r;
 	/* The backend that works decides how the memory is cut. */
 	m->window = io_queue_block(m->q);
 	m->chunk_count = io_pool_cut(m->pool, m->window);
@@ -310,23 +300,20 @@ static void explain(struct mover *m)
 
 static void mover_close(struct mover *m)
 {
-	io_queue_close(m->q);
 	for (unsigned i = 0; m->chunks && i < m->chunk_count; i++)
 		chunk_free(m->chunks[i]);
 	free(m->chunks);
 	free(m->lanes);
-	if (m->pool)
-		io_pool_close(m->pool);
 }
 
-uint32_t move_streams(struct stream *streams, size_t count, const char *const *backends,
-		      struct watch *w, struct rp_error *err)
+uint32_t move_streams(struct stream *streams, size_t count, struct io_queue *q,
+		      struct io_pool *pool, struct watch *w, struct rp_error *err)
 {
-	struct mover m = {.w = w, .err = err};
-	int r = mover_open(&m, streams, count, backends);
+	struct mover m = {.q = q, .pool = pool, .w = w, .err = err};
+	int r = mover_open(&m, streams, count);
 
 	if (r < 0) {
-		m.rc = rp_fail_os(err, r, "open", "I/O queue (%s)", backends[0]);
+		m.rc = rp_fail_os(err, r, "allocate", "chunks");
 	} else {
 		watch_phase(w, stream_writes(&streams[0]) ? "copying" : "verifying");
 		explain(&m);

@@ -17,9 +17,9 @@
 
 /*
  * Moves what the rungs above left of @streams, digests as they ask for, and syncs
- * every destination. @backends is best first, NULL at the end.
+ * every destination. @q is open over @pool; idle again when this returns.
  */
-uint32_t move_streams(struct stream *streams, size_t count, const char *const *backends,
-		      struct watch *w, struct rp_error *err);
+uint32_t move_streams(struct stream *streams, size_t count, struct io_queue *q,
+		      struct io_pool *pool, struct watch *w, struct rp_error *err);
 
 #endif
