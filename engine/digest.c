@@ -7,6 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <xxhash.h>
+#if defined(__x86_64__) && __has_include(<xxh_x86dispatch.h>)
+#include <xxh_x86dispatch.h> /* the widest vectors this processor has */
+#endif
 
 #include "io/extent.h"
 #include "io/tree.h"

@@ -97,6 +97,14 @@ static void set_step(struct rp_error *err, uint32_t code, const char *step)
 	snprintf(err->step, sizeof(err->step), "%s", step);
 }
 
+/* A path may hold a line break; the sentence is one line. */
+static void keep_one_line(struct rp_error *err)
+{
+	for (char *p = err->message; *p; p++)
+		if ((unsigned char)*p < ' ' || *p == 0x7f)
+			*p = '?';
+}
+
 uint32_t rp_fail(struct rp_error *err, uint32_t code, const char *step,
 		 const char *format, ...)
 {
@@ -108,6 +116,7 @@ uint32_t rp_fail(struct rp_error *err, uint32_t code, const char *step,
 	va_start(args, format);
 	vsnprintf(err->message, sizeof(err->message), format, args);
 	va_end(args);
+	keep_one_line(err);
 	return code;
 }
 
@@ -128,6 +137,7 @@ uint32_t rp_fail_os(struct rp_error *err, int error, const char *step, const cha
 	/* Room for the reason is more important than the end of a long path. */
 	snprintf(err->message, sizeof(err->message), "%s %.800s: %s", step, what,
 		 strerrordesc_np(-error) ?: "unknown error");
+	keep_one_line(err);
 	return code;
 }
 

@@ -108,7 +108,7 @@ static uint32_t read_disks(struct settings *s, const json_t *value, struct rp_er
 	return RP_OK;
 }
 
-/* Looks the value up among @words, which ends in NULL and whose first is listed first. */
+/* The value's place among @words, which end in NULL. */
 static uint32_t read_word(const char *option, const char *const words[],
 			  const json_t *value, unsigned *ret, struct rp_error *err)
 {

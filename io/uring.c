@@ -43,6 +43,19 @@ static int ring_open(struct io_uring *ring, unsigned depth)
 	return 0;
 }
 
+/* What is behind an error that says little by itself. */
+static const char *hint(int error)
+{
+	switch (error) {
+	case -EPERM:
+		return " (seccomp or kernel.io_uring_disabled)";
+	case -ENOMEM:
+		return " (RLIMIT_MEMLOCK)";
+	default:
+		return "";
+	}
+}
+
 static void register_pool(struct io_queue *q, struct uring *u)
 {
 	size_t size;
@@ -52,7 +65,7 @@ static void register_pool(struct io_queue *q, struct uring *u)
 
 	if (r < 0) {
 		snprintf(q->note, sizeof(q->note), "buffers not registered: %s%s",
-			 strerrordesc_np(-r), r == -ENOMEM ? " (RLIMIT_MEMLOCK)" : "");
+			 strerrordesc_np(-r), hint(r));
 		return;
 	}
 	u->area = area;
@@ -69,8 +82,7 @@ static int uring_open(struct io_queue *q)
 	r = ring_open(&u->ring, q->depth);
 	if (r < 0) {
 		snprintf(q->note, sizeof(q->note), "io_uring_setup: %s%s",
-			 strerrordesc_np(-r),
-			 r == -EPERM ? " (seccomp or kernel.io_uring_disabled)" : "");
+			 strerrordesc_np(-r), hint(r));
 		return r;
 	}
 	if (q->pool)
