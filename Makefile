@@ -1,0 +1,196 @@
+# refpoint - reference points of virtual machine disks, and their export
+#
+# make [all]     refpoint, librefpoint.so.0, librefpoint.a and refpoint.pc in build/
+# make deps      install the Debian packages that all targets need (as root)
+# make check     run all tests; as root, or those that mount are skipped
+# make demo      the main job on a real guest, from nothing
+# make bench     the benchmarks; QUICK=1 for a short run
+# make gate      what must pass before a commit: both compilers with -Werror, check,
+#                check-asan, formatting, shellcheck, man pages
+# make check-asan, check-tsan     check under sanitizers (tsan: what has threads)
+# make install, uninstall, format, clean, help
+#
+# Variables on the command line:
+#   O=build      where everything is built       V=1     show the commands
+#   CC=cc        the compiler                    CFLAGS, CPPFLAGS, LDFLAGS  yours
+#   T=map_test   check: only these tests (% is a wildcard)
+#   SAN=address,undefined   or thread: build with sanitizers (use another O)
+#   WERROR=1     warnings are errors             PKG_CONFIG=pkg-config
+#   PREFIX=/usr/local  BINDIR  LIBDIR  INCLUDEDIR  MANDIR  DESTDIR
+
+O          ?= build
+CFLAGS     ?= -O2 -g
+PKG_CONFIG ?= pkg-config
+T          ?= %
+PREFIX     ?= /usr/local
+BINDIR     ?= $(PREFIX)/bin
+LIBDIR     ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+MANDIR     ?= $(PREFIX)/share/man
+
+VERSION := $(file <VERSION)
+SO      := $(O)/librefpoint.so.0
+MAP     := engine/librefpoint.map
+OUT     := $(O)/refpoint $(SO) $(O)/librefpoint.so $(O)/librefpoint.a $(O)/refpoint.pc
+
+# Sources: one list per folder. In tests and bench every file is a program of its own,
+# except those that all of them share.
+IO     := $(sort $(wildcard io/*.c))
+ENGINE := $(sort $(wildcard engine/*.c))
+CLI    := $(sort $(wildcard cli/*.c))
+BENCH  := $(sort $(wildcard bench/*.c))
+TESTS  := $(sort $(wildcard tests/*.c))
+BENCH_SHARED := $(filter bench/bench.c,$(BENCH))
+TESTS_SHARED := $(filter-out %_test.c,$(TESTS))
+SCRIPTS := $(sort $(wildcard tests/*_test.sh))
+objects  = $(patsubst %.c,$(O)/%.o,$(1))
+programs = $(patsubst %.c,$(O)/%,$(1))
+BENCH_PROGRAMS := $(call programs,$(filter-out $(BENCH_SHARED),$(BENCH)))
+TEST_PROGRAMS  := $(call programs,$(filter %_test.c,$(TESTS)))
+FORMATTED := $(sort $(wildcard include/*.h io/*.[ch] engine/*.[ch] cli/*.[ch] bench/*.[ch] \
+	tests/*.[ch]))
+
+# Debian packages, by what needs them first: build, check, demo, bench, gate.
+DEBS := gcc libc6-dev make pkg-config liburing-dev libaio-dev libjansson-dev \
+	libxxhash-dev libxml2-dev uuid-dev \
+	perl e2fsprogs xfsprogs btrfs-progs mount fuse3 nbdkit libnbd-bin attr jq \
+	libseccomp-dev libfuse3-dev qemu-utils \
+	qemu-system-x86 busybox-static grub-pc-bin grub-common rsync \
+	fio gnuplot-nox \
+	clang clang-format shellcheck mandoc groff
+
+# Asked for when first needed, not when this file is read: "make deps all" must work.
+PKGS  := liburing jansson libxxhash libxml-2.0 uuid
+once   = $(eval $(1) := $$(shell $(2)))$($(1))
+PKG_CFLAGS = $(call once,PKG_CFLAGS,$(PKG_CONFIG) --cflags $(PKGS))
+PKG_LIBS   = $(call once,PKG_LIBS,$(PKG_CONFIG) --libs $(PKGS))
+LIBS       = $(PKG_LIBS) -laio
+CLI_LIBS   = $(call once,CLI_LIBS,$(PKG_CONFIG) --libs jansson)
+
+SANITIZE := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
+OUR_CPPFLAGS := -D_GNU_SOURCE -DREFPOINT_VERSION='"$(VERSION)"' -Iinclude -I.
+OUR_CFLAGS   := -std=gnu11 -fPIC -pthread -Wall -Wextra -Wmissing-prototypes \
+	-Wstrict-prototypes -Wshadow -Wpointer-arith $(if $(WERROR),-Werror) $(SANITIZE)
+COMPILE = $(CC) $(CPPFLAGS) $(OUR_CPPFLAGS) $(PKG_CFLAGS) $(CFLAGS) $(OUR_CFLAGS)
+LINK    = $(CC) $(CFLAGS) -pthread $(SANITIZE) $(LDFLAGS) -Wl,--as-needed
+# The program finds its library beside itself (build/) and where install puts it.
+RPATH = $$ORIGIN:$$ORIGIN/$(shell realpath -m --relative-to='$(BINDIR)' '$(LIBDIR)')
+
+Q   := $(if $(V),,@)
+say  = $(if $(V),,@printf '  %-7s %s\n' $(1) '$(patsubst $(O)/%,%,$@)')
+
+all: $(OUT)
+tests: $(TEST_PROGRAMS) $(BENCH_PROGRAMS)
+help:
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
+
+# What is built depends on the flags and compiler it was built with (and refpoint.pc on
+# the paths): these files change when they do.
+$(O)/flags: export NOW = $(COMPILE) $(LINK) $(LIBS) $(RPATH)
+$(O)/paths: export NOW = $(VERSION) $(PREFIX) $(LIBDIR) $(INCLUDEDIR)
+$(O)/flags $(O)/paths: FORCE | $(filter deps,$(MAKECMDGOALS))
+	@$(PKG_CONFIG) --print-errors --exists $(PKGS) || \
+		{ echo 'A library is missing; "make deps" installs it.' >&2; exit 1; }
+	@mkdir -p $(@D); printf '%s\n' "$$NOW" | cmp -s - $@ || printf '%s\n' "$$NOW" >$@
+
+$(O)/%.o: %.c $(O)/flags
+	$(call say,CC)
+	@mkdir -p $(@D)
+	$(Q)$(COMPILE) -MMD -MP -c -o $@ $<
+
+$(O)/librefpoint.a: $(call objects,$(IO) $(ENGINE))
+	$(call say,AR)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+# A sanitizer's runtime is in the program, so its symbols stay open in the library.
+$(SO): $(call objects,$(IO) $(ENGINE)) $(MAP)
+	$(if $(filter REFPOINT_$(basename $(VERSION)),$(shell sed -n 's/ {$$//p' $(MAP) | \
+		tail -n 1)),,$(error VERSION $(VERSION) and the last node of $(MAP) differ))
+	$(call say,LD)
+	$(Q)$(LINK) -shared -Wl,-soname,$(@F) $(if $(SAN),,-Wl,-z,defs) \
+		-Wl,--no-undefined-version -Wl,--version-script,$(MAP) \
+		-o $@ $(filter %.o,$^) $(LIBS)
+
+$(O)/librefpoint.so: $(SO)
+	$(Q)ln -sf $(<F) $@
+
+$(O)/refpoint: $(call objects,$(CLI)) $(SO)
+	$(call say,LD)
+	$(Q)$(LINK) -Wl,-rpath,'$(RPATH)' -o $@ $(filter %.o,$^) $(SO) $(CLI_LIBS)
+
+$(O)/refpoint.pc: engine/refpoint.pc.in $(O)/paths
+	$(call say,GEN)
+	$(Q)sed -e 's|@VERSION@|$(VERSION)|' -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' \
+		-e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' -e 's|@PKGS@|$(PKGS)|' $< >$@
+
+$(TEST_PROGRAMS): $(call objects,$(TESTS_SHARED))
+$(BENCH_PROGRAMS): $(call objects,$(BENCH_SHARED))
+$(TEST_PROGRAMS) $(BENCH_PROGRAMS): $(O)/%: $(O)/%.o $(O)/librefpoint.a
+	$(call say,LD)
+	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(O)/librefpoint.a $(LIBS)
+
+# What tests, demo and bench scripts are told.
+RUN := O='$(abspath $(O))' REFPOINT='$(abspath $(O))/refpoint' CC='$(CC)' SAN='$(SAN)' \
+	UBSAN_OPTIONS=print_stacktrace=1 $(if $(QUICK),QUICK=$(QUICK))
+CHOSEN := $(filter $(T:%=$(O)/tests/%),$(TEST_PROGRAMS)) $(filter $(T:%=tests/%.sh),$(SCRIPTS))
+
+check: all $(filter $(O)/%,$(CHOSEN))
+	$(Q)$(RUN) prove --directives --exec '' $(CHOSEN)
+check-asan:
+	$(Q)$(MAKE) check SAN=address,undefined O=build-asan
+check-tsan:
+	$(Q)$(MAKE) check SAN=thread O=build-tsan T="$(basename $(notdir $(shell \
+		grep -lE 'pthread_create|rp_export|rp_create' $(filter %_test.c,$(TESTS)))))"
+bench: all $(BENCH_PROGRAMS)
+	$(Q)$(RUN) bench/run.sh
+demo: all
+	$(Q)$(RUN) tests/demo.sh
+
+gate:
+	$(Q)$(MAKE) all tests WERROR=1 CC=clang O=build-clang
+	$(Q)$(MAKE) all tests check WERROR=1 CC=gcc O=build-gcc
+	$(Q)$(MAKE) check-asan WERROR=1
+	clang-format --dry-run -Werror $(FORMATTED)
+	shellcheck -x -P SCRIPTDIR $(wildcard tests/*.sh bench/*.sh) .ci/run
+	mandoc -T lint -W warning $(wildcard man/*.[1-8])
+format:
+	clang-format -i $(FORMATTED)
+
+deps:
+	@set -e; missing=; for deb in $(DEBS); do \
+		dpkg-query -W -f '$${db:Status-Status}' $$deb 2>/dev/null | grep -qx installed || \
+		missing="$$missing $$deb"; done; \
+	[ -n "$$missing" ] || { echo 'All packages are installed.'; exit 0; }; \
+	[ "$$(id -u)" = 0 ] || { echo "Missing:$$missing" >&2; \
+		echo 'Only root can install them: sudo make deps' >&2; exit 1; }; \
+	export DEBIAN_FRONTEND=noninteractive; apt-get update; \
+	apt-get install -y --no-install-recommends --no-upgrade $$missing
+
+# One list for install and uninstall: what, where, mode.
+INSTALLED := $(O)/refpoint:$(BINDIR)/refpoint:755 $(SO):$(LIBDIR)/$(notdir $(SO)):755 \
+	$(notdir $(SO)):$(LIBDIR)/librefpoint.so:link \
+	$(O)/librefpoint.a:$(LIBDIR)/librefpoint.a:644 \
+	$(O)/refpoint.pc:$(LIBDIR)/pkgconfig/refpoint.pc:644 \
+	include/refpoint.h:$(INCLUDEDIR)/refpoint.h:644 \
+	$(foreach page,$(wildcard man/*.[1-8]),$(page):$(MANDIR)/man$(subst .,,$(suffix \
+		$(page)))/$(notdir $(page)):644)
+row = $(word $(1),$(subst :, ,$(2)))
+define put
+	$(Q)$(if $(filter link,$(call row,3,$(1))),ln -sf,install -D -m $(call row,3,$(1))) \
+		$(call row,1,$(1)) '$(DESTDIR)$(call row,2,$(1))'
+
+endef
+install: all
+	$(foreach file,$(INSTALLED),$(call put,$(file)))
+uninstall:
+	$(Q)rm -f $(foreach file,$(INSTALLED),'$(DESTDIR)$(call row,2,$(file))')
+
+clean:
+	rm -rf $(O) build-asan build-tsan build-gcc build-clang
+
+FORCE:
+.PHONY: FORCE all tests help check check-asan check-tsan bench demo gate format deps \
+	install uninstall clean
+.DELETE_ON_ERROR:
+.SECONDARY:
+-include $(patsubst %.c,$(O)/%.d,$(IO) $(ENGINE) $(CLI) $(TESTS) $(BENCH))

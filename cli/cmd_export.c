@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cmd_export.c - refpoint export: one or more points, one after another
+ *
+ * A point that fails does not keep the others from being exported; the exit
+ * status is the first failure's.
+ */
+#include "cli/cmd_store.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/out.h"
+#include "cli/progress.h"
+#include "cli/table.h"
+#include "cli/text.h"
+
+#define SETTINGS_MAX ((size_t)1 << 20)
+
+const struct option_def export_options[] = {
+	{"all", NULL, "export every reference point in the store", false},
+	{"disk", "ID", "only this disk (repeatable)", false},
+	{"format", "raw", "format of the disk images", true},
+	{"settings", "TEXT|@FILE", "ExportSettingData, JSON or CIM-XML", false},
+	{"io", "auto|uring|aio|sync", "how bytes are moved", true},
+	{"clone", "auto|never|always", "whether blocks are shared", true},
+	{"digest", "auto|always|never", "which disks get a digest tree", true},
+	{"timeout", "SECONDS", "give up after this time", false},
+	{NULL, NULL, NULL, false},
+};
+
+/* One command's work. */
+struct exporting {
+	const struct cli *cli;
+	struct rp_store *store;
+	char *directory;
+	char *settings; /* ExportSettingData; NULL = options count instead */
+	struct rp_export_options options;
+	const char **disks; /* of options */
+	char **points;
+	size_t point_count;
+};
+
+static void export_cleanup(struct exporting *e)
+{
+	for (size_t i = 0; i < e->point_count; i++)
+		free(e->points[i]);
+	free(e->points);
+	free(e->disks);
+	free(e->settings);
+	free(e->directory);
+	rp_store_close(e->store);
+}
+
+/* 0 or errno; at most SETTINGS_MAX + 1 bytes, so that too many can be told. */
+static int read_settings(const char *path, char *buffer, size_t *ret_length)
+{
+	FILE *file = fopen(path, "re");
+	int os_error;
+
+	if (!file)
+		return errno;
+	errno = 0;
+	*ret_length = fread(buffer, 1, SETTINGS_MAX + 1, file);
+	os_error = ferror(file) ? errno : 0;
+	fclose(file);
+	return os_error;
+}
+
+/* TEXT itself, or what is in FILE for "@FILE". */
+static int take_settings(struct exporting *e, const char *text)
+{
+	size_t length = 0;
+	int os_error;
+
+	if (*text != '@') {
+		e->settings = must(strdup(text));
+		return 0;
+	}
+	e->settings = must(malloc(SETTINGS_MAX + 2));
+	os_error = read_settings(text + 1, e->settings, &length);
+	if (os_error)
+		return fail_here(e->cli, NULL, 0, os_error, "read settings %s", text + 1);
+	if (length > SETTINGS_MAX || memchr(e->settings, '\0', length))
+		return fail_here(e->cli, NULL, RP_INVALID_PARAMETER, 0,
+				 "read settings %s: not a text of at most 1 MiB",
+				 text + 1);
+	e->settings[length] = '\0';
+	return 0;
+}
+
+/* What --settings replaces may not stand beside it. */
+static int check_settings_alone(const struct cli *cli)
+{
+	static const char *const replaced[] = {"disk", "io", "clone", "digest",
+					       "timeout"};
+
+	for (size_t i = 0; i < sizeof(replaced) / sizeof(replaced[0]); i++) {
+		if (option_given(&cli->args, replaced[i]))
+			return wrong_usage(cli,
+					   "'--settings' and '--%s' exclude each other",
+					   replaced[i]);
+	}
+	return 0;
+}
+
+/* As in the settings: more than 0, at most 136 years. */
+static bool parse_seconds(const char *text, uint64_t *ret_ms)
+{
+	char *end;
+	double seconds = strtod(text, &end);
+
+	/* strtod() alone would take signs, blanks, exponents, "nan" and "inf" */
+	if (end == text || *end || text[strspn(text, "0123456789.")] ||
+	    !(seconds > 0 && seconds <= UINT32_MAX))
+		return false;
+	*ret_ms = (uint64_t)(seconds * 1000 + 0.5);
+	if (!*ret_ms)
+		*ret_ms = 1;
+	return true;
+}
+
+static int take_options(struct exporting *e)
+{
+	const struct arguments *args = &e->cli->args;
+	const char *settings = option_value(args, "settings");
+	const char *timeout = option_value(args, "timeout");
+	int status;
+
+	if (settings) {
+		status = check_settings_alone(e->cli);
+		return status ? status : take_settings(e, settings);
+	}
+	if (timeout && !parse_seconds(timeout, &e->options.timeout_ms))
+		return wrong_usage(e->cli, "option '--timeout' takes seconds, not '%s'",
+				   timeout);
+	e->options.size = sizeof(e->options);
+	e->disks = option_values(args, "disk", &e->options.disk_count);
+	e->options.disks = e->options.disk_count ? e->disks : NULL;
+	e->options.io = option_choice(args, "io");
+	e->options.clone = option_choice(args, "clone");
+	e->options.digest = option_choice(args, "digest");
+	return 0;
+}
+
+static int check_operands(const struct cli *cli)
+{
+	bool all = option_given(&cli->args, "all");
+
+	if (all && cli->args.operand_count > 1)
+		return wrong_usage(cli,
+				   "'--all' takes a directory and no reference point");
+	if (!all && cli->args.operand_count < 2)
+		return wrong_usage(cli, "a reference point and a directory are needed");
+	return 0;
+}
+
+/* The points given, or with --all those the store has now. */
+static int take_points(struct exporting *e)
+{
+	const struct arguments *args = &e->cli->args;
+	json_auto_t *points = NULL;
+	struct rp_error error;
+	const json_t *point;
+	char *text;
+	size_t i;
+
+	if (!option_given(args, "all")) {
+		e->points = must(calloc(args->operand_count, sizeof(e->points[0])));
+		for (i = 0; i + 1 < args->operand_count; i++)
+			e->points[e->point_count++] = must(strdup(args->operands[i]));
+		return 0;
+	}
+	if (rp_list_reference_points(e->store, NULL, &text, &error))
+		return fail(e->cli, NULL, &error);
+	points = document(text);
+	e->points = must(calloc(json_array_size(points) + 1, sizeof(e->points[0])));
+	json_array_foreach(points, i, point)
+		e->points[e->point_count++] = point_name(point);
+	return 0;
+}
+
+static void print_report(const json_t *report)
+{
+	struct table table = {
+		{"DISK", ">SIZE", ">CLONED", ">COPIED", ">ZERO", "METHOD", "REASON",
+		 NULL},
+		NULL,
+		0,
+	};
+	const json_t *disk;
+	size_t i;
+
+	print_line(member_text(report, "ExportPath"));
+	json_array_foreach(json_object_get(report, "Disks"), i, disk)
+		table_row(&table, member_text(disk, "DiskId"),
+			  size_text(member_number(disk, "VirtualSize")).s,
+			  size_text(member_number(disk, "ClonedBytes")).s,
+			  size_text(member_number(disk, "CopiedBytes")).s,
+			  size_text(member_number(disk, "ZeroBytes")).s,
+			  member_text(disk, "Method"), member_text(disk, "MethodReason"));
+	if (table.count)
+		table_print(&table, "  ");
+	flush_output(); /* the next point may take hours */
+}
+
+/*
+ * The method as the model has it reports nothing but its value. So the point's full
+ * name, and with it the path of the export, is looked up before; a point that cannot
+ * be is left to the method, which then says why.
+ */
+static uint32_t export_by_settings(const struct exporting *e, const char *operand,
+				   json_t **ret_report, struct rp_error *reterr)
+{
+	_cleanup_free_ char *name = NULL, *path = NULL;
+	json_auto_t *point = NULL;
+	uint32_t value;
+	char *text;
+
+	if (rp_show_reference_point(e->store, operand, &text, NULL) == RP_OK) {
+		point = document(text);
+		name = point_name(point);
+		path = format_text("%s/%s/%s", e->directory,
+				   member_text(point, "VirtualSystemIdentifier"),
+				   member_text(point, "InstanceID"));
+	}
+	value = rp_export_reference_point(e->store, name ? name : operand, e->directory,
+					  e->settings, NULL, reterr);
+	if (value)
+		return value;
+	*ret_report = json_object();
+	set_member(*ret_report, "ExportPath", path ? json_text(path) : json_null());
+	return RP_OK;
+}
+
+static uint32_t export_by_options(const struct exporting *e, size_t index,
+				  json_t **ret_report, struct rp_error *reterr)
+{
+	struct rp_export_options options = e->options;
+	const char *point = e->points[index];
+	struct progress progress;
+	uint32_t value;
+	char *text;
+
+	progress_begin(&progress, e->cli, point, index + 1, e->point_count);
+	options.watch = &progress.watch;
+	value = rp_export(e->store, point, e->directory, &options, &text, reterr);
+	progress_end(&progress);
+	if (value)
+		return value;
+	*ret_report = document(text);
+	return RP_OK;
+}
+
+static int export_one(const struct exporting *e, size_t index)
+{
+	json_auto_t *report = NULL;
+	struct rp_error error;
+	uint32_t value;
+
+	if (e->settings)
+		value = export_by_settings(e, e->points[index], &report, &error);
+	else
+		value = export_by_options(e, index, &report, &error);
+	if (value)
+		return fail(e->cli, e->points[index], &error);
+	if (e->cli->json)
+		print_result(NULL, report);
+	else
+		print_report(report);
+	return 0;
+}
+
+static int export_all(const struct exporting *e)
+{
+	int first = 0;
+
+	for (size_t i = 0; i < e->point_count; i++) {
+		int status;
+
+		if (stop_signal()) /* between two points: no method is there to say so */
+			return fail_here(e->cli, e->points[i], RP_FAILED, ECANCELED,
+					 "export");
+		status = export_one(e, i);
+		if (status && stop_signal())
+			return status;
+		if (!first)
+			first = status;
+	}
+	return first;
+}
+
+int cmd_export(const struct cli *cli)
+{
+	_cleanup_(export_cleanup) struct exporting e = {.cli = cli};
+	int status;
+
+	status = check_operands(cli);
+	if (!status)
+		status = take_options(&e);
+	if (!status)
+		status = open_store(cli, NULL, &e.store);
+	if (!status)
+		status = take_points(&e);
+	if (status)
+		return status;
+	e.directory = absolute_path(cli->args.operands[cli->args.operand_count - 1]);
+	if (!e.point_count) {
+		fprintf(stderr, "refpoint: export: the store has no reference points\n");
+		if (cli->json)
+			print_result(NULL, NULL);
+	}
+	return export_all(&e);
+}

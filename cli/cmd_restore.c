@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cmd_restore.c - refpoint restore
+ */
+#include "cli/cli.h"
+
+#include "cli/out.h"
+#include "cli/progress.h"
+#include "cli/table.h"
+#include "cli/text.h"
+
+const struct option_def restore_options[] = {
+	{"disk", "ID", "the disk to restore", false},
+	{"force", NULL, "replace OUTPUT if it is an existing file", false},
+	{"io", "auto|uring|aio|sync", "how bytes are moved", true},
+	{"clone", "auto|never|always", "whether blocks are shared", true},
+	{NULL, NULL, NULL, false},
+};
+
+static void print_restored(const json_t *report)
+{
+	struct table table = {
+		{"DISK", ">SIZE", ">CLONED", ">COPIED", ">ZERO", "METHOD", "OUTPUT",
+		 NULL},
+		NULL,
+		0,
+	};
+
+	table_row(&table, member_text(report, "DiskId"),
+		  size_text(member_number(report, "VirtualSize")).s,
+		  size_text(member_number(report, "ClonedBytes")).s,
+		  size_text(member_number(report, "CopiedBytes")).s,
+		  size_text(member_number(report, "ZeroBytes")).s,
+		  member_text(report, "Method"), member_text(report, "Output"));
+	table_print(&table, "");
+}
+
+int cmd_restore(const struct cli *cli)
+{
+	const char *disk = option_value(&cli->args, "disk");
+	const char *operand = cli->args.operands[0];
+	_cleanup_free_ char *path = absolute_path(operand);
+	_cleanup_free_ char *output = absolute_path(cli->args.operands[1]);
+	struct rp_read_options options = {
+		.size = sizeof(options),
+		.io = option_choice(&cli->args, "io"),
+		.clone = option_choice(&cli->args, "clone"),
+		.replace = option_given(&cli->args, "force"),
+	};
+	json_auto_t *report = NULL;
+	struct progress progress;
+	struct rp_error error;
+	uint32_t value;
+	char *text;
+
+	if (!disk)
+		return wrong_usage(cli, "option '--disk' is missing");
+	progress_begin(&progress, cli, operand, 1, 1);
+	options.watch = &progress.watch;
+	value = rp_restore(path, disk, output, &options, &text, &error);
+	progress_end(&progress);
+	if (value)
+		return fail(cli, operand, &error);
+	report = document(text);
+	if (cli->json)
+		print_result(NULL, report);
+	else
+		print_restored(report);
+	return 0;
+}

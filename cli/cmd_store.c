@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cmd_store.c - refpoint init, and opening the store for the other commands
+ */
+#include "cli/cmd_store.h"
+
+#include <stdlib.h>
+
+#include "cli/out.h"
+#include "cli/text.h"
+
+#define DEFAULT_STORE "/var/lib/refpoint"
+
+int open_store(const struct cli *cli, const char *operand, struct rp_store **ret)
+{
+	const char *asked = option_value(&cli->args, "store");
+	_cleanup_free_ char *path = NULL;
+	struct rp_error error;
+
+	if (!asked) {
+		asked = getenv("REFPOINT_STORE");
+		if (!asked || !*asked)
+			asked = DEFAULT_STORE;
+	}
+	path = absolute_path(asked);
+	return rp_store_open(path, NULL, ret, &error) ? fail(cli, operand, &error) : 0;
+}
+
+char *point_name(const json_t *point)
+{
+	return format_text("%s@%s", member_text(point, "VirtualSystemIdentifier"),
+			   member_text(point, "InstanceID"));
+}
+
+int print_document(const struct cli *cli, read_method *read, const char *key,
+		   void (*print)(const json_t *document))
+{
+	_cleanup_(cleanup_store) struct rp_store *store = NULL;
+	const char *name = cli->args.operands[0];
+	json_auto_t *shown = NULL;
+	struct rp_error error;
+	char *text;
+	int status;
+
+	status = open_store(cli, name, &store);
+	if (status)
+		return status;
+	if (read(store, name, &text, &error))
+		return fail(cli, name, &error);
+	shown = document(text);
+	if (cli->json)
+		print_result(key, shown);
+	else
+		print(shown);
+	return 0;
+}
+
+int call_method(const struct cli *cli, plain_method *method)
+{
+	_cleanup_(cleanup_store) struct rp_store *store = NULL;
+	const char *name = cli->args.operands[0];
+	struct rp_error error;
+	int status;
+
+	status = open_store(cli, name, &store);
+	if (status)
+		return status;
+	if (method(store, name, &error))
+		return fail(cli, name, &error);
+	if (cli->json)
+		print_result(NULL, NULL);
+	return 0;
+}
+
+int cmd_init(const struct cli *cli)
+{
+	const char *directory = cli->args.operands[0];
+	_cleanup_free_ char *path = absolute_path(directory);
+	struct rp_error error;
+
+	if (rp_store_init(path, &error))
+		return fail(cli, directory, &error);
+	if (cli->json) {
+		json_auto_t *store = json_text(path);
+
+		print_result("Store", store);
+	}
+	return 0;
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cmd_verify.c - refpoint verify
+ */
+#include "cli/cli.h"
+
+#include <string.h>
+
+#include "cli/out.h"
+#include "cli/progress.h"
+#include "cli/table.h"
+#include "cli/text.h"
+
+static void print_verified(const json_t *report)
+{
+	struct table table = {{"DISK", "STATUS", ">SIZE", "COMPARED", NULL}, NULL, 0};
+	const json_t *disk;
+	size_t i;
+
+	json_array_foreach(json_object_get(report, "Disks"), i, disk) {
+		const char *compared = member_text(disk, "Compared");
+		_cleanup_free_ char *what = NULL;
+
+		if (strcmp(compared, "digest") == 0)
+			what = format_text("every byte: %s chunks against their digests",
+					   number_text(member_number(disk, "Chunks")).s);
+		else
+			what = format_text(
+				"only the %s: it was exported without a digest",
+				compared);
+		table_row(&table, member_text(disk, "DiskId"), "ok",
+			  size_text(member_number(disk, "VirtualSize")).s, what);
+	}
+	table_print(&table, "");
+}
+
+int cmd_verify(const struct cli *cli)
+{
+	const char *operand = cli->args.operands[0];
+	_cleanup_free_ char *path = absolute_path(operand);
+	struct rp_read_options options = {.size = sizeof(options)};
+	json_auto_t *report = NULL;
+	struct progress progress;
+	struct rp_error error;
+	uint32_t value;
+	char *text;
+
+	progress_begin(&progress, cli, operand, 1, 1);
+	options.watch = &progress.watch;
+	value = rp_verify(path, &options, &text, &error);
+	progress_end(&progress);
+	if (value)
+		return fail(cli, operand, &error);
+	report = document(text);
+	if (cli->json)
+		print_result(NULL, report);
+	else
+		print_verified(report);
+	return 0;
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * text.c - strings on the heap, sizes for people, paths for the library
+ */
+#include "cli/text.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <refpoint.h>
+
+void cleanup_free(void *p)
+{
+	free(*(void **)p);
+}
+
+void *must(void *p)
+{
+	if (p)
+		return p;
+	fprintf(stderr, "refpoint: no memory for the command line itself (%u %s)\n",
+		RP_OUT_OF_MEMORY, rp_return_name(RP_OUT_OF_MEMORY));
+	exit(RP_OUT_OF_MEMORY - RP_FAILED + 1);
+}
+
+char *format_text_va(const char *format, va_list ap)
+{
+	char *text;
+
+	return must(vasprintf(&text, format, ap) < 0 ? NULL : text);
+}
+
+char *format_text(const char *format, ...)
+{
+	va_list ap;
+	char *text;
+
+	va_start(ap, format);
+	text = format_text_va(format, ap);
+	va_end(ap);
+	return text;
+}
+
+char *printable(const char *text)
+{
+	char *clean = must(malloc(4 * strlen(text ? text : "") + 1));
+	char *to = clean;
+
+	for (; text && *text; text++) {
+		unsigned char c = *text;
+
+		if (c < ' ' || c == 0x7f)
+			to += sprintf(to, "\\x%02x", c);
+		else
+			*to++ = c;
+	}
+	*to = '\0';
+	return clean;
+}
+
+char *absolute_path(const char *path)
+{
+	_cleanup_free_ char *cwd = NULL;
+
+	if (path[0] == '\0' || path[0] == '/' || !(cwd = getcwd(NULL, 0)))
+		return must(strdup(path));
+	while (strncmp(path, "./", 2) == 0)
+		path += 1 + strspn(path + 1, "/");
+	if (!*path || strcmp(path, ".") == 0)
+		return must(strdup(cwd));
+	return format_text("%s/%s", strcmp(cwd, "/") == 0 ? "" : cwd, path);
+}
+
+struct text size_text(uint64_t bytes)
+{
+	static const char units[] = "KMGTPE";
+	double size = bytes;
+	struct text text;
+	size_t unit = 0;
+
+	if (bytes < 1024) {
+		snprintf(text.s, sizeof(text.s), "%" PRIu64, bytes);
+		return text;
+	}
+	/* 1023.95 and more would be printed as 1024.0 */
+	for (size /= 1024; size >= 1023.95; size /= 1024)
+		unit++;
+	snprintf(text.s, sizeof(text.s), "%.1f%c", size, units[unit]);
+	return text;
+}
+
+struct text number_text(uint64_t number)
+{
+	struct text text;
+
+	snprintf(text.s, sizeof(text.s), "%" PRIu64, number);
+	return text;
+}

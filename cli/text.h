@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * text.h - strings on the heap, sizes for people, paths for the library
+ *
+ * Without memory for a line of text there is nothing left to do: these end the
+ * program then, with the exit status of RP_OUT_OF_MEMORY.
+ */
+#ifndef CLI_TEXT_H
+#define CLI_TEXT_H
+
+#include <stdarg.h>
+#include <stdint.h>
+
+#define _cleanup_(f)   __attribute__((cleanup(f)))
+#define _cleanup_free_ _cleanup_(cleanup_free)
+
+void cleanup_free(void *p);
+
+/* @p, or the end of the program if it is NULL. */
+void *must(void *p);
+
+__attribute__((format(printf, 1, 2))) char *format_text(const char *format, ...);
+__attribute__((format(printf, 1, 0))) char *format_text_va(const char *format,
+							   va_list ap);
+
+/* @text with its control characters spelled out: it stays one line, and cannot
+ * speak to the terminal. NULL counts as empty. */
+char *printable(const char *text);
+
+/* Against the current directory. An empty path stays empty, and without a current
+ * directory a relative one stays relative: both are the library's to refuse. */
+char *absolute_path(const char *path);
+
+struct text {
+	char s[32];
+};
+
+struct text size_text(uint64_t bytes); /* "512", "1.5K", "10.0G" */
+struct text number_text(uint64_t number);
+
+#endif

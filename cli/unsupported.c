@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * unsupported.c - the one table of what this version knows but cannot do
+ *
+ * Doing one of them is deleting its row and adding it to the command table, to
+ * its command's options or to the words of that option.
+ */
+#include "cli/unsupported.h"
+
+#include <string.h>
+
+static const struct unsupported {
+	const char *command;
+	struct option_def option; /* no name = the whole command */
+	const char *only;	  /* this value of an option the command has */
+} unsupported[] = {
+	{.command = "release"},
+	{.command = "changes"},
+	{.command = "job"},
+	{.command = "import"},
+	{.command = "probe"},
+	{.command = "export", .option = {.name = "base", .value = "NAME@POINT"}},
+	{.command = "export", .option = {.name = "merge"}},
+	{.command = "export", .option = {.name = "async"}},
+	{.command = "export", .option = {.name = "bwlimit", .value = "RATE"}},
+	{.command = "export", .option = {.name = "format"}, .only = "qcow2"},
+	{.command = "export", .option = {.name = "format"}, .only = "vhdx"},
+};
+
+#define COUNT (sizeof(unsupported) / sizeof(unsupported[0]))
+
+bool unsupported_command(const char *command)
+{
+	for (const struct unsupported *u = unsupported; u < unsupported + COUNT; u++) {
+		if (!u->option.name && strcmp(u->command, command) == 0)
+			return true;
+	}
+	return false;
+}
+
+const struct option_def *unsupported_option(const char *command, size_t index)
+{
+	for (const struct unsupported *u = unsupported; u < unsupported + COUNT; u++) {
+		if (u->option.name && !u->only && strcmp(u->command, command) == 0 &&
+		    index-- == 0)
+			return &u->option;
+	}
+	return NULL;
+}
+
+bool unsupported_use(const char *command, const char *option, const char *value)
+{
+	for (const struct unsupported *u = unsupported; u < unsupported + COUNT; u++) {
+		if (u->option.name && strcmp(u->command, command) == 0 &&
+		    strcmp(u->option.name, option) == 0 &&
+		    (!u->only || (value && strcmp(u->only, value) == 0)))
+			return true;
+	}
+	return false;
+}
