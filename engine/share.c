@@ -99,9 +99,10 @@ uint32_t share_clone(struct stream *s, struct watch *w, struct rp_error *err)
 	if (s->clone == RP_CLONE_NEVER || s->src.device || s->dst.device) {
 		if (s->clone == RP_CLONE_ALWAYS)
 			return clone_refused(s, -EOPNOTSUPP, err);
-		stream_because(s, s->clone == RP_CLONE_NEVER
-					  ? "clone was not wanted"
-					  : "a block device cannot share");
+		if (!s->reason[0]) /* else the caller has tried it, and said why not */
+			stream_because(s, s->clone == RP_CLONE_NEVER
+						  ? "clone was not wanted"
+						  : "a block device cannot share");
 		return RP_OK;
 	}
 	watch_phase(w, "cloning");
