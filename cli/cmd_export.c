@@ -20,7 +20,7 @@
 #define SETTINGS_MAX ((size_t)1 << 20)
 
 const struct option_def export_options[] = {
-	{"all", NULL, "export every reference point in the store", false},
+	{"all", NULL, "export the latest point of every virtual system", false},
 	{"disk", "ID", "only this disk (repeatable)", false},
 	{"format", "raw", "format of the disk images", true},
 	{"settings", "TEXT|@FILE", "ExportSettingData, JSON or CIM-XML", false},
@@ -157,28 +157,41 @@ static int check_operands(const struct cli *cli)
 	return 0;
 }
 
-/* The points given, or with --all those the store has now. */
-static int take_points(struct exporting *e)
+/* The latest of every system that has any; a damaged one is left to fail and say so. */
+static int take_all_points(struct exporting *e)
 {
-	const struct arguments *args = &e->cli->args;
-	json_auto_t *points = NULL;
+	json_auto_t *systems = NULL;
 	struct rp_error error;
-	const json_t *point;
+	const json_t *system;
 	char *text;
 	size_t i;
 
-	if (!option_given(args, "all")) {
-		e->points = must(calloc(args->operand_count, sizeof(e->points[0])));
-		for (i = 0; i + 1 < args->operand_count; i++)
-			e->points[e->point_count++] = must(strdup(args->operands[i]));
-		return 0;
-	}
-	if (rp_list_reference_points(e->store, NULL, &text, &error))
+	if (rp_system_list(e->store, &text, &error))
 		return fail(e->cli, NULL, &error);
-	points = document(text);
-	e->points = must(calloc(json_array_size(points) + 1, sizeof(e->points[0])));
-	json_array_foreach(points, i, point)
-		e->points[e->point_count++] = point_name(point);
+	systems = document(text);
+	e->points = must(calloc(json_array_size(systems) + 1, sizeof(e->points[0])));
+	json_array_foreach(systems, i, system) {
+		const json_t *points = json_object_get(system, "ReferencePoints");
+
+		if (points && json_array_size(points) == 0)
+			continue;
+		if (asprintf(&e->points[e->point_count], "%s@latest",
+			     member_text(system, "VirtualSystemIdentifier")) < 0)
+			must(NULL);
+		e->point_count++;
+	}
+	return 0;
+}
+
+static int take_points(struct exporting *e)
+{
+	const struct arguments *args = &e->cli->args;
+
+	if (option_given(args, "all"))
+		return take_all_points(e);
+	e->points = must(calloc(args->operand_count, sizeof(e->points[0])));
+	for (size_t i = 0; i + 1 < args->operand_count; i++)
+		e->points[e->point_count++] = must(strdup(args->operands[i]));
 	return 0;
 }
 

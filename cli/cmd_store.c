@@ -32,7 +32,7 @@ char *point_name(const json_t *point)
 			   member_text(point, "InstanceID"));
 }
 
-int print_document(const struct cli *cli, read_method *read, const char *key,
+int print_document(const struct cli *cli, read_method *method, const char *key,
 		   void (*print)(const json_t *document))
 {
 	_cleanup_(cleanup_store) struct rp_store *store = NULL;
@@ -45,7 +45,7 @@ int print_document(const struct cli *cli, read_method *read, const char *key,
 	status = open_store(cli, name, &store);
 	if (status)
 		return status;
-	if (read(store, name, &text, &error))
+	if (method(store, name, &text, &error))
 		return fail(cli, name, &error);
 	shown = document(text);
 	if (cli->json)

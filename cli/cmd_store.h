@@ -26,8 +26,8 @@ typedef uint32_t read_method(struct rp_store *store, const char *name, char **re
 typedef uint32_t plain_method(struct rp_store *store, const char *name,
 			      struct rp_error *reterr);
 
-/* A whole command: prints what @read returns, as JSON under @key or with @print. */
-int print_document(const struct cli *cli, read_method *read, const char *key,
+/* A whole command: prints what @method returns, as JSON under @key or with @print. */
+int print_document(const struct cli *cli, read_method *method, const char *key,
 		   void (*print)(const json_t *document));
 
 /* A whole command: calls @method, which has nothing to print. */

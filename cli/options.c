@@ -29,12 +29,21 @@ struct known {
 	size_t count;
 };
 
+enum {
+	GLOBAL_STORE,
+	GLOBAL_JSON,
+	GLOBAL_HELP,
+	GLOBAL_VERSION,
+	GLOBAL_END
+};
+
 const struct option_def global_options[] = {
-	{"store", "DIR", "the store [$REFPOINT_STORE, else /var/lib/refpoint]", false},
-	{"json", NULL, "print JSON, one object per line", false},
-	{"help", NULL, "print this help", false},
-	{"version", NULL, "print the version", false},
-	{NULL, NULL, NULL, false},
+	[GLOBAL_STORE] = {"store", "DIR",
+			  "the store [$REFPOINT_STORE, else /var/lib/refpoint]", false},
+	[GLOBAL_JSON] = {"json", NULL, "print JSON, one object per line", false},
+	[GLOBAL_HELP] = {"help", NULL, "print this help", false},
+	[GLOBAL_VERSION] = {"version", NULL, "print the version", false},
+	[GLOBAL_END] = {NULL, NULL, NULL, false},
 };
 
 void arguments_init(struct arguments *args, int argc)
@@ -173,7 +182,7 @@ int arguments_parse(struct arguments *args, const char *command,
 		else if (c == 1)
 			args->operands[args->operand_count++] = optarg;
 		else if (c == 'h')
-			add_option(args, &known, &global_options[2], NULL);
+			add_option(args, &known, &global_options[GLOBAL_HELP], NULL);
 		else if (c == ':')
 			set_error(args, "option '--%s' needs a value",
 				  known.defs[optopt - FIRST_VAL]->name);

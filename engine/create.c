@@ -422,6 +422,9 @@ static uint32_t check_options(const struct rp_create_options *options,
 	if (options->size < sizeof(*options))
 		return rp_fail(err, RP_INVALID_PARAMETER, "check",
 			       "options.size is not set");
+	if ((unsigned)options->io > RP_IO_SYNC)
+		return rp_fail(err, RP_INVALID_PARAMETER, "check",
+			       "options: io is not a value of its type");
 	if (options->label && strlen(options->label) > 255)
 		return rp_fail(err, RP_INVALID_PARAMETER, "check",
 			       "label: longer than 255 bytes");

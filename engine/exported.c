@@ -100,6 +100,17 @@ static uint32_t load(struct exported *e, struct rp_error *err)
 	return RP_OK;
 }
 
+uint32_t exported_check_options(const struct rp_read_options *o, struct rp_error *err)
+{
+	if (o->size < sizeof(*o))
+		return rp_fail(err, RP_INVALID_PARAMETER, "check",
+			       "options.size is not set");
+	if ((unsigned)o->io > RP_IO_SYNC || (unsigned)o->clone > RP_CLONE_ALWAYS)
+		return rp_fail(err, RP_INVALID_PARAMETER, "check",
+			       "options: io or clone is not a value of its type");
+	return RP_OK;
+}
+
 uint32_t exported_open(const char *path, struct exported *ret, struct rp_error *err)
 {
 	struct exported e = {.path = path, .fd = -1};

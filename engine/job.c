@@ -117,13 +117,22 @@ static void discard_target(const json_t *doc)
 		target_discard_dead(directory, system, id);
 }
 
+static bool is_running(const json_t *doc)
+{
+	uint64_t state;
+
+	return doc_u64(doc, "JobState", &state) < 0 || state == JOB_RUNNING;
+}
+
 void job_sweep(struct rp_store *store, const char *name)
 {
 	struct job job = {.store = store, .fd = -1};
 	int r;
 
 	job.fd = io_dir_open(store->active_fd, name);
-	if (job.fd < 0 || io_lock(job.fd, true, 0) < 0 || !id_valid(name)) {
+	/* By the time it can be locked it may have ended, and lie elsewhere. */
+	if (job.fd < 0 || !id_valid(name) || io_lock(job.fd, true, 0) < 0 ||
+	    !io_dir_is_at(store->active_fd, name, job.fd)) {
 		job_release(&job);
 		return;
 	}
@@ -131,11 +140,13 @@ void job_sweep(struct rp_store *store, const char *name)
 	r = doc_load(job.fd, "job.json", &job.doc);
 	if (r == 0) {
 		discard_target(job.doc);
-		set_state(job.doc, JOB_EXCEPTION, RP_FAILED, "interrupted");
+		if (is_running(job.doc)) /* else killed between its end and its move */
+			set_state(job.doc, JOB_EXCEPTION, RP_FAILED, "interrupted");
 		job_retire(&job);
 		return;
 	}
-	if (r == -ENOENT) /* killed before its record was written: it has no target yet */
+	/* Killed before its record was written, so it has no target yet; or damaged. */
+	if (r == -ENOENT || r == -EBADMSG)
 		io_tree_remove(store->active_fd, name);
 	job_release(&job);
 }

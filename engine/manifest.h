@@ -38,6 +38,8 @@ struct exported {
 		.fd = -1 \
 	}
 
+uint32_t exported_check_options(const struct rp_read_options *options,
+				struct rp_error *err);
 uint32_t exported_open(const char *path, struct exported *ret, struct rp_error *err);
 void exported_close(struct exported *e); /* unopened is fine */
 

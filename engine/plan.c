@@ -33,11 +33,12 @@ static int next_range(struct plan *p, uint64_t pos, uint64_t *ret_start,
 	r = p->next_data(p->context, pos, &start, &end);
 	if (r < 0)
 		return r;
-	if (start < pos)
-		start = pos;
-	*ret_start = max_u64(round_down(start, p->align), round_down(pos, p->align));
+	start = max_u64(start, pos);
+	if (start >= min_u64(end, p->size))
+		return -EIO; /* no progress (H11) */
+	*ret_start = round_down(start, p->align);
 	*ret_end = min_u64(round_up(end, p->align), p->size);
-	return *ret_end > *ret_start ? 0 : -EIO; /* no progress */
+	return 0;
 }
 
 /* The next maximal run: ranges that touch once grown are one. */

@@ -325,8 +325,10 @@ uint32_t rp_list_reference_points(struct rp_store *store, const char *system,
 			return rp_fail_os(reterr, r, "read", "store %s", store->path);
 		for (size_t i = 0; rc == RP_OK && i < count; i++) {
 			rc = list_system(store, names[i], list, reterr);
-			if (rc == RP_NOT_AVAILABLE)
-				rc = RP_OK; /* removed meanwhile */
+			/* Removed meanwhile; damaged; newer: it must not hide others. */
+			if (rc == RP_NOT_AVAILABLE || rc == RP_UNKNOWN_STATUS ||
+			    rc == RP_NOT_SUPPORTED)
+				rc = RP_OK;
 		}
 		io_names_free(names, count);
 	}

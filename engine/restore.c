@@ -215,11 +215,10 @@ uint32_t rp_restore(const char *export_path, const char *disk, const char *outpu
 	uint32_t rc;
 
 	rp_error_clear(reterr);
-	if (options && options->size < sizeof(*options))
-		return rp_fail(reterr, RP_INVALID_PARAMETER, "check",
-			       "options.size is not set");
 	options = options ?: &defaults;
-	rc = exported_open(export_path, &e, reterr);
+	rc = exported_check_options(options, reterr);
+	if (rc == RP_OK)
+		rc = exported_open(export_path, &e, reterr);
 	if (rc == RP_OK)
 		rc = check_disk(&e, disk, &found, reterr);
 	if (rc == RP_OK)

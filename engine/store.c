@@ -232,10 +232,10 @@ static int bear(int parent_fd, const char *id, int *ret_fd)
 	if (fd < 0)
 		return fd == -ENOENT ? -EAGAIN : fd;
 	r = io_lock(fd, true, 0);
+	if (r == -EWOULDBLOCK || (r == 0 && !io_dir_is_at(parent_fd, id, fd)))
+		return -EAGAIN;
 	if (r < 0)
 		return r;
-	if (!io_dir_is_at(parent_fd, id, fd))
-		return -EAGAIN;
 	*ret_fd = take_fd(&fd);
 	return 0;
 }

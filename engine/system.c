@@ -197,6 +197,17 @@ static int load(struct rp_store *store, const char *name, struct system *system)
 	return system->points_fd < 0 ? system->points_fd : 0;
 }
 
+static uint32_t load_failed(int error, const char *name, struct rp_error *err)
+{
+	if (error == -EBADMSG)
+		return rp_fail(err, RP_UNKNOWN_STATUS, "open",
+			       "system %s: its metadata is damaged", name);
+	if (error == -EOPNOTSUPP)
+		return rp_fail(err, RP_NOT_SUPPORTED, "open",
+			       "system %s: made by a newer version of refpoint", name);
+	return rp_fail_os(err, error, "open", "system %s", name);
+}
+
 uint32_t system_open(struct rp_store *store, const char *name, bool lock,
 		     struct system *ret, struct rp_error *err)
 {
@@ -223,9 +234,7 @@ uint32_t system_open(struct rp_store *store, const char *name, bool lock,
 		r = -ENOENT;
 	if (r < 0) {
 		system_close(&system);
-		return r == -EBADMSG ? rp_fail(err, RP_UNKNOWN_STATUS, "open",
-					       "system %s: its metadata is damaged", name)
-				     : rp_fail_os(err, r, "open", "system %s", name);
+		return load_failed(r, name, err);
 	}
 	*ret = system;
 	return RP_OK;
@@ -316,10 +325,11 @@ uint32_t rp_system_list(struct rp_store *store, char **ret_json, struct rp_error
 		json_t *doc;
 		uint32_t rc = show(store, names[i], &doc, &err);
 
-		if (rc == RP_UNKNOWN_STATUS)
+		if (rc == RP_NOT_AVAILABLE)
+			continue; /* removed meanwhile */
+		if (rc)
 			doc = show_damaged(names[i], &err);
-		if (rc == RP_OK || rc == RP_UNKNOWN_STATUS)
-			json_array_append_new(list, doc);
+		json_array_append_new(list, doc);
 	}
 	io_names_free(names, count);
 	text = list ? doc_text(list) : NULL;

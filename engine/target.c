@@ -23,6 +23,19 @@ static void target_name(struct target *t, const char *id)
 }
 
 /*
+ * Others remove a folder that they are done with between our mkdir and our open. Not
+ * for ever: a link that leads nowhere, or a parent that is gone, looks the same.
+ */
+static int make_folder(int dirfd, const char *name, bool *ret_made)
+{
+	int fd = -ENOENT;
+
+	for (int tries = 0; fd == -ENOENT && tries < 100; tries++)
+		fd = io_dir_make(dirfd, name, ret_made);
+	return fd;
+}
+
+/*
  * Makes or opens DIRECTORY/SYSTEM and locks it. Another export may remove it as
  * empty between our open and our lock; then it is made again.
  */
@@ -32,11 +45,9 @@ static int lock_system_folder(struct target *t, int *ret_lock)
 	int r;
 
 	for (;;) {
-		_cleanup_close_ int fd = io_dir_make(t->directory_fd, t->system, &made);
+		_cleanup_close_ int fd = make_folder(t->directory_fd, t->system, &made);
 		_cleanup_close_ int lock = -1;
 
-		if (fd == -ENOENT)
-			continue;
 		if (fd < 0)
 			return fd;
 		/* Its own description: the lock ends with it, system_fd stays. */
@@ -81,7 +92,7 @@ static int bear_partial(struct target *t, int *ret_busy)
 	int r;
 
 	for (;;) {
-		_cleanup_close_ int fd = io_dir_make(t->system_fd, t->partial, &made);
+		_cleanup_close_ int fd = make_folder(t->system_fd, t->partial, &made);
 
 		if (fd < 0)
 			return fd;

@@ -82,12 +82,12 @@ uint32_t rp_verify(const char *export_path, const struct rp_read_options *option
 	uint32_t rc;
 
 	rp_error_clear(reterr);
-	if (options && options->size < sizeof(*options))
-		return rp_fail(reterr, RP_INVALID_PARAMETER, "check",
-			       "options.size is not set");
-	rc = exported_open(export_path, &e, reterr);
+	options = options ?: &defaults;
+	rc = exported_check_options(options, reterr);
 	if (rc == RP_OK)
-		rc = verify(&e, options ?: &defaults, ret_report, reterr);
+		rc = exported_open(export_path, &e, reterr);
+	if (rc == RP_OK)
+		rc = verify(&e, options, ret_report, reterr);
 	if (rc)
 		rp_fail_of(reterr, e.system, NULL);
 	exported_close(&e);

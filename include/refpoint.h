@@ -179,6 +179,8 @@ uint32_t rp_system_add(struct rp_store *store, const char *name,
 
 /**
  * rp_system_list() - all systems: a JSON array of the documents of rp_system_show()
+ *
+ * A system whose metadata is damaged is listed with a Status that says so.
  */
 uint32_t rp_system_list(struct rp_store *store, char **ret_json, struct rp_error *reterr);
 
@@ -250,7 +252,9 @@ uint32_t rp_create_reference_point(struct rp_store *store, const char *system,
 
 /**
  * rp_list_reference_points() - a JSON array of points, oldest first
- * @system: NULL = of all systems
+ * @system: NULL = of all systems, except damaged ones: see rp_system_list()
+ *
+ * A point whose metadata is damaged is listed with a Status that says so.
  */
 uint32_t rp_list_reference_points(struct rp_store *store, const char *system,
 				  char **ret_json, struct rp_error *reterr);

@@ -1,0 +1,482 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# cli_test.sh - what the program prints and how it exits: wrong usage, help, JSON, errors,
+# the progress bar, signals, and the whole way from a disk to its restored copy
+
+. "$(dirname "$0")/lib.sh"
+
+out=$DIR/stdout err=$DIR/stderr
+store=$DIR/store
+exports=$DIR/exports
+no_point=web1@00000000-0000-0000-0000-000000000000
+
+# try STATUS NAME COMMAND...: check_status, keeping what was printed in $out and $err.
+try() {
+	local good=0
+	check_status "$@" || good=1
+	cp "$DIR/out" "$out"
+	cp "$DIR/err" "$err"
+	return $good
+}
+
+# rp STATUS NAME ARGUMENT...: the program on the test's store.
+rp() {
+	local status=$1 name=$2
+	shift 2
+	try "$status" "$name" "$REFPOINT" --store "$store" "$@"
+}
+
+# said NAME LINE: all that was printed on stderr; printed NAME TEXT: ... on stdout.
+said() {
+	check "$1" diff -u <(printf '%s' "${2:+$2$'\n'}") "$err"
+}
+
+printed() {
+	check "$1" diff -u <(printf '%s' "${2:+$2$'\n'}") "$out"
+}
+
+# json NAME FILTER: stdout is exactly one JSON object on one line, and the filter is true.
+json() {
+	check "$1" jq -s -e "length == 1 and (.[0] | $2)" "$out"
+	check "$1: one line" test "$(wc -l <"$out")" = 1
+}
+
+# wrong NAME LINE ARGUMENT...: wrong usage, which touches nothing.
+wrong() {
+	local name=$1 line=$2
+	shift 2
+	rp 64 "$name" "$@"
+	said "$name: says so" "$line"
+	printed "$name: nothing on stdout" ''
+}
+
+as_text() {
+	sed 's/\r/\\r/g' "$1"
+}
+
+# ---------------------------------------------------------------- wrong usage
+
+wrong 'no command' "refpoint: no command given. See 'refpoint --help'."
+wrong 'no command of a group' \
+	"refpoint: system: no command given. See 'refpoint system --help'." system
+wrong 'unknown command' \
+	"refpoint: 'exprot' is not a refpoint command. See 'refpoint --help'.
+The most similar command is: export" exprot
+wrong 'beginning of a command' \
+	"refpoint: 'dest' is not a refpoint command. See 'refpoint --help'.
+The most similar command is: destroy" dest web1@latest
+wrong 'unknown command, nothing similar' \
+	"refpoint: 'frobnicate' is not a refpoint command. See 'refpoint --help'." frobnicate
+wrong 'unknown command of a group' \
+	"refpoint: system: 'lits' is not a refpoint system command. See 'refpoint system --help'.
+The most similar command is: list" system lits
+wrong 'empty command' "refpoint: '' is not a refpoint command. See 'refpoint --help'." ''
+wrong 'unknown option' \
+	"refpoint: export: unknown option '--digset' (did you mean '--digest'?). See 'refpoint export --help'." \
+	export --digset always a@latest d
+wrong 'unknown option with a value' \
+	"refpoint: export: unknown option '--cline' (did you mean '--clone'?). See 'refpoint export --help'." \
+	export --cline=never a@latest d
+wrong 'unknown option, nothing similar' \
+	"refpoint: list: unknown option '--colour'. See 'refpoint list --help'." list --colour
+wrong 'unknown letter' "refpoint: unknown option '-v'. See 'refpoint --help'." -v
+wrong 'ambiguous option' \
+	"refpoint: export: option '--di' is ambiguous: it may be '--disk' or '--digest'. See 'refpoint export --help'." \
+	export --di vda a@latest d
+wrong 'option without its value' \
+	"refpoint: create: option '--label' needs a value. See 'refpoint create --help'." \
+	create web1 --label
+wrong 'option with a value too many' \
+	"refpoint: list: option '--json' takes no value. See 'refpoint list --help'." \
+	list --json=yes
+wrong 'not one of the words' \
+	"refpoint: export: option '--io' takes auto|uring|aio|sync, not 'urign'. See 'refpoint export --help'." \
+	export --io urign a@latest d
+wrong 'part of one of the words' \
+	"refpoint: export: option '--clone' takes auto|never|always, not 'auto|never'. See 'refpoint export --help'." \
+	export --clone 'auto|never' a@latest d
+wrong 'unknown format' \
+	"refpoint: export: option '--format' takes raw, not 'floppy'. See 'refpoint export --help'." \
+	export --format floppy a@latest d
+for seconds in -1 0 0.0 1e3 ' 1' 1.2.3 . '' nan 4294967296 5s; do
+	wrong "timeout '$seconds'" \
+		"refpoint: export: option '--timeout' takes seconds, not '$seconds'. See 'refpoint export --help'." \
+		export --timeout "$seconds" a@latest d
+done
+wrong 'operand missing' \
+	"refpoint: destroy: an operand is missing: NAME@POINT. See 'refpoint destroy --help'." \
+	destroy
+wrong 'operand too many' \
+	"refpoint: destroy: unexpected operand 'b@latest'. See 'refpoint destroy --help'." \
+	destroy a@latest b@latest
+wrong 'export without a directory' \
+	"refpoint: export: a reference point and a directory are needed. See 'refpoint export --help'." \
+	export a@latest
+wrong 'export of all and one' \
+	"refpoint: export: '--all' takes a directory and no reference point. See 'refpoint export --help'." \
+	export --all a@latest d
+for option in '--disk=vda' '--io=auto' '--clone=auto' '--digest=auto' '--timeout=5'; do
+	wrong "settings and $option" \
+		"refpoint: export: '--settings' and '${option%=*}' exclude each other. See 'refpoint export --help'." \
+		export --settings '{}' "$option" a@latest d
+done
+wrong 'system without a disk' \
+	"refpoint: system add: option '--disk' is missing. See 'refpoint system add --help'." \
+	system add web1
+wrong 'disk without a path' \
+	"refpoint: system add: option '--disk' takes ID=PATH, not 'vda'. See 'refpoint system add --help'." \
+	system add web1 --disk vda
+wrong 'restore without a disk' \
+	"refpoint: restore: option '--disk' is missing. See 'refpoint restore --help'." \
+	restore e o
+wrong 'control characters cannot break the line' \
+	"refpoint: 'a\\x0ab\\x1b[1m' is not a refpoint command. See 'refpoint --help'." \
+	$'a\nb\e[1m'
+wrong 'only operands behind --' \
+	"refpoint: list: unexpected operand '--json'. See 'refpoint list --help'." \
+	list -- web1 --json
+
+for arguments in '--json exprot' 'exprot --json' 'export --bogus a --json' \
+	'system --json' 'create --json' 'export --bogus --js a'; do
+	# shellcheck disable=SC2086 # several words
+	rp 64 "wrong usage as JSON: $arguments" $arguments
+	json "wrong usage as JSON: $arguments: object" \
+		'.ReturnValue == 32773 and .Error.Code == 32773 and .Error.Step == "usage" and
+		(.Error.Message | length > 0)'
+	check "wrong usage as JSON: $arguments: line" grep -q "^refpoint: .*See 'refpoint" "$err"
+done
+
+# ------------------------------------------------------------ help and version
+
+for option in -h --help --hel; do
+	rp 0 "help with $option" $option
+	said "help with $option: nothing on stderr" ''
+	check "help with $option: on stdout" grep -q '^Usage: refpoint' "$out"
+done
+mapfile -t commands < <("$REFPOINT" --help |
+	sed -nE '/^Commands:/,/^$/s/^  ([a-z]+( [a-z]+)?)  .*/\1/p')
+check 'help lists the commands' test ${#commands[@]} = 12
+for command in "${commands[@]}"; do
+	# shellcheck disable=SC2086 # "system add" is two words
+	rp 0 "help of $command" $command --help
+	check "help of $command: its usage" grep -q "^Usage: refpoint $command" "$out"
+done
+rp 0 'help of a group' system -h
+check 'help of a group: its commands only' diff <(printf '%s\n' add list show remove) \
+	<(sed -n 's/^  system \([a-z]*\) .*/\1/p' "$out")
+rp 0 'help wins over the rest' export --bogus --help
+rp 0 'version' --version
+printed 'version: is that of the tree' "refpoint $(cat VERSION)"
+rp 0 'version behind a command' list --version
+
+# --------------------------------------------------- not supported in this version
+
+for command in release changes job import probe; do
+	rp 3 "$command" $command web1@latest --base web1@latest
+	said "$command: says so" \
+		"refpoint: $command: not supported in this version (32770 Not Supported)"
+done
+for option in '--base web1@latest' --merge --async '--bwlimit 10M' '--format qcow2' \
+	'--format vhdx'; do
+	# shellcheck disable=SC2086 # an option and its value
+	rp 3 "export $option" export web1@latest d $option
+	said "export $option: says so" \
+		"refpoint: export: option '$option' is not supported in this version (32770 Not Supported)"
+done
+rp 3 'not supported as JSON' job list --json
+json 'not supported as JSON: object' '.ReturnValue == 32770 and .Error.Name == "Not Supported"'
+
+# ------------------------------------------------------------------ the whole way
+
+yes 'some data' | head -c 3000001 >"$DIR/a.img"
+truncate -s 20M "$DIR/a.img"
+yes 'other data' | head -c 70000 >"$DIR/b.img"
+echo '<domain/>' >"$DIR/web1.xml"
+mkdir "$exports"
+
+try 10 'no store' "$REFPOINT" --store "$store" list
+said 'no store: says so' \
+	"refpoint: list: open store $store: No such file or directory (32777 System is not available)"
+
+rp 0 'init' init "$store"
+printed 'init: silent' ''
+rp 8 'init twice' init "$store"
+rp 8 'init twice, JSON' init "$store" --json
+json 'init twice, JSON: object' ".ReturnValue == 32775 and .Error.Code == 32775 and
+	.Error.Name == \"Invalid state for this operation\" and .Error.Operand == \"$store\" and
+	.Error.Offset == null and .Error.Errno == 0 and
+	(.Error | has(\"Step\") and has(\"System\") and has(\"Disk\") and has(\"Message\"))"
+rp 0 'init, JSON' --json init "$DIR/other"
+json 'init, JSON: object' ".ReturnValue == 0 and .Store == \"$DIR/other\""
+
+rp 0 'empty list' list
+printed 'empty list: header' 'REFERENCE POINT  CREATED  DISKS  SIZE  DATA  LABEL'
+rp 0 'empty list, JSON' list --json
+json 'empty list, JSON: object' '. == {ReturnValue: 0, ReferencePoints: []}'
+rp 0 'no systems, JSON' system list --json
+json 'no systems, JSON: object' '. == {ReturnValue: 0, Systems: []}'
+rp 0 'export of all of nothing' export --all "$exports" --json
+json 'export of all of nothing: object' '. == {ReturnValue: 0}'
+
+relative() {
+	(cd "$DIR" && "$REFPOINT" --store store "$@")
+}
+try 0 'system add with relative paths' relative system add web1 --disk vda=a.img \
+	--config ./web1.xml --disk=vdb=.//b.img
+rp 0 'system show' system show web1 --json
+json 'system show: object, absolute paths' ".ReturnValue == 0 and
+	.VirtualSystemIdentifier == \"web1\" and .ReferencePoints == [] and
+	.Disks == [{DiskId: \"vda\", Path: \"$DIR/a.img\"}, {DiskId: \"vdb\", Path: \"$DIR/b.img\"}] and
+	.ConfigFiles == [\"$DIR/web1.xml\"]"
+rp 8 'system add twice' system add web1 --disk "vda=$DIR/a.img"
+rp 6 'bad name' system add 'a b' --disk "vda=$DIR/a.img"
+rp 10 'disk that is not there' system add web2 --disk "vda=$DIR/nowhere"
+check 'disk that is not there: one line with the reason' \
+	grep -qx "refpoint: system add web2: .*$DIR/nowhere.*No such file.* (32777 System is not available)" "$err"
+rp 0 'empty config list' system add web2 --disk "vda=$DIR/b.img" --json
+json 'empty config list: object' '. == {ReturnValue: 0}'
+rp 0 'system list' system list
+check 'system list: header and rows' diff <(printf '%s\n' SYSTEM web1 web2) \
+	<(awk '{ print $1 }' "$out")
+
+rp 0 'create' create web1 --label $'first\tone' --allow-copy
+check 'create: prints NAME@UUID' grep -qxE 'web1@[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}' "$out"
+first=$(cat "$out")
+rp 0 'create, JSON' create --json --allow-copy web1
+json 'create, JSON: name and document' '.ReturnValue == 0 and
+	.ReferencePoint == "web1@" + .InstanceID and .VirtualSystemIdentifier == "web1" and
+	.VirtualDiskIdentifiers == ["vda", "vdb"] and .Label == null and .Sequence == 2'
+second=$(jq -r .ReferencePoint "$out")
+rp 10 'create of no system' create nobody
+check 'create of no system: one line' \
+	grep -qx 'refpoint: create nobody: .* (32777 System is not available)' "$err"
+
+rp 0 'list' list web1
+check 'list: oldest first' diff <(printf '%s\n' REFERENCE "$first" "$second") \
+	<(awk '{ print $1 }' "$out")
+check 'list: a label stays on its line' grep -qF 'first\x09one' "$out"
+# shellcheck disable=SC2016 # $0 is awk's
+check 'list: columns are aligned' awk '
+	{ at = index($0, /^REF/ ? "  CREATED" : "  20") }
+	NR == 1 { want = at }
+	at != want { exit 1 }' "$out"
+rp 0 'list, JSON' --json list
+json 'list, JSON: object' ".ReturnValue == 0 and
+	[.ReferencePoints[] | \"web1@\" + .InstanceID] == [\"$first\", \"$second\"]"
+rp 10 'list of no system' list nobody
+
+for point in "$first" "${first:0:13}" "web1@latest~1"; do
+	rp 0 "show $point" show "$point" --json
+	json "show $point: the first" "\"web1@\" + .InstanceID == \"$first\" and .ReturnValue == 0"
+done
+for point in "$second" web1@latest web1@latest~0; do
+	rp 0 "show $point" show "$point"
+	check "show $point: the second" grep -qx "Reference point:  $second" "$out"
+done
+check 'show: sizes for people' grep -qE '^vda +20\.0M ' "$out"
+for point in web1 web1@ @latest web1@12 web1@latest~ web1@latest~-1 web1@LATEST; do
+	rp 6 "show $point" show "$point"
+done
+rp 10 'show beyond the oldest' show web1@latest~2
+
+rp 0 'export' export web1@latest~1 "$exports"
+one=$exports/web1/${first#*@}
+check 'export: path first' test "$(head -n 1 "$out")" = "$one"
+check 'export: a row for each disk' diff <(printf '%s\n' DISK vda vdb) \
+	<(awk 'NR > 1 { print $1 }' "$out")
+said 'export: no progress bar, no message' ''
+rp 8 'export again' export "$first" "$exports"
+rp 10 'export to nowhere' export "$first" "$DIR/nowhere"
+
+rp 8 'several points: the first failure counts, the others are exported' \
+	export "$first" "$second" $no_point "$exports" --json
+check 'several points: one line for each' test "$(wc -l <"$out")" = 3
+two=$exports/web1/${second#*@}
+check 'several points: their values' jq -s -e "[.[].ReturnValue] == [32775, 0, 32777] and
+	.[0].Error.Operand == \"$first\" and .[1].ExportPath == \"$two\"" "$out"
+check 'several points: a line for each failure' test "$(wc -l <"$err")" = 2
+
+mkdir "$DIR/all" "$DIR/relative" "$DIR/settings" "$DIR/part"
+rp 0 'export of all' export --all "$DIR/all"
+check 'export of all: the latest of each system' diff <(echo "$DIR/all/web1/${second#*@}/export.json") \
+	<(echo "$DIR"/all/*/*/export.json)
+try 0 'export with relative paths' relative export web1@latest relative --json
+json 'export with relative paths: report' ".ReturnValue == 0 and
+	.ExportPath == \"$DIR/relative/web1/${second#*@}\" and (.Job | length == 36) and
+	(.Seconds | type == \"number\") and .Kind == \"full\" and .BaseReferencePointId == null and
+	[.Disks[].DiskId] == [\"vda\", \"vdb\"] and .Disks[0].VirtualSize == 20971520"
+rp 0 'export of one disk, options in any place' export --disk vdb "$second" --io=sync "$DIR/part" \
+	--clone never --digest always --timeout 600 --format raw
+check 'export of one disk: only that' diff \
+	<(printf '%s\n' config export.json vdb.digest vdb.raw) <(ls "$DIR/part/web1/${second#*@}")
+rp 6 'export of a disk it has not' export "$second" --disk vdz "$DIR/settings"
+rp 3 'export that must clone and cannot' export "$second" --clone always "$DIR/settings"
+rp 10 'settings: no such file' export "$second" "$DIR/settings" --settings @"$DIR/nowhere"
+said 'settings: no such file: says so' \
+	"refpoint: export: read settings $DIR/nowhere: No such file or directory (32777 System is not available)"
+printf '{}\0' >"$DIR/nul"
+rp 6 'settings: not a text' export "$second" "$DIR/settings" --settings @"$DIR/nul"
+rp 6 'settings: syntax' export "$second" "$DIR/settings" --settings '{'
+rp 9 'settings: type' export "$second" "$DIR/settings" --settings '{"DisksToExport": "vda"}'
+rp 3 'settings: base' export "$second" "$DIR/settings" --settings '{"BaseReferencePoint": "web1@latest~1"}'
+echo '{"DisksToExport": ["vda"]}' >"$DIR/settings.json"
+rp 0 'settings from a file' export web1@latest "$DIR/settings" --settings @"$DIR/settings.json" --json
+json 'settings from a file: path' \
+	". == {ReturnValue: 0, ExportPath: \"$DIR/settings/web1/${second#*@}\"}"
+check 'settings from a file: obeyed' diff <(printf '%s\n' vda.digest vda.raw) \
+	<(cd "$DIR/settings/web1/${second#*@}" && ls vd*)
+
+rp 0 'verify' verify "$one"
+check 'verify: a line for each disk' test "$(grep -cE '^vd[ab] +ok .* every byte' "$out")" = 2
+try 0 'verify of a relative path, without a store' relative --store nowhere verify \
+	"exports/web1/${first#*@}" --json
+json 'verify of a relative path: report' '.ReturnValue == 0 and
+	[.Disks[] | .Compared] == ["digest", "digest"] and .Disks[0].Chunks == 20'
+rp 0 'export without a digest' export "$first" "$DIR/part" --digest never
+rp 0 'verify without a digest' verify "$DIR/part/web1/${first#*@}"
+check 'verify without a digest: says so' grep -qE '^vda +ok .* only the size' "$out"
+rp 10 'verify of no export' verify "$exports"
+cp -r "$one" "$DIR/bad"
+printf x | dd of="$DIR/bad/vda.raw" bs=1 seek=1048580 conv=notrunc status=none
+rp 1 'verify of a damaged export' verify "$DIR/bad" --json
+json 'verify of a damaged export: which disk, and where' '.ReturnValue == 32768 and
+	.Error.Disk == "vda" and .Error.Offset == 1048576 and .Error.System == "web1"'
+check 'verify of a damaged export: one line' \
+	grep -qx "refpoint: verify $DIR/bad: .*vda.*1048576.* (32768 Failed)" "$err"
+
+try 0 'restore to a relative path' relative restore "exports/web1/${first#*@}" a.restored --disk vda
+check 'restore: the same bytes' cmp "$DIR/a.img" "$DIR/a.restored"
+rp 8 'restore onto an existing file' restore "$one" --disk vda "$DIR/a.restored"
+rp 0 'restore onto it with force' restore "$two" --disk vdb "$DIR/a.restored" --force --io sync \
+	--clone never --json
+json 'restore: report' ".ReturnValue == 0 and .DiskId == \"vdb\" and
+	.Output == \"$DIR/a.restored\" and .VirtualSize == 70000"
+check 'restore onto it: the same bytes' cmp "$DIR/b.img" "$DIR/a.restored"
+rp 6 'restore of a disk it has not' restore "$one" --disk vdz "$DIR/none"
+rp 1 'restore of damaged data' restore "$DIR/bad" --disk vda "$DIR/none"
+check_status 1 'restore of damaged data: leaves nothing' \
+	grep -q none <(ls -A "$DIR")
+
+REFPOINT_STORE=$store try 0 'the store from the environment' "$REFPOINT" list web1
+check 'the store from the environment: used' grep -q "$first" "$out"
+REFPOINT_STORE=$store try 0 '--store counts more' "$REFPOINT" --store "$DIR/other" list
+check_status 1 '--store counts more: used' grep -q "$first" "$out"
+
+# ----------------------------------------------------- output that gets lost
+
+# shellcheck disable=SC2016 # $@ is the inner shell's
+lossy=(bash -c 'exec "$@" >/dev/full' - "$REFPOINT" --store "$store")
+for arguments in list 'list --json' --help --version 'show web1@latest'; do
+	# shellcheck disable=SC2086 # several words
+	try 1 "full device: $arguments" "${lossy[@]}" $arguments
+	check "full device: $arguments: says so" grep -qx \
+		'refpoint: .*write standard output: No space left on device (32768 Failed)' "$err"
+done
+try 10 'full device: an earlier error counts' "${lossy[@]}" show web1@latest~9 --json
+# shellcheck disable=SC2016
+try 1 'closed stdout' bash -c 'exec "$@" >&-' - "$REFPOINT" --store "$store" list
+said 'closed stdout: says so' \
+	'refpoint: list: write standard output: Bad file descriptor (32768 Failed)'
+no_reader() {
+	local reader
+	exec 5> >(:)
+	reader=$!
+	wait "$reader"
+	"$@" >&5
+}
+try 1 'closed pipe' no_reader "$REFPOINT" --store "$store" list
+said 'closed pipe: says so' 'refpoint: list: write standard output: Broken pipe (32768 Failed)'
+exec 5>&-
+mkdir "$DIR/closed"
+# shellcheck disable=SC2016
+try 0 'all closed: files do not get the standard numbers' \
+	bash -c 'exec "$@" <&- 2>&-' - "$REFPOINT" --store "$store" export "$first" "$DIR/closed"
+check 'all closed: the data is intact' cmp "$DIR/a.img" "$DIR/closed/web1/${first#*@}/vda.raw"
+
+# ------------------------------------------------------ progress and signals
+
+if command -v script >/dev/null; then
+	mkdir "$DIR/bar"
+	try 0 'on a terminal' script -qec "'$REFPOINT' --store '$store' export $first web1@latest '$DIR/bar' >'$DIR/report'" "$DIR/typescript"
+	check 'on a terminal: a bar with phase, percent, bytes and rate' grep -qE \
+		'\\r\[1/2\] [a-z]+ +[0-9]+%.* [0-9.]+[KM]?/[0-9.]+[KM]? +[0-9.]+[KMG]?/s' \
+		<(as_text "$DIR/typescript")
+	check 'on a terminal: wiped at the end' grep -qE '\\r +\\r$' \
+		<(as_text "$DIR/typescript" | sed '/^Script/d' | tr -d '\n')
+	check 'on a terminal: not in the results' test "$(grep -c '^/' "$DIR/report")" = 2
+	check_status 1 'on a terminal: no escape sequences' grep -q $'\e' "$DIR/typescript"
+	mkdir "$DIR/bar2"
+	try 0 'on a terminal, stderr elsewhere' script -qec "'$REFPOINT' --store '$store' export $first web1@latest '$DIR/bar2' 2>'$DIR/elsewhere'" "$DIR/typescript"
+	check 'on a terminal, stderr elsewhere: no bar' test ! -s "$DIR/elsewhere"
+else
+	skip 'on a terminal' 'no script'
+fi
+
+yes 'a lot of data' | head -c 768M >"$DIR/big.img"
+rp 0 'a big system' system add big --disk "vda=$DIR/big.img"
+rp 0 'its point' create big --allow-copy
+big=$(cat "$out")
+
+# interrupted SIGNAL EXPORT...: sends it as soon as the partial folder is there.
+interrupted() {
+	local signal=$1 child folder=$DIR/stop/big/.${big#*@}.partial
+	shift
+	# a shell starts background jobs with SIGINT ignored
+	env --default-signal=INT "$@" &
+	child=$!
+	until [[ -d $folder ]]; do
+		kill -0 "$child" || return
+	done
+	kill -s "$signal" "$child"
+	wait "$child"
+}
+mkdir "$DIR/stop"
+for signal in INT TERM; do
+	try $((128 + $(kill -l $signal))) "SIG$signal" interrupted $signal \
+		"$REFPOINT" --store "$store" --json export "$big" web1@latest "$DIR/stop"
+	said "SIG$signal: one line" "refpoint: export $big: interrupted by SIG$signal (32768 Failed)"
+	json "SIG$signal: one object" '.ReturnValue == 32768 and .Error.Errno == 125'
+	check "SIG$signal: leaves nothing" test -z "$(find "$DIR/stop" -mindepth 2)"
+	check "SIG$signal: no job is left" test -z "$(ls "$store/jobs/active")"
+done
+
+# While it waits for a lock it cannot see the first signal; the second does not ask.
+stubborn() {
+	local child holder
+	flock --no-fork -x "$store/systems/big" sleep 60 &
+	holder=$!
+	until ! flock -xn "$store/systems/big" true; do :; done
+	env --default-signal=INT "$REFPOINT" --store "$store" create big --allow-copy &
+	child=$!
+	# until it is no longer a shell, which catches SIGCHLD, and catches SIGINT and SIGTERM
+	until grep -qE '^SigCgt:.0{12}4..[2367abef]$' "/proc/$child/status"; do
+		kill -0 "$child" || return
+	done
+	kill -INT "$child"
+	sleep 0.3
+	kill -0 "$child" || return
+	kill -INT "$child"
+	wait "$child"
+	local status=$?
+	kill "$holder"
+	wait "$holder"
+	return "$status"
+}
+try 130 'a second signal ends it at once' stubborn
+
+# -------------------------------------------------------------------- the end
+
+rp 6 'destroy: syntax' destroy web1
+rp 10 'destroy: no such point' destroy $no_point
+rp 8 'system remove while it has points' system remove web1
+check 'system remove while it has points: one line' test "$(wc -l <"$err")" = 1
+rp 0 'destroy' destroy "$first"
+printed 'destroy: silent' ''
+rp 0 'destroy, JSON' destroy web1@latest --json
+json 'destroy, JSON: object' '. == {ReturnValue: 0}'
+rp 0 'system remove' system remove web1
+rp 10 'system remove twice' system remove web1 --json
+json 'system remove twice: object' '.ReturnValue == 32777 and .Error.Operand == "web1"'
+
+done_testing

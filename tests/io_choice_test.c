@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * io_choice_test.c - which backend a queue is opened on, and the reason it gives
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "data.h"
+#include "harness.h"
+#include "io/backend.h"
+#include "io/base.h"
+#include "iojob.h"
+
+static const char *const all[] = {"uring", "aio", "sync", NULL};
+
+/* From here on @number fails with @error for this process, as in a container. */
+static void block_syscall(unsigned number, unsigned error)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = {.len = ARRAY_SIZE(code), .filter = code};
+
+	ASSERT_OK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
+		SKIP("no seccomp filters: %s", strerror(errno));
+}
+
+/* Skips where @name does not work to begin with. */
+static void require_backend(const char *name)
+{
+	const char *const names[] = {name, NULL};
+	struct io_queue *q;
+	int r = io_queue_open(&q, names, 1, NULL);
+
+	if (r == -EPERM || r == -ENOSYS)
+		SKIP("%s does not work here: %s", name, strerror(-r));
+	ASSERT_OK(r);
+	io_queue_close(q);
+}
+
+static int make_file(void)
+{
+	char path[4096];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/file", test_dir());
+	fd = data_create(path, MIB);
+	data_write(fd, 7, 0, MIB);
+	return fd;
+}
+
+/* The queue moves the bytes of make_file(). */
+static void expect_works(struct io_queue *q, int fd)
+{
+	struct io_file file = {.fd = fd, .tail_fd = fd, .align = 1};
+	unsigned char *buf = q->pool ? io_pool_get(q->pool) : aligned_alloc(4096, MIB);
+	unsigned char *expected = malloc(MIB);
+	struct job job = job_of(&file, IO_READ, 0, MIB, buf);
+
+	ASSERT_NE(buf, NULL);
+	ASSERT_NE(expected, NULL);
+	data_bytes(7, 0, expected, MIB);
+	EXPECT_OK(job_run(q, &job));
+	expect_same_bytes(buf, expected, MIB);
+	free(expected);
+	if (q->pool)
+		io_pool_put(q->pool, buf);
+	else
+		free(buf);
+}
+
+TEST(takes_the_first_that_works)
+{
+	struct io_queue *q;
+	int fd = make_file();
+
+	require_backend("uring");
+	ASSERT_OK(io_queue_open(&q, all, 4, NULL));
+	EXPECT_STREQ(io_queue_backend(q), "uring");
+	EXPECT_STREQ(io_queue_reason(q), "first choice");
+	expect_works(q, fd);
+	io_queue_close(q);
+	close(fd);
+}
+
+TEST(takes_the_one_asked_for)
+{
+	int fd = make_file();
+
+	require_backend("uring");
+	require_backend("aio");
+	for (size_t i = 0; i < 3; i++) {
+		const char *const names[] = {all[i], NULL};
+		struct io_queue *q;
+
+		ASSERT_OK(io_queue_open(&q, names, 4, NULL));
+		EXPECT_STREQ(io_queue_backend(q), all[i]);
+		EXPECT_STREQ(io_queue_reason(q), "first choice");
+		EXPECT_GE(io_queue_block(q), MIB);
+		expect_works(q, fd);
+		io_queue_close(q);
+	}
+	close(fd);
+}
+
+TEST(blocked_io_uring_is_named)
+{
+	struct io_queue *q;
+	int fd = make_file();
+
+	require_backend("aio");
+	block_syscall(SYS_io_uring_setup, EPERM);
+	ASSERT_OK(io_queue_open(&q, all, 4, NULL));
+	EXPECT_STREQ(io_queue_backend(q), "aio");
+	EXPECT_STREQ(io_queue_reason(q),
+		     "uring not used: io_uring_setup: Operation not permitted "
+		     "(seccomp or kernel.io_uring_disabled)");
+	expect_works(q, fd);
+	io_queue_close(q);
+	close(fd);
+}
+
+TEST(all_that_were_passed_over_are_named)
+{
+	struct io_queue *q;
+	int fd = make_file();
+
+	block_syscall(SYS_io_uring_setup, ENOSYS);
+	block_syscall(SYS_io_setup, EPERM);
+	ASSERT_OK(io_queue_open(&q, all, 4, NULL));
+	EXPECT_STREQ(io_queue_backend(q), "sync");
+	EXPECT_STREQ(io_queue_reason(q),
+		     "uring not used: io_uring_setup: Function not implemented; "
+		     "aio not used: io_setup: Operation not permitted");
+	expect_works(q, fd);
+	io_queue_close(q);
+	close(fd);
+}
+
+TEST(the_only_one_blocked_is_an_error)
+{
+	static const char *const uring[] = {"uring", NULL};
+	static const char *const both[] = {"uring", "aio", NULL};
+	struct io_queue *q = NULL;
+
+	block_syscall(SYS_io_uring_setup, EPERM);
+	EXPECT_EQ(io_queue_open(&q, uring, 4, NULL), -EPERM);
+	block_syscall(SYS_io_setup, ENOSYS);
+	EXPECT_EQ(io_queue_open(&q, both, 4, NULL), -EPERM); /* that of the first */
+	EXPECT_EQ(q, NULL);
+}
+
+TEST(unknown_names_are_no_backends)
+{
+	static const char *const nothing[] = {NULL};
+	static const char *const unknown[] = {"tape", NULL};
+	static const char *const then_sync[] = {"tape", "sync", NULL};
+	struct io_queue *q = NULL;
+
+	EXPECT_EQ(io_queue_open(&q, nothing, 4, NULL), -EINVAL);
+	EXPECT_EQ(io_queue_open(&q, unknown, 4, NULL), -EINVAL);
+	EXPECT_EQ(q, NULL);
+	ASSERT_OK(io_queue_open(&q, then_sync, 4, NULL));
+	EXPECT_STREQ(io_queue_reason(q), "tape not used: no such backend");
+	io_queue_close(q);
+}
+
+/* A user without the right to lock memory, whom nothing else runs as. */
+static void become_nobody(void)
+{
+	if (geteuid())
+		SKIP("only root can become another user");
+	ASSERT_OK(setgroups(0, NULL));
+	ASSERT_OK(setresgid(64321, 64321, 64321));
+	ASSERT_OK(setresuid(64321, 64321, 64321));
+}
+
+static void limit_locked_memory(rlim_t bytes)
+{
+	ASSERT_OK(setrlimit(RLIMIT_MEMLOCK, &(struct rlimit){bytes, MIB}));
+}
+
+/* The kernel knows the pages of a registered buffer, whatever becomes of the mapping. */
+TEST(buffers_are_registered)
+{
+	static const char *const uring[] = {"uring", NULL};
+	static const char *const sync[] = {"sync", NULL};
+	int fd = make_file();
+	struct io_file file = {.fd = fd, .tail_fd = fd, .align = 1};
+	struct io_pool *pool;
+	struct io_queue *q;
+	struct job job;
+	size_t size;
+
+	require_backend("uring");
+	ASSERT_OK(io_pool_open(&pool, 2 * MIB));
+	ASSERT_EQ(io_pool_cut(pool, MIB), 2);
+	job = job_of(&file, IO_READ, 0, 65536, io_pool_area(pool, &size));
+	ASSERT_OK(io_queue_open(&q, uring, 4, pool));
+	ASSERT_OK(mprotect(job.req.buf, size, PROT_NONE));
+	EXPECT_EQ(job_run(q, &job), 0);
+	job.delivered = 0;
+	job.req.op = IO_WRITE;
+	EXPECT_EQ(job_run(q, &job), 0);
+	io_queue_close(q);
+	/* Anybody else is told that there is no such memory. */
+	ASSERT_OK(io_queue_open(&q, sync, 4, pool));
+	job.delivered = 0;
+	EXPECT_EQ(job_run(q, &job), -EFAULT);
+	io_queue_close(q);
+	ASSERT_OK(mprotect(job.req.buf, size, PROT_READ | PROT_WRITE));
+	io_pool_close(pool);
+	close(fd);
+}
+
+TEST(buffers_that_cannot_be_locked_are_used_unregistered)
+{
+	static const char *const uring[] = {"uring", NULL};
+	struct io_pool *pool;
+	struct io_queue *q;
+	int fd = make_file();
+
+	require_backend("uring");
+	ASSERT_OK(io_pool_open(&pool, 4 * MIB));
+	ASSERT_EQ(io_pool_cut(pool, MIB), 4);
+	ASSERT_OK(io_queue_open(&q, uring, 4, pool));
+	EXPECT_STREQ(io_queue_reason(q), "first choice");
+	expect_works(q, fd);
+	io_queue_close(q);
+
+	become_nobody();
+	limit_locked_memory(MIB);
+	ASSERT_OK(io_queue_open(&q, uring, 4, pool));
+	EXPECT_STREQ(io_queue_reason(q), "first choice; buffers not registered: "
+					 "Cannot allocate memory (RLIMIT_MEMLOCK)");
+	expect_works(q, fd);
+	io_queue_close(q);
+
+	/* Kernels differ in whether the ring itself counts; all name the limit. */
+	limit_locked_memory(0);
+	ASSERT_OK(io_queue_open(&q, all, 4, pool));
+	EXPECT_NE(strstr(io_queue_reason(q), "(RLIMIT_MEMLOCK)"), NULL, "%s: %s",
+		  io_queue_backend(q), io_queue_reason(q));
+	expect_works(q, fd);
+	io_queue_close(q);
+	io_pool_close(pool);
+	close(fd);
+}
+
+static unsigned count_threads(void)
+{
+	DIR *dir = opendir("/proc/self/task");
+	unsigned count = 0;
+
+	ASSERT_NE(dir, NULL);
+	while (readdir(dir))
+		count++;
+	closedir(dir);
+	return count - 2; /* . and .. */
+}
+
+/* One thread short, two threads short: nothing of them stays behind. */
+TEST(threads_that_cannot_be_had)
+{
+	static const char *const sync[] = {"sync", NULL};
+	unsigned threads = count_threads();
+	struct io_queue *q = NULL;
+
+	become_nobody();
+	for (unsigned more = 0; more < 2; more++) {
+		struct rlimit limit = {threads + more, threads + 2};
+
+		ASSERT_OK(setrlimit(RLIMIT_NPROC, &limit));
+		EXPECT_EQ(io_queue_open(&q, sync, 4, NULL), -EAGAIN);
+		EXPECT_EQ(count_threads(), threads);
+	}
+	ASSERT_OK(setrlimit(RLIMIT_NPROC, &(struct rlimit){threads + 2, threads + 2}));
+	ASSERT_OK(io_queue_open(&q, sync, 4, NULL));
+	EXPECT_EQ(count_threads(), threads + 2);
+	io_queue_close(q);
+}
+
+TEST_MAIN
