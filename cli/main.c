@@ -199,6 +199,7 @@ int main(int argc, char **argv)
 
 	occupy_standard_fds();
 	signal(SIGPIPE, SIG_IGN); /* a closed pipe is a write error like others */
+	signal(SIGXFSZ, SIG_IGN); /* and so is a file that may not grow */
 	arguments_init(&cli.args, argc);
 	status = run(&cli, argc, argv);
 	status = close_output(&cli, status);

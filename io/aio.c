@@ -76,6 +76,14 @@ static int aio_open(struct io_queue *q)
 		aio_free(a);
 		return r;
 	}
+	/* A filter may allow the setup and not the use: nothing could be drained then. */
+	r = io_submit(a->ctx, 0, NULL);
+	if (r < 0) {
+		snprintf(q->note, sizeof(q->note), "io_submit: %s", strerrordesc_np(-r));
+		io_destroy(a->ctx);
+		aio_free(a);
+		return r;
+	}
 	q->state = a;
 	return 0;
 }

@@ -72,6 +72,29 @@ static void register_pool(struct io_queue *q, struct uring *u)
 	u->area_size = size;
 }
 
+/* A filter may allow the setup and not the use: nothing could be drained then. */
+static int try_ring(struct io_uring *ring)
+{
+	struct io_uring_cqe *cqe;
+	int r;
+
+	io_uring_prep_nop(io_uring_get_sqe(ring));
+	r = io_uring_submit_and_wait(ring, 1);
+	if (r < 0)
+		return r;
+	r = io_uring_peek_cqe(ring, &cqe);
+	if (r == 0)
+		io_uring_cqe_seen(ring, cqe);
+	return r;
+}
+
+static int refuse(struct io_queue *q, const char *call, int error)
+{
+	snprintf(q->note, sizeof(q->note), "%s: %s%s", call, strerrordesc_np(-error),
+		 hint(error));
+	return error;
+}
+
 static int uring_open(struct io_queue *q)
 {
 	_cleanup_free_ struct uring *u = calloc(1, sizeof(*u));
@@ -80,10 +103,12 @@ static int uring_open(struct io_queue *q)
 	if (!u)
 		return -ENOMEM;
 	r = ring_open(&u->ring, q->depth);
+	if (r < 0)
+		return refuse(q, "io_uring_setup", r);
+	r = try_ring(&u->ring);
 	if (r < 0) {
-		snprintf(q->note, sizeof(q->note), "io_uring_setup: %s%s",
-			 strerrordesc_np(-r), hint(r));
-		return r;
+		io_uring_queue_exit(&u->ring);
+		return refuse(q, "io_uring_enter", r);
 	}
 	if (q->pool)
 		register_pool(q, u);

@@ -150,6 +150,27 @@ TEST(all_that_were_passed_over_are_named)
 	close(fd);
 }
 
+/* What cannot be used must not be found out with requests in flight. */
+TEST(a_use_that_is_blocked_is_found_at_once)
+{
+	struct io_queue *q;
+	int fd = make_file();
+
+	require_backend("uring");
+	require_backend("aio");
+	block_syscall(SYS_io_uring_enter, EPERM);
+	block_syscall(SYS_io_submit, EPERM);
+	ASSERT_OK(io_queue_open(&q, all, 4, NULL));
+	EXPECT_STREQ(io_queue_backend(q), "sync");
+	EXPECT_STREQ(io_queue_reason(q),
+		     "uring not used: io_uring_enter: Operation not permitted "
+		     "(seccomp or kernel.io_uring_disabled); "
+		     "aio not used: io_submit: Operation not permitted");
+	expect_works(q, fd);
+	io_queue_close(q);
+	close(fd);
+}
+
 TEST(the_only_one_blocked_is_an_error)
 {
 	static const char *const uring[] = {"uring", NULL};
