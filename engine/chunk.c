@@ -153,7 +153,7 @@ static void read_done(struct io_req *req)
 	else if (s->digest != STREAM_NO_DIGEST)
 		digest_window(c);
 	if (stream_writes(s))
-		clip_writes(c, round_down(s->shared_to, 4096));
+		clip_writes(c, stream_placed_to(s));
 	if (c->error || !stream_writes(s) || c->count == 0) {
 		end(c);
 	} else {
@@ -185,6 +185,15 @@ bool chunk_has_work(const struct chunk *c)
 {
 	return c->state == CHUNK_PLANNED ||
 	       (c->state == CHUNK_WRITING && !c->error && c->queued < c->count);
+}
+
+void chunk_abandon(struct chunk *c)
+{
+	fail(c, -ECANCELED, "move", c->stream->src_path, c->window);
+	if (c->state == CHUNK_PLANNED || c->ended == c->queued) {
+		end(c);
+		c->changed(c);
+	}
 }
 
 int chunk_queue(struct chunk *c, struct io_queue *q)

@@ -58,10 +58,14 @@ void chunk_free(struct chunk *chunk); /* NULL is fine */
 /* After the plan has filled window, plan and count, the owner itself and buf. */
 void chunk_begin(struct chunk *c, struct stream *s, uint64_t window_size);
 
-/* Hands to the queue what it has to do next: 0, or -EAGAIN if the queue is full. */
+/* Hands to the queue what it has to do next: 0, -EAGAIN if the queue is full, or
+ * what it says. */
 int chunk_queue(struct chunk *c, struct io_queue *q);
 
 /* Whether it has something to hand to the queue. */
 bool chunk_has_work(const struct chunk *c);
+
+/* Hands nothing more to the queue; fails now, or when what is on its way is back. */
+void chunk_abandon(struct chunk *c);
 
 #endif

@@ -153,8 +153,11 @@ static uint32_t sync_all(struct stream *streams, size_t count, struct watch *w,
 {
 	watch_phase(w, "syncing");
 	for (size_t i = 0; i < count; i++) {
-		int r = stream_writes(&streams[i]) ? io_fsync(streams[i].dst.tail_fd) : 0;
+		int r = watch_tick(w);
 
+		if (r < 0)
+			return watch_fail(w, r, err);
+		r = stream_writes(&streams[i]) ? io_fsync(streams[i].dst.tail_fd) : 0;
 		if (r < 0)
 			return stream_fail(&streams[i], r, "sync", streams[i].dst_path,
 					   RP_NO_OFFSET, err);

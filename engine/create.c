@@ -193,6 +193,20 @@ static uint32_t check_clone(struct taken *d, struct rp_error *err)
 		     : RP_OK;
 }
 
+/* Whether it was written to while it was copied. Of a copy that failed that is the
+ * reason only if the disk was cut. */
+static bool is_disturbed(const struct taken *d, bool failed)
+{
+	struct stat now;
+
+	if (d->stream.src.device)
+		return false;
+	if (failed)
+		return fstat(d->stream.src.tail_fd, &now) == 0 &&
+		       (uint64_t)now.st_size < d->stream.src.size;
+	return !unchanged(d) || (uint64_t)d->before.st_size != d->stream.src.size;
+}
+
 /* The disks that could not be cloned, together through the engine. */
 static uint32_t copy_disks(struct taking *t, struct rp_error *err)
 {
@@ -215,20 +229,20 @@ static uint32_t copy_disks(struct taking *t, struct rp_error *err)
 	if (n == 0)
 		return RP_OK;
 	rc = copy_streams(streams, n, t->options->io, &t->watch, err);
-	for (size_t i = 0, k = 0; rc == RP_OK && i < t->disk_count; i++) {
+	for (size_t i = 0, k = 0; i < t->disk_count; i++) {
 		struct taken *d = &t->disks[i];
 
 		if (d->cloned)
 			continue;
 		d->stream = streams[k++];
-		if (!d->stream.src.device && !unchanged(d)) {
-			rc = rp_fail(
-				err, RP_IN_USE, "copy",
-				"copy %s: it was written to meanwhile; a copy is only for "
-				"stopped machines",
-				d->path);
-			rp_fail_of(err, NULL, d->id);
-		}
+		if (!is_disturbed(d, rc != RP_OK))
+			continue;
+		rc = rp_fail(err, RP_IN_USE, "copy",
+			     "copy %s: it was written to meanwhile; a copy is only for "
+			     "stopped machines",
+			     d->path);
+		rp_fail_of(err, NULL, d->id);
+		break;
 	}
 	return rc;
 }

@@ -279,6 +279,7 @@ static uint32_t run(struct exporting *x, const char *directory, char **ret_repor
 	_cleanup_free_ char *path = NULL;
 	char *report = NULL;
 	uint32_t rc;
+	int r;
 
 	rc = target_open(directory, x->point.system, x->point.id,
 			 watch_left_ms(&x->watch, x->store->busy_ms), &x->target, err);
@@ -293,7 +294,9 @@ static uint32_t run(struct exporting *x, const char *directory, char **ret_repor
 	}
 	if (rc == RP_OK) {
 		watch_phase(&x->watch, "publishing");
-		rc = target_publish(&x->target, err);
+		r = watch_tick(&x->watch); /* the last chance to stop it */
+		rc = r < 0 ? watch_fail(&x->watch, r, err)
+			   : target_publish(&x->target, err);
 	}
 	close_disks(x);
 	target_discard(&x->target);

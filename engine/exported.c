@@ -15,7 +15,7 @@
 
 static bool is_file_name(const char *name)
 {
-	return name[0] && name[0] != '.' && !strchr(name, '/');
+	return name[0] && strcmp(name, ".") && strcmp(name, "..") && !strchr(name, '/');
 }
 
 static int check_disk(const json_t *disk)

@@ -5,6 +5,7 @@
 #include "move.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "chunk.h"
 #include "io/base.h"
@@ -36,14 +37,21 @@ struct mover {
 	struct watch *w;
 	uint32_t rc; /* the first failure */
 	struct rp_error *err;
+	const struct stream *differs; /* if that is a digest's: whose, and where */
+	uint64_t differs_at;
 };
 
 static void fail(struct mover *m, const struct stream *s, int error, const char *step,
 		 const char *path, uint64_t offset)
 {
-	if (m->rc)
+	bool differs = error == -EILSEQ && !strcmp(step, "digest");
+
+	/* Chunks come back in any order; of those that differ the first one is told. */
+	if (m->rc && !(differs && m->differs == s && offset < m->differs_at))
 		return;
-	if (error == -EILSEQ) {
+	if (differs) {
+		m->differs = s;
+		m->differs_at = offset;
 		m->rc = rp_fail(m->err, RP_FAILED, "digest",
 				"digest %s at %llu: chunk %llu differs from its digest",
 				path, (unsigned long long)offset,
@@ -66,18 +74,26 @@ static uint64_t chunk_bytes(const struct chunk *c)
 	return bytes;
 }
 
+/* Blocks may be larger than the data in them. */
+static void count_bytes(struct watch *w, uint64_t bytes)
+{
+	struct rp_progress *p = &w->progress;
+
+	p->bytes_done = min_u64(p->bytes_done + bytes, p->bytes_total);
+}
+
 static void chunk_changed(struct chunk *c)
 {
 	struct lane *lane = c->owner;
 	struct mover *m = lane->mover;
 
+	if (c->error) /* known before the last of its requests is back */
+		fail(m, c->stream, c->error, c->step, c->path, c->offset);
 	if (c->state != CHUNK_DONE && c->state != CHUNK_FAILED)
 		return;
 	lane->in_flight--;
-	if (c->state == CHUNK_FAILED)
-		fail(m, c->stream, c->error, c->step, c->path, c->offset);
-	else
-		m->w->progress.bytes_done += chunk_bytes(c);
+	if (c->state == CHUNK_DONE)
+		count_bytes(m->w, chunk_bytes(c));
 	io_pool_put(m->pool, c->buf);
 	c->buf = NULL;
 	c->next = m->idle;
@@ -98,7 +114,7 @@ static int reserve(struct lane *lane, const struct chunk *c)
 
 		if (i + 1 == c->count && lane->plan.run_start < end)
 			end = max_u64(end, lane->plan.run_end);
-		start = max_u64(start, round_down(lane->s->shared_to, 4096));
+		start = max_u64(start, stream_placed_to(lane->s));
 		if (start >= end)
 			continue;
 		r = io_file_allocate(&lane->s->dst, start, end - start);
@@ -123,6 +139,19 @@ static struct lane *next_lane(struct mover *m)
 		}
 	}
 	return NULL;
+}
+
+/* False if the queue is full. */
+static bool queue_chunk(struct mover *m, struct chunk *c)
+{
+	int r = chunk_queue(c, m->q);
+
+	if (r < 0 && r != -EAGAIN)
+		fail(m, c->stream, r, "queue",
+		     c->state == CHUNK_PLANNED ? c->stream->src_path
+					       : c->stream->dst_path,
+		     c->window);
+	return r != -EAGAIN;
 }
 
 /* Plans one window of @lane into an idle chunk; it may turn out to have none. */
@@ -151,6 +180,7 @@ static void plan_chunk(struct mover *m, struct lane *lane)
 	c->buf = io_pool_get(m->pool); /* as many buffers as chunks */
 	chunk_begin(c, lane->s, m->window);
 	lane->in_flight++;
+	queue_chunk(m, c);
 }
 
 static void sync_done(struct io_req *req)
@@ -167,6 +197,8 @@ static void sync_done(struct io_req *req)
 /* A destination is synced as soon as its last write is in. */
 static void sync_lane(struct mover *m, struct lane *lane)
 {
+	int r;
+
 	if (!lane->planned || lane->in_flight || lane->syncing || lane->synced)
 		return;
 	if (!stream_writes(lane->s)) {
@@ -175,29 +207,29 @@ static void sync_lane(struct mover *m, struct lane *lane)
 	}
 	lane->sync = (struct io_req){
 		.op = IO_SYNC, .file = &lane->s->dst, .done = sync_done};
-	lane->syncing = io_queue_add(m->q, &lane->sync) == 0; /* full: next time */
+	r = io_queue_add(m->q, &lane->sync);
+	lane->syncing = r == 0;
+	if (r < 0 && r != -EAGAIN) /* full: next time */
+		fail(m, lane->s, r, "queue", lane->s->dst_path, RP_NO_OFFSET);
 }
 
-/* Plans while there are idle chunks, and queues what chunks have to do. */
+/* Queues what chunks have to do, and plans while there are idle ones. */
 static void mover_fill(struct mover *m)
 {
 	struct lane *lane;
 
-	while (!m->rc && m->idle && (lane = next_lane(m)))
-		plan_chunk(m, lane);
 	for (unsigned i = 0; i < m->chunk_count; i++) {
 		struct chunk *c = m->chunks[i];
 
 		if (!c->buf || !chunk_has_work(c))
 			continue;
-		if (m->rc && c->state == CHUNK_PLANNED) {
-			/* Never begun: give it back. */
-			c->state = CHUNK_FAILED;
-			chunk_changed(c);
-		} else if (chunk_queue(c, m->q) == -EAGAIN) {
+		if (m->rc)
+			chunk_abandon(c);
+		else if (!queue_chunk(m, c))
 			break;
-		}
 	}
+	while (!m->rc && m->idle && (lane = next_lane(m)))
+		plan_chunk(m, lane);
 	for (size_t i = 0; !m->rc && i < m->lane_count; i++)
 		sync_lane(m, &m->lanes[i]);
 }
@@ -216,27 +248,20 @@ static bool mover_done(const struct mover *m)
 	return true;
 }
 
-static void mover_stop(struct mover *m, uint32_t rc)
-{
-	if (!m->rc)
-		m->rc = rc;
-}
-
 static void mover_loop(struct mover *m)
 {
 	while (!mover_done(m)) {
-		int r;
+		int r = watch_tick(m->w);
 
+		if (r < 0 && !m->rc)
+			m->rc = watch_fail(m->w, r, m->err);
 		mover_fill(m);
 		r = io_queue_kick(m->q);
 		if (r == 0)
 			r = io_queue_reap(m->q, 1, REAP_LIMIT_MS);
-		if (r < 0)
-			mover_stop(m, rp_fail_os(m->err, r, "reap", "%s queue",
-						 io_queue_backend(m->q)));
-		r = watch_tick(m->w);
 		if (r < 0 && !m->rc)
-			mover_stop(m, watch_fail(m->w, r, m->err));
+			m->rc = rp_fail_os(m->err, r, "reap", "%s queue",
+					   io_queue_backend(m->q));
 	}
 }
 
@@ -269,11 +294,11 @@ static int mover_open(struct mover *m, struct stream *streams, size_t count)
 	m->chunks = calloc(m->chunk_count, sizeof(*m->chunks));
 	if (!m->lanes || !m->chunks)
 		return -ENOMEM;
-	for (unsigned i = 0; i < m->chunk_count; i++) {
+	for (unsigned i = m->chunk_count; i-- > 0;) {
 		m->chunks[i] = chunk_new(m->window, chunk_changed);
 		if (!m->chunks[i])
 			return -ENOMEM;
-		m->chunks[i]->next = m->idle;
+		m->chunks[i]->next = m->idle; /* the first is idle first */
 		m->idle = m->chunks[i];
 	}
 	m->lane_count = count;

@@ -381,6 +381,8 @@ uint32_t rp_destroy_reference_point(struct rp_store *store, const char *ref,
 		rc = system_open(store, point.system, false, &system, reterr);
 	if (rc == RP_OK)
 		rc = store_bury(store, system.points_fd, point.id, reterr);
+	if (rc)
+		rp_fail_of(reterr, point.system, NULL);
 	system_close(&system);
 	point_close(&point);
 	return rc;

@@ -52,7 +52,7 @@ int share_check(int src, int dst, uint64_t size)
 	if (a.st_blocks == b.st_blocks)
 		return 0;
 	/* A map may need more or fewer blocks of its own: look at it. */
-	r = io_same_extents(src, dst, size);
+	r = io_same_ranges(src, dst, size);
 	return r == -EOPNOTSUPP || r == -ENOTTY ? 0 : r;
 }
 

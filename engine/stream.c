@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "io/extent.h"
 
@@ -33,11 +34,21 @@ void stream_because(struct stream *s, const char *format, ...)
 	va_end(args);
 }
 
+/* A file that somebody cuts has no more data either, and it is no hole. */
+static bool is_cut(const struct io_file *file)
+{
+	struct stat st;
+
+	return !file->device && fstat(file->tail_fd, &st) == 0 &&
+	       (uint64_t)st.st_size < file->size;
+}
+
 int stream_next_data(void *stream, uint64_t pos, uint64_t *ret_start, uint64_t *ret_end)
 {
 	struct stream *s = stream;
+	int r = io_next_data(s->src.tail_fd, pos, s->src.size, ret_start, ret_end);
 
-	return io_next_data(s->src.tail_fd, pos, s->src.size, ret_start, ret_end);
+	return r == -ENXIO && is_cut(&s->src) ? -ENODATA : r;
 }
 
 int stream_measure(struct stream *s)

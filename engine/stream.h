@@ -12,6 +12,7 @@
 
 #include "digest.h"
 #include "error.h"
+#include "io/base.h"
 #include "io/file.h"
 
 enum stream_digest {
@@ -47,6 +48,13 @@ struct stream {
 static inline bool stream_writes(const struct stream *s)
 {
 	return s->dst.tail_fd >= 0;
+}
+
+/* Nothing before it is left to write: whole blocks, or all of it. */
+static inline uint64_t stream_placed_to(const struct stream *s)
+{
+	return s->shared_to == s->src.size ? s->shared_to
+					   : round_down(s->shared_to, 4096);
 }
 
 /* "clone", "server-copy", "copy", "clone+copy", "server-copy+copy", "none". */

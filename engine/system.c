@@ -116,16 +116,38 @@ static uint32_t make_doc(const char *name, const struct rp_disk *disks, size_t d
 	return rc;
 }
 
+static uint32_t add(struct rp_store *store, const char *name, const json_t *doc,
+		    struct rp_error *err)
+{
+	_cleanup_close_ int fd = -1;
+	char id[ID_SIZE];
+	uint32_t rc;
+	int r;
+
+	rc = store_birth(store, store->pending_fd, id, &fd, err);
+	if (rc)
+		return rc;
+	r = mkdirat(fd, "points", 0700) < 0 ? -errno : doc_save(fd, "system.json", doc);
+	if (r == 0)
+		r = io_rename_new(store->pending_fd, id, store->systems_fd, name);
+	if (r == 0)
+		return (r = io_fsync(store->systems_fd)) < 0
+			       ? rp_fail_os(err, r, "add", "system %s", name)
+			       : RP_OK;
+	io_tree_remove(store->pending_fd, id);
+	if (r == -EEXIST)
+		return rp_fail(err, RP_INVALID_STATE, "add",
+			       "add system %s: exists already", name);
+	return rp_fail_os(err, r, "add", "system %s", name);
+}
+
 uint32_t rp_system_add(struct rp_store *store, const char *name,
 		       const struct rp_disk *disks, size_t disk_count,
 		       const char *const *configs, size_t config_count,
 		       struct rp_error *reterr)
 {
 	_cleanup_doc_ json_t *doc = NULL;
-	_cleanup_close_ int fd = -1;
-	char id[ID_SIZE];
 	uint32_t rc;
-	int r;
 
 	rp_error_clear(reterr);
 	if (!store || !disks || disk_count == 0 || (config_count && !configs))
@@ -136,21 +158,8 @@ uint32_t rp_system_add(struct rp_store *store, const char *name,
 		rc = make_doc(name, disks, disk_count, configs, config_count, &doc,
 			      reterr);
 	if (rc == RP_OK)
-		rc = store_birth(store, store->pending_fd, id, &fd, reterr);
-	if (rc)
-		return rc;
-	r = mkdirat(fd, "points", 0700) < 0 ? -errno : doc_save(fd, "system.json", doc);
-	if (r == 0)
-		r = io_rename_new(store->pending_fd, id, store->systems_fd, name);
-	if (r == 0)
-		return (r = io_fsync(store->systems_fd)) < 0
-			       ? rp_fail_os(reterr, r, "add", "system %s", name)
-			       : RP_OK;
-	io_tree_remove(store->pending_fd, id);
-	if (r == -EEXIST)
-		return rp_fail(reterr, RP_INVALID_STATE, "add",
-			       "add system %s: exists already", name);
-	return rp_fail_os(reterr, r, "add", "system %s", name);
+		rc = add(store, name, doc, reterr);
+	return rc ? rp_fail_of(reterr, name, NULL), rc : RP_OK;
 }
 
 /* What the rest of the engine relies on without looking again. */
@@ -208,8 +217,8 @@ static uint32_t load_failed(int error, const char *name, struct rp_error *err)
 	return rp_fail_os(err, error, "open", "system %s", name);
 }
 
-uint32_t system_open(struct rp_store *store, const char *name, bool lock,
-		     struct system *ret, struct rp_error *err)
+static uint32_t try_open(struct rp_store *store, const char *name, bool lock,
+			 struct system *ret, struct rp_error *err)
 {
 	struct system system = SYSTEM_NONE;
 	uint32_t rc;
@@ -238,6 +247,14 @@ uint32_t system_open(struct rp_store *store, const char *name, bool lock,
 	}
 	*ret = system;
 	return RP_OK;
+}
+
+uint32_t system_open(struct rp_store *store, const char *name, bool lock,
+		     struct system *ret, struct rp_error *err)
+{
+	uint32_t rc = try_open(store, name, lock, ret, err);
+
+	return rc ? rp_fail_of(err, name, NULL), rc : RP_OK;
 }
 
 void system_close(struct system *system)
@@ -389,5 +406,5 @@ uint32_t rp_system_remove(struct rp_store *store, const char *name,
 	if (r == 0)
 		io_names_free(names, count);
 	system_close(&system);
-	return rc;
+	return rc ? rp_fail_of(reterr, name, NULL), rc : RP_OK;
 }

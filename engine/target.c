@@ -199,13 +199,11 @@ uint32_t target_publish(struct target *t, struct rp_error *err)
 	return RP_OK;
 }
 
-/* The caller holds the lock of the partial folder. DIRECTORY/SYSTEM goes too if
- * nothing is left in it. */
-static void remove_partial(struct target *t)
+/* DIRECTORY/SYSTEM, if nothing is left in it. */
+static void remove_empty(const struct target *t)
 {
 	_cleanup_close_ int lock = io_dir_open(t->system_fd, ".");
 
-	io_tree_remove(t->system_fd, t->partial);
 	if (lock >= 0 && io_lock(lock, true, 0) == 0)
 		unlinkat(t->directory_fd, t->system, AT_REMOVEDIR);
 }
@@ -213,7 +211,9 @@ static void remove_partial(struct target *t)
 void target_discard(struct target *t)
 {
 	if (t->fd >= 0)
-		remove_partial(t);
+		io_tree_remove(t->system_fd, t->partial);
+	if (t->system_fd >= 0)
+		remove_empty(t);
 	target_close(t);
 }
 
@@ -231,6 +231,8 @@ void target_discard_dead(const char *directory, const char *system, const char *
 	/* Locked means that another export is at it by now. */
 	if (t.fd >= 0 && io_lock(t.fd, true, 0) == 0 &&
 	    io_dir_is_at(t.system_fd, t.partial, t.fd))
-		remove_partial(&t);
+		io_tree_remove(t.system_fd, t.partial);
+	if (t.system_fd >= 0)
+		remove_empty(&t);
 	target_close(&t);
 }

@@ -31,18 +31,18 @@ void watch_init(struct watch *w, const struct rp_watch *user, uint64_t timeout_m
 		w->deadline_ns = now + min_u64(timeout_ms, UINT32_MAX) * 1000000u;
 }
 
-static int tell(struct watch *w, uint64_t now)
+static void tell(struct watch *w, uint64_t now)
 {
 	uint64_t ns = now - w->phase_ns;
 
 	w->told_ns = now;
-	if (!w->user || !w->user->progress)
-		return 0;
+	if (!w->user || !w->user->progress || w->cancelled)
+		return;
 	w->progress.bytes_per_second = ns ? (uint64_t)((double)(w->progress.bytes_done -
 								w->phase_bytes) *
 						       1e9 / (double)ns)
 					  : 0;
-	return w->user->progress(w->user->context, &w->progress) ? -ECANCELED : 0;
+	w->cancelled = w->user->progress(w->user->context, &w->progress) != 0;
 }
 
 void watch_phase(struct watch *w, const char *phase)
@@ -50,7 +50,7 @@ void watch_phase(struct watch *w, const char *phase)
 	w->progress.phase = phase;
 	w->phase_ns = watch_now_ns();
 	w->phase_bytes = w->progress.bytes_done;
-	w->told_ns = 0; /* the next tick tells */
+	tell(w, w->phase_ns);
 }
 
 int watch_tick(struct watch *w)
@@ -59,7 +59,9 @@ int watch_tick(struct watch *w)
 
 	if (w->deadline_ns && now >= w->deadline_ns)
 		return -ETIME;
-	return now - w->told_ns >= TELL_NS ? tell(w, now) : 0;
+	if (now - w->told_ns >= TELL_NS)
+		tell(w, now);
+	return w->cancelled ? -ECANCELED : 0;
 }
 
 void watch_warn(const struct watch *w, const char *format, ...)

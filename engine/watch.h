@@ -17,6 +17,7 @@ struct watch {
 	uint64_t phase_bytes; /* done before the phase */
 	uint64_t told_ns;     /* when the caller was told last */
 	uint64_t deadline_ns; /* CLOCK_MONOTONIC; 0 = none */
+	bool cancelled;	      /* by the caller, who is not asked again */
 };
 
 uint64_t watch_now_ns(void);
@@ -24,7 +25,8 @@ uint64_t watch_now_ns(void);
 /* @user must outlive @w; @timeout_ms 0 = no limit. */
 void watch_init(struct watch *w, const struct rp_watch *user, uint64_t timeout_ms);
 
-/* @phase is static text; the caller is told at once. */
+/* @phase is static text; the caller is told at once. If it cancels, the next tick
+ * says so. */
 void watch_phase(struct watch *w, const char *phase);
 
 /* Tells the caller if it is time to. 0, -ECANCELED or -ETIME: stop. */

@@ -22,9 +22,9 @@ int io_next_data(int fd, uint64_t pos, uint64_t size, uint64_t *ret_start,
 int io_count_extents(int fd, uint64_t *ret_count);
 
 /*
- * Whether @b maps the same blocks as @a over [0, size), both files being frozen:
+ * Whether @b has data mapped where @a has over [0, size), both files being frozen:
  * 0 yes, -EIO no (H18: a clone that lost its tail without an error), or -errno.
  */
-int io_same_extents(int a, int b, uint64_t size);
+int io_same_ranges(int a, int b, uint64_t size);
 
 #endif

@@ -79,11 +79,13 @@ static int direct_align(const struct io_file *file, uint32_t *ret_align)
 	return 0;
 }
 
-static bool buffers_direct_writes(const struct io_file *file)
+/* Btrfs goes through the page cache to write data checksums, and to read what is
+ * compressed, which NOCOW files have neither of. */
+static bool buffers_some(const struct io_file *file)
 {
 	struct statfs fs;
 
-	return file->writable && !file->device && fstatfs(file->tail_fd, &fs) == 0 &&
+	return !file->device && fstatfs(file->tail_fd, &fs) == 0 &&
 	       fs.f_type == BTRFS_SUPER_MAGIC && !io_is_nocow(file->tail_fd);
 }
 
@@ -94,7 +96,8 @@ static int file_go_direct(struct io_file *file)
 	uint32_t align;
 	int fd;
 
-	if (buffers_direct_writes(file)) {
+	file->may_cache = buffers_some(file);
+	if (file->writable && file->may_cache) {
 		file->buffered = "Btrfs with data checksums buffers direct writes";
 		return 0;
 	}
@@ -137,7 +140,9 @@ int io_file_open_read(int dirfd, const char *path, struct io_file *ret)
 	struct stat st;
 
 	/* O_NONBLOCK so that a FIFO put in a disk's place cannot hold us. */
-	fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	fd = openat(dirfd, path,
+		    O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY |
+			    (dirfd == AT_FDCWD ? 0 : O_NOFOLLOW));
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return -errno;
 	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))

@@ -24,6 +24,7 @@ struct io_file {
 	uint32_t block; /* file system block: the grain of its holes and clones */
 	uint64_t size;	/* bytes, when opened; set by io_file_set_size() */
 	const char *buffered; /* why not direct; NULL if direct; static text */
+	bool may_cache;	      /* direct, but what is read may stay in the page cache */
 	uint64_t behind;      /* page cache emptied up to here */
 	uint64_t front;	      /* write-back started up to here */
 };
@@ -35,7 +36,8 @@ struct io_file {
 
 /*
  * Opens @path under @dirfd. The file must be a regular file or block device:
- * -EINVAL otherwise. @ret is filled on success only; io_file_close() it.
+ * -EINVAL otherwise; in a folder, that is not AT_FDCWD, it must not be a link: -ELOOP.
+ * @ret is filled on success only; io_file_close() it.
  */
 int io_file_open_read(int dirfd, const char *path, struct io_file *ret);
 
@@ -59,7 +61,8 @@ int io_file_allocate(struct io_file *file, uint64_t start, uint64_t len);
 /* Makes [start, start+len) of a block device read as zeros. */
 int io_file_zero(struct io_file *file, uint64_t start, uint64_t len);
 
-/* Called by the io layer after bytes up to @end went through a buffered file. */
+/* Called by the io layer after bytes up to @end went through the page cache, or may
+ * have. */
 void io_file_advance(struct io_file *file, uint64_t end);
 
 /* Bytes the file system stores for the file; a device's size. */

@@ -188,7 +188,7 @@ ssize_t io_piece_move(const struct io_req *req)
 static void finish(struct io_queue *q, struct io_req *req, int result)
 {
 	req->result = result;
-	if (!result && req->len && !req->file->direct)
+	if (!result && req->len && (!req->file->direct || req->file->may_cache))
 		io_file_advance(req->file, req->start + req->len);
 	req->next = NULL;
 	*q->last = req;

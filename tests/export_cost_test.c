@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * export_cost_test.c - what an export may take of the machine: system calls that are
+ * blocked, memory whatever the size of the disk, and the page cache others live from
+ */
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/fs.h>
+#include <linux/seccomp.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "data.h"
+#include "engine_fixture.h"
+#include "harness.h"
+
+/* ------------------------------------------------------------ backends that are blocked
+ */
+
+FIXTURE(blocked)
+{
+	struct stage stage;
+};
+
+FIXTURE_SETUP(blocked)
+{
+	stage_make(&self->stage, test_dir(), 3 * MIB + 77, test_seed());
+}
+
+FIXTURE_TEARDOWN(blocked)
+{
+	stage_close(&self->stage);
+}
+
+/* From here on @number fails with @error for this process, as in a container. */
+static void block_syscall(unsigned number, unsigned error)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = {.len = ARRAY_SIZE(code), .filter = code};
+
+	ASSERT_OK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
+		SKIP("no seccomp filters: %s", strerror(errno));
+}
+
+static void expect_backend(const struct stage *s, const char *backend, const char *reason)
+{
+	const struct rp_export_options options = stage_copying(RP_IO_AUTO);
+	struct rp_error err;
+	json_t *report;
+	char *text;
+
+	ASSERT_EQ(rp_export(s->store, s->point, s->exports, &options, &text, &err), RP_OK,
+		  "%s", err.message);
+	report = take_json(text);
+	EXPECT_STREQ(json_text(disk_of(report, "vda"), "Backend"), backend);
+	EXPECT_STREQ(json_text(disk_of(report, "vda"), "BackendReason"), reason);
+	EXPECT_TRUE(stage_good_export(s->exports, s->point, s->twin));
+	remove_tree(json_text(report, "ExportPath"));
+	json_decref(report);
+}
+
+TEST_F(blocked, the_next_best_is_taken_and_says_why)
+{
+	if (!backend_works(RP_IO_URING) || !backend_works(RP_IO_AIO))
+		SKIP("there is nothing left to block");
+	expect_backend(&self->stage, "uring", "first choice");
+	block_syscall(SYS_io_uring_setup, EPERM);
+	expect_backend(&self->stage, "aio",
+		       "uring not used: io_uring_setup: Operation not permitted (seccomp "
+		       "or kernel.io_uring_disabled)");
+	block_syscall(SYS_io_setup, ENOSYS);
+	expect_backend(&self->stage, "sync",
+		       "uring not used: io_uring_setup: Operation not permitted (seccomp "
+		       "or kernel.io_uring_disabled); aio not used: io_setup: Function "
+		       "not implemented");
+}
+
+static void expect_not_supported(const struct stage *s, enum rp_io io, int os_error)
+{
+	const struct rp_export_options options = stage_copying(io);
+	struct rp_error err;
+
+	EXPECT_EQ(stage_export(s, &options, &err), RP_NOT_SUPPORTED, "%s", err.message);
+	EXPECT_EQ(err.code, RP_NOT_SUPPORTED);
+	EXPECT_EQ(err.os_error, os_error, "%s", err.message);
+	stage_expect_unharmed(s, "");
+}
+
+TEST_F(blocked, the_one_asked_for_is_not_replaced)
+{
+	const struct rp_export_options sync = stage_copying(RP_IO_SYNC);
+	struct rp_error err;
+
+	block_syscall(SYS_io_uring_setup, EPERM);
+	block_syscall(SYS_io_setup, ENOSYS);
+	expect_not_supported(&self->stage, RP_IO_URING, EPERM);
+	expect_not_supported(&self->stage, RP_IO_AIO, ENOSYS);
+	ASSERT_EQ(stage_export(&self->stage, &sync, &err), RP_OK, "%s", err.message);
+	EXPECT_TRUE(stage_good_export(self->stage.exports, self->stage.point,
+				      self->stage.twin));
+}
+
+/* ---------------------------------------------------------------------------- memory */
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
+FIXTURE(memory)
+{
+	struct engine e;
+	struct loopfs other;
+};
+
+FIXTURE_SETUP(memory)
+{
+	engine_open(&self->e, "xfs", 0, NULL, NULL);
+	loopfs_mount(&self->other, "ext4", GIB, NULL, NULL);
+}
+
+FIXTURE_TEARDOWN(memory)
+{
+	loopfs_umount(&self->other);
+	engine_close(&self->e);
+}
+
+static void forget_peak(void)
+{
+	int fd = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
+
+	ASSERT_GE(fd, 0);
+	ASSERT_EQ(write(fd, "5", 1), 1);
+	close(fd);
+}
+
+/* Most that was resident since then. */
+static uint64_t peak_bytes(void)
+{
+	FILE *file = fopen("/proc/self/status", "re");
+	unsigned long long kib = 0;
+	char line[256];
+
+	ASSERT_NE(file, NULL);
+	while (!kib && fgets(line, sizeof(line), file))
+		sscanf(line, "VmHWM: %llu kB", &kib);
+	fclose(file);
+	ASSERT_GT(kib, 0);
+	return kib * KIB;
+}
+
+TEST_F(memory, of_a_huge_disk_is_bounded)
+{
+	static const enum rp_io backends[] = {RP_IO_URING, RP_IO_AIO, RP_IO_SYNC};
+	const char *const ids[] = {"vda"};
+	const uint64_t size = 1024 * GIB + 12345, pieces = 300;
+	struct rp_export_options options = stage_copying(RP_IO_AUTO);
+	const char *disk = engine_disk(&self->e, "vda");
+	int fd = data_create(disk, size);
+
+	for (uint64_t i = 0; i < pieces; i++)
+		data_write(fd, 3, size / pieces * i + 777, 100000);
+	data_write(fd, 3, size - 5000, 5000);
+	close(fd);
+	engine_add(&self->e, ids, 1);
+	json_decref(engine_take(&self->e, NULL));
+	options.digest = RP_DIGEST_ALWAYS;
+	for (size_t i = 0; i < ARRAY_SIZE(backends); i++) {
+		struct rp_error err;
+		json_t *report;
+
+		if (!backend_works(backends[i]))
+			continue;
+		options.io = backends[i];
+		forget_peak();
+		report = engine_export(&self->e, self->other.mnt, &options);
+		if (!SANITIZED)
+			EXPECT_LE(peak_bytes(), 64 * MIB);
+		EXPECT_TRUE(data_same(
+			disk, fmt("%s/vda.raw", json_text(report, "ExportPath"))));
+		forget_peak();
+		EXPECT_EQ(rp_verify(json_text(report, "ExportPath"), NULL, NULL, &err),
+			  RP_OK, "%s", err.message);
+		if (!SANITIZED)
+			EXPECT_LE(peak_bytes(), 64 * MIB);
+		remove_tree(json_text(report, "ExportPath"));
+		json_decref(report);
+	}
+}
+
+/* ------------------------------------------------------------------------ page cache */
+
+FIXTURE(cache)
+{
+	struct engine e;
+};
+
+FIXTURE_VARIANT(cache)
+{
+	const char *type, *mount;
+	bool nocow;
+	bool direct; /* nothing of it passes through the page cache */
+};
+
+FIXTURE_VARIANT_ADD(cache, xfs){.type = "xfs", .direct = true};
+FIXTURE_VARIANT_ADD(cache, ext4){.type = "ext4", .direct = true};
+FIXTURE_VARIANT_ADD(cache, btrfs){.type = "btrfs"};
+FIXTURE_VARIANT_ADD(cache, btrfs_nocow){.type = "btrfs", .nocow = true, .direct = true};
+FIXTURE_VARIANT_ADD(cache, btrfs_zstd){.type = "btrfs", .mount = "compress=zstd"};
+
+/* Compressible, and larger than what may stay in the cache. */
+static void make_text(const char *path)
+{
+	const uint64_t size = 128 * MIB + 511;
+	char text[65536];
+	int fd = data_create(path, size);
+
+	for (uint64_t at = 0; at < size; at += sizeof(text)) {
+		size_t len = (size_t)min_u64(sizeof(text), size - at);
+
+		memset(text, 'a' + (int)(at / sizeof(text) % 26), len);
+		ASSERT_EQ(pwrite(fd, text, len, (off_t)at), len);
+	}
+	close(fd);
+}
+
+FIXTURE_SETUP(cache)
+{
+	const struct rp_create_options options = {.size = sizeof(options),
+						  .allow_copy = true};
+	const char *const ids[] = {"vda"};
+
+	engine_open(&self->e, variant->type, GIB, NULL, variant->mount);
+	if (variant->nocow)
+		set_inode_flag(fmt("%s/disks", self->e.fs.mnt), FS_NOCOW_FL);
+	make_text(engine_disk(&self->e, "vda"));
+	engine_add(&self->e, ids, 1);
+	json_decref(engine_take(&self->e, &options));
+	engine_sync(&self->e);
+}
+
+FIXTURE_TEARDOWN(cache)
+{
+	engine_close(&self->e);
+}
+
+static void drop_cache(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	ASSERT_GE(fd, 0);
+	ASSERT_OK(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED));
+	close(fd);
+}
+
+TEST_F(cache, is_left_to_others)
+{
+	const struct rp_export_options options = stage_copying(RP_IO_AUTO);
+	const uint64_t limit = variant->direct ? 256 * KIB : 32 * MIB;
+	const char *source = engine_clone(&self->e, "vda");
+	json_t *report;
+
+	drop_cache(source);
+	report = engine_export(&self->e, self->e.out, &options);
+	EXPECT_LE(cached_bytes(source), limit);
+	EXPECT_LE(cached_bytes(fmt("%s/vda.raw", json_text(report, "ExportPath"))),
+		  limit);
+	json_decref(report);
+}
+
+TEST_MAIN

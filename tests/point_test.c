@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * point_test.c - finding points by age and by ID, and damaged ones
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "harness.h"
+#include "stage.h"
+
+#define SIZE (MIB + 4097)
+
+FIXTURE(points)
+{
+	struct stage stage;
+};
+
+FIXTURE_SETUP(points)
+{
+	stage_make(&self->stage, test_dir(), SIZE, test_seed());
+}
+
+FIXTURE_TEARDOWN(points)
+{
+	stage_close(&self->stage);
+}
+
+static const char *shown_id(struct rp_store *store, const char *ref)
+{
+	struct rp_error err;
+	const char *id;
+	json_t *point;
+	char *text;
+
+	if (rp_show_reference_point(store, ref, &text, &err) != RP_OK)
+		return fmt("%u", err.code);
+	point = take_json(text);
+	id = fmt("%s", json_text(point, "InstanceID"));
+	json_decref(point);
+	return id;
+}
+
+TEST_F(points, finds_points_by_age)
+{
+	enum {
+		COUNT = 5
+	};
+	const struct stage *s = &self->stage;
+	char points[COUNT][POINT_SIZE];
+	struct rp_error err;
+	json_t *list, *point;
+	size_t i;
+
+	snprintf(points[0], POINT_SIZE, "%s", s->point);
+	for (i = 1; i < COUNT; i++)
+		stage_take(s, points[i]);
+	list = stage_points(s->store);
+	EXPECT_EQ(json_array_size(list), COUNT);
+	json_array_foreach(list, i, point) {
+		EXPECT_STREQ(json_text(point, "InstanceID"), points[i] + 5);
+		EXPECT_EQ(json_number(point, "Sequence"), i + 1);
+		EXPECT_STREQ(shown_id(s->store, fmt("web1@latest~%zu", COUNT - 1 - i)),
+			     points[i] + 5);
+		EXPECT_STREQ(shown_id(s->store, points[i]), points[i] + 5);
+		EXPECT_STREQ(shown_id(s->store, fmt("%.*s", 5 + 13, points[i])),
+			     points[i] + 5);
+	}
+	json_decref(list);
+	EXPECT_STREQ(shown_id(s->store, "web1@latest"), points[COUNT - 1] + 5);
+	EXPECT_STREQ(shown_id(s->store, "web1@latest~5"), "32777");
+	GIVES(OK, rp_destroy_reference_point(s->store, "web1@latest", &err));
+	EXPECT_STREQ(shown_id(s->store, "web1@latest"), points[COUNT - 2] + 5);
+	/* A number is not given twice while a newer point is there. */
+	GIVES(OK, rp_destroy_reference_point(s->store, "web1@latest~2", &err));
+	stage_take(s, points[1]);
+	EXPECT_STREQ(shown_id(s->store, "web1@latest"), points[1] + 5);
+}
+
+/* A point with an ID of our choice: a copy of the first. */
+static void copy_point(const struct stage *s, const char *id)
+{
+	const char *to = fmt("%s/systems/web1/points/%s", s->path, id);
+	json_t *doc;
+
+	ASSERT_OK(system(fmt("cp -r '%s' '%s'", stage_point_path(s, s->point), to)));
+	doc = load_json(fmt("%s/point.json", to));
+	ASSERT_OK(json_object_set_new(doc, "InstanceID", json_string(id)));
+	save_json(fmt("%s/point.json", to), doc);
+}
+
+TEST_F(points, finds_points_by_the_beginning_of_their_id)
+{
+	static const char *const ids[] = {"abcd1234-0000-4000-8000-000000000000",
+					  "abcd1235-0000-4000-8000-000000000000"};
+	const struct stage *s = &self->stage;
+	struct rp_error err;
+
+	copy_point(s, ids[0]);
+	copy_point(s, ids[1]);
+	for (size_t i = 0; i < ARRAY_SIZE(ids); i++) {
+		EXPECT_STREQ(shown_id(s->store, fmt("web1@%s", ids[i])), ids[i]);
+		EXPECT_STREQ(shown_id(s->store, fmt("web1@%.8s", ids[i])), ids[i]);
+		EXPECT_STREQ(shown_id(s->store, fmt("web1@%.30s", ids[i])), ids[i]);
+		EXPECT_STREQ(shown_id(s->store, fmt("web1@%.7s", ids[i])), "32773");
+		EXPECT_STREQ(shown_id(s->store, fmt("web1@%.4s", ids[i])), "32773");
+		EXPECT_STREQ(shown_id(s->store, fmt("web1@%.3s", ids[i])), "32773");
+	}
+	EXPECT_STREQ(shown_id(s->store, "web1@abcd1236"), "32777");
+	EXPECT_STREQ(shown_id(s->store, "web1@ABCD1234"), "32773");
+	GIVES(INVALID_PARAMETER, rp_destroy_reference_point(s->store, "web1@abcd", &err));
+	GIVES(OK, rp_destroy_reference_point(s->store, "web1@abcd1234", &err));
+	EXPECT_STREQ(shown_id(s->store, "web1@abcd"), ids[1]);
+	GIVES(OK, rp_destroy_reference_point(s->store, "web1@abcd", &err));
+	stage_expect_unharmed(s, "");
+}
+
+/* ------------------------------------------------------------------------- damage */
+
+TEST_F(points, shows_a_damaged_point_among_others)
+{
+	static const char *const damaged[] = {"", "{\"FormatVersion\": 1}", "[1, 2"};
+	const struct stage *s = &self->stage;
+	char second[POINT_SIZE], other[POINT_SIZE], json[PATH_MAX], *text = NULL;
+	const char *id = second + strlen("web1@");
+	struct rp_error err;
+
+	stage_take(s, second);
+	snprintf(json, sizeof(json), "%s/point.json", stage_point_path(s, second));
+	for (size_t i = 0; i < ARRAY_SIZE(damaged) + 2; i++) {
+		if (i < ARRAY_SIZE(damaged))
+			save_text(json, damaged[i]);
+		else if (i == ARRAY_SIZE(damaged)) /* another point's */
+			ASSERT_OK(system(fmt("cp '%s/point.json' '%s'",
+					     stage_point_path(s, s->point), json)));
+		else
+			ASSERT_OK(unlink(json));
+		GIVES(UNKNOWN_STATUS,
+		      rp_show_reference_point(s->store, second, &text, &err));
+		EXPECT_STREQ(err.system, "web1");
+		/* Nobody knows which is the latest. */
+		GIVES(UNKNOWN_STATUS,
+		      rp_show_reference_point(s->store, "web1@latest", &text, &err));
+		GIVES(UNKNOWN_STATUS,
+		      rp_export(s->store, second, s->exports, NULL, &text, &err));
+		EXPECT_STREQ(status_of(stage_points(s->store), "InstanceID", id),
+			     "damaged");
+		EXPECT_STREQ(status_of(stage_points(s->store), "InstanceID",
+				       strchr(s->point, '@') + 1),
+			     "");
+	}
+	/* It hinders no new one; and can be destroyed by those who mean it. */
+	stage_take(s, other);
+	GIVES(UNKNOWN_STATUS,
+	      rp_destroy_reference_point(s->store, fmt("web1@%.8s", id), &err));
+	GIVES(OK, rp_destroy_reference_point(s->store, second, &err));
+	GIVES(OK, rp_destroy_reference_point(s->store, "web1@latest", &err));
+	EXPECT_FALSE(exists(stage_point_path(s, second)));
+	EXPECT_FALSE(exists(stage_point_path(s, other)));
+	EXPECT_EQ(text, NULL);
+	stage_expect_unharmed(s, "");
+}
+
+TEST_F(points, leaves_a_newer_point_alone)
+{
+	const struct stage *s = &self->stage;
+	const char *folder = stage_point_path(s, s->point);
+	struct rp_error err;
+	char *text = NULL;
+
+	set_version(fmt("%s/point.json", folder), 2);
+	GIVES(NOT_SUPPORTED, rp_show_reference_point(s->store, s->point, &text, &err));
+	GIVES(NOT_SUPPORTED, stage_export(s, NULL, &err));
+	GIVES(NOT_SUPPORTED, rp_destroy_reference_point(s->store, s->point, &err));
+	EXPECT_STREQ(status_of(stage_points(s->store), "InstanceID",
+			       strchr(s->point, '@') + 1),
+		     "damaged");
+	EXPECT_EQ(text, NULL);
+	EXPECT_TRUE(exists(fmt("%s/vda.raw", folder)));
+}
+
+/* The data is not what the metadata says. */
+TEST_F(points, notices_a_disk_of_another_size)
+{
+	const struct stage *s = &self->stage;
+	const char *json = fmt("%s/point.json", stage_point_path(s, s->point));
+	json_t *doc = load_json(json);
+	struct rp_error err;
+
+	json_object_set_new(json_array_get(json_object_get(doc, "Disks"), 0),
+			    "VirtualSize", json_integer(SIZE - 1));
+	save_json(json, doc);
+	GIVES(UNKNOWN_STATUS, stage_export(s, NULL, &err));
+	EXPECT_STREQ(err.disk, "vda");
+	stage_expect_unharmed(s, "");
+}
+
+TEST_MAIN

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * stage.c - a store with one virtual system and a point
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "data.h"
+#include "harness.h"
+#include "stage.h"
+
+#define TEXTS 32
+
+static char *next_text(void)
+{
+	static _Thread_local char texts[TEXTS][PATH_MAX];
+	static _Thread_local unsigned turn;
+
+	return texts[turn++ % TEXTS];
+}
+
+const char *fmt(const char *format, ...)
+{
+	char *text = next_text();
+	va_list args;
+
+	va_start(args, format);
+	ASSERT_LT(vsnprintf(text, PATH_MAX, format, args), PATH_MAX);
+	va_end(args);
+	return text;
+}
+
+bool exists(const char *path)
+{
+	return faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static int is_entry(const struct dirent *entry)
+{
+	return strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..");
+}
+
+const char *listing(const char *folder)
+{
+	char *text = next_text();
+	struct dirent **names;
+	size_t used = 0;
+	int i, n = scandir(folder, &names, is_entry, alphasort);
+
+	if (n < 0)
+		return fmt("%s: %s", folder, strerror(errno));
+	*text = '\0';
+	for (i = 0; i < n; i++) {
+		used += (size_t)snprintf(text + used, PATH_MAX - used, "%s%s",
+					 i ? " " : "", names[i]->d_name);
+		ASSERT_LT(used, PATH_MAX, "%s has too many entries", folder);
+		free(names[i]);
+	}
+	free(names);
+	return text;
+}
+
+void save_text(const char *path, const char *text)
+{
+	FILE *file = fopen(path, "we");
+
+	ASSERT_NE(file, NULL, "%s: %s", path, strerror(errno));
+	ASSERT_GE(fputs(text, file), 0);
+	ASSERT_OK(fclose(file));
+}
+
+json_t *load_json(const char *path)
+{
+	json_error_t error;
+	json_t *doc = json_load_file(path, JSON_REJECT_DUPLICATES, &error);
+
+	ASSERT_NE(doc, NULL, "%s: %s", path, error.text);
+	return doc;
+}
+
+json_t *take_json(char *text)
+{
+	json_error_t error;
+	json_t *doc = json_loads(text, JSON_REJECT_DUPLICATES, &error);
+
+	ASSERT_NE(doc, NULL, "%s: %s", text, error.text);
+	rp_free(text);
+	return doc;
+}
+
+void save_json(const char *path, json_t *doc)
+{
+	ASSERT_OK(json_dump_file(doc, path, JSON_INDENT(1)), "%s", path);
+	json_decref(doc);
+}
+
+const char *json_text(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text ? text : "";
+}
+
+int64_t json_number(const json_t *object, const char *key)
+{
+	return json_integer_value(json_object_get(object, key));
+}
+
+void set_version(const char *path, int version)
+{
+	json_t *doc = load_json(path);
+
+	ASSERT_OK(json_object_set_new(doc, "FormatVersion", json_integer(version)));
+	save_json(path, doc);
+}
+
+const char *status_of(json_t *list, const char *key, const char *value)
+{
+	const char *status = "not listed";
+	json_t *entry;
+	size_t i;
+
+	json_array_foreach(list, i, entry)
+		if (!strcmp(json_text(entry, key), value))
+			status = fmt("%s", json_text(entry, "Status"));
+	json_decref(list);
+	return status;
+}
+
+uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+void expect_error(uint32_t rc, const struct rp_error *err, const struct rp_error *want)
+{
+	ASSERT_EQ(rc, want->code, "%s", err->message);
+	EXPECT_EQ(err->code, want->code);
+	EXPECT_EQ(err->os_error, want->os_error, "%s", err->message);
+	EXPECT_STREQ(err->step, want->step, "%s", err->message);
+	EXPECT_STREQ(err->system, want->system, "%s", err->message);
+	EXPECT_STREQ(err->disk, want->disk, "%s", err->message);
+	if (want->offset == RP_NO_OFFSET) {
+		EXPECT_EQ(err->offset, RP_NO_OFFSET, "%s", err->message);
+	} else {
+		EXPECT_LE(err->offset, want->offset);
+		EXPECT_GT(err->offset + 4 * MIB, want->offset);
+	}
+	/* One line. */
+	EXPECT_NE(err->message[0], '\0');
+	EXPECT_EQ(strchr(err->message, '\n'), NULL, "%s", err->message);
+}
+
+void expect_value(uint32_t want, uint32_t got, const struct rp_error *err,
+		  const char *call)
+{
+	EXPECT_EQ(got, want, "%s: %s", call, err->message);
+	EXPECT_EQ(err->code, want, "%s", call);
+	EXPECT_EQ(err->message[0] != '\0', want != RP_OK, "%s: %s", call, err->message);
+	EXPECT_EQ(err->step[0] != '\0', want != RP_OK, "%s: %s", call, err->step);
+}
+
+/* The same bytes for the disk and for its twin. */
+static void make_disk(const char *path, uint64_t size, uint64_t seed)
+{
+	int fd;
+
+	data_create_random(path, size, seed, 24);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	ASSERT_GE(fd, 0, "%s", path);
+	data_write(fd, seed, size / 4, size / 2);
+	ASSERT_OK(fsync(fd));
+	close(fd);
+}
+
+struct rp_store *stage_open(const struct stage *s, uint64_t lock_timeout_ms)
+{
+	const struct rp_store_options options = {.size = sizeof(options),
+						 .lock_timeout_ms = lock_timeout_ms};
+	struct rp_store *store = NULL;
+	struct rp_error err;
+
+	ASSERT_EQ(rp_store_open(s->path, &options, &store, &err), RP_OK, "%s",
+		  err.message);
+	return store;
+}
+
+void stage_make(struct stage *s, const char *dir, uint64_t size, uint64_t seed)
+{
+	const struct rp_disk disk = {"vda", s->disk};
+	const char *config = fmt("%s/web1.xml", dir);
+	struct rp_error err;
+
+	snprintf(s->path, sizeof(s->path), "%s/store", dir);
+	snprintf(s->exports, sizeof(s->exports), "%s/exports", dir);
+	snprintf(s->disk, sizeof(s->disk), "%s/web1.img", dir);
+	snprintf(s->twin, sizeof(s->twin), "%s/twin.img", dir);
+	ASSERT_OK(mkdir(s->exports, 0755));
+	make_disk(s->disk, size, seed);
+	make_disk(s->twin, size, seed);
+	save_text(config, "<domain><name>web1</name></domain>\n");
+	ASSERT_EQ(rp_store_init(s->path, &err), RP_OK, "%s", err.message);
+	s->store = stage_open(s, 0);
+	ASSERT_EQ(rp_system_add(s->store, "web1", &disk, 1, &config, 1, &err), RP_OK,
+		  "%s", err.message);
+	stage_take(s, s->point);
+}
+
+void stage_close(struct stage *s)
+{
+	rp_store_close(s->store);
+	s->store = NULL;
+}
+
+void stage_take(const struct stage *s, char ret_point[POINT_SIZE])
+{
+	const struct rp_create_options options = {.size = sizeof(options),
+						  .allow_copy = true};
+	struct rp_error err;
+	char *point;
+
+	ASSERT_EQ(rp_create_reference_point(s->store, "web1", &options, &point, &err),
+		  RP_OK, "%s", err.message);
+	snprintf(ret_point, POINT_SIZE, "%s", point);
+	rp_free(point);
+}
+
+struct rp_export_options stage_copying(enum rp_io io)
+{
+	return (struct rp_export_options){
+		.size = sizeof(struct rp_export_options),
+		.io = io,
+		.clone = RP_CLONE_NEVER,
+	};
+}
+
+uint32_t stage_export(const struct stage *s, const struct rp_export_options *options,
+		      struct rp_error *err)
+{
+	char *report = NULL;
+	uint32_t rc;
+
+	rc = rp_export(s->store, s->point, s->exports, options, &report, err);
+	EXPECT_EQ(rc == RP_OK, report != NULL);
+	rp_free(report);
+	return rc;
+}
+
+const char *stage_point_path(const struct stage *s, const char *point)
+{
+	return fmt("%s/systems/web1/points/%s", s->path, strchr(point, '@') + 1);
+}
+
+const char *stage_export_path(const char *directory, const char *point)
+{
+	return fmt("%s/web1/%s", directory, strchr(point, '@') + 1);
+}
+
+bool stage_good_export(const char *directory, const char *point, const char *disk)
+{
+	const char *path = stage_export_path(directory, point);
+	struct rp_error err;
+
+	if (rp_verify(path, NULL, NULL, &err) != RP_OK) {
+		test_log("%s", err.message);
+		return false;
+	}
+	return data_same(fmt("%s/vda.raw", path), disk);
+}
+
+void stage_expect_idle(const struct stage *s)
+{
+	EXPECT_STREQ(listing(fmt("%s/pending", s->path)), "");
+	EXPECT_STREQ(listing(fmt("%s/jobs/active", s->path)), "");
+}
+
+void stage_expect_unharmed(const struct stage *s, const char *exports)
+{
+	json_t *points = stage_points(s->store);
+
+	stage_expect_idle(s);
+	EXPECT_STREQ(listing(s->exports), exports);
+	EXPECT_EQ(json_array_size(points), 1);
+	EXPECT_STREQ(json_text(json_array_get(points, 0), "InstanceID"),
+		     strchr(s->point, '@') + 1);
+	json_decref(points);
+	EXPECT_TRUE(data_same(s->disk, s->twin));
+	EXPECT_TRUE(data_same(fmt("%s/vda.raw", stage_point_path(s, s->point)), s->twin));
+}
+
+json_t *stage_points(struct rp_store *store)
+{
+	struct rp_error err;
+	char *text;
+
+	ASSERT_EQ(rp_list_reference_points(store, "web1", &text, &err), RP_OK, "%s",
+		  err.message);
+	return take_json(text);
+}

@@ -1,0 +1,531 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * store_test.c - the store on disk: how it is made and opened, who may read it, what its
+ * documents never hold, what is left behind and removed
+ */
+#include <fcntl.h>
+#include <ftw.h>
+#include <linux/fiemap.h>
+#include <linux/fs.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "data.h"
+#include "harness.h"
+#include "loopfs.h"
+#include "stage.h"
+
+#define SIZE (MIB + 4097)
+
+FIXTURE(store)
+{
+	struct stage stage;
+};
+
+FIXTURE_SETUP(store)
+{
+	ASSERT_OK(chmod(test_dir(), 0711));
+	stage_make(&self->stage, test_dir(), SIZE, test_seed());
+}
+
+FIXTURE_TEARDOWN(store)
+{
+	stage_close(&self->stage);
+}
+
+/* ------------------------------------------------------------------ made and opened */
+
+static void expect_store(const char *path)
+{
+	struct stage s = {0};
+
+	snprintf(s.path, sizeof(s.path), "%s", fmt("%s", path));
+	EXPECT_STREQ(listing(path), "jobs pending store.json systems");
+	s.store = stage_open(&s, 0);
+	stage_expect_idle(&s);
+	stage_close(&s);
+}
+
+TEST(is_made)
+{
+	const char *path = fmt("%s/store", test_dir()), *dir = test_dir();
+	struct rp_error err;
+
+	GIVES(OK, rp_store_init(path, &err));
+	expect_store(path);
+	GIVES(INVALID_STATE, rp_store_init(path, &err));
+	expect_store(path);
+
+	path = fmt("%s/empty", dir);
+	ASSERT_OK(mkdir(path, 0755));
+	GIVES(OK, rp_store_init(path, &err));
+	expect_store(path);
+
+	path = fmt("%s/slash/", dir);
+	GIVES(OK, rp_store_init(path, &err));
+	expect_store(path);
+
+	/* What an init that was killed has left. */
+	path = fmt("%s/killed", dir);
+	ASSERT_OK(mkdir(path, 0700));
+	ASSERT_OK(mkdir(fmt("%s/systems", path), 0700));
+	ASSERT_OK(mkdir(fmt("%s/jobs", path), 0700));
+	save_text(fmt("%s/.store.json.new", path), "{");
+	GIVES(OK, rp_store_init(path, &err));
+	expect_store(path);
+}
+
+TEST(is_not_made)
+{
+	const char *dir = test_dir(), *path = fmt("%s/full", dir);
+	struct rp_error err;
+
+	ASSERT_OK(mkdir(path, 0755));
+	save_text(fmt("%s/mine", path), "mine");
+	GIVES(INVALID_STATE, rp_store_init(path, &err));
+	EXPECT_STREQ(listing(path), "mine");
+	GIVES(NOT_AVAILABLE, rp_store_init(fmt("%s/none/store", dir), &err));
+	GIVES(NOT_AVAILABLE, rp_store_init(fmt("%s/mine", path), &err));
+	GIVES(NOT_AVAILABLE, rp_store_init(fmt("%s/mine/store", path), &err));
+	GIVES(INVALID_PARAMETER, rp_store_init("store", &err));
+	GIVES(INVALID_PARAMETER, rp_store_init("./store", &err));
+	EXPECT_STREQ(listing(dir), "full");
+	EXPECT_STREQ(listing(path), "mine");
+}
+
+TEST(is_not_opened)
+{
+	static const char *const damaged[] = {
+		"",
+		"{",
+		"null",
+		"[]",
+		"\"FormatVersion\"",
+		"{}",
+		"{\"FormatVersion\": null}",
+		"{\"FormatVersion\": \"1\"}",
+		"{\"FormatVersion\": 0}",
+		"{\"FormatVersion\": -1}",
+		"{\"FormatVersion\": 1.0}",
+		"{\"FormatVersion\": 1, \"FormatVersion\": 1}",
+		"{\"FormatVersion\": 1} more",
+	};
+	static const char *const folders[] = {"systems", "pending", "jobs/active",
+					      "jobs/ended"};
+	const char *path = fmt("%s/store", test_dir());
+	const char *json = fmt("%s/store.json", path), *away = fmt("%s/away", test_dir());
+	struct rp_store *store = NULL;
+	struct rp_error err;
+
+	ASSERT_EQ(rp_store_init(path, &err), RP_OK);
+	for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
+		const char *folder = fmt("%s/%s", path, folders[i]);
+
+		ASSERT_OK(rename(folder, away));
+		GIVES(UNKNOWN_STATUS, rp_store_open(path, NULL, &store, &err));
+		ASSERT_OK(rename(away, folder));
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(damaged); i++) {
+		test_log("%s", damaged[i]);
+		save_text(json, damaged[i]);
+		GIVES(UNKNOWN_STATUS, rp_store_open(path, NULL, &store, &err));
+	}
+	ASSERT_OK(unlink(json));
+	ASSERT_OK(mkdir(json, 0700));
+	GIVES(UNKNOWN_STATUS, rp_store_open(path, NULL, &store, &err));
+	ASSERT_OK(rmdir(json));
+	GIVES(NOT_AVAILABLE, rp_store_open(path, NULL, &store, &err));
+	save_text(json, "{\"FormatVersion\": 2, \"CreationTime\": null}");
+	GIVES(NOT_SUPPORTED, rp_store_open(path, NULL, &store, &err));
+	GIVES(INVALID_STATE, rp_store_init(path, &err));
+	save_text(json, "{\"FormatVersion\": 1}");
+	EXPECT_EQ(store, NULL);
+	GIVES(OK, rp_store_open(path, NULL, &store, &err));
+	rp_store_close(store);
+}
+
+/* ------------------------------------------------------------------------- rights */
+
+static unsigned looked_at;
+
+static int check_mode(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	mode_t mode = st->st_mode & 07777;
+	const char *name = path + ftw->base;
+
+	looked_at++;
+	if (type == FTW_D)
+		EXPECT_EQ(mode, 0700, "%s", path);
+	else if (strstr(path, "/points/") && !strcmp(name, "vda.raw"))
+		EXPECT_EQ(mode, 0400, "%s", path);
+	else
+		EXPECT_EQ(mode, 0600, "%s", path);
+	return 0;
+}
+
+/* Whatever the caller's umask, which stays as it is. */
+TEST(is_for_its_owner_alone)
+{
+	static const mode_t masks[] = {0, 022, 077};
+	struct rp_error err;
+
+	for (size_t i = 0; i < ARRAY_SIZE(masks); i++) {
+		const char *dir = fmt("%s/%zu", test_dir(), i);
+		struct stage s = {0};
+		const char *output = fmt("%s/restored", dir);
+		struct stat st;
+
+		ASSERT_OK(mkdir(dir, 0700));
+		umask(masks[i]);
+		stage_make(&s, dir, SIZE, 1);
+		ASSERT_EQ(stage_export(&s, NULL, &err), RP_OK, "%s", err.message);
+		ASSERT_EQ(rp_restore(stage_export_path(s.exports, s.point), "vda", output,
+				     NULL, NULL, &err),
+			  RP_OK, "%s", err.message);
+		stage_close(&s);
+		EXPECT_EQ(umask(022), masks[i]);
+		looked_at = 0;
+		EXPECT_OK(nftw(s.path, check_mode, 16, FTW_PHYS));
+		EXPECT_GT(looked_at, 15);
+		EXPECT_OK(nftw(fmt("%s/web1", s.exports), check_mode, 16, FTW_PHYS));
+		ASSERT_OK(stat(output, &st));
+		EXPECT_EQ(st.st_mode & 07777, 0600);
+	}
+}
+
+/* Lists, as user nobody, a store that it may read. */
+static void list_as_nobody(const struct stage *s)
+{
+	struct stage mine = *s;
+	struct rp_error err;
+	json_t *points;
+	char *text = NULL;
+
+	ASSERT_OK(setresgid(65534, 65534, 65534));
+	ASSERT_OK(setresuid(65534, 65534, 65534));
+	mine.store = stage_open(s, 0);
+	points = stage_points(mine.store);
+	EXPECT_EQ(json_array_size(points), 1);
+	json_decref(points);
+	GIVES(OK, rp_show_reference_point(mine.store, s->point, &text, &err));
+	rp_free(text);
+	GIVES(ACCESS_DENIED, rp_destroy_reference_point(mine.store, s->point, &err));
+	text = NULL;
+	GIVES(ACCESS_DENIED,
+	      rp_create_reference_point(mine.store, "web1", NULL, &text, &err));
+	EXPECT_EQ(text, NULL);
+	GIVES(ACCESS_DENIED, stage_export(&mine, NULL, &err));
+	stage_close(&mine);
+}
+
+/* Who may read it, but not write, can look; and leaves even the dead alone. */
+TEST_F(store, may_be_shown_to_others)
+{
+	const struct stage *s = &self->stage;
+	const char *left = fmt("%s/pending/00000000-0000-4000-8000-000000000000",
+			       s->path);
+	int status;
+	pid_t pid;
+
+	if (geteuid() != 0)
+		SKIP("not root");
+	ASSERT_OK(mkdir(left, 0700));
+	ASSERT_OK(system(fmt("chmod -R a+rX '%s' 2>/dev/null; chmod a+rX "
+			     "'%s/systems/web1/points'",
+			     s->path, s->path)));
+	pid = fork();
+	if (pid == 0) {
+		list_as_nobody(s);
+		_exit(0);
+	}
+	ASSERT_EQ(waitpid(pid, &status, 0), pid);
+	EXPECT_EQ(status, 0);
+	EXPECT_TRUE(exists(left));
+	EXPECT_TRUE(data_same(fmt("%s/vda.raw", stage_point_path(s, s->point)), s->twin));
+}
+
+/* ---------------------------------------------------------------- what documents say */
+
+/* Calls @see for each number and each key below @doc. */
+static void walk(const json_t *doc,
+		 void (*see)(const char *key, json_int_t number, void *context),
+		 const char *key, void *context)
+{
+	const char *name;
+	json_t *value;
+	size_t i;
+
+	see(key, json_is_integer(doc) ? json_integer_value(doc) : -1, context);
+	json_object_foreach((json_t *)doc, name, value)
+		walk(value, see, name, context);
+	json_array_foreach(doc, i, value)
+		walk(value, see, key, context);
+}
+
+struct address {
+	uint64_t physical;
+	unsigned keys;
+};
+
+static void see_no_address(const char *key, json_int_t number, void *context)
+{
+	static const char *const words[] = {"hysical", "ddress", "lock", "lba", "LBA"};
+	struct address *a = context;
+
+	a->keys++;
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		EXPECT_EQ(strstr(key, words[i]), NULL, "%s", key);
+	for (uint64_t unit = 1; unit <= 4096; unit *= 2)
+		EXPECT_NE((uint64_t)number, a->physical / unit, "%s", key);
+}
+
+static uint64_t physical_of(const char *path)
+{
+	struct {
+		struct fiemap map;
+		struct fiemap_extent extent;
+	} m = {.map = {.fm_length = UINT64_MAX, .fm_flags = FIEMAP_FLAG_SYNC}};
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	m.map.fm_extent_count = 1;
+	ASSERT_GE(fd, 0);
+	ASSERT_OK(ioctl(fd, FS_IOC_FIEMAP, &m));
+	ASSERT_EQ(m.map.fm_mapped_extents, 1);
+	close(fd);
+	return m.map.fm_extents[0].fe_physical;
+}
+
+/* Blocks move, and their addresses are used again: none is ever stored (H5, H6). */
+TEST(stores_no_block_address)
+{
+	struct address address = {0};
+	struct stage s = {0};
+	struct loopfs fs = {0};
+	struct rp_error err;
+	const char *files[3];
+	json_t *doc;
+
+	loopfs_mount(&fs, "xfs", 0, NULL, NULL);
+	stage_make(&s, fs.mnt, SIZE, test_seed());
+	ASSERT_EQ(stage_export(&s, NULL, &err), RP_OK, "%s", err.message);
+	address.physical = physical_of(s.disk);
+	EXPECT_EQ(physical_of(fmt("%s/vda.raw", stage_point_path(&s, s.point))),
+		  address.physical);
+	files[0] = fmt("%s/point.json", stage_point_path(&s, s.point));
+	files[1] = fmt("%s/export.json", stage_export_path(s.exports, s.point));
+	files[2] = fmt("%s/jobs/ended/%s/job.json", s.path,
+		       listing(fmt("%s/jobs/ended", s.path)));
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		doc = load_json(files[i]);
+		walk(doc, see_no_address, "", &address);
+		json_decref(doc);
+	}
+	EXPECT_GT(address.keys, 40);
+	stage_close(&s);
+	loopfs_umount(&fs);
+}
+
+static json_t *only_job(const struct stage *s)
+{
+	return load_json(fmt("%s/jobs/ended/%s/job.json", s->path,
+			     listing(fmt("%s/jobs/ended", s->path))));
+}
+
+static void expect_job(const struct stage *s, int64_t state, int64_t code)
+{
+	json_t *job = only_job(s);
+
+	EXPECT_EQ(json_number(job, "JobState"), state);
+	EXPECT_EQ(json_number(job, "ErrorCode"), code);
+	EXPECT_EQ(json_text(job, "ErrorDescription")[0] != '\0', code != 0);
+	EXPECT_STREQ(json_text(job, "ExportDirectory"), s->exports);
+	EXPECT_STREQ(json_text(job, "ReferencePointId"), strchr(s->point, '@') + 1);
+	EXPECT_EQ(json_number(job, "ProcessId"), getpid());
+	json_decref(job);
+}
+
+TEST_F(store, records_how_an_export_ended)
+{
+	const struct stage *s = &self->stage;
+	struct rp_error err;
+
+	ASSERT_OK(rmdir(s->exports));
+	save_text(s->exports, "in its place");
+	GIVES(NOT_AVAILABLE, stage_export(s, NULL, &err));
+	expect_job(s, 10, RP_NOT_AVAILABLE);
+	ASSERT_OK(unlink(s->exports));
+	ASSERT_OK(mkdir(s->exports, 0700));
+	ASSERT_OK(system(fmt("rm -r '%s'/jobs/ended/*", s->path)));
+	GIVES(OK, stage_export(s, NULL, &err));
+	expect_job(s, 7, 0);
+}
+
+/* ---------------------------------------------------------------- what is left behind */
+
+static void set_immutable(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC), flags = 0;
+
+	ASSERT_GE(fd, 0);
+	if (geteuid() == 0 && ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0) {
+		flags |= FS_IMMUTABLE_FL;
+		ioctl(fd, FS_IOC_SETFLAGS, &flags);
+	}
+	close(fd);
+}
+
+/* As a create that was killed leaves it. */
+static const char *leave_pending(const struct stage *s)
+{
+	const char *path = fmt("%s/pending/11111111-1111-4111-8111-111111111111",
+			       s->path);
+
+	ASSERT_OK(mkdir(path, 0700));
+	ASSERT_OK(mkdir(fmt("%s/config", path), 0700));
+	save_text(fmt("%s/config/web1.xml", path), "x");
+	save_text(fmt("%s/vda.raw", path), "x");
+	ASSERT_OK(chmod(fmt("%s/vda.raw", path), 0400));
+	set_immutable(fmt("%s/vda.raw", path));
+	return path;
+}
+
+/* As an export that was killed leaves it. */
+static const char *leave_job(const struct stage *s, int state)
+{
+	const char *id = "22222222-2222-4222-8222-222222222222";
+	const char *path = fmt("%s/jobs/active/%s", s->path, id);
+
+	ASSERT_OK(mkdir(path, 0700));
+	save_json(fmt("%s/job.json", path),
+		  json_pack("{s:i, s:s, s:s, s:s, s:s, s:i, s:i, s:n}", "FormatVersion",
+			    1, "InstanceID", id, "VirtualSystemIdentifier", "web1",
+			    "ReferencePointId", strchr(s->point, '@') + 1,
+			    "ExportDirectory", s->exports, "JobState", state, "ErrorCode",
+			    0, "ErrorDescription"));
+	return path;
+}
+
+static const char *leave_partial(const struct stage *s)
+{
+	const char *folder = fmt("%s/web1", s->exports);
+	const char *path = fmt("%s/.%s.partial", folder, strchr(s->point, '@') + 1);
+
+	ASSERT_OK(mkdir(folder, 0700));
+	ASSERT_OK(mkdir(path, 0700));
+	save_text(fmt("%s/vda.raw", path), "x");
+	return path;
+}
+
+static void open_and_close(const struct stage *s)
+{
+	rp_store_close(stage_open(s, 0));
+}
+
+TEST_F(store, removes_what_the_dead_leave)
+{
+	const struct stage *s = &self->stage;
+	struct rp_error err;
+	json_t *job;
+
+	leave_pending(s);
+	leave_job(s, 4);
+	leave_partial(s);
+	ASSERT_OK(
+		mkdir(fmt("%s/jobs/active/33333333-3333-4333-8333-333333333333", s->path),
+		      0700));
+	ASSERT_OK(
+		mkdir(fmt("%s/jobs/active/44444444-4444-4444-8444-444444444444", s->path),
+		      0700));
+	save_text(fmt("%s/jobs/active/44444444-4444-4444-8444-444444444444/job.json",
+		      s->path),
+		  "damaged");
+	open_and_close(s);
+	stage_expect_unharmed(s, "");
+	EXPECT_STREQ(listing(fmt("%s/jobs/ended", s->path)),
+		     "22222222-2222-4222-8222-222222222222");
+	job = only_job(s);
+	EXPECT_EQ(json_number(job, "JobState"), 10);
+	EXPECT_EQ(json_number(job, "ErrorCode"), RP_FAILED);
+	json_decref(job);
+
+	/* Without a record of it, the next export to the place removes it. */
+	leave_partial(s);
+	open_and_close(s);
+	GIVES(OK, stage_export(s, NULL, &err));
+	EXPECT_STREQ(listing(fmt("%s/web1", s->exports)), strchr(s->point, '@') + 1);
+	EXPECT_TRUE(stage_good_export(s->exports, s->point, s->twin));
+}
+
+/* Killed between the end of its record and its move: it did end so. */
+TEST_F(store, keeps_how_a_dead_export_had_ended)
+{
+	const struct stage *s = &self->stage;
+	json_t *job;
+
+	leave_job(s, 7);
+	open_and_close(s);
+	stage_expect_unharmed(s, "");
+	job = only_job(s);
+	EXPECT_EQ(json_number(job, "JobState"), 7);
+	EXPECT_EQ(json_number(job, "ErrorCode"), 0);
+	json_decref(job);
+}
+
+/* What a dead export has left, but a published one has not. */
+TEST_F(store, never_removes_what_is_published)
+{
+	const struct stage *s = &self->stage;
+	struct rp_error err;
+
+	GIVES(OK, stage_export(s, NULL, &err));
+	leave_job(s, 4);
+	open_and_close(s);
+	stage_expect_unharmed(s, "web1");
+	EXPECT_TRUE(stage_good_export(s->exports, s->point, s->twin));
+}
+
+/* A live process works on all of it. */
+static pid_t lock_all(const char *const paths[], size_t count)
+{
+	int ready[2];
+	char byte;
+	pid_t pid;
+
+	ASSERT_OK(pipe2(ready, O_CLOEXEC));
+	pid = fork();
+	if (pid == 0) {
+		for (size_t i = 0; i < count; i++)
+			ASSERT_OK(flock(open(paths[i], O_RDONLY | O_CLOEXEC),
+					LOCK_EX | LOCK_NB));
+		ASSERT_EQ(write(ready[1], "", 1), 1);
+		pause();
+	}
+	close(ready[1]);
+	ASSERT_EQ(read(ready[0], &byte, 1), 1);
+	close(ready[0]);
+	return pid;
+}
+
+TEST_F(store, leaves_the_work_of_the_living)
+{
+	const struct stage *s = &self->stage;
+	const char *const paths[] = {leave_pending(s), leave_job(s, 4), leave_partial(s)};
+	pid_t pid = lock_all(paths, ARRAY_SIZE(paths));
+
+	open_and_close(s);
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
+		EXPECT_TRUE(exists(paths[i]), "%s", paths[i]);
+	EXPECT_TRUE(exists(fmt("%s/vda.raw", paths[0])));
+	kill(pid, SIGKILL);
+	ASSERT_EQ(waitpid(pid, NULL, 0), pid);
+	open_and_close(s);
+	stage_expect_unharmed(s, "");
+}
+
+TEST_MAIN

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * system_test.c - adding and removing systems, their names and paths, and damaged ones
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "data.h"
+#include "harness.h"
+#include "stage.h"
+
+#define SIZE (MIB + 4097)
+
+FIXTURE(system)
+{
+	struct stage stage;
+};
+
+FIXTURE_SETUP(system)
+{
+	stage_make(&self->stage, test_dir(), SIZE, test_seed());
+}
+
+FIXTURE_TEARDOWN(system)
+{
+	stage_close(&self->stage);
+}
+
+TEST_F(system, removes_a_system_without_points)
+{
+	const struct stage *s = &self->stage;
+	const struct rp_disk disk = {"vda", s->disk};
+	struct rp_error err;
+
+	GIVES(INVALID_STATE, rp_system_remove(s->store, "web1", &err));
+	EXPECT_STREQ(err.system, "web1");
+	stage_expect_unharmed(s, "");
+	GIVES(OK, rp_destroy_reference_point(s->store, s->point, &err));
+	GIVES(OK, rp_system_remove(s->store, "web1", &err));
+	GIVES(NOT_AVAILABLE, rp_system_remove(s->store, "web1", &err));
+	EXPECT_STREQ(err.system, "web1");
+	EXPECT_STREQ(listing(fmt("%s/systems", s->path)), "");
+	stage_expect_idle(s);
+	EXPECT_TRUE(data_same(s->disk, s->twin));
+	GIVES(OK, rp_system_add(s->store, "web1", &disk, 1, NULL, 0, &err));
+}
+
+static uint32_t add(const struct stage *s, const char *name, const char *id,
+		    const char *path, const char *config, struct rp_error *err)
+{
+	const struct rp_disk disk = {id, path};
+
+	return rp_system_add(s->store, name, &disk, 1, &config, config ? 1 : 0, err);
+}
+
+TEST_F(system, knows_good_names)
+{
+	static const char *const good[] = {"a",	       "A",	"0",	     "_",
+					   "+",	       "a.b",	"a-b_c+d.e", "latest",
+					   "web1.raw", "points"};
+	static const char *const bad[] = {"",	 ".",	 "..",	".a",	   "-a", "a/b",
+					  "a b", "a@b",	 "a\n", "\x7f",	   "ä",	 "a:b",
+					  "a*",	 "/abs", "a\\", "\xff\xfe"};
+	const struct stage *s = &self->stage;
+	const char *before = fmt("%s", listing(fmt("%s/systems", s->path)));
+	char name[129];
+	struct rp_error err;
+
+	memset(name, 'x', sizeof(name));
+	name[128] = '\0';
+	GIVES(INVALID_PARAMETER, add(s, name, "vda", s->disk, NULL, &err));
+	GIVES(INVALID_PARAMETER, add(s, "web2", name, s->disk, NULL, &err));
+	GIVES(INVALID_PARAMETER, add(s, NULL, "vda", s->disk, NULL, &err));
+	GIVES(INVALID_PARAMETER, add(s, "web2", NULL, s->disk, NULL, &err));
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		test_log("'%s'", bad[i]);
+		GIVES(INVALID_PARAMETER, add(s, bad[i], "vda", s->disk, NULL, &err));
+		GIVES(INVALID_PARAMETER, add(s, "web2", bad[i], s->disk, NULL, &err));
+		GIVES(INVALID_PARAMETER, rp_system_remove(s->store, bad[i], &err));
+	}
+	EXPECT_STREQ(listing(fmt("%s/systems", s->path)), before);
+	name[127] = '\0';
+	GIVES(OK, add(s, name, name, s->disk, NULL, &err));
+	GIVES(OK, rp_system_remove(s->store, name, &err));
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++)
+		GIVES(OK, add(s, good[i], good[i], s->disk, NULL, &err));
+	stage_expect_unharmed(s, "");
+}
+
+/* The longest name does for everything that is named after it. */
+TEST_F(system, exports_a_disk_with_the_longest_name)
+{
+	const struct stage *s = &self->stage;
+	char name[128], *point = NULL, *report = NULL;
+	const struct rp_disk disk = {name, s->disk};
+	const struct rp_create_options options = {.size = sizeof(options),
+						  .allow_copy = true};
+	const struct rp_export_options copying = stage_copying(RP_IO_AUTO);
+	json_t *doc;
+	struct rp_error err;
+
+	memset(name, 'x', sizeof(name));
+	name[127] = '\0';
+	GIVES(OK, rp_system_add(s->store, name, &disk, 1, NULL, 0, &err));
+	GIVES(OK, rp_create_reference_point(s->store, name, &options, &point, &err));
+	GIVES(OK, rp_export(s->store, point, s->exports, &copying, &report, &err));
+	rp_free(point);
+	doc = take_json(report);
+	GIVES(OK, rp_verify(json_text(doc, "ExportPath"), NULL, NULL, &err));
+	EXPECT_TRUE(
+		data_same(fmt("%s/%s.raw", json_text(doc, "ExportPath"), name), s->twin));
+	json_decref(doc);
+}
+
+TEST_F(system, knows_good_paths)
+{
+	const struct stage *s = &self->stage;
+	const char *fifo = fmt("%s/fifo", test_dir()), *dir = test_dir();
+	const char *link = fmt("%s/link", dir), *dead = fmt("%s/dead", dir);
+	const char *odd = fmt("%s/\xff", dir);
+	struct rp_error err;
+
+	ASSERT_OK(mkfifo(fifo, 0600));
+	ASSERT_OK(symlink(s->disk, link));
+	ASSERT_OK(symlink("/nowhere", dead));
+	save_text(odd, "");
+	GIVES(INVALID_PARAMETER, add(s, "web2", "vda", NULL, NULL, &err));
+	GIVES(INVALID_PARAMETER, add(s, "web2", "vda", "", NULL, &err));
+	GIVES(INVALID_PARAMETER, add(s, "web2", "vda", "web1.img", NULL, &err));
+	GIVES(INVALID_PARAMETER, add(s, "web2", "vda", dir, NULL, &err));
+	GIVES(INVALID_PARAMETER, add(s, "web2", "vda", fifo, NULL, &err));
+	GIVES(INVALID_PARAMETER, add(s, "web2", "vda", "/dev/null", NULL, &err));
+	GIVES(INVALID_PARAMETER, add(s, "web2", "vda", odd, NULL, &err));
+	GIVES(NOT_AVAILABLE, add(s, "web2", "vda", dead, NULL, &err));
+	GIVES(NOT_AVAILABLE, add(s, "web2", "vda", fmt("%s/none", dir), NULL, &err));
+	GIVES(NOT_AVAILABLE, add(s, "web2", "vda", fmt("%s/x", s->disk), NULL, &err));
+	GIVES(INVALID_PARAMETER, add(s, "web2", "vda", s->disk, "x.xml", &err));
+	GIVES(INVALID_PARAMETER, add(s, "web2", "vda", s->disk, dir, &err));
+	GIVES(INVALID_PARAMETER, add(s, "web2", "vda", s->disk, fifo, &err));
+	GIVES(INVALID_PARAMETER, add(s, "web2", "vda", s->disk, odd, &err));
+	GIVES(NOT_AVAILABLE, add(s, "web2", "vda", s->disk, dead, &err));
+	EXPECT_STREQ(listing(fmt("%s/systems", s->path)), "web1");
+	stage_expect_idle(s);
+	GIVES(OK, add(s, "web2", "vda", link, s->disk, &err));
+}
+
+TEST_F(system, knows_what_is_given_twice)
+{
+	const struct stage *s = &self->stage;
+	const struct rp_disk same_id[] = {{"vda", s->disk}, {"vda", s->twin}};
+	const struct rp_disk same_path[] = {{"vda", s->disk}, {"vdb", s->disk}};
+	const struct rp_disk good[] = {{"vda", s->disk}, {"vdb", s->twin}};
+	const char *sub = fmt("%s/sub", test_dir());
+	const char *const same_name[] = {s->disk, fmt("%s/web1.img", sub)};
+	struct rp_error err;
+
+	ASSERT_OK(mkdir(sub, 0700));
+	save_text(same_name[1], "");
+	GIVES(INVALID_PARAMETER,
+	      rp_system_add(s->store, "web2", same_id, 2, NULL, 0, &err));
+	GIVES(INVALID_PARAMETER,
+	      rp_system_add(s->store, "web2", same_path, 2, NULL, 0, &err));
+	GIVES(INVALID_PARAMETER,
+	      rp_system_add(s->store, "web2", good, 2, same_name, 2, &err));
+	GIVES(INVALID_PARAMETER, rp_system_add(s->store, "web2", good, 0, NULL, 0, &err));
+	GIVES(INVALID_PARAMETER, rp_system_add(s->store, "web2", NULL, 2, NULL, 0, &err));
+	GIVES(INVALID_PARAMETER, rp_system_add(s->store, "web2", good, 2, NULL, 1, &err));
+	GIVES(INVALID_PARAMETER, rp_system_add(NULL, "web2", good, 2, NULL, 0, &err));
+	EXPECT_STREQ(listing(fmt("%s/systems", s->path)), "web1");
+	GIVES(OK, rp_system_add(s->store, "web2", good, 2, same_name, 1, &err));
+}
+
+/* ------------------------------------------------------------------------- damage */
+
+static json_t *systems(struct rp_store *store)
+{
+	struct rp_error err;
+	char *text;
+
+	ASSERT_EQ(rp_system_list(store, &text, &err), RP_OK, "%s", err.message);
+	return take_json(text);
+}
+
+static json_t *all_points(struct rp_store *store)
+{
+	struct rp_error err;
+	char *text;
+
+	ASSERT_EQ(rp_list_reference_points(store, NULL, &text, &err), RP_OK, "%s",
+		  err.message);
+	return take_json(text);
+}
+
+TEST_F(system, shows_a_damaged_system_among_others)
+{
+	static const char *const damaged[] = {
+		"", "{\"FormatVersion\": 1}",
+		"{\"FormatVersion\": 1, \"VirtualSystemIdentifier\": \"web1\", \"Disks\": "
+		"[], \"ConfigFiles\": []}",
+		"{\"FormatVersion\": 1, \"VirtualSystemIdentifier\": \"web2\", \"Disks\": "
+		"[{\"DiskId\": \"../x\", \"Path\": \"/x\"}], \"ConfigFiles\": []}"};
+	const struct stage *s = &self->stage;
+	const struct rp_disk disk = {"vda", s->disk};
+	const char *json = fmt("%s/systems/web2/system.json", s->path);
+	const char *id = strchr(s->point, '@') + 1;
+	struct rp_error err;
+	char *text = NULL;
+
+	ASSERT_EQ(rp_system_add(s->store, "web2", &disk, 1, NULL, 0, &err), RP_OK);
+	set_version(json, 2);
+	GIVES(NOT_SUPPORTED, rp_system_show(s->store, "web2", &text, &err));
+	EXPECT_STREQ(err.system, "web2");
+	EXPECT_STREQ(status_of(systems(s->store), "VirtualSystemIdentifier", "web2"),
+		     "damaged");
+	EXPECT_STREQ(status_of(all_points(s->store), "InstanceID", id), "");
+	for (size_t i = 0; i < ARRAY_SIZE(damaged); i++) {
+		test_log("%s", damaged[i]);
+		save_text(json, damaged[i]);
+		GIVES(UNKNOWN_STATUS, rp_system_show(s->store, "web2", &text, &err));
+		GIVES(UNKNOWN_STATUS,
+		      rp_create_reference_point(s->store, "web2", NULL, &text, &err));
+		GIVES(UNKNOWN_STATUS,
+		      rp_list_reference_points(s->store, "web2", &text, &err));
+		EXPECT_STREQ(err.system, "web2");
+		EXPECT_STREQ(
+			status_of(systems(s->store), "VirtualSystemIdentifier", "web2"),
+			"damaged");
+		EXPECT_STREQ(
+			status_of(systems(s->store), "VirtualSystemIdentifier", "web1"),
+			"");
+		EXPECT_STREQ(status_of(all_points(s->store), "InstanceID", id), "");
+	}
+	EXPECT_EQ(text, NULL);
+	stage_expect_unharmed(s, "");
+}
+
+TEST_MAIN
