@@ -28,7 +28,7 @@ uint32_t config_copy(int from_dirfd, const char *from, int to_dirfd, const char 
 	r = io_read_file(from_dirfd, from, CONFIG_MAX, &data, &len);
 	if (r < 0)
 		return rp_fail_os(err, r, "read", "config file %s", from);
-	r = io_replace_file(to_dirfd, name, data, len, 0600);
+	r = io_write_new_file(to_dirfd, name, data, len);
 	if (r < 0)
 		return rp_fail_os(err, r, "write", "config file %s", name);
 	if (ret_digest)

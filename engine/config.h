@@ -10,7 +10,7 @@
 
 /*
  * Copies file @from (under @from_dirfd) byte for byte to the new file @name of
- * folder @to_dirfd, durably. @ret_digest (may be NULL) is its XXH3-128.
+ * folder @to_dirfd, which the caller syncs. @ret_digest (may be NULL) is its XXH3-128.
  */
 uint32_t config_copy(int from_dirfd, const char *from, int to_dirfd, const char *name,
 		     char ret_digest[DIGEST_TEXT_SIZE], struct rp_error *err);

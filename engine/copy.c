@@ -132,16 +132,15 @@ static bool must_move(const struct stream *s)
 
 static uint32_t share(struct stream *s, struct watch *w, struct rp_error *err)
 {
-	uint32_t rc = RP_OK;
+	uint32_t rc;
 
 	if (!stream_writes(s))
 		return RP_OK;
-	if (s->dst.device)
-		rc = zero_holes(s, w, err);
-	if (rc == RP_OK)
-		rc = share_clone(s, w, err);
+	rc = share_clone(s, w, err);
 	if (rc == RP_OK)
 		rc = share_server_copy(s, w, err);
+	if (rc == RP_OK && s->dst.device)
+		rc = zero_holes(s, w, err);
 	/* Not all bytes pass any more: there will be no digest for free. */
 	if (s->digest != STREAM_DIGEST_READ && s->shared_to && s->data_bytes)
 		s->digest = STREAM_NO_DIGEST;

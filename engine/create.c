@@ -9,39 +9,17 @@
  * before is done before, and the clones follow each other directly.
  */
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/vfs.h>
 
 #include "config.h"
 #include "copy.h"
 #include "doc.h"
-#include "io/clone.h"
-#include "io/extent.h"
 #include "io/tree.h"
 #include "point.h"
-#include "share.h"
+#include "taken.h"
 
-/* Writers wait about this long per extent while a file is cloned (H20). */
-#define STALL_US_BTRFS 10
-#define STALL_US_OTHER 20
-#define STALL_WARN_MS  500
-
-/* One disk on its way into the point. */
-struct taken {
-	const char *id, *path; /* borrowed from the system */
-	char file[NAME_SIZE + 8];
-	struct stream stream;
-	struct stat before; /* of the source, to see that it did not change */
-	uint64_t extents;
-	bool extents_known;
-	bool cloned;
-	double clone_ms;
-	bool immutable;
-	int refusal; /* why it could not be cloned */
-};
+#define STALL_WARN_MS 500
 
 struct taking {
 	struct rp_store *store;
@@ -52,159 +30,23 @@ struct taking {
 	struct taken *disks;
 	size_t disk_count;
 	json_t *warnings, *configs;
+	char instant[DOC_TIME_SIZE]; /* of the first clone, or when copying began */
 	struct watch watch;
 };
 
-static uint32_t open_disk(struct taking *t, struct taken *d, struct rp_error *err)
-{
-	struct stream *s = &d->stream;
-	int r;
-
-	s->disk = d->id;
-	s->src_path = d->path;
-	s->dst_path = d->file;
-	s->clone = RP_CLONE_NEVER; /* when a stream is run, cloning has been tried */
-	r = io_file_open_read(AT_FDCWD, d->path, &s->src);
-	if (r < 0)
-		return stream_fail(s, r, "open", d->path, RP_NO_OFFSET, err);
-	if (s->src.device) {
-		/* A device that is mounted here is being written to. */
-		_cleanup_close_ int excl = open(d->path, O_RDONLY | O_EXCL | O_CLOEXEC);
-
-		if (excl < 0)
-			return stream_fail(s, -errno, "open", d->path, RP_NO_OFFSET, err);
-	}
-	r = io_file_create(t->fd, d->file, io_is_nocow(s->src.tail_fd), &s->dst);
-	if (r < 0)
-		return stream_fail(s, r, "create", d->file, RP_NO_OFFSET, err);
-	return RP_OK;
-}
-
-static void warn(struct taking *t, const char *text)
-{
-	watch_warn(&t->watch, "%s", text);
-	json_array_append_new(t->warnings, json_string(text));
-}
-
 static void warn_of_stall(struct taking *t, const struct taken *d)
 {
-	uint64_t us = STALL_US_OTHER, ms;
-	struct statfs fs;
+	uint64_t ms = taken_stall_ms(d);
 	char text[256];
 
-	if (fstatfs(d->stream.src.tail_fd, &fs) == 0 && fs.f_type == BTRFS_SUPER_MAGIC)
-		us = STALL_US_BTRFS;
-	ms = d->extents * us / 1000;
 	if (ms < STALL_WARN_MS)
 		return;
 	snprintf(text, sizeof(text),
 		 "%s: %llu extents: a running guest's writes will wait for about %.1f s; "
 		 "defragment the image, or set an extent size hint",
 		 d->id, (unsigned long long)d->extents, (double)ms / 1000);
-	warn(t, text);
-}
-
-/* What makes the clone long is done now: dirty pages out, extents counted. */
-static uint32_t prepare_disk(struct taking *t, struct taken *d, struct rp_error *err)
-{
-	int r = io_fsync(d->stream.src.tail_fd);
-
-	if (r < 0)
-		return stream_fail(&d->stream, r, "sync", d->path, RP_NO_OFFSET, err);
-	d->extents_known = io_count_extents(d->stream.src.tail_fd, &d->extents) == 0;
-	if (d->extents_known && !d->stream.src.device)
-		warn_of_stall(t, d);
-	if (fstat(d->stream.src.tail_fd, &d->before) < 0)
-		return stream_fail(&d->stream, -errno, "stat", d->path, RP_NO_OFFSET,
-				   err);
-	return RP_OK;
-}
-
-static bool unchanged(const struct taken *d)
-{
-	struct stat now;
-
-	return fstat(d->stream.src.tail_fd, &now) == 0 &&
-	       now.st_size == d->before.st_size &&
-	       now.st_mtim.tv_sec == d->before.st_mtim.tv_sec &&
-	       now.st_mtim.tv_nsec == d->before.st_mtim.tv_nsec;
-}
-
-static uint32_t refuse_copy(const struct taken *d, struct rp_error *err)
-{
-	if (d->stream.src.device)
-		rp_fail(err, RP_NOT_SUPPORTED, "clone",
-			"clone %s: a block device cannot be cloned; a stopped machine's may be "
-			"copied (allow copy)",
-			d->path);
-	else
-		rp_fail(err, RP_NOT_SUPPORTED, "clone",
-			"clone %s: no FICLONE from there to the store: %s; a stopped machine's "
-			"disk may be copied (allow copy)",
-			d->path, strerrordesc_np(-d->refusal));
-	if (err)
-		err->os_error = -d->refusal;
-	rp_fail_of(err, NULL, d->id);
-	return RP_NOT_SUPPORTED;
-}
-
-/* H18: only a refusal may be answered by copying, and a clone is looked at. */
-static uint32_t clone_disk(struct taking *t, struct taken *d, struct rp_error *err)
-{
-	struct stream *s = &d->stream;
-	uint64_t begin = watch_now_ns();
-	int r = s->src.device ? -EOPNOTSUPP
-			      : io_clone_file(s->src.tail_fd, s->dst.tail_fd);
-
-	if (r < 0 && !io_clone_refused(r))
-		return stream_fail(s, r, "clone", d->path, RP_NO_OFFSET, err);
-	if (r < 0) {
-		d->refusal = r;
-		if (s->src.device)
-			stream_because(s, "a block device cannot be cloned");
-		else
-			stream_because(s, "FICLONE: %s", strerrordesc_np(-r));
-		return t->options->allow_copy ? RP_OK : refuse_copy(d, err);
-	}
-	d->clone_ms = (double)(watch_now_ns() - begin) / 1e6;
-	d->cloned = true;
-	stream_because(s, "same file system, blocks shared by FICLONE");
-	return RP_OK;
-}
-
-static uint32_t check_clone(struct taken *d, struct rp_error *err)
-{
-	struct stat st;
-	int r = fstat(d->stream.dst.tail_fd, &st) < 0 ? -errno : 0;
-
-	if (r == 0) {
-		d->stream.dst.size = (uint64_t)st.st_size;
-		r = io_fsync(d->stream.dst.tail_fd);
-	}
-	/* A running guest's disk cannot be compared any more. */
-	if (r == 0 && unchanged(d)) {
-		r = share_check(d->stream.src.tail_fd, d->stream.dst.tail_fd,
-				(uint64_t)d->before.st_size);
-		if (!unchanged(d))
-			r = 0;
-	}
-	return r < 0 ? stream_fail(&d->stream, r, "check clone", d->path, RP_NO_OFFSET,
-				   err)
-		     : RP_OK;
-}
-
-/* Whether it was written to while it was copied. Of a copy that failed that is the
- * reason only if the disk was cut. */
-static bool is_disturbed(const struct taken *d, bool failed)
-{
-	struct stat now;
-
-	if (d->stream.src.device)
-		return false;
-	if (failed)
-		return fstat(d->stream.src.tail_fd, &now) == 0 &&
-		       (uint64_t)now.st_size < d->stream.src.size;
-	return !unchanged(d) || (uint64_t)d->before.st_size != d->stream.src.size;
+	watch_warn(&t->watch, "%s", text);
+	json_array_append_new(t->warnings, json_string(text));
 }
 
 /* The disks that could not be cloned, together through the engine. */
@@ -235,7 +77,7 @@ static uint32_t copy_disks(struct taking *t, struct rp_error *err)
 		if (d->cloned)
 			continue;
 		d->stream = streams[k++];
-		if (!is_disturbed(d, rc != RP_OK))
+		if (!taken_disturbed(d, rc != RP_OK))
 			continue;
 		rc = rp_fail(err, RP_IN_USE, "copy",
 			     "copy %s: it was written to meanwhile; a copy is only for "
@@ -253,6 +95,7 @@ static uint32_t capture_configs(struct taking *t, struct rp_error *err)
 	bool made;
 	json_t *path;
 	size_t i;
+	int r;
 
 	fd = io_dir_make(t->fd, "config", &made);
 	if (fd < 0)
@@ -266,56 +109,51 @@ static uint32_t capture_configs(struct taking *t, struct rp_error *err)
 			return rc;
 		json_array_append_new(t->configs, json_string(name));
 	}
-	return RP_OK;
+	r = io_fsync(fd);
+	return r < 0 ? rp_fail_os(err, r, "sync", "config") : RP_OK;
 }
 
-/* Nobody should write to it by mistake; as far as the file system lets us. */
-static uint32_t protect_disk(struct taken *d, struct rp_error *err)
+/* Everything before the first clone can be called off. */
+static uint32_t prepare_disks(struct taking *t, struct rp_error *err)
 {
-	int fd = d->stream.dst.tail_fd, r;
+	uint32_t rc = RP_OK;
 
-	r = fchmod(fd, 0400) < 0 ? -errno : io_fsync(fd);
-	if (r < 0)
-		return stream_fail(&d->stream, r, "protect", d->file, RP_NO_OFFSET, err);
-	d->immutable = io_set_immutable(fd, true) == 0;
-	return RP_OK;
+	for (size_t i = 0; rc == RP_OK && i < t->disk_count; i++)
+		rc = taken_open(&t->disks[i], t->fd, err);
+	for (size_t i = 0; rc == RP_OK && i < t->disk_count; i++) {
+		int r = watch_tick(&t->watch);
+
+		rc = r < 0 ? watch_fail(&t->watch, r, err)
+			   : taken_prepare(&t->disks[i], err);
+		if (rc == RP_OK)
+			warn_of_stall(t, &t->disks[i]);
+	}
+	return rc;
 }
 
 static uint32_t take_disks(struct taking *t, struct rp_error *err)
 {
-	uint32_t rc = RP_OK;
+	uint32_t rc = prepare_disks(t, err);
 	size_t i;
+	int r;
 
+	if (rc)
+		return rc;
+	watch_phase(&t->watch, "cloning");
+	r = watch_tick(&t->watch);
+	if (r < 0)
+		return watch_fail(&t->watch, r, err);
+	doc_time(t->instant);
 	for (i = 0; rc == RP_OK && i < t->disk_count; i++)
-		rc = open_disk(t, &t->disks[i], err);
-	for (i = 0; rc == RP_OK && i < t->disk_count; i++)
-		rc = prepare_disk(t, &t->disks[i], err);
-	for (i = 0; rc == RP_OK && i < t->disk_count; i++)
-		rc = clone_disk(t, &t->disks[i], err);
+		rc = taken_clone(&t->disks[i], t->options->allow_copy, err);
 	for (i = 0; rc == RP_OK && i < t->disk_count; i++)
 		if (t->disks[i].cloned)
-			rc = check_clone(&t->disks[i], err);
+			rc = taken_check(&t->disks[i], err);
 	if (rc == RP_OK)
 		rc = copy_disks(t, err);
 	for (i = 0; rc == RP_OK && i < t->disk_count; i++)
-		rc = protect_disk(&t->disks[i], err);
+		rc = taken_protect(&t->disks[i], err);
 	return rc;
-}
-
-static json_t *describe_disk(const struct taken *d)
-{
-	uint64_t allocated = 0;
-
-	io_file_allocated(&d->stream.dst, &allocated);
-	return json_pack(
-		"{s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:s, s:s, s:b, s:b}", "DiskId",
-		d->id, "SourcePath", d->path, "File", d->file, "VirtualSize",
-		(json_int_t)d->stream.dst.size, "AllocatedBytes", (json_int_t)allocated,
-		"Extents",
-		d->extents_known ? json_integer((json_int_t)d->extents) : json_null(),
-		"CloneMilliseconds", d->cloned ? json_real(d->clone_ms) : json_null(),
-		"Method", d->cloned ? "clone" : "copy", "MethodReason", d->stream.reason,
-		"ReadOnly", true, "Immutable", d->immutable);
 }
 
 static const char *consistency(const struct taking *t)
@@ -330,18 +168,17 @@ static int describe(const struct taking *t, json_t **ret)
 {
 	_cleanup_doc_ json_t *doc = doc_new();
 	json_t *disks = json_array(), *ids = json_array(), *tracking = json_array();
-	char now[DOC_TIME_SIZE], tracking_id[ID_SIZE];
+	char tracking_id[ID_SIZE];
 	uint64_t sequence;
 	int r = point_next_sequence(&t->system, &sequence);
 
 	for (size_t i = 0; r == 0 && i < t->disk_count; i++) {
 		id_new(tracking_id);
-		if (json_array_append_new(disks, describe_disk(&t->disks[i])) < 0 ||
+		if (json_array_append_new(disks, taken_describe(&t->disks[i])) < 0 ||
 		    json_array_append_new(ids, json_string(t->disks[i].id)) < 0 ||
 		    json_array_append_new(tracking, json_string(tracking_id)) < 0)
 			r = -ENOMEM;
 	}
-	doc_time(now);
 	if (!doc || json_object_set_new(doc, "Disks", disks) < 0 ||
 	    json_object_set_new(doc, "VirtualDiskIdentifiers", ids) < 0 ||
 	    json_object_set_new(doc, "ResilientChangeTrackingIdentifiers", tracking) <
@@ -355,8 +192,8 @@ static int describe(const struct taking *t, json_t **ret)
 		    json_pack("{s:s, s:s, s:i, s:i, s:s, s:s, s:I, s:s?, s:b}",
 			      "InstanceID", t->id, "VirtualSystemIdentifier",
 			      t->system.name, "ReferencePointType", 2, "ConsistencyLevel",
-			      2, "Consistency", consistency(t), "CreationTime", now,
-			      "Sequence", (json_int_t)sequence, "Label",
+			      2, "Consistency", consistency(t), "CreationTime",
+			      t->instant, "Sequence", (json_int_t)sequence, "Label",
 			      t->options->label, "HasAssociatedData", true)) < 0)
 		r = -ENOMEM;
 	if (r == 0)
@@ -375,8 +212,11 @@ static uint32_t publish(struct taking *t, struct rp_error *err)
 	if (r == 0)
 		r = io_rename_new(t->store->pending_fd, t->id, t->system.points_fd,
 				  t->id);
-	if (r == 0)
+	if (r == 0) {
 		r = io_fsync(t->system.points_fd);
+		if (r < 0) /* not known to be durable: it must not count */
+			renameat(t->system.points_fd, t->id, t->store->pending_fd, t->id);
+	}
 	return r < 0 ? rp_fail_os(err, r, "publish", "reference point %s@%s",
 				  t->system.name, t->id)
 		     : RP_OK;
@@ -394,12 +234,8 @@ static uint32_t take(struct taking *t, struct rp_error *err)
 		return rp_fail_os(err, -ENOMEM, "create", "reference point of %s",
 				  t->system.name);
 	for (size_t i = 0; i < t->disk_count; i++) {
-		struct taken *d = &t->disks[i];
-
-		d->stream.src = (struct io_file)IO_FILE_NONE;
-		d->stream.dst = (struct io_file)IO_FILE_NONE;
-		system_disk(&t->system, i, &d->id, &d->path);
-		snprintf(d->file, sizeof(d->file), "%s.raw", d->id);
+		t->disks[i] = (struct taken)TAKEN_NONE;
+		system_disk(&t->system, i, &t->disks[i].id, &t->disks[i].path);
 	}
 	rc = store_birth(t->store, t->store->pending_fd, t->id, &t->fd, err);
 	if (rc)
@@ -416,10 +252,8 @@ static uint32_t take(struct taking *t, struct rp_error *err)
 
 static void taking_close(struct taking *t)
 {
-	for (size_t i = 0; t->disks && i < t->disk_count; i++) {
-		io_file_close(&t->disks[i].stream.src);
-		io_file_close(&t->disks[i].stream.dst);
-	}
+	for (size_t i = 0; t->disks && i < t->disk_count; i++)
+		taken_close(&t->disks[i]);
 	free(t->disks);
 	json_decref(t->warnings);
 	json_decref(t->configs);

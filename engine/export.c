@@ -178,6 +178,7 @@ static uint32_t export_configs(struct exporting *x, struct rp_error *err)
 	json_t *name;
 	bool made;
 	size_t i;
+	int r;
 
 	from = io_dir_open(x->point.fd, "config");
 	if (from < 0)
@@ -196,7 +197,8 @@ static uint32_t export_configs(struct exporting *x, struct rp_error *err)
 		if (manifest_add_config(x->manifest, file, digest) < 0)
 			return rp_fail_os(err, -ENOMEM, "write", "manifest");
 	}
-	return RP_OK;
+	r = io_fsync(to);
+	return r < 0 ? rp_fail_os(err, r, "sync", "%s/config", x->target.path) : RP_OK;
 }
 
 /* After its disk is complete: kept if it is too, else removed. */

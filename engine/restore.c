@@ -65,7 +65,7 @@ static int make_partial(struct output *o, bool nocow, struct io_file *ret)
 		      O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (left >= 0) {
 		r = io_lock(left, true, 0);
-		if (r == 0)
+		if (r == 0 && io_dir_is_at(o->dirfd, o->partial, left))
 			r = io_tree_remove(o->dirfd, o->partial);
 		if (r < 0)
 			return r;
@@ -73,10 +73,13 @@ static int make_partial(struct output *o, bool nocow, struct io_file *ret)
 	r = io_file_create(o->dirfd, o->partial, nocow, ret);
 	if (r == -EEXIST)
 		return -EWOULDBLOCK;
+	if (r == 0)
+		r = io_lock(ret->tail_fd, true, 0);
 	if (r < 0)
 		return r;
-	o->made = true;
-	return io_lock(ret->tail_fd, true, 0);
+	/* Between its birth and its lock another may have taken it for one left. */
+	o->made = io_dir_is_at(o->dirfd, o->partial, ret->tail_fd);
+	return o->made ? 0 : -EWOULDBLOCK;
 }
 
 static uint32_t open_file(struct output *o, struct stream *s, struct rp_error *err)

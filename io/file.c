@@ -103,7 +103,11 @@ static int file_go_direct(struct io_file *file)
 	}
 	snprintf(self, sizeof(self), "/proc/self/fd/%d", file->tail_fd);
 	fd = open(self, (file->writable ? O_RDWR : O_RDONLY) | O_DIRECT | O_CLOEXEC);
-	if (fd < 0 && errno != EINVAL && errno != EOPNOTSUPP && errno != ENOENT)
+	if (fd < 0 && errno == ENOENT) {
+		file->buffered = "O_DIRECT needs /proc to be mounted";
+		return 0;
+	}
+	if (fd < 0 && errno != EINVAL && errno != EOPNOTSUPP)
 		return -errno;
 	if (fd < 0 || direct_align(file, &align) < 0 || align > MIB) {
 		if (fd >= 0)
@@ -139,11 +143,10 @@ int io_file_open_read(int dirfd, const char *path, struct io_file *ret)
 	struct io_file file;
 	struct stat st;
 
-	/* O_NONBLOCK so that a FIFO put in a disk's place cannot hold us. */
-	fd = openat(dirfd, path,
-		    O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY |
-			    (dirfd == AT_FDCWD ? 0 : O_NOFOLLOW));
-	if (fd < 0 || fstat(fd, &st) < 0)
+	fd = io_open_read(dirfd, path);
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) < 0)
 		return -errno;
 	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
 		return -EINVAL;
@@ -151,15 +154,17 @@ int io_file_open_read(int dirfd, const char *path, struct io_file *ret)
 	return file_finish(&file, ret);
 }
 
-/* On an empty file only, and only where the file system knows the flag. */
-static int set_nocow(int fd)
+/* On an empty file only; it may have taken the flag from its folder. */
+static int set_nocow(int fd, bool nocow)
 {
-	int flags = 0;
+	int flags = 0, want;
 
 	if (ioctl(fd, FS_IOC_GETFLAGS, &flags) < 0)
 		return -errno;
-	flags |= FS_NOCOW_FL;
-	return ioctl(fd, FS_IOC_SETFLAGS, &flags) < 0 ? -errno : 0;
+	want = nocow ? flags | FS_NOCOW_FL : flags & ~FS_NOCOW_FL;
+	if (want == flags)
+		return 0;
+	return ioctl(fd, FS_IOC_SETFLAGS, &want) < 0 ? -errno : 0;
 }
 
 int io_file_create(int dirfd, const char *path, bool nocow, struct io_file *ret)
@@ -177,8 +182,8 @@ int io_file_create(int dirfd, const char *path, bool nocow, struct io_file *ret)
 		goto fail;
 	}
 	/* Only sharing needs the match; a file system without the flag copies. */
-	if (nocow && (r = set_nocow(fd)) < 0 && r != -EOPNOTSUPP && r != -ENOTTY &&
-	    r != -EINVAL)
+	r = set_nocow(fd, nocow);
+	if (r < 0 && r != -EOPNOTSUPP && r != -ENOTTY && r != -EINVAL && r != -ENOSYS)
 		goto fail;
 	file_init(&file, fd, &st);
 	file.writable = true;
@@ -272,29 +277,37 @@ int io_file_zero(struct io_file *file, uint64_t start, uint64_t len)
 	return r < 0 ? r : write_zeros(file->tail_fd, tail, end);
 }
 
+static void write_back(struct io_file *file, uint64_t start, uint64_t end, unsigned flags)
+{
+	if (start < end &&
+	    sync_file_range(file->tail_fd, (off_t)start, (off_t)(end - start), flags) <
+		    0 &&
+	    !file->error)
+		file->error = -errno;
+}
+
 /*
  * Starts writing back what is new, and drops from the cache what was started a
  * step ago; so at most two steps of a file stay in it.
  */
-void io_file_advance(struct io_file *file, uint64_t end)
+int io_file_advance(struct io_file *file, uint64_t end)
 {
 	uint64_t start = file->front;
 
 	if (end < start + BEHIND_STEP)
-		return;
+		return file->error;
 	if (file->writable) {
-		sync_file_range(file->tail_fd, (off_t)start, (off_t)(end - start),
-				SYNC_FILE_RANGE_WRITE);
-		sync_file_range(file->tail_fd, (off_t)file->behind,
-				(off_t)(start - file->behind),
-				SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
-					SYNC_FILE_RANGE_WAIT_AFTER);
+		write_back(file, start, end, SYNC_FILE_RANGE_WRITE);
+		write_back(file, file->behind, start,
+			   SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+				   SYNC_FILE_RANGE_WAIT_AFTER);
 	}
 	posix_fadvise(file->tail_fd, (off_t)file->behind, (off_t)(start - file->behind),
 		      POSIX_FADV_DONTNEED);
 	/* Pieces that end out of order lie within the last step: look again. */
 	file->behind = start > BEHIND_STEP ? start - BEHIND_STEP : 0;
 	file->front = end;
+	return file->error;
 }
 
 int io_file_allocated(const struct io_file *file, uint64_t *ret_bytes)

@@ -25,6 +25,7 @@ struct io_file {
 	uint64_t size;	/* bytes, when opened; set by io_file_set_size() */
 	const char *buffered; /* why not direct; NULL if direct; static text */
 	bool may_cache;	      /* direct, but what is read may stay in the page cache */
+	int error;	      /* the first of write-back; every later sync fails too */
 	uint64_t behind;      /* page cache emptied up to here */
 	uint64_t front;	      /* write-back started up to here */
 };
@@ -61,9 +62,12 @@ int io_file_allocate(struct io_file *file, uint64_t start, uint64_t len);
 /* Makes [start, start+len) of a block device read as zeros. */
 int io_file_zero(struct io_file *file, uint64_t start, uint64_t len);
 
-/* Called by the io layer after bytes up to @end went through the page cache, or may
- * have. */
-void io_file_advance(struct io_file *file, uint64_t end);
+/*
+ * Called by the io layer after bytes up to @end went through the page cache. 0, or the
+ * first error of write-back: waiting for it takes the error, and no later fsync of the
+ * same descriptor tells it again.
+ */
+int io_file_advance(struct io_file *file, uint64_t end);
 
 /* Bytes the file system stores for the file; a device's size. */
 int io_file_allocated(const struct io_file *file, uint64_t *ret_bytes);

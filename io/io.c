@@ -187,9 +187,11 @@ ssize_t io_piece_move(const struct io_req *req)
 
 static void finish(struct io_queue *q, struct io_req *req, int result)
 {
-	req->result = result;
 	if (!result && req->len && (!req->file->direct || req->file->may_cache))
-		io_file_advance(req->file, req->start + req->len);
+		result = io_file_advance(req->file, req->start + req->len);
+	if (!result && req->op == IO_SYNC)
+		result = req->file->error;
+	req->result = result;
 	req->next = NULL;
 	*q->last = req;
 	q->last = &req->next;

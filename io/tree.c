@@ -7,10 +7,12 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 
 #include "base.h"
@@ -43,9 +45,8 @@ bool io_dir_is_at(int dirfd, const char *name, int fd)
 {
 	struct stat there, here;
 
-	return fstatat(dirfd, name, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
-	       fstat(fd, &here) == 0 && there.st_dev == here.st_dev &&
-	       there.st_ino == here.st_ino;
+	return fstatat(dirfd, name, &there, 0) == 0 && fstat(fd, &here) == 0 &&
+	       there.st_dev == here.st_dev && there.st_ino == here.st_ino;
 }
 
 int io_fsync(int fd)
@@ -168,7 +169,8 @@ int io_rename_new(int from_dirfd, const char *from, int to_dirfd, const char *to
 		return 0;
 	if (errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP)
 		return -errno;
-	/* No such flag there (NFS, FUSE): callers hold the lock of the folder. */
+	/* No such flag there (NFS, FUSE). A folder with something in it is not replaced
+	 * by a rename anyway; for a file a moment is left in which one may come. */
 	if (fstatat(to_dirfd, to, &st, AT_SYMLINK_NOFOLLOW) == 0)
 		return -EEXIST;
 	return renameat(from_dirfd, from, to_dirfd, to) < 0 ? -errno : 0;
@@ -208,6 +210,21 @@ int io_pwrite_all(int fd, const void *buf, size_t len, uint64_t start)
 	return 0;
 }
 
+int io_open_read(int dirfd, const char *path)
+{
+	const struct open_how how = {
+		.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
+	};
+	int fd;
+
+	if (dirfd == AT_FDCWD)
+		fd = open(path, (int)how.flags);
+	else
+		fd = (int)syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
+	return fd < 0 ? -errno : fd;
+}
+
 int io_read_file(int dirfd, const char *name, size_t max, char **ret, size_t *ret_len)
 {
 	_cleanup_close_ int fd = -1;
@@ -215,8 +232,10 @@ int io_read_file(int dirfd, const char *name, size_t max, char **ret, size_t *re
 	struct stat st;
 	int r;
 
-	fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0 || fstat(fd, &st) < 0)
+	fd = io_open_read(dirfd, name);
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) < 0)
 		return -errno;
 	if (!S_ISREG(st.st_mode))
 		return -EINVAL;
@@ -232,6 +251,22 @@ int io_read_file(int dirfd, const char *name, size_t max, char **ret, size_t *re
 	*ret = take_ptr(text);
 	*ret_len = (size_t)st.st_size;
 	return 0;
+}
+
+int io_write_new_file(int dirfd, const char *name, const void *data, size_t len)
+{
+	int fd, r;
+
+	fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
+		    0600);
+	if (fd < 0)
+		return -errno;
+	r = io_pwrite_all(fd, data, len, 0);
+	if (r == 0)
+		r = io_fsync(fd);
+	if (close(fd) < 0 && r == 0)
+		r = -errno;
+	return r;
 }
 
 int io_replace_file(int dirfd, const char *name, const void *data, size_t len,

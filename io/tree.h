@@ -20,7 +20,7 @@ int io_dir_open(int dirfd, const char *path);
 /* mkdir 0700 if missing, then open; *ret_made tells whether it is new. */
 int io_dir_make(int dirfd, const char *path, bool *ret_made);
 
-/* Whether @fd is still the entry @name of @dirfd: after a lock was waited for. */
+/* Whether @fd is still what @name of @dirfd leads to: after a lock was waited for. */
 bool io_dir_is_at(int dirfd, const char *name, int fd);
 
 int io_fsync(int fd); /* 0 or -errno */
@@ -28,6 +28,10 @@ int io_fsync(int fd); /* 0 or -errno */
 /* Names of the entries without "." and "..", sorted; free with io_names_free(). */
 int io_dir_names(int dirfd, char ***ret_names, size_t *ret_count);
 void io_names_free(char **names, size_t count);
+
+/* Opens a file below @dirfd to read, following no link; any path for AT_FDCWD. Never
+ * blocks, whatever lies there. fd or -errno. */
+int io_open_read(int dirfd, const char *path);
 
 /* Removes a file or a whole tree, immutable files included; -ENOENT is 0. */
 int io_tree_remove(int dirfd, const char *name);
@@ -42,6 +46,10 @@ int io_read_file(int dirfd, const char *name, size_t max, char **ret, size_t *re
  * new one: temporary name, fsync, rename, fsync of the folder. */
 int io_replace_file(int dirfd, const char *name, const void *data, size_t len,
 		    mode_t mode);
+
+/* Writes a new file of mode 0600 in a folder nobody else knows yet: -EEXIST if it is
+ * there. On stable storage when the folder is synced too. */
+int io_write_new_file(int dirfd, const char *name, const void *data, size_t len);
 
 /* pread/pwrite of the whole range; -ENODATA at the end of the file. */
 int io_pread_all(int fd, void *buf, size_t len, uint64_t start);

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * taken.c - from a disk to its clone
+ */
+#include "taken.h"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/vfs.h>
+
+#include "io/clone.h"
+#include "io/extent.h"
+#include "io/tree.h"
+#include "share.h"
+#include "watch.h"
+
+/* Writers wait about this long per extent while a file is cloned (H20). */
+#define STALL_US_BTRFS 10
+#define STALL_US_OTHER 20
+
+uint32_t taken_open(struct taken *d, int dirfd, struct rp_error *err)
+{
+	struct stream *s = &d->stream;
+	int r;
+
+	snprintf(d->file, sizeof(d->file), "%s.raw", d->id);
+	s->disk = d->id;
+	s->src_path = d->path;
+	s->dst_path = d->file;
+	s->clone = RP_CLONE_NEVER; /* when the stream is run, cloning has been tried */
+	r = io_file_open_read(AT_FDCWD, d->path, &s->src);
+	if (r < 0)
+		return stream_fail(s, r, "open", d->path, RP_NO_OFFSET, err);
+	if (s->src.device) {
+		/* A device that is mounted is being written to. */
+		d->exclusive_fd = open(d->path, O_RDONLY | O_EXCL | O_CLOEXEC);
+		if (d->exclusive_fd < 0)
+			return stream_fail(s, -errno, "open", d->path, RP_NO_OFFSET, err);
+	}
+	r = io_file_create(dirfd, d->file, io_is_nocow(s->src.tail_fd), &s->dst);
+	if (r < 0)
+		return stream_fail(s, r, "create reference point file", d->file,
+				   RP_NO_OFFSET, err);
+	return RP_OK;
+}
+
+void taken_close(struct taken *d)
+{
+	io_file_close(&d->stream.src);
+	io_file_close(&d->stream.dst);
+	if (d->exclusive_fd >= 0)
+		close(d->exclusive_fd);
+	d->exclusive_fd = -1;
+}
+
+static int find_last_data(struct taken *d)
+{
+	uint64_t pos = 0, start, end;
+	int r;
+
+	d->last_data = RP_NO_OFFSET;
+	while ((r = stream_next_data(&d->stream, pos, &start, &end)) == 0) {
+		d->last_data = start;
+		pos = end;
+	}
+	return r == -ENXIO ? 0 : r;
+}
+
+uint32_t taken_prepare(struct taken *d, struct rp_error *err)
+{
+	struct stream *s = &d->stream;
+	int r = io_fsync(s->src.tail_fd);
+
+	if (r < 0)
+		return stream_fail(s, r, "sync", d->path, RP_NO_OFFSET, err);
+	if (fstat(s->src.tail_fd, &d->before) < 0)
+		return stream_fail(s, -errno, "stat", d->path, RP_NO_OFFSET, err);
+	if (s->src.device)
+		return RP_OK;
+	s->src.size = (uint64_t)d->before.st_size; /* it may have grown since */
+	d->extents_known = io_count_extents(s->src.tail_fd, &d->extents) == 0;
+	r = find_last_data(d);
+	return r < 0 ? stream_fail(s, r, "map", d->path, RP_NO_OFFSET, err) : RP_OK;
+}
+
+uint64_t taken_stall_ms(const struct taken *d)
+{
+	uint64_t us = STALL_US_OTHER;
+	struct statfs fs;
+
+	if (fstatfs(d->stream.src.tail_fd, &fs) == 0 && fs.f_type == BTRFS_SUPER_MAGIC)
+		us = STALL_US_BTRFS;
+	return d->extents_known ? d->extents * us / 1000 : 0;
+}
+
+static uint32_t refuse_copy(const struct taken *d, struct rp_error *err)
+{
+	if (d->stream.src.device)
+		rp_fail(err, RP_NOT_SUPPORTED, "clone",
+			"clone %s: a block device cannot be cloned; a stopped machine's may be "
+			"copied (allow copy)",
+			d->path);
+	else
+		rp_fail(err, RP_NOT_SUPPORTED, "clone",
+			"clone %s: no FICLONE from there to the store: %s; a stopped machine's "
+			"disk may be copied (allow copy)",
+			d->path, strerrordesc_np(-d->refusal));
+	if (err)
+		err->os_error = -d->refusal;
+	rp_fail_of(err, NULL, d->id);
+	return RP_NOT_SUPPORTED;
+}
+
+uint32_t taken_clone(struct taken *d, bool allow_copy, struct rp_error *err)
+{
+	struct stream *s = &d->stream;
+	uint64_t begin = watch_now_ns();
+	int r = s->src.device ? -EOPNOTSUPP
+			      : io_clone_file(s->src.tail_fd, s->dst.tail_fd);
+
+	if (r < 0 && !io_clone_refused(r)) /* H18: no time to fall back */
+		return stream_fail(s, r, "clone", d->path, RP_NO_OFFSET, err);
+	if (r < 0) {
+		d->refusal = r;
+		if (s->src.device)
+			stream_because(s, "a block device cannot be cloned");
+		else
+			stream_because(s, "FICLONE: %s", strerrordesc_np(-r));
+		return allow_copy ? RP_OK : refuse_copy(d, err);
+	}
+	d->clone_ms = (double)(watch_now_ns() - begin) / 1e6;
+	d->cloned = true;
+	stream_because(s, "same file system, blocks shared by FICLONE");
+	return RP_OK;
+}
+
+static bool unchanged(const struct taken *d)
+{
+	struct stat now;
+
+	return fstat(d->stream.src.tail_fd, &now) == 0 &&
+	       now.st_size == d->before.st_size &&
+	       now.st_mtim.tv_sec == d->before.st_mtim.tv_sec &&
+	       now.st_mtim.tv_nsec == d->before.st_mtim.tv_nsec;
+}
+
+/* A clone that stopped half-way lacks its end. A running guest may have discarded the
+ * last data meanwhile; then the source lacks it too. */
+static bool has_end(const struct taken *d)
+{
+	uint64_t start, end;
+
+	return d->last_data == RP_NO_OFFSET ||
+	       io_next_data(d->stream.dst.tail_fd, d->last_data, d->stream.dst.size,
+			    &start, &end) == 0 ||
+	       io_next_data(d->stream.src.tail_fd, d->last_data, d->stream.src.size,
+			    &start, &end) != 0;
+}
+
+static int check_clone(struct taken *d)
+{
+	struct stat st;
+	int r;
+
+	r = io_fsync(d->stream.dst.tail_fd);
+	if (r < 0)
+		return r;
+	if (fstat(d->stream.dst.tail_fd, &st) < 0)
+		return -errno;
+	d->stream.dst.size = (uint64_t)st.st_size;
+	if (!unchanged(d))
+		return has_end(d) ? 0 : -EIO;
+	r = share_check(d->stream.src.tail_fd, d->stream.dst.tail_fd,
+			(uint64_t)d->before.st_size);
+	return unchanged(d) ? r : 0;
+}
+
+uint32_t taken_check(struct taken *d, struct rp_error *err)
+{
+	int r = check_clone(d);
+
+	return r < 0 ? stream_fail(&d->stream, r, "check clone", d->path, RP_NO_OFFSET,
+				   err)
+		     : RP_OK;
+}
+
+bool taken_disturbed(const struct taken *d, bool failed)
+{
+	struct stat now;
+
+	if (d->stream.src.device)
+		return false;
+	if (failed)
+		return fstat(d->stream.src.tail_fd, &now) == 0 &&
+		       now.st_size < d->before.st_size;
+	return !unchanged(d);
+}
+
+uint32_t taken_protect(struct taken *d, struct rp_error *err)
+{
+	int fd = d->stream.dst.tail_fd, r;
+
+	r = fchmod(fd, 0400) < 0 ? -errno : io_fsync(fd);
+	if (r < 0)
+		return stream_fail(&d->stream, r, "protect", d->file, RP_NO_OFFSET, err);
+	d->immutable = io_set_immutable(fd, true) == 0;
+	return RP_OK;
+}
+
+json_t *taken_describe(const struct taken *d)
+{
+	uint64_t allocated = 0;
+
+	io_file_allocated(&d->stream.dst, &allocated);
+	return json_pack(
+		"{s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:s, s:s, s:b, s:b}", "DiskId",
+		d->id, "SourcePath", d->path, "File", d->file, "VirtualSize",
+		(json_int_t)d->stream.dst.size, "AllocatedBytes", (json_int_t)allocated,
+		"Extents",
+		d->extents_known ? json_integer((json_int_t)d->extents) : json_null(),
+		"CloneMilliseconds", d->cloned ? json_real(d->clone_ms) : json_null(),
+		"Method", d->cloned ? "clone" : "copy", "MethodReason", d->stream.reason,
+		"ReadOnly", true, "Immutable", d->immutable);
+}
