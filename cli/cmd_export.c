@@ -36,7 +36,7 @@ struct exporting {
 	const struct cli *cli;
 	struct rp_store *store;
 	char *directory;
-	char *settings; /* ExportSettingData; NULL = options count instead */
+	char *settings; /* of options */
 	struct rp_export_options options;
 	const char **disks; /* of options */
 	char **points;
@@ -129,14 +129,17 @@ static int take_options(struct exporting *e)
 	const char *timeout = option_value(args, "timeout");
 	int status;
 
+	e->options.size = sizeof(e->options);
 	if (settings) {
 		status = check_settings_alone(e->cli);
-		return status ? status : take_settings(e, settings);
+		if (!status)
+			status = take_settings(e, settings);
+		e->options.settings = e->settings;
+		return status;
 	}
 	if (timeout && !parse_seconds(timeout, &e->options.timeout_ms))
 		return wrong_usage(e->cli, "option '--timeout' takes seconds, not '%s'",
 				   timeout);
-	e->options.size = sizeof(e->options);
 	e->disks = option_values(args, "disk", &e->options.disk_count);
 	e->options.disks = e->options.disk_count ? e->disks : NULL;
 	e->options.io = option_choice(args, "io");
@@ -219,66 +222,23 @@ static void print_report(const json_t *report)
 	flush_output(); /* the next point may take hours */
 }
 
-/*
- * The method as the model has it reports nothing but its value. So the point's full
- * name, and with it the path of the export, is looked up before; a point that cannot
- * be is left to the method, which then says why.
- */
-static uint32_t export_by_settings(const struct exporting *e, const char *operand,
-				   json_t **ret_report, struct rp_error *reterr)
-{
-	_cleanup_free_ char *name = NULL, *path = NULL;
-	json_auto_t *point = NULL;
-	uint32_t value;
-	char *text;
-
-	if (rp_show_reference_point(e->store, operand, &text, NULL) == RP_OK) {
-		point = document(text);
-		name = point_name(point);
-		path = format_text("%s/%s/%s", e->directory,
-				   member_text(point, "VirtualSystemIdentifier"),
-				   member_text(point, "InstanceID"));
-	}
-	value = rp_export_reference_point(e->store, name ? name : operand, e->directory,
-					  e->settings, NULL, reterr);
-	if (value)
-		return value;
-	*ret_report = json_object();
-	set_member(*ret_report, "ExportPath", path ? json_text(path) : json_null());
-	return RP_OK;
-}
-
-static uint32_t export_by_options(const struct exporting *e, size_t index,
-				  json_t **ret_report, struct rp_error *reterr)
+static int export_one(const struct exporting *e, size_t index)
 {
 	struct rp_export_options options = e->options;
 	const char *point = e->points[index];
+	json_auto_t *report = NULL;
 	struct progress progress;
+	struct rp_error error;
 	uint32_t value;
 	char *text;
 
 	progress_begin(&progress, e->cli, point, index + 1, e->point_count);
 	options.watch = &progress.watch;
-	value = rp_export(e->store, point, e->directory, &options, &text, reterr);
+	value = rp_export(e->store, point, e->directory, &options, &text, &error);
 	progress_end(&progress);
 	if (value)
-		return value;
-	*ret_report = document(text);
-	return RP_OK;
-}
-
-static int export_one(const struct exporting *e, size_t index)
-{
-	json_auto_t *report = NULL;
-	struct rp_error error;
-	uint32_t value;
-
-	if (e->settings)
-		value = export_by_settings(e, e->points[index], &report, &error);
-	else
-		value = export_by_options(e, index, &report, &error);
-	if (value)
-		return fail(e->cli, e->points[index], &error);
+		return fail(e->cli, point, &error);
+	report = document(text);
 	if (e->cli->json)
 		print_result(NULL, report);
 	else

@@ -4,12 +4,17 @@
  */
 #include "copy.h"
 
+#include <linux/magic.h>
 #include <sys/vfs.h>
 
 #include "io/base.h"
 #include "io/tree.h"
 #include "move.h"
 #include "share.h"
+
+#ifndef ZFS_SUPER_MAGIC
+#define ZFS_SUPER_MAGIC 0x2fc12fc1
+#endif
 
 #define POOL_BYTES  (16 * MIB) /* reach the device's plateau; more is only memory */
 #define QUEUE_DEPTH 64	       /* a buffer may be many small writes */
@@ -110,8 +115,10 @@ static uint32_t check_space(const struct stream *streams, size_t count,
 	}
 	if (!first || fstatfs(first->dst.tail_fd, &fs) < 0)
 		return RP_OK; /* the writes will tell */
+	if (fs.f_type == BTRFS_SUPER_MAGIC || (unsigned long)fs.f_type == ZFS_SUPER_MAGIC)
+		return RP_OK; /* what is compressed may need less */
 	have = (uint64_t)(geteuid() == 0 ? fs.f_bfree : fs.f_bavail) *
-	       (uint64_t)fs.f_bsize;
+	       (uint64_t)(fs.f_frsize ?: fs.f_bsize);
 	if (need <= have)
 		return RP_OK;
 	rp_fail(err, RP_FAILED, "check space",

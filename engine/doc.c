@@ -61,6 +61,13 @@ char *doc_text(const json_t *doc)
 	return json_dumps(doc, JSON_COMPACT);
 }
 
+bool doc_is_text(const char *text)
+{
+	_cleanup_doc_ json_t *string = json_string(text);
+
+	return string != NULL;
+}
+
 int doc_string(const json_t *doc, const char *key, const char **ret)
 {
 	const char *text = json_string_value(json_object_get(doc, key));

@@ -32,6 +32,9 @@ int doc_save(int dirfd, const char *name, const json_t *doc);
 /* The document as text for a caller of the library; NULL = no memory. */
 char *doc_text(const json_t *doc);
 
+/* Whether a document can hold it: UTF-8. */
+bool doc_is_text(const char *text);
+
 /* Typed members: -EBADMSG if missing or of another type. */
 int doc_string(const json_t *doc, const char *key, const char **ret);
 int doc_u64(const json_t *doc, const char *key, uint64_t *ret);

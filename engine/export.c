@@ -283,8 +283,8 @@ static uint32_t run(struct exporting *x, const char *directory, char **ret_repor
 	uint32_t rc;
 	int r;
 
-	rc = target_open(directory, x->point.system, x->point.id,
-			 watch_left_ms(&x->watch, x->store->busy_ms), &x->target, err);
+	rc = target_open(directory, x->point.system, x->point.id, &x->watch,
+			 x->store->busy_ms, &x->target, err);
 	if (rc)
 		return rc;
 	rc = fill_target(x, err);
@@ -309,6 +309,26 @@ static uint32_t run(struct exporting *x, const char *directory, char **ret_repor
 	return rc;
 }
 
+/*
+ * The record is there so that what a killed export leaves is found. A store that is
+ * full or read-only must not keep anybody from getting the data out of it.
+ */
+static uint32_t begin_job(struct exporting *x, const char *directory,
+			  struct rp_error *err)
+{
+	uint32_t rc;
+	int r = faccessat(AT_FDCWD, directory, X_OK, AT_EACCESS) < 0 ? -errno : 0;
+
+	if (r < 0)
+		return rp_fail_os(err, r, "open", "export directory %s", directory);
+	rc = job_begin(x->store, x->point.system, x->point.id, directory, &x->job, err);
+	if (rc != RP_FAILED && rc != RP_ACCESS_DENIED)
+		return rc;
+	watch_warn(&x->watch, "no record of this export: %s", err->message);
+	rp_error_clear(err);
+	return RP_OK;
+}
+
 static uint32_t check_arguments(const struct rp_store *store, const char *directory,
 				const struct rp_export_options *o, struct rp_error *err)
 {
@@ -318,9 +338,12 @@ static uint32_t check_arguments(const struct rp_store *store, const char *direct
 		return rp_fail(err, RP_INVALID_PARAMETER, "check",
 			       "export directory '%s': not an absolute path",
 			       directory ?: "");
-	if (o->size < sizeof(*o))
+	if (!doc_is_text(directory))
 		return rp_fail(err, RP_INVALID_PARAMETER, "check",
-			       "options.size is not set");
+			       "export directory '%s': not UTF-8", directory);
+	if (o->size < sizeof(*o) || (o->watch && o->watch->size < sizeof(*o->watch)))
+		return rp_fail(err, RP_INVALID_PARAMETER, "check",
+			       "options.size or its watch's is not set");
 	if (o->disk_count && !o->disks)
 		return rp_fail(err, RP_INVALID_PARAMETER, "check",
 			       "options.disks is NULL");
@@ -331,28 +354,25 @@ static uint32_t check_arguments(const struct rp_store *store, const char *direct
 	return RP_OK;
 }
 
-uint32_t rp_export(struct rp_store *store, const char *point, const char *directory,
-		   const struct rp_export_options *options, char **ret_report,
-		   struct rp_error *reterr)
+static uint32_t export_point(struct rp_store *store, const char *point,
+			     const char *directory,
+			     const struct rp_export_options *options, char **ret_report,
+			     struct rp_error *err)
 {
-	static const struct rp_export_options defaults = {.size = sizeof(defaults)};
-	struct exporting x = {.store = store, .point = POINT_NONE};
-	struct rp_error own, *err = reterr ?: &own; /* the job's record wants it */
+	struct exporting x = {.store = store, .options = options, .point = POINT_NONE};
 	uint32_t rc;
 
-	rp_error_clear(err);
-	x.options = options ?: &defaults;
-	rc = check_arguments(store, directory, x.options, err);
+	rc = check_arguments(store, directory, options, err);
 	if (rc)
 		return rc;
-	watch_init(&x.watch, x.options->watch, x.options->timeout_ms);
+	watch_init(&x.watch, options->watch, options->timeout_ms);
 	rc = point_open(store, point, POINT_SHARED,
 			watch_left_ms(&x.watch, store->busy_ms), &x.point, err);
 	if (rc)
 		return rc;
 	rc = check_disks(&x, err);
 	if (rc == RP_OK)
-		rc = job_begin(store, x.point.system, x.point.id, directory, &x.job, err);
+		rc = begin_job(&x, directory, err);
 	if (rc == RP_OK) {
 		rc = run(&x, directory, ret_report, err);
 		job_end(&x.job, rc, err);
@@ -363,36 +383,63 @@ uint32_t rp_export(struct rp_store *store, const char *point, const char *direct
 	return rc;
 }
 
-uint32_t rp_export_reference_point(struct rp_store *store, const char *reference_point,
-				   const char *export_directory,
-				   const char *export_setting_data,
-				   struct rp_job **ret_job, struct rp_error *reterr)
+static uint32_t export_by_settings(struct rp_store *store, const char *point,
+				   const char *directory,
+				   const struct rp_export_options *given,
+				   char **ret_report, struct rp_error *err)
 {
-	struct rp_export_options options = {.size = sizeof(options)};
+	struct rp_export_options options = {.size = sizeof(options),
+					    .watch = given->watch};
 	struct settings settings;
 	uint32_t rc;
 
-	rp_error_clear(reterr);
-	rc = settings_parse(export_setting_data, &settings, reterr);
+	rc = settings_parse(given->settings, &settings, err);
 	if (rc)
 		return rc;
-	if (settings.base)
-		rc = rp_fail(
-			reterr, RP_NOT_SUPPORTED, "settings",
-			"BaseReferencePoint: differential exports are not supported in "
-			"this version");
-	else if (ret_job)
-		rc = rp_fail(reterr, RP_NOT_SUPPORTED, "job",
-			     "asynchronous exports are not supported in this version");
 	options.disks = (const char *const *)settings.disks;
 	options.disk_count = settings.disk_count;
 	options.io = settings.io;
 	options.clone = settings.clone;
 	options.digest = settings.digest;
 	options.timeout_ms = settings.timeout_ms;
-	if (rc == RP_OK)
-		rc = rp_export(store, reference_point, export_directory, &options, NULL,
-			       reterr);
+	if (settings.base)
+		rc = rp_fail(
+			err, RP_NOT_SUPPORTED, "settings",
+			"BaseReferencePoint: differential exports are not supported in "
+			"this version");
+	else
+		rc = export_point(store, point, directory, &options, ret_report, err);
 	settings_free(&settings);
 	return rc;
+}
+
+uint32_t rp_export(struct rp_store *store, const char *point, const char *directory,
+		   const struct rp_export_options *options, char **ret_report,
+		   struct rp_error *reterr)
+{
+	static const struct rp_export_options defaults = {.size = sizeof(defaults)};
+	struct rp_error own, *err = reterr ?: &own; /* the job's record wants it */
+
+	rp_error_clear(err);
+	options = options ?: &defaults;
+	if (options->size >= sizeof(*options) && options->settings)
+		return export_by_settings(store, point, directory, options, ret_report,
+					  err);
+	return export_point(store, point, directory, options, ret_report, err);
+}
+
+uint32_t rp_export_reference_point(struct rp_store *store, const char *reference_point,
+				   const char *export_directory,
+				   const char *export_setting_data,
+				   struct rp_job **ret_job, struct rp_error *reterr)
+{
+	const struct rp_export_options options = {.size = sizeof(options),
+						  .settings = export_setting_data ?: ""};
+
+	rp_error_clear(reterr);
+	if (ret_job)
+		return rp_fail(reterr, RP_NOT_SUPPORTED, "job",
+			       "asynchronous exports are not supported in this version");
+	return rp_export(store, reference_point, export_directory, &options, NULL,
+			 reterr);
 }

@@ -4,7 +4,7 @@
  */
 #include "job.h"
 
-#include <stdio.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -12,6 +12,9 @@
 #include "doc.h"
 #include "io/tree.h"
 #include "target.h"
+
+/* How long the record of an ended job is kept (TimeBeforeRemoval). */
+#define KEEP_SECONDS (7 * 24 * 60 * 60)
 
 static int set_string(json_t *doc, const char *key, const char *text)
 {
@@ -40,8 +43,11 @@ static int job_fill(struct job *job, const char *system, const char *id,
 		    const char *directory)
 {
 	char now[DOC_TIME_SIZE];
+	struct stat st;
 
 	doc_time(now);
+	if (stat(directory, &st) < 0)
+		return -errno;
 	job->doc = doc_new();
 	if (!job->doc || set_string(job->doc, "InstanceID", job->id) < 0 ||
 	    set_string(job->doc, "VirtualSystemIdentifier", system) < 0 ||
@@ -49,6 +55,8 @@ static int job_fill(struct job *job, const char *system, const char *id,
 	    set_string(job->doc, "BaseReferencePointId", NULL) < 0 ||
 	    set_string(job->doc, "ExportDirectory", directory) < 0 ||
 	    set_string(job->doc, "TimeSubmitted", now) < 0 ||
+	    json_object_set_new(job->doc, "ExportDevice",
+				json_integer((json_int_t)st.st_dev)) < 0 ||
 	    json_object_set_new(job->doc, "ProcessId", json_integer(getpid())) < 0)
 		return -ENOMEM;
 	return set_state(job->doc, JOB_RUNNING, 0, NULL);
@@ -87,17 +95,50 @@ uint32_t job_begin(struct rp_store *store, const char *system, const char *id,
 	return RP_OK;
 }
 
-/* Saves the last state and moves the folder to jobs/ended/. */
+static bool is_running(const json_t *doc)
+{
+	uint64_t state;
+
+	return doc_u64(doc, "JobState", &state) < 0 || state == JOB_RUNNING;
+}
+
+/* Records of exports that ended longer ago go. */
+static void forget_old(struct rp_store *store)
+{
+	time_t oldest = time(NULL) - KEEP_SECONDS;
+	char **names;
+	size_t count;
+
+	if (io_dir_names(store->ended_fd, &names, &count) < 0)
+		return;
+	for (size_t i = 0; i < count; i++) {
+		struct stat st;
+
+		if (fstatat(store->ended_fd, names[i], &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    st.st_mtime < oldest)
+			io_tree_remove(store->ended_fd, names[i]);
+	}
+	io_names_free(names, count);
+}
+
+/* Saves the last state and moves the folder to jobs/ended/. A state that cannot be
+ * saved leaves it to a later sweep. */
 static void job_retire(struct job *job)
 {
-	job_save(job);
-	if (renameat(job->store->active_fd, job->id, job->store->ended_fd, job->id) == 0)
-		io_fsync(job->store->ended_fd);
+	struct rp_store *store = job->store;
+
+	if (job_save(job) == 0 &&
+	    renameat(store->active_fd, job->id, store->ended_fd, job->id) == 0) {
+		io_fsync(store->ended_fd);
+		forget_old(store);
+	}
 	job_release(job);
 }
 
 void job_end(struct job *job, uint32_t rc, const struct rp_error *err)
 {
+	if (!job->doc)
+		return;
 	if (rc == RP_OK)
 		set_state(job->doc, JOB_COMPLETED, 0, NULL);
 	else
@@ -105,23 +146,50 @@ void job_end(struct job *job, uint32_t rc, const struct rp_error *err)
 	job_retire(job);
 }
 
-/* The export it was writing, if its record can be read. */
-static void discard_target(const json_t *doc)
+/* What it has left at its target; 0 if that is gone now. */
+static int discard_target(const json_t *doc, bool *ret_published)
 {
 	const char *directory, *system, *id;
+	uint64_t device;
+	struct stat st;
 
-	if (doc_string(doc, "ExportDirectory", &directory) == 0 &&
-	    doc_string(doc, "VirtualSystemIdentifier", &system) == 0 &&
-	    doc_string(doc, "ReferencePointId", &id) == 0 && directory[0] == '/' &&
-	    name_valid(system) && id_valid(id))
-		target_discard_dead(directory, system, id);
+	if (doc_string(doc, "ExportDirectory", &directory) < 0 ||
+	    doc_string(doc, "VirtualSystemIdentifier", &system) < 0 ||
+	    doc_string(doc, "ReferencePointId", &id) < 0 || directory[0] != '/' ||
+	    !name_valid(system) || !id_valid(id))
+		return 0;
+	/* The folder that others are mounted on is not the one it wrote to. */
+	if (stat(directory, &st) < 0)
+		return -errno;
+	if (doc_u64(doc, "ExportDevice", &device) < 0 || device != (uint64_t)st.st_dev)
+		return -ENODEV;
+	return target_discard_dead(directory, system, id, ret_published);
 }
 
-static bool is_running(const json_t *doc)
+/* So long ago that its target will not come back. */
+static bool is_old(const struct job *job)
 {
-	uint64_t state;
+	struct stat st;
 
-	return doc_u64(doc, "JobState", &state) < 0 || state == JOB_RUNNING;
+	return fstat(job->fd, &st) == 0 && st.st_mtime < time(NULL) - KEEP_SECONDS;
+}
+
+static void end_dead(struct job *job)
+{
+	bool published = false;
+
+	if (discard_target(job->doc, &published) < 0 && !is_old(job)) {
+		job_release(job);
+		return;
+	}
+	/* Else it was killed between its end and its move. */
+	if (is_running(job->doc)) {
+		if (published)
+			set_state(job->doc, JOB_COMPLETED, 0, NULL);
+		else
+			set_state(job->doc, JOB_EXCEPTION, RP_FAILED, "interrupted");
+	}
+	job_retire(job);
 }
 
 void job_sweep(struct rp_store *store, const char *name)
@@ -139,10 +207,7 @@ void job_sweep(struct rp_store *store, const char *name)
 	memcpy(job.id, name, ID_SIZE);
 	r = doc_load(job.fd, "job.json", &job.doc);
 	if (r == 0) {
-		discard_target(job.doc);
-		if (is_running(job.doc)) /* else killed between its end and its move */
-			set_state(job.doc, JOB_EXCEPTION, RP_FAILED, "interrupted");
-		job_retire(&job);
+		end_dead(&job);
 		return;
 	}
 	/* Killed before its record was written, so it has no target yet; or damaged. */

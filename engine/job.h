@@ -31,11 +31,13 @@ uint32_t job_begin(struct rp_store *store, const char *system, const char *id,
 		   const char *directory, struct job *ret, struct rp_error *err);
 
 /* Ends it with return value @rc (and @err's sentence if it failed) and releases
- * it. What is done is done: a record that cannot be written changes nothing. */
+ * it. What is done is done: a record that cannot be written changes nothing. Fine for a
+ * job that was never begun (zeros). */
 void job_end(struct job *job, uint32_t rc, const struct rp_error *err);
 
-/* Entry @name of jobs/active/: if its process is gone, removes what it left at
- * its target and ends it as interrupted. */
+/* Entry @name of jobs/active/: if its process is gone, removes what it left at its
+ * target and ends it as interrupted. While the target is not there (not mounted) the
+ * job stays, for the next command. */
 void job_sweep(struct rp_store *store, const char *name);
 
 #endif

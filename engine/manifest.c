@@ -32,29 +32,30 @@ json_t *manifest_new(const struct point *point)
 	return take_ptr(doc);
 }
 
-static json_t *describe_digest(const struct stream *s, const char *leaves)
+static int describe_digest(const struct stream *s, const char *leaves, json_t **ret)
 {
 	uint8_t root[DIGEST_SIZE];
 	char text[DIGEST_TEXT_SIZE];
+	int r = digest_root(&s->leaves, root);
 
-	if (!leaves)
-		return json_null();
-	if (digest_root(&s->leaves, root) < 0)
-		return NULL;
+	if (r < 0)
+		return r;
 	digest_text(root, text);
-	return json_pack("{s:s, s:I, s:s, s:s}", "Algorithm", DIGEST_ALGORITHM,
+	*ret = json_pack("{s:s, s:I, s:s, s:s}", "Algorithm", DIGEST_ALGORITHM,
 			 "ChunkSize", (json_int_t)DIGEST_CHUNK, "Root", text, "File",
 			 leaves);
+	return *ret ? 0 : -ENOMEM;
 }
 
 int manifest_add_disk(json_t *manifest, const struct stream *s, const char *file,
 		      const char *leaves)
 {
-	json_t *digest = describe_digest(s, leaves);
 	uint64_t zero = s->src.size - s->data_bytes;
+	json_t *digest = json_null();
+	int r = leaves ? describe_digest(s, leaves, &digest) : 0;
 
-	if (!digest)
-		return -EIO;
+	if (r < 0)
+		return r;
 	return json_array_append_new(
 		       json_object_get(manifest, "Disks"),
 		       json_pack(

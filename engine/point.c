@@ -112,15 +112,14 @@ static int load_all(const struct system *system, struct point **ret, size_t *ret
 		/* Only metadata is wanted, and there may be many. */
 		if (point.fd >= 0)
 			close(take_fd(&point.fd));
-		if (r == 0 || r == -EBADMSG || r == -EOPNOTSUPP) {
-			if (r < 0) {
-				json_decref(point.doc);
-				point.doc = NULL;
-			}
-			points[n++] = point;
+		if (r < 0) { /* damaged, unreadable, newer */
+			json_decref(point.doc);
+			point.doc = NULL;
 		}
-		if (r == -ENOENT || r == -EBADMSG || r == -EOPNOTSUPP)
-			r = 0; /* being destroyed; damaged; newer */
+		if (r != -ENOENT && r != -ENOMEM)
+			points[n++] = point;
+		if (r != -ENOMEM)
+			r = 0; /* one must not hide the others */
 	}
 	io_names_free(names, count);
 	if (!points)
@@ -248,12 +247,13 @@ uint32_t point_open(struct rp_store *store, const char *ref, enum point_lock loc
 		goto out;
 	r = load(&system, &point);
 	/* Damaged metadata must not make a point immortal. */
-	if (r == -EBADMSG && lock == POINT_EXCLUSIVE &&
+	if ((r == -EBADMSG || r == -EIO) && lock == POINT_EXCLUSIVE &&
 	    strlen(what.prefix) == ID_SIZE - 1)
 		r = 0;
-	if (r == -EBADMSG)
+	if (r == -EBADMSG || r == -EIO || r == -ELOOP)
 		rc = rp_fail(err, RP_UNKNOWN_STATUS, "open",
-			     "reference point %s: its metadata is damaged", ref);
+			     "reference point %s: its metadata is damaged (%s)", ref,
+			     strerrordesc_np(-r));
 	else if (r == -EOPNOTSUPP)
 		rc = rp_fail(err, RP_NOT_SUPPORTED, "open",
 			     "reference point %s: made by a newer version of refpoint",
@@ -324,6 +324,8 @@ uint32_t rp_list_reference_points(struct rp_store *store, const char *system,
 		if (r < 0)
 			return rp_fail_os(reterr, r, "read", "store %s", store->path);
 		for (size_t i = 0; rc == RP_OK && i < count; i++) {
+			if (!name_valid(names[i]))
+				continue; /* not ours */
 			rc = list_system(store, names[i], list, reterr);
 			/* Removed meanwhile; damaged; newer: it must not hide others. */
 			if (rc == RP_NOT_AVAILABLE || rc == RP_UNKNOWN_STATUS ||

@@ -19,57 +19,99 @@
  * that runs, so that one left by a dead process can be told from one in work. */
 struct output {
 	const char *path, *name;
+	char *real; /* path, if what was given is a link */
+	bool exists;
+	struct stat old; /* if it exists */
 	char partial[NAME_MAX + 1];
 	int dirfd;
 	bool device, replace;
 	bool made; /* the partial file is ours */
 };
 
-static uint32_t check_output(struct output *o, const char *path, bool replace,
-			     struct rp_error *err)
+/* A link is followed: what it leads to is replaced, not the link. */
+static uint32_t follow_link(struct output *o, const char *path, struct rp_error *err)
 {
 	struct stat st;
 
-	*o = (struct output){.path = path, .dirfd = -1, .replace = replace};
-	if (!path || path[0] != '/')
-		return rp_fail(err, RP_INVALID_PARAMETER, "check",
-			       "output '%s': not an absolute path", path ?: "");
-	o->name = strrchr(path, '/') + 1;
-	if (stat(path, &st) < 0) {
-		if (errno != ENOENT)
-			return rp_fail_os(err, -errno, "open", "output %s", path);
-	} else if (S_ISBLK(st.st_mode)) {
-		o->device = true;
-	} else if (!S_ISREG(st.st_mode)) {
-		return rp_fail(err, RP_INVALID_PARAMETER, "check",
-			       "output %s: not a regular file or block device", path);
-	} else if (!replace) {
+	o->path = path;
+	if (lstat(path, &st) < 0 || !S_ISLNK(st.st_mode))
+		return RP_OK;
+	o->real = realpath(path, NULL);
+	if (!o->real && errno == ENOENT)
 		return rp_fail(err, RP_INVALID_STATE, "check",
-			       "output %s: exists already", path);
-	}
+			       "output %s: a link that leads nowhere", path);
+	if (!o->real)
+		return rp_fail_os(err, -errno, "open", "output %s", path);
+	o->path = o->real;
+	return RP_OK;
+}
+
+static uint32_t check_existing(struct output *o, struct rp_error *err)
+{
+	if (stat(o->path, &o->old) < 0)
+		return errno == ENOENT
+			       ? RP_OK
+			       : rp_fail_os(err, -errno, "open", "output %s", o->path);
+	o->exists = true;
+	o->device = S_ISBLK(o->old.st_mode);
+	if (!o->device && !S_ISREG(o->old.st_mode))
+		return rp_fail(err, RP_INVALID_PARAMETER, "check",
+			       "output %s: not a regular file or block device", o->path);
+	if (!o->device && !o->replace)
+		return rp_fail(err, RP_INVALID_STATE, "check",
+			       "output %s: exists already", o->path);
+	return RP_OK;
+}
+
+static uint32_t check_output(struct output *o, const char *path, bool replace,
+			     struct rp_error *err)
+{
+	uint32_t rc;
+
+	o->replace = replace;
+	if (!path || path[0] != '/' || !doc_is_text(path))
+		return rp_fail(err, RP_INVALID_PARAMETER, "check",
+			       "output '%s': not an absolute path in UTF-8", path ?: "");
+	rc = follow_link(o, path, err);
+	if (rc == RP_OK)
+		rc = check_existing(o, err);
+	if (rc)
+		return rc;
+	o->name = strrchr(o->path, '/') + 1;
 	if (!o->device && (!o->name[0] ||
 			   (size_t)snprintf(o->partial, sizeof(o->partial), ".%s.partial",
 					    o->name) >= sizeof(o->partial)))
 		return rp_fail(err, RP_INVALID_PARAMETER, "check",
-			       "output %s: not a usable file name", path);
+			       "output %s: not a usable file name", o->path);
 	return RP_OK;
+}
+
+/* A regular file that a dead restore left; anything else of the name is not ours. */
+static int remove_left(const struct output *o)
+{
+	_cleanup_close_ int fd = -1;
+	struct stat st;
+	int r;
+
+	/* Writable, because a network file system wants that for the lock. */
+	fd = openat(o->dirfd, o->partial, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -EEXIST;
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return -EEXIST;
+	r = io_lock(fd, true, 0);
+	if (r < 0 || !io_dir_is_at(o->dirfd, o->partial, fd))
+		return r;
+	return unlinkat(o->dirfd, o->partial, 0) < 0 ? -errno : 0;
 }
 
 /* -EWOULDBLOCK: another restore to the same name runs. */
 static int make_partial(struct output *o, bool nocow, struct io_file *ret)
 {
-	_cleanup_close_ int left = -1;
-	int r;
+	int r = remove_left(o);
 
-	left = openat(o->dirfd, o->partial,
-		      O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	if (left >= 0) {
-		r = io_lock(left, true, 0);
-		if (r == 0 && io_dir_is_at(o->dirfd, o->partial, left))
-			r = io_tree_remove(o->dirfd, o->partial);
-		if (r < 0)
-			return r;
-	}
+	if (r < 0)
+		return r;
 	r = io_file_create(o->dirfd, o->partial, nocow, ret);
 	if (r == -EEXIST)
 		return -EWOULDBLOCK;
@@ -122,6 +164,10 @@ static uint32_t publish(struct output *o, const struct stream *s, struct rp_erro
 
 	if (o->device)
 		return RP_OK;
+	/* Who could open the old one must be able to open the new one. */
+	if (o->exists && (fchown(s->dst.tail_fd, o->old.st_uid, o->old.st_gid) < 0 ||
+			  fchmod(s->dst.tail_fd, o->old.st_mode & 07777) < 0))
+		return stream_fail(s, -errno, "set owner of", o->path, RP_NO_OFFSET, err);
 	if (o->replace)
 		r = renameat(o->dirfd, o->partial, o->dirfd, o->name) < 0 ? -errno : 0;
 	else
@@ -234,6 +280,7 @@ uint32_t rp_restore(const char *export_path, const char *disk, const char *outpu
 	exported_close_disk(&s);
 	if (o.dirfd >= 0)
 		close(o.dirfd);
+	free(o.real);
 	if (rc)
 		rp_fail_of(reterr, e.system, NULL);
 	exported_close(&e);

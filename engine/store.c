@@ -100,7 +100,7 @@ uint32_t rp_store_init(const char *directory, struct rp_error *reterr)
 	if (rc)
 		return rc;
 	r = fill_store(fd);
-	if (r == 0 && made) {
+	if (r == 0) { /* an init that was killed may have made it, and not synced it */
 		parent = io_dir_open(fd, "..");
 		r = parent < 0 ? parent : io_fsync(parent);
 	}

@@ -130,10 +130,13 @@ static uint32_t add(struct rp_store *store, const char *name, const json_t *doc,
 	r = mkdirat(fd, "points", 0700) < 0 ? -errno : doc_save(fd, "system.json", doc);
 	if (r == 0)
 		r = io_rename_new(store->pending_fd, id, store->systems_fd, name);
-	if (r == 0)
-		return (r = io_fsync(store->systems_fd)) < 0
-			       ? rp_fail_os(err, r, "add", "system %s", name)
-			       : RP_OK;
+	if (r == 0) {
+		r = io_fsync(store->systems_fd);
+		if (r == 0)
+			return RP_OK;
+		/* not known to be durable: it must not count */
+		renameat(store->systems_fd, name, store->pending_fd, id);
+	}
 	io_tree_remove(store->pending_fd, id);
 	if (r == -EEXIST)
 		return rp_fail(err, RP_INVALID_STATE, "add",
@@ -340,8 +343,11 @@ uint32_t rp_system_list(struct rp_store *store, char **ret_json, struct rp_error
 		return rp_fail_os(reterr, r, "read", "store %s", store->path);
 	for (size_t i = 0; i < count; i++) {
 		json_t *doc;
-		uint32_t rc = show(store, names[i], &doc, &err);
+		uint32_t rc;
 
+		if (!name_valid(names[i]))
+			continue; /* not ours */
+		rc = show(store, names[i], &doc, &err);
 		if (rc == RP_NOT_AVAILABLE)
 			continue; /* removed meanwhile */
 		if (rc)

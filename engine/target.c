@@ -36,38 +36,45 @@ static int make_folder(int dirfd, const char *name, bool *ret_made)
 }
 
 /*
- * Makes or opens DIRECTORY/SYSTEM and locks it. Another export may remove it as
- * empty between our open and our lock; then it is made again.
+ * Locks DIRECTORY/SYSTEM, which is open as @fd: 0, or -EAGAIN if another has removed it
+ * as empty meanwhile. The lock has a description of its own: it ends with @ret_lock.
  */
-static int lock_system_folder(struct target *t, int *ret_lock)
+static int lock_folder(const struct target *t, int fd, uint64_t wait_ms, int *ret_lock)
 {
-	bool made = false;
+	_cleanup_close_ int lock = io_dir_open(fd, ".");
 	int r;
 
-	for (;;) {
-		_cleanup_close_ int fd = make_folder(t->directory_fd, t->system, &made);
-		_cleanup_close_ int lock = -1;
+	if (lock < 0)
+		return lock == -ENOENT ? -EAGAIN : lock;
+	r = io_lock(lock, true, wait_ms);
+	if (r < 0)
+		return r;
+	if (!io_dir_is_at(t->directory_fd, t->system, fd))
+		return -EAGAIN;
+	*ret_lock = take_fd(&lock);
+	return 0;
+}
+
+/* Makes or opens DIRECTORY/SYSTEM and locks it. */
+static int lock_system_folder(struct target *t, const struct watch *w, int *ret_lock)
+{
+	int r;
+
+	do {
+		_cleanup_close_ int fd = make_folder(t->directory_fd, t->system,
+						     &t->made);
 
 		if (fd < 0)
 			return fd;
-		/* Its own description: the lock ends with it, system_fd stays. */
-		lock = io_dir_open(fd, ".");
-		if (lock == -ENOENT)
-			continue;
-		if (lock < 0)
-			return lock;
-		r = io_lock(lock, true, FOLDER_WAIT_MS);
-		if (r < 0)
-			return r;
-		if (!io_dir_is_at(t->directory_fd, t->system, fd))
-			continue;
-		r = made ? io_fsync(t->directory_fd) : 0;
-		if (r < 0)
-			return r;
-		t->system_fd = take_fd(&fd);
-		*ret_lock = take_fd(&lock);
-		return 0;
-	}
+		r = lock_folder(t, fd,
+				min_u64(watch_left_ms(w, FOLDER_WAIT_MS), FOLDER_WAIT_MS),
+				ret_lock);
+		if (r == 0) /* whoever made it may not have come to sync it */
+			r = io_fsync(t->directory_fd);
+		if (r == 0)
+			t->system_fd = take_fd(&fd);
+	} while (r == -EAGAIN);
+	return r;
 }
 
 static uint32_t check_unpublished(const struct target *t, struct rp_error *err)
@@ -82,33 +89,48 @@ static uint32_t check_unpublished(const struct target *t, struct rp_error *err)
 	return RP_OK;
 }
 
+/* A folder of ours: no link. */
+static int open_partial(const struct target *t)
+{
+	int fd = openat(t->system_fd, t->partial,
+			O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+	return fd < 0 ? -errno : fd;
+}
+
 /*
  * Makes and locks the partial folder; the caller holds the system folder. A dead
  * export's is removed first. -EWOULDBLOCK: a running export's, @ret_busy is its fd.
  */
 static int bear_partial(struct target *t, int *ret_busy)
 {
-	bool made = false;
+	bool made;
 	int r;
 
-	for (;;) {
-		_cleanup_close_ int fd = make_folder(t->system_fd, t->partial, &made);
+	do {
+		_cleanup_close_ int fd = -1;
 
+		made = mkdirat(t->system_fd, t->partial, 0700) == 0;
+		if (!made && errno != EEXIST)
+			return -errno;
+		fd = open_partial(t);
+		if (fd == -ENOENT) /* its export has ended just now */
+			continue;
 		if (fd < 0)
 			return fd;
 		r = io_lock(fd, true, 0);
 		if (r == -EWOULDBLOCK)
 			*ret_busy = take_fd(&fd);
-		if (r == 0 && made)
-			t->fd = take_fd(&fd);
-		if (r < 0 || made)
+		if (r < 0)
 			return r;
-		if (io_dir_is_at(t->system_fd, t->partial, fd)) {
+		if (made)
+			t->fd = take_fd(&fd);
+		else if (io_dir_is_at(t->system_fd, t->partial, fd))
 			r = io_tree_remove(t->system_fd, t->partial);
-			if (r < 0)
-				return r;
-		}
-	}
+		if (r < 0)
+			return r;
+	} while (t->fd < 0);
+	return 0;
 }
 
 static void target_close(struct target *t)
@@ -125,13 +147,14 @@ static void target_close(struct target *t)
 }
 
 /* One try; RP_OK with t->fd still -1 means: try again, who was there has ended. */
-static uint32_t target_try(struct target *t, uint64_t busy_ms, struct rp_error *err)
+static uint32_t target_try(struct target *t, const struct watch *w, uint64_t busy_ms,
+			   struct rp_error *err)
 {
 	_cleanup_close_ int lock = -1, busy = -1;
 	uint32_t rc;
 	int r;
 
-	r = lock_system_folder(t, &lock);
+	r = lock_system_folder(t, w, &lock);
 	if (r < 0)
 		return rp_fail_os(err, r, "mkdir", "folder of %s", t->path);
 	rc = check_unpublished(t, err);
@@ -142,13 +165,13 @@ static uint32_t target_try(struct target *t, uint64_t busy_ms, struct rp_error *
 		/* Others must be able to work in the folder while we wait. */
 		close(take_fd(&lock));
 		close(take_fd(&t->system_fd));
-		return store_lock(busy, true, busy_ms, t->path, err);
+		return store_lock(busy, true, watch_left_ms(w, busy_ms), t->path, err);
 	}
 	return r < 0 ? rp_fail_os(err, r, "mkdir", "%s", t->path) : RP_OK;
 }
 
-static uint32_t target_make(struct target *t, const char *directory, uint64_t busy_ms,
-			    struct rp_error *err)
+static uint32_t target_make(struct target *t, const char *directory,
+			    const struct watch *w, uint64_t busy_ms, struct rp_error *err)
 {
 	uint32_t rc = RP_OK;
 
@@ -161,19 +184,20 @@ static uint32_t target_make(struct target *t, const char *directory, uint64_t bu
 		return rp_fail_os(err, -ENOMEM, "open", "export directory %s", directory);
 	}
 	while (rc == RP_OK && t->fd < 0)
-		rc = target_try(t, busy_ms, err);
+		rc = target_try(t, w, busy_ms, err);
 	return rc;
 }
 
 uint32_t target_open(const char *directory, const char *system, const char *id,
-		     uint64_t busy_ms, struct target *ret, struct rp_error *err)
+		     const struct watch *w, uint64_t busy_ms, struct target *ret,
+		     struct rp_error *err)
 {
 	struct target t = {
 		.system = system, .directory_fd = -1, .system_fd = -1, .fd = -1};
 	uint32_t rc;
 
 	target_name(&t, id);
-	rc = target_make(&t, directory, busy_ms, err);
+	rc = target_make(&t, directory, w, busy_ms, err);
 	if (rc) {
 		target_discard(&t);
 		return rc;
@@ -199,40 +223,65 @@ uint32_t target_publish(struct target *t, struct rp_error *err)
 	return RP_OK;
 }
 
-/* DIRECTORY/SYSTEM, if nothing is left in it. */
-static void remove_empty(const struct target *t)
-{
-	_cleanup_close_ int lock = io_dir_open(t->system_fd, ".");
-
-	if (lock >= 0 && io_lock(lock, true, 0) == 0)
-		unlinkat(t->directory_fd, t->system, AT_REMOVEDIR);
-}
-
 void target_discard(struct target *t)
 {
+	_cleanup_close_ int lock = -1;
+
 	if (t->fd >= 0)
 		io_tree_remove(t->system_fd, t->partial);
-	if (t->system_fd >= 0)
-		remove_empty(t);
+	/* If we made it and nothing has come into it. */
+	if (t->system_fd >= 0 && t->made && lock_folder(t, t->system_fd, 0, &lock) == 0)
+		unlinkat(t->directory_fd, t->system, AT_REMOVEDIR);
 	target_close(t);
 }
 
-void target_discard_dead(const char *directory, const char *system, const char *id)
+/* Nobody remembers who made the folder; ours are private. */
+static bool looks_ours(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && (st.st_mode & 07777) == 0700 &&
+	       st.st_uid == geteuid();
+}
+
+/* With the system folder locked, so that nobody bears what we take for dead. */
+static int discard_partial(struct target *t)
+{
+	int r;
+
+	t->fd = open_partial(t);
+	if (t->fd == -ENOENT)
+		return 0;
+	if (t->fd < 0)
+		return t->fd;
+	r = io_lock(t->fd, true, 0);
+	if (r == -EWOULDBLOCK) /* another export is at it by now */
+		return 0;
+	return r < 0 ? r : io_tree_remove(t->system_fd, t->partial);
+}
+
+int target_discard_dead(const char *directory, const char *system, const char *id,
+			bool *ret_published)
 {
 	struct target t = {
 		.system = system, .directory_fd = -1, .system_fd = -1, .fd = -1};
+	_cleanup_close_ int lock = -1;
+	int r;
 
 	target_name(&t, id);
-	t.directory_fd = io_dir_open(AT_FDCWD, directory);
-	if (t.directory_fd >= 0)
-		t.system_fd = io_dir_open(t.directory_fd, system);
-	if (t.system_fd >= 0)
-		t.fd = io_dir_open(t.system_fd, t.partial);
-	/* Locked means that another export is at it by now. */
-	if (t.fd >= 0 && io_lock(t.fd, true, 0) == 0 &&
-	    io_dir_is_at(t.system_fd, t.partial, t.fd))
-		io_tree_remove(t.system_fd, t.partial);
-	if (t.system_fd >= 0)
-		remove_empty(&t);
+	t.directory_fd = r = io_dir_open(AT_FDCWD, directory);
+	if (r >= 0)
+		t.system_fd = r = io_dir_open(t.directory_fd, system);
+	if (r >= 0)
+		r = lock_folder(&t, t.system_fd, FOLDER_WAIT_MS, &lock);
+	if (r == 0)
+		r = discard_partial(&t);
+	*ret_published = t.system_fd >= 0 && faccessat(t.system_fd, id, F_OK, 0) == 0;
+	if (r == 0 && looks_ours(t.system_fd))
+		unlinkat(t.directory_fd, t.system, AT_REMOVEDIR);
+	/* Without DIRECTORY nothing is known; without SYSTEM there is nothing. */
+	if (t.directory_fd >= 0 && (r == -ENOENT || r == -EAGAIN))
+		r = 0;
 	target_close(&t);
+	return r;
 }

@@ -6,9 +6,10 @@
  *	DIRECTORY/SYSTEM/.UUID.partial/		while it is written; locked
  *	DIRECTORY/SYSTEM/UUID/			published; never touched again
  *
- * DIRECTORY/SYSTEM is locked (exclusive, briefly) while a partial folder is born
- * or published, the partial folder itself as long as its export runs. A partial
- * folder with a free lock belongs to an export that died.
+ * DIRECTORY/SYSTEM is locked (exclusive, briefly) while a partial folder is born or
+ * a dead one is removed, the partial folder itself as long as its export runs. A
+ * partial folder with a free lock belongs to an export that died. DIRECTORY/SYSTEM may
+ * be a link to a folder; what is in it may not.
  */
 #ifndef ENGINE_TARGET_H
 #define ENGINE_TARGET_H
@@ -17,24 +18,28 @@
 
 #include "error.h"
 #include "name.h"
+#include "watch.h"
 
 struct target {
 	char *path;	    /* DIRECTORY/SYSTEM/UUID, for people */
 	char name[ID_SIZE]; /* UUID */
 	char partial[ID_SIZE + 16];
 	const char *system; /* borrowed */
+	bool made;	    /* DIRECTORY/SYSTEM is ours */
 	int directory_fd;
 	int system_fd; /* DIRECTORY/SYSTEM */
 	int fd;	       /* the partial folder; holds the lock */
 };
 
 /*
- * Makes the partial folder for point @id of @system. RP_IN_USE (or RP_TIMEOUT
- * after @busy_ms) if another export of it runs, RP_INVALID_STATE if it is
- * published. What a dead export left is removed. @system must outlive @ret.
+ * Makes the partial folder for point @id of @system. If another export of it runs it
+ * is waited for until @w's time limit, or else @busy_ms: RP_TIMEOUT; RP_IN_USE if that
+ * is 0. RP_INVALID_STATE if it is published. What a dead export left is removed.
+ * @system must outlive @ret.
  */
 uint32_t target_open(const char *directory, const char *system, const char *id,
-		     uint64_t busy_ms, struct target *ret, struct rp_error *err);
+		     const struct watch *w, uint64_t busy_ms, struct target *ret,
+		     struct rp_error *err);
 
 /* Publishes: everything in it is on stable storage already. Closes on success. */
 uint32_t target_publish(struct target *target, struct rp_error *err);
@@ -42,7 +47,12 @@ uint32_t target_publish(struct target *target, struct rp_error *err);
 /* Removes what was written and closes; fine after target_publish(). */
 void target_discard(struct target *target);
 
-/* Removes the partial folder that an export left that is no more. */
-void target_discard_dead(const char *directory, const char *system, const char *id);
+/*
+ * Removes the partial folder that an export left that is no more. 0 if there is none
+ * (any more), or if another export is at it; else -errno. *ret_published tells whether
+ * the export is there, complete.
+ */
+int target_discard_dead(const char *directory, const char *system, const char *id,
+			bool *ret_published);
 
 #endif

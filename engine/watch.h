@@ -38,7 +38,7 @@ void watch_warn(const struct watch *w, const char *format, ...)
 /* The error of an operation that watch_tick() stopped with @why. */
 uint32_t watch_fail(const struct watch *w, int why, struct rp_error *err);
 
-/* What is left of the time limit; @otherwise if there is none. At least 1. */
+/* What is left of the time limit, at least 1; @otherwise if there is none. */
 uint64_t watch_left_ms(const struct watch *w, uint64_t otherwise);
 
 #endif

@@ -290,9 +290,11 @@ struct rp_export_options {
 	enum rp_io io;
 	enum rp_clone clone;
 	enum rp_digest digest;
-	uint64_t timeout_ms; /* of the whole export, waiting for locks included; 0 = none
-			      */
+	uint64_t timeout_ms; /* of all of it, waits for locks included; 0 = none */
 	const struct rp_watch *watch;
+	/* ExportSettingData (see rp_export_reference_point()): counts instead of all
+	 * the above but watch. NULL = none. */
+	const char *settings;
 };
 
 /**

@@ -323,7 +323,7 @@ rp 3 'settings: base' export "$second" "$DIR/settings" --settings '{"BaseReferen
 echo '{"DisksToExport": ["vda"]}' >"$DIR/settings.json"
 rp 0 'settings from a file' export web1@latest "$DIR/settings" --settings @"$DIR/settings.json" --json
 json 'settings from a file: path' \
-	". == {ReturnValue: 0, ExportPath: \"$DIR/settings/web1/${second#*@}\"}"
+	".ReturnValue == 0 and .ExportPath == \"$DIR/settings/web1/${second#*@}\" and [.Disks[].DiskId] == [\"vda\"]"
 check 'settings from a file: obeyed' diff <(printf '%s\n' vda.digest vda.raw) \
 	<(cd "$DIR/settings/web1/${second#*@}" && ls vd*)
 

@@ -219,40 +219,57 @@ FIXTURE_TEARDOWN(together)
 	loopfs_umount(&self->fs);
 }
 
-/* Those that were made where all met: each is whole. Returns how many there are. */
-static unsigned check_exports(const struct stage *s)
+/* Calls @check for each entry of a folder, and counts them. */
+static unsigned each(const struct stage *s, const char *folder,
+		     void (*check)(const struct stage *s, const char *folder,
+				   const char *name))
 {
-	char all[PATH_MAX];
+	DIR *dir = opendir(folder);
 	struct dirent *entry;
 	unsigned count = 0;
-	DIR *dir;
 
-	snprintf(all, sizeof(all), "%s/all", s->exports);
-	EXPECT_STREQ(listing(all), "web1");
-	dir = opendir(fmt("%s/web1", all));
-	ASSERT_NE(dir, NULL);
+	ASSERT_NE(dir, NULL, "%s", folder);
 	while ((entry = readdir(dir))) {
-		const char *point = fmt("web1@%s", entry->d_name);
-
 		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
 			continue;
-		EXPECT_TRUE(stage_good_export(all, point, s->twin));
+		check(s, folder, entry->d_name);
 		count++;
 	}
 	closedir(dir);
 	return count;
 }
 
+static void check_export(const struct stage *s, const char *folder, const char *name)
+{
+	EXPECT_TRUE(
+		stage_good_export(fmt("%s/..", folder), fmt("web1@%s", name), s->twin));
+}
+
+/* Nobody has died: each has ended as its caller was told. */
+static void check_job(const struct stage *s, const char *folder, const char *name)
+{
+	json_t *job = load_json(fmt("%s/%s/job.json", folder, name));
+	int64_t code = json_number(job, "ErrorCode");
+
+	EXPECT_EQ(json_number(job, "JobState"), code ? 10 : 7);
+	EXPECT_NE(code, RP_FAILED, "%s: %s", s->path, json_text(job, "ErrorDescription"));
+	json_decref(job);
+}
+
 /* When all is quiet, all that is there is whole. */
 static void expect_peace(const struct stage *s)
 {
 	json_t *points = stage_points(s->store), *point;
-	unsigned exports = check_exports(s);
 	char scratch[PATH_MAX];
 	struct rp_error err;
+	unsigned exports, jobs;
 	size_t i;
 
 	stage_expect_idle(s);
+	snprintf(scratch, sizeof(scratch), "%s/all/web1", s->exports);
+	exports = each(s, scratch, check_export);
+	snprintf(scratch, sizeof(scratch), "%s/jobs/ended", s->path);
+	jobs = each(s, scratch, check_job);
 	EXPECT_STREQ(listing(s->exports), "all");
 	snprintf(scratch, sizeof(scratch), "%s/last", s->exports);
 	ASSERT_OK(mkdir(scratch, 0700));
@@ -264,7 +281,7 @@ static void expect_peace(const struct stage *s)
 			  "%s", err.message);
 		EXPECT_TRUE(stage_good_export(scratch, name, s->twin));
 	}
-	test_log("%zu points, %u exports", i, exports);
+	test_log("%zu points, %u exports, %u jobs", i, exports, jobs);
 	EXPECT_GT(i, 1);
 	EXPECT_GT(exports, 1);
 	json_decref(points);

@@ -286,12 +286,19 @@ TEST_F(doc, something_else_in_its_place_is_damage)
 	ASSERT_EQ(mkdirat(self->dir, NAME, 0700), 0);
 	expect_refused(self->dir, -EBADMSG, "a folder");
 	ASSERT_EQ(unlinkat(self->dir, NAME, AT_REMOVEDIR), 0);
-	ASSERT_EQ(symlinkat("/dev/zero", self->dir, NAME), 0);
-	expect_refused(self->dir, -EBADMSG, "a device without end");
-	ASSERT_EQ(unlinkat(self->dir, NAME, 0), 0);
 	expect_refused(self->dir, -ENOENT, "nothing");
-	ASSERT_EQ(symlinkat("nowhere", self->dir, NAME), 0);
-	expect_refused(self->dir, -ENOENT, "a link to nothing");
+}
+
+TEST_F(doc, a_link_is_not_followed_to_load)
+{
+	static const char *const targets[] = {"other.json", "/dev/zero", "nowhere", NAME};
+
+	put_bytes(self->dir, "other.json", "{\"FormatVersion\":1}", 19);
+	for (size_t i = 0; i < ARRAY_SIZE(targets); i++) {
+		ASSERT_EQ(symlinkat(targets[i], self->dir, NAME), 0);
+		expect_refused(self->dir, -ELOOP, targets[i]);
+		ASSERT_EQ(unlinkat(self->dir, NAME, 0), 0);
+	}
 }
 
 TEST_F(doc, a_file_of_somebody_else_is_no_damage)

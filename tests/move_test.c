@@ -477,7 +477,7 @@ static void move_at_random(struct moving *m, bool direct, uint64_t *state, unsig
 	m->fake->batch = (unsigned)(data_random(state) % 5);
 	moving_allow_cuts(m);
 	if (data_random(state) % 2)
-		m->fake->short_random = 1 + data_random(state) % MIB;
+		m->fake->short_random = 4096 + data_random(state) % MIB;
 	test_log("round %u: state %llu, %zu disks, depth %u, short %zu", round,
 		 (unsigned long long)scene, count, m->q->depth, m->fake->short_random);
 	moving_expect_copies(m, moving_run(m));

@@ -1,0 +1,648 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * restore_test.c - an exported disk comes back byte by byte and hole by hole, to files
+ * and devices; and its name never stands for anything else than a whole disk
+ */
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "data.h"
+#include "engine_fixture.h"
+#include "harness.h"
+
+/* Restores, which must work; returns the report. */
+static json_t *restore(const char *export_path, const char *disk, const char *output,
+		       const struct rp_read_options *options)
+{
+	struct rp_error err;
+	char *text;
+
+	ASSERT_EQ(rp_restore(export_path, disk, output, options, &text, &err), RP_OK,
+		  "%s: %s", disk, err.message);
+	return take_json(text);
+}
+
+/* --------------------------------------------------------------- to every file system */
+
+FIXTURE(restore)
+{
+	struct engine e;
+	struct loopfs other;
+	char path[PATH_MAX]; /* of the export */
+};
+
+FIXTURE_VARIANT(restore)
+{
+	const char *type, *other;
+	bool clones, nocow;
+};
+
+FIXTURE_VARIANT_ADD(restore, xfs){.type = "xfs", .other = "btrfs", .clones = true};
+FIXTURE_VARIANT_ADD(restore, btrfs){.type = "btrfs", .other = "ext4", .clones = true};
+FIXTURE_VARIANT_ADD(restore, btrfs_nocow){
+	.type = "btrfs", .other = "ext4", .clones = true, .nocow = true};
+FIXTURE_VARIANT_ADD(restore, ext4){.type = "ext4", .other = "xfs"};
+
+FIXTURE_SETUP(restore)
+{
+	const struct rp_create_options create = {.size = sizeof(create),
+						 .allow_copy = true};
+	const struct rp_export_options options = {.size = sizeof(options),
+						  .digest = RP_DIGEST_ALWAYS};
+	const char *mkfs = strcmp(variant->type, "ext4") ? NULL : "-b 4096";
+	const char *ids[SHAPE_COUNT];
+	uint64_t seed = test_seed();
+	json_t *report;
+
+	engine_open(&self->e, variant->type, GIB, mkfs, NULL);
+	loopfs_mount(&self->other, variant->other, GIB,
+		     strcmp(variant->other, "ext4") ? NULL : "-b 4096", NULL);
+	if (variant->nocow)
+		set_inode_flag(fmt("%s/disks", self->e.fs.mnt), FS_NOCOW_FL);
+	for (size_t i = 0; i < SHAPE_COUNT; i++) {
+		ids[i] = shapes[i].id;
+		shape_make(&shapes[i], engine_disk(&self->e, ids[i]), seed + i);
+	}
+	engine_add(&self->e, ids, SHAPE_COUNT);
+	json_decref(engine_take(&self->e, &create));
+	report = engine_export(&self->e, self->e.out, &options);
+	snprintf(self->path, sizeof(self->path), "%s", json_text(report, "ExportPath"));
+	json_decref(report);
+}
+
+FIXTURE_TEARDOWN(restore)
+{
+	loopfs_umount(&self->other);
+	engine_close(&self->e);
+}
+
+/* Every disk to a new file in @directory. */
+static void expect_restored(const struct restore_fixture *self, const char *directory,
+			    const struct rp_read_options *options, const char *method)
+{
+	for (size_t i = 0; i < SHAPE_COUNT; i++) {
+		const char *id = shapes[i].id;
+		const char *output = fmt("%s/%s.restored", directory, id);
+		const char *exported = fmt("%s/%s.raw", self->path, id);
+		json_t *report = restore(self->path, id, output, options);
+		int64_t data = json_number(report, "VirtualSize") -
+			       json_number(report, "ZeroBytes");
+		struct stat st;
+
+		ASSERT_OK(stat(output, &st));
+		EXPECT_EQ(st.st_mode & 07777, 0600);
+		EXPECT_TRUE(data_same(engine_disk(&self->e, id), output), "%s", id);
+		EXPECT_TRUE(same_holes_at(exported, output, 1), "%s", id);
+		EXPECT_STREQ(json_text(report, "DiskId"), id);
+		EXPECT_STREQ(json_text(report, "Output"), output);
+		EXPECT_EQ(json_number(report, "VirtualSize"), shapes[i].size);
+		EXPECT_EQ(data, data_bytes_of(exported));
+		EXPECT_STREQ(json_text(report, "Method"), data ? method : "none");
+		EXPECT_EQ(json_number(report, "CopiedBytes"),
+			  strcmp(method, "copy") ? 0 : data);
+		EXPECT_EQ(json_number(report, "ClonedBytes"),
+			  strcmp(method, "copy") ? data : 0);
+		/* What is only shared does not pass, so it is not compared. */
+		EXPECT_EQ(json_is_true(json_object_get(report, "DigestChecked")),
+			  !data || !strcmp(method, "copy"), "%s", id);
+		if (strcmp(method, "copy"))
+			EXPECT_TRUE(is_shared(output), "%s", id);
+		ASSERT_OK(unlink(output));
+		json_decref(report);
+	}
+}
+
+TEST_F(restore, of_every_disk)
+{
+	const char *const directories[] = {self->e.fs.mnt, self->other.mnt};
+	struct rp_read_options options = {.size = sizeof(options)};
+
+	expect_restored(self, self->e.fs.mnt, NULL, variant->clones ? "clone" : "copy");
+	expect_restored(self, self->other.mnt, NULL, "copy");
+	options.clone = RP_CLONE_NEVER;
+	for (enum rp_io io = RP_IO_URING; io <= RP_IO_SYNC; io++) {
+		options.io = io;
+		if (backend_works(io))
+			expect_restored(self, directories[io % 2], &options, "copy");
+	}
+}
+
+TEST_F(restore, shares_blocks_if_told_to)
+{
+	const struct rp_read_options options = {.size = sizeof(options),
+						.clone = RP_CLONE_ALWAYS};
+	const char *output = fmt("%s/restored", self->other.mnt);
+	struct rp_error err;
+
+	EXPECT_EQ(rp_restore(self->path, "odd", output, &options, NULL, &err),
+		  RP_NOT_SUPPORTED, "%s", err.message);
+	EXPECT_EQ(err.os_error, EXDEV);
+	EXPECT_EQ(strstr(listing(self->other.mnt), "restored"), NULL, "%s",
+		  listing(self->other.mnt));
+	if (variant->clones)
+		expect_restored(self, self->e.fs.mnt, &options, "clone");
+}
+
+/* ------------------------------------------------------------------- to block devices */
+
+#define SPARE (2 * MIB + 512) /* of the device, behind the disk */
+
+FIXTURE(device)
+{
+	struct stage stage;
+	char path[PATH_MAX], image[PATH_MAX], device[32];
+	int loop;
+	uint64_t size;
+};
+
+FIXTURE_VARIANT(device)
+{
+	uint64_t size;
+	unsigned runs;
+};
+
+FIXTURE_VARIANT_ADD(device, aligned){8 * MIB, 20};
+FIXTURE_VARIANT_ADD(device, unaligned){9 * MIB + 4097, 30};
+FIXTURE_VARIANT_ADD(device, by_half_a_sector){3 * MIB + 255, 200};
+FIXTURE_VARIANT_ADD(device, tiny){777, 1};
+FIXTURE_VARIANT_ADD(device, no_data){5 * MIB + 1, 0};
+
+/* What the device holds before, so that what is left of it shows. */
+static void make_image(const char *path, uint64_t size)
+{
+	int fd = data_create(path, size);
+
+	data_write(fd, 77, 0, size);
+	ASSERT_OK(fsync(fd));
+	close(fd);
+}
+
+FIXTURE_SETUP(device)
+{
+	const struct shape shape = {"vda", variant->size, .runs = variant->runs};
+	struct rp_export_options options = stage_copying(RP_IO_AUTO);
+	char point[POINT_SIZE];
+	struct rp_error err;
+
+	self->loop = -1;
+	stage_make(&self->stage, test_dir(), MIB, 1);
+	ASSERT_OK(unlink(self->stage.disk));
+	shape_make(&shape, self->stage.disk, test_seed());
+	stage_take(&self->stage, point);
+	ASSERT_EQ(rp_export(self->stage.store, point, self->stage.exports, &options, NULL,
+			    &err),
+		  RP_OK, "%s", err.message);
+	snprintf(self->path, sizeof(self->path), "%s",
+		 stage_export_path(self->stage.exports, point));
+	self->size = round_up(variant->size, 512) + SPARE;
+	snprintf(self->image, sizeof(self->image), "%s/image", test_dir());
+	make_image(self->image, self->size);
+	self->loop = loop_attach(self->image, self->device);
+}
+
+FIXTURE_TEARDOWN(device)
+{
+	if (self->loop >= 0)
+		close(self->loop);
+	stage_close(&self->stage);
+}
+
+/* @path holds the disk up to @disk_size, and behind it what was there before. */
+static void expect_content(const struct device_fixture *self, const char *path,
+			   uint64_t size, uint64_t disk_size)
+{
+	char *have = malloc(size), *want = malloc(size);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int disk = open(self->stage.disk, O_RDONLY | O_CLOEXEC);
+	uint64_t at = 0;
+
+	ASSERT_NE(have, NULL);
+	ASSERT_NE(want, NULL);
+	data_bytes(77, 0, want, size);
+	ASSERT_EQ(pread(disk, want, disk_size, 0), disk_size);
+	ASSERT_EQ(pread(fd, have, size, 0), size);
+	while (at < size && have[at] == want[at])
+		at++;
+	EXPECT_EQ(at, size, "in %s", path);
+	close(disk);
+	close(fd);
+	free(have);
+	free(want);
+}
+
+TEST_F(device, holds_the_disk)
+{
+	struct rp_read_options options = {.size = sizeof(options)};
+
+	for (enum rp_io io = RP_IO_AUTO; io <= RP_IO_SYNC; io++) {
+		json_t *report;
+		int fd;
+
+		if (!backend_works(io))
+			continue;
+		options.io = io;
+		report = restore(self->path, "vda", self->device, &options);
+		EXPECT_STREQ(json_text(report, "Output"), self->device);
+		EXPECT_STREQ(json_text(report, "Method"),
+			     variant->runs ? "copy" : "none");
+		EXPECT_TRUE(json_is_true(json_object_get(report, "DigestChecked")));
+		json_decref(report);
+		expect_content(self, self->device, self->size, variant->size);
+		/* On stable storage, which here is the image. */
+		expect_content(self, self->image, self->size, variant->size);
+		fd = open(self->device, O_RDWR | O_CLOEXEC);
+		ASSERT_GE(fd, 0);
+		data_write(fd, 77, 0, self->size);
+		ASSERT_OK(fsync(fd));
+		close(fd);
+	}
+}
+
+TEST_F(device, cannot_share)
+{
+	const struct rp_read_options options = {.size = sizeof(options),
+						.clone = RP_CLONE_ALWAYS};
+	struct rp_error err;
+
+	if (!variant->runs)
+		SKIP("there is nothing to share");
+	EXPECT_EQ(rp_restore(self->path, "vda", self->device, &options, NULL, &err),
+		  RP_NOT_SUPPORTED, "%s", err.message);
+	expect_content(self, self->device, self->size, 0);
+}
+
+TEST_F(device, is_too_small)
+{
+	const char *image = fmt("%s/small", test_dir());
+	uint64_t size = round_down(variant->size - 1, 512);
+	struct rp_error err;
+	char device[32];
+	int loop;
+
+	if (!size)
+		size = 512;
+	make_image(image, size);
+	loop = loop_attach(image, device);
+	EXPECT_EQ(rp_restore(self->path, "vda", device, NULL, NULL, &err),
+		  RP_INVALID_PARAMETER, "%s", err.message);
+	EXPECT_STREQ(err.disk, "vda");
+	EXPECT_NE(strstr(err.message, device), NULL, "%s", err.message);
+	expect_content(self, device, size, 0);
+	close(loop);
+}
+
+TEST(a_mounted_device_is_left_alone)
+{
+	struct engine e = {.store = NULL};
+	const char *const ids[] = {"vda"};
+	struct rp_error err;
+	json_t *report;
+
+	engine_open(&e, "xfs", 0, NULL, NULL);
+	close(data_create(engine_disk(&e, "vda"), MIB));
+	engine_add(&e, ids, 1);
+	json_decref(engine_take(&e, NULL));
+	report = engine_export(&e, e.out, NULL);
+	EXPECT_EQ(rp_restore(json_text(report, "ExportPath"), "vda", e.fs.loop, NULL,
+			     NULL, &err),
+		  RP_IN_USE, "%s", err.message);
+	EXPECT_EQ(err.os_error, EBUSY);
+	json_decref(report);
+	engine_close(&e);
+}
+
+TEST(needs_room)
+{
+	struct rp_export_options options = stage_copying(RP_IO_AUTO);
+	struct loopfs small = {.mounted = false};
+	struct stage stage = {.store = NULL};
+	struct rp_error err;
+
+	loopfs_mount(&small, "ext4", 0, NULL, NULL);
+	stage_make(&stage, test_dir(), 160 * MIB, 1);
+	ASSERT_EQ(stage_export(&stage, &options, &err), RP_OK, "%s", err.message);
+	EXPECT_EQ(rp_restore(stage_export_path(stage.exports, stage.point), "vda",
+			     fmt("%s/vda", small.mnt), NULL, NULL, &err),
+		  RP_FAILED);
+	EXPECT_EQ(err.os_error, ENOSPC, "%s", err.message);
+	EXPECT_STREQ(err.disk, "vda");
+	EXPECT_STREQ(listing(small.mnt), "lost+found");
+	stage_close(&stage);
+	loopfs_umount(&small);
+}
+
+/* -------------------------------------------------------------------------- its name */
+
+/* Two exports of web1: of its first point, and of a second one. */
+FIXTURE(name)
+{
+	struct stage stage;
+	char first[PATH_MAX], second[PATH_MAX];
+	char twin[PATH_MAX]; /* what the second has; the stage's twin is the first */
+	char folder[PATH_MAX], output[PATH_MAX + 8], partial[PATH_MAX + 16];
+};
+
+static const struct rp_read_options replace = {.size = sizeof(replace), .replace = true};
+
+FIXTURE_SETUP(name)
+{
+	struct rp_export_options options = stage_copying(RP_IO_AUTO);
+	const char *folder = fmt("%s/restored", test_dir());
+	char point[POINT_SIZE];
+	struct rp_error err;
+	int fd;
+
+	stage_make(&self->stage, test_dir(), 3 * MIB + 77, test_seed());
+	fd = open(self->stage.disk, O_RDWR | O_CLOEXEC);
+	ASSERT_GE(fd, 0);
+	data_write(fd, 4711, MIB, MIB);
+	close(fd);
+	stage_take(&self->stage, point);
+	ASSERT_EQ(stage_export(&self->stage, &options, &err), RP_OK, "%s", err.message);
+	ASSERT_EQ(rp_export(self->stage.store, point, self->stage.exports, &options, NULL,
+			    &err),
+		  RP_OK, "%s", err.message);
+	snprintf(self->first, sizeof(self->first), "%s",
+		 stage_export_path(self->stage.exports, self->stage.point));
+	snprintf(self->second, sizeof(self->second), "%s",
+		 stage_export_path(self->stage.exports, point));
+	snprintf(self->twin, sizeof(self->twin), "%s", self->stage.disk);
+	ASSERT_OK(mkdir(folder, 0755));
+	snprintf(self->folder, sizeof(self->folder), "%s", folder);
+	snprintf(self->output, sizeof(self->output), "%s/vda", folder);
+	snprintf(self->partial, sizeof(self->partial), "%s/.vda.partial", folder);
+}
+
+FIXTURE_TEARDOWN(name)
+{
+	stage_close(&self->stage);
+}
+
+TEST_F(name, is_not_taken_from_another_file)
+{
+	struct rp_error err;
+
+	save_text(self->output, "precious");
+	save_text(fmt("%s/copy", test_dir()), "precious");
+	EXPECT_EQ(rp_restore(self->first, "vda", self->output, NULL, NULL, &err),
+		  RP_INVALID_STATE, "%s", err.message);
+	EXPECT_TRUE(data_same(self->output, fmt("%s/copy", test_dir())));
+	EXPECT_STREQ(listing(self->folder), "vda");
+	json_decref(restore(self->first, "vda", self->output, &replace));
+	EXPECT_TRUE(data_same(self->output, self->stage.twin));
+	json_decref(restore(self->second, "vda", self->output, &replace));
+	EXPECT_TRUE(data_same(self->output, self->twin));
+	EXPECT_STREQ(listing(self->folder), "vda");
+	/* A link that leads nowhere is something, too. */
+	ASSERT_OK(symlink("nowhere", fmt("%s/link", self->folder)));
+	EXPECT_EQ(rp_restore(self->first, "vda", fmt("%s/link", self->folder), NULL, NULL,
+			     &err),
+		  RP_INVALID_STATE, "%s", err.message);
+	EXPECT_STREQ(listing(self->folder), "link vda");
+}
+
+TEST_F(name, is_a_good_one)
+{
+	const char *const bad[] = {
+		NULL, "",	    "vda",	 "./vda",
+		"/",  self->folder, "/dev/null", fmt("%s/", self->folder)};
+	struct rp_error err;
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		EXPECT_EQ(rp_restore(self->first, "vda", bad[i], &replace, NULL, &err),
+			  RP_INVALID_PARAMETER, "%s: %s", bad[i], err.message);
+		EXPECT_STREQ(listing(self->folder), "");
+	}
+	EXPECT_EQ(rp_restore(self->first, "vda", fmt("%s/no/vda", self->folder), NULL,
+			     NULL, &err),
+		  RP_NOT_AVAILABLE, "%s", err.message);
+	EXPECT_EQ(rp_restore(self->first, "vda", fmt("%s/vda", self->output), NULL, NULL,
+			     &err),
+		  RP_NOT_AVAILABLE, "%s", err.message);
+	EXPECT_EQ(rp_restore(self->first, "vdb", self->output, NULL, NULL, &err),
+		  RP_INVALID_PARAMETER, "%s", err.message);
+	EXPECT_EQ(rp_restore(self->first, NULL, self->output, NULL, NULL, &err),
+		  RP_INVALID_PARAMETER, "%s", err.message);
+	EXPECT_EQ(rp_restore(self->folder, "vda", self->output, NULL, NULL, &err),
+		  RP_NOT_AVAILABLE, "%s", err.message);
+	EXPECT_STREQ(listing(self->folder), "");
+}
+
+TEST_F(name, stays_with_the_old_file_if_the_new_one_is_bad)
+{
+	int fd = open(fmt("%s/vda.raw", self->first), O_RDWR | O_CLOEXEC);
+	struct rp_error err;
+
+	json_decref(restore(self->second, "vda", self->output, NULL));
+	ASSERT_GE(fd, 0);
+	data_write(fd, 1, MIB + 5, 1);
+	close(fd);
+	EXPECT_EQ(rp_restore(self->first, "vda", self->output, &replace, NULL, &err),
+		  RP_FAILED, "%s", err.message);
+	EXPECT_EQ(err.offset, MIB);
+	EXPECT_STREQ(listing(self->folder), "vda");
+	EXPECT_TRUE(data_same(self->output, self->twin));
+}
+
+static int cancel(void *context, const struct rp_progress *progress)
+{
+	return !strcmp(progress->phase, context);
+}
+
+TEST_F(name, is_not_given_after_a_cancel)
+{
+	static const char *const phases[] = {"planning", "cloning", "copying"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(phases); i++) {
+		const struct rp_watch watch = {.size = sizeof(watch),
+					       .context = (void *)phases[i],
+					       .progress = cancel};
+		const struct rp_read_options options = {.size = sizeof(options),
+							.watch = &watch};
+		struct rp_error err;
+
+		EXPECT_EQ(rp_restore(self->first, "vda", self->output, &options, NULL,
+				     &err),
+			  RP_FAILED, "%s", phases[i]);
+		EXPECT_EQ(err.os_error, ECANCELED, "%s", err.message);
+		EXPECT_STREQ(listing(self->folder), "");
+	}
+}
+
+/* ------------------------------------------------------------- several at one name */
+
+/* A restore of the first export in a process of its own, which stops when it copies. */
+struct other {
+	pid_t pid;
+	int ready, go; /* pipes */
+};
+
+static int wait_for_word(void *context, const struct rp_progress *progress)
+{
+	const int *fds = context;
+	char word;
+
+	if (strcmp(progress->phase, "copying"))
+		return 0;
+	if (write(fds[0], "x", 1) != 1 || read(fds[1], &word, 1) != 1)
+		_exit(1);
+	close(fds[0]);
+	return 0;
+}
+
+static struct other begin_other(const struct name_fixture *self)
+{
+	struct other other;
+	int ready[2], go[2];
+	char word;
+
+	ASSERT_OK(pipe2(ready, O_CLOEXEC));
+	ASSERT_OK(pipe2(go, O_CLOEXEC));
+	other.pid = fork();
+	ASSERT_GE(other.pid, 0);
+	if (other.pid == 0) {
+		int fds[2] = {ready[1], go[0]};
+		const struct rp_watch watch = {
+			.size = sizeof(watch), .context = fds, .progress = wait_for_word};
+		const struct rp_read_options options = {.size = sizeof(options),
+							.clone = RP_CLONE_NEVER,
+							.watch = &watch};
+
+		_exit(rp_restore(self->first, "vda", self->output, &options, NULL,
+				 NULL) != RP_OK);
+	}
+	close(ready[1]);
+	close(go[0]);
+	ASSERT_EQ(read(ready[0], &word, 1), 1);
+	other.ready = ready[0];
+	other.go = go[1];
+	return other;
+}
+
+static int end_other(struct other *other)
+{
+	int status;
+
+	close(other->ready);
+	close(other->go);
+	EXPECT_EQ(waitpid(other->pid, &status, 0), other->pid);
+	return status;
+}
+
+TEST_F(name, is_for_one_at_a_time)
+{
+	struct other other = begin_other(self);
+	struct rp_error err;
+
+	EXPECT_STREQ(listing(self->folder), ".vda.partial");
+	EXPECT_EQ(rp_restore(self->second, "vda", self->output, NULL, NULL, &err),
+		  RP_IN_USE, "%s", err.message);
+	EXPECT_EQ(rp_restore(self->second, "vda", self->output, &replace, NULL, &err),
+		  RP_IN_USE, "%s", err.message);
+	EXPECT_STREQ(listing(self->folder), ".vda.partial");
+	ASSERT_EQ(write(other.go, "x", 1), 1);
+	EXPECT_EQ(end_other(&other), 0);
+	EXPECT_STREQ(listing(self->folder), "vda");
+	EXPECT_TRUE(data_same(self->output, self->stage.twin));
+}
+
+TEST_F(name, of_one_that_died_is_taken_over)
+{
+	struct other other = begin_other(self);
+
+	ASSERT_OK(kill(other.pid, SIGKILL));
+	EXPECT_EQ(end_other(&other), SIGKILL);
+	EXPECT_STREQ(listing(self->folder), ".vda.partial");
+	json_decref(restore(self->second, "vda", self->output, NULL));
+	EXPECT_STREQ(listing(self->folder), "vda");
+	EXPECT_TRUE(data_same(self->output, self->twin));
+
+	ASSERT_OK(unlink(self->output));
+	save_text(self->partial,
+		  "of somebody who is long gone, and did not even lock it");
+	json_decref(restore(self->first, "vda", self->output, NULL));
+	EXPECT_STREQ(listing(self->folder), "vda");
+	EXPECT_TRUE(data_same(self->output, self->stage.twin));
+}
+
+/* Restores one of the exports again and again. */
+static void keep_restoring(const struct name_fixture *self, unsigned index)
+{
+	uint64_t end = now_ms() + 2500;
+	uint32_t rc;
+
+	while (now_ms() < end) {
+		rc = rp_restore(index % 2 ? self->first : self->second, "vda",
+				self->output, &replace, NULL, NULL);
+		if (rc != RP_OK && rc != RP_IN_USE)
+			_exit(1);
+	}
+	_exit(0);
+}
+
+/* Whether the file that has the name now is one of the two. */
+static bool is_whole(const struct name_fixture *self, const char *a, const char *b,
+		     size_t size)
+{
+	char *have = malloc(size + 1);
+	int fd = open(self->output, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+	bool whole;
+
+	ASSERT_NE(have, NULL);
+	ASSERT_GE(fd, 0, "the name is gone: %s", strerror(errno));
+	n = read(fd, have, size + 1);
+	whole = n == (ssize_t)size && (!memcmp(have, a, size) || !memcmp(have, b, size));
+	close(fd);
+	free(have);
+	return whole;
+}
+
+static char *load(const char *path, size_t size)
+{
+	char *bytes = malloc(size);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	ASSERT_NE(bytes, NULL);
+	ASSERT_GE(fd, 0);
+	ASSERT_EQ(read(fd, bytes, size), size);
+	close(fd);
+	return bytes;
+}
+
+/* However they get in each other's way, the name always stands for a whole disk. */
+TEST_F(name, is_fought_for)
+{
+	const size_t size = 3 * MIB + 77;
+	char *a = load(self->stage.twin, size), *b = load(self->twin, size);
+	pid_t pids[4];
+	unsigned looks = 0;
+	uint64_t end;
+	int status;
+
+	json_decref(restore(self->first, "vda", self->output, NULL));
+	for (unsigned i = 0; i < ARRAY_SIZE(pids); i++) {
+		pids[i] = fork();
+		ASSERT_GE(pids[i], 0);
+		if (pids[i] == 0)
+			keep_restoring(self, i);
+	}
+	for (end = now_ms() + 2500; now_ms() < end; looks++)
+		ASSERT_TRUE(is_whole(self, a, b, size), "look %u", looks);
+	for (unsigned i = 0; i < ARRAY_SIZE(pids); i++) {
+		EXPECT_EQ(waitpid(pids[i], &status, 0), pids[i]);
+		EXPECT_EQ(status, 0);
+	}
+	EXPECT_TRUE(is_whole(self, a, b, size));
+	EXPECT_STREQ(listing(self->folder), "vda");
+	free(a);
+	free(b);
+}
+
+TEST_MAIN
