@@ -316,11 +316,11 @@ static uint32_t run(struct exporting *x, const char *directory, char **ret_repor
 static uint32_t begin_job(struct exporting *x, const char *directory,
 			  struct rp_error *err)
 {
+	_cleanup_close_ int fd = io_dir_open(AT_FDCWD, directory);
 	uint32_t rc;
-	int r = faccessat(AT_FDCWD, directory, X_OK, AT_EACCESS) < 0 ? -errno : 0;
 
-	if (r < 0)
-		return rp_fail_os(err, r, "open", "export directory %s", directory);
+	if (fd < 0)
+		return rp_fail_os(err, fd, "open", "export directory %s", directory);
 	rc = job_begin(x->store, x->point.system, x->point.id, directory, &x->job, err);
 	if (rc != RP_FAILED && rc != RP_ACCESS_DENIED)
 		return rc;

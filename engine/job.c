@@ -161,7 +161,7 @@ static int discard_target(const json_t *doc, bool *ret_published)
 	/* The folder that others are mounted on is not the one it wrote to. */
 	if (stat(directory, &st) < 0)
 		return -errno;
-	if (doc_u64(doc, "ExportDevice", &device) < 0 || device != (uint64_t)st.st_dev)
+	if (doc_u64(doc, "ExportDevice", &device) == 0 && device != (uint64_t)st.st_dev)
 		return -ENODEV;
 	return target_discard_dead(directory, system, id, ret_published);
 }

@@ -18,42 +18,7 @@
 #include "engine_fixture.h"
 #include "harness.h"
 
-static const struct rp_create_options allow_copy = {.size = sizeof(allow_copy),
-						    .allow_copy = true};
-
-/* A create of web1 that fails, and leaves nothing. */
-static void expect_refused(const struct engine *e,
-			   const struct rp_create_options *options, uint32_t code,
-			   int os_error, const char *disk, const char *words)
-{
-	struct rp_error err;
-	char *point = NULL, *text;
-	json_t *points;
-
-	EXPECT_EQ(rp_create_reference_point(e->store, "web1", options, &point, &err),
-		  code, "%s", err.message);
-	EXPECT_EQ(err.code, code);
-	EXPECT_EQ(err.os_error, os_error, "%s", err.message);
-	EXPECT_STREQ(err.disk, disk, "%s", err.message);
-	EXPECT_NE(strstr(err.message, words), NULL, "%s", err.message);
-	EXPECT_EQ(point, NULL);
-	engine_expect_idle(e);
-	ASSERT_EQ(rp_list_reference_points(e->store, "web1", &text, &err), RP_OK);
-	points = take_json(text);
-	EXPECT_EQ(json_array_size(points), 0);
-	json_decref(points);
-}
-
-static void make_disk(const struct engine *e, const char *id, uint64_t size)
-{
-	const struct shape shape = {id, size, .runs = 40};
-	uint64_t seed = test_seed();
-
-	shape_make(&shape, engine_disk(e, id), seed);
-	shape_make(&shape, engine_twin(e, id), seed);
-}
-
-/* ------------------------------------------------------- where blocks can be shared */
+/* ---------------------------------------------------- where blocks can be shared */
 
 FIXTURE(clone)
 {
@@ -130,8 +95,8 @@ TEST_F(clone, says_what_it_is)
 	json_t *point, *list;
 	size_t i;
 
-	make_disk(e, "vda", 9 * MIB + 77);
-	make_disk(e, "vdb", 2 * MIB);
+	engine_make_disk(e, "vda", 9 * MIB + 77);
+	engine_make_disk(e, "vdb", 2 * MIB);
 	engine_add(e, ids, 2);
 	point = engine_take(e, &options);
 	EXPECT_STREQ(json_text(point, "InstanceID"), strchr(e->point, '@') + 1);
@@ -164,7 +129,7 @@ TEST_F(clone, of_one_disk_is_crash_consistent)
 	struct rp_error err;
 	json_t *point;
 
-	make_disk(&self->e, "vda", MIB);
+	engine_make_disk(&self->e, "vda", MIB);
 	engine_add(&self->e, ids, 1);
 	point = engine_take(&self->e, NULL);
 	EXPECT_STREQ(json_text(point, "Consistency"), "crash consistent");
@@ -189,15 +154,19 @@ static void reflink(int from, uint64_t at, int to, uint64_t to_at, uint64_t len)
 
 static void dedupe(int fd, uint64_t at, uint64_t same_at, uint64_t len)
 {
-	struct {
-		struct file_dedupe_range range;
-		struct file_dedupe_range_info info;
-	} d = {.range = {.src_offset = at, .src_length = len, .dest_count = 1},
-	       .info = {.dest_fd = fd, .dest_offset = same_at}};
+	struct file_dedupe_range *range = calloc(1,
+						 sizeof(*range) + sizeof(*range->info));
 
-	ASSERT_OK(ioctl(fd, FIDEDUPERANGE, &d), "%s", strerror(errno));
-	ASSERT_EQ(d.info.status, FILE_DEDUPE_RANGE_SAME);
-	ASSERT_EQ(d.info.bytes_deduped, len);
+	ASSERT_NE(range, NULL);
+	range->src_offset = at;
+	range->src_length = len;
+	range->dest_count = 1;
+	range->info[0].dest_fd = fd;
+	range->info[0].dest_offset = same_at;
+	ASSERT_OK(ioctl(fd, FIDEDUPERANGE, range), "%s", strerror(errno));
+	ASSERT_EQ(range->info[0].status, FILE_DEDUPE_RANGE_SAME);
+	ASSERT_EQ(range->info[0].bytes_deduped, len);
+	free(range);
 }
 
 /* Blocks that are shared already: within the disk, with another file, by hand and by a
@@ -259,8 +228,7 @@ TEST_F(clone, of_shared_deduplicated_and_reserved_blocks)
 	EXPECT_TRUE(same_holes_at(engine_twin(e, "vda"), engine_clone(e, "vda"), 1));
 }
 
-/* ------------------------------------------------------------------ a long stall ahead
- */
+/* ------------------------------------------------------------ a long stall ahead */
 
 struct listener {
 	const struct engine *e;
@@ -353,251 +321,7 @@ TEST(a_short_stall_is_not)
 	engine_close(&e);
 }
 
-/* ------------------------------------------------------------ where they cannot be
- * shared */
-
-FIXTURE(copy)
-{
-	struct engine e;
-	struct loopfs other; /* XFS */
-	int loop;
-};
-
-FIXTURE_SETUP(copy)
-{
-	self->loop = -1;
-	engine_open(&self->e, "ext4", GIB, "-b 4096", NULL);
-}
-
-FIXTURE_TEARDOWN(copy)
-{
-	if (self->loop >= 0)
-		close(self->loop);
-	loopfs_umount(&self->other);
-	engine_close(&self->e);
-}
-
-TEST_F(copy, is_not_made_unasked)
-{
-	const char *const ids[] = {"vda"};
-	const struct engine *e = &self->e;
-	json_t *point, *disk;
-
-	make_disk(e, "vda", 9 * MIB + 511);
-	engine_add(&self->e, ids, 1);
-	expect_refused(e, NULL, RP_NOT_SUPPORTED, EOPNOTSUPP, "vda",
-		       "no FICLONE from there to the store: Operation not supported");
-
-	point = engine_take(&self->e, &allow_copy);
-	disk = disk_of(point, "vda");
-	EXPECT_STREQ(json_text(disk, "Method"), "copy");
-	EXPECT_NE(strstr(json_text(disk, "MethodReason"), "Operation not supported"),
-		  NULL, "%s", json_text(disk, "MethodReason"));
-	EXPECT_TRUE(json_is_null(json_object_get(disk, "CloneMilliseconds")));
-	EXPECT_STREQ(json_text(point, "Consistency"),
-		     "consistent only if the machine was stopped");
-	EXPECT_TRUE(data_same(engine_twin(e, "vda"), engine_clone(e, "vda")));
-	EXPECT_TRUE(same_holes_at(engine_twin(e, "vda"), engine_clone(e, "vda"), 1));
-	expect_protected(engine_clone(e, "vda"));
-	json_decref(point);
-}
-
-/* Nothing that was written is still only in memory. */
-TEST_F(copy, is_of_what_is_on_the_disk)
-{
-	const char *const ids[] = {"vda"};
-	const char *disk = engine_disk(&self->e, "vda");
-	int fd = data_create(disk, 5 * MIB);
-	unsigned dirty;
-
-	data_write(fd, 1, MIB, MIB);
-	count_extents(disk, false, FIEMAP_EXTENT_DELALLOC, &dirty);
-	EXPECT_GT(dirty, 0);
-	engine_add(&self->e, ids, 1);
-	json_decref(engine_take(&self->e, &allow_copy));
-	count_extents(disk, false, FIEMAP_EXTENT_DELALLOC, &dirty);
-	EXPECT_EQ(dirty, 0);
-	EXPECT_TRUE(data_same(disk, engine_clone(&self->e, "vda")));
-	close(fd);
-}
-
-/* A machine that was said to be stopped and is not. */
-struct guest {
-	const char *disk;
-	off_t at; /* where it writes */
-	bool cuts;
-	bool done;
-};
-
-static int disturb(void *context, const struct rp_progress *progress)
-{
-	struct guest *g = context;
-	int fd;
-
-	if (g->done || strcmp(progress->phase, "copying"))
-		return 0;
-	g->done = true;
-	fd = open(g->disk, O_WRONLY | O_CLOEXEC);
-	ASSERT_GE(fd, 0);
-	if (g->cuts)
-		ASSERT_OK(ftruncate(fd, g->at));
-	else
-		ASSERT_EQ(pwrite(fd, "x", 1, g->at), 1);
-	close(fd);
-	return 0;
-}
-
-TEST_F(copy, of_a_disk_that_changes_is_thrown_away)
-{
-	const char *const ids[] = {"vda"};
-	struct guest guests[] = {{.at = 0},
-				 {.at = 7 * MIB + 1},
-				 {.at = 9 * MIB},
-				 {.at = 9 * MIB, .cuts = true}};
-
-	make_disk(&self->e, "vda", 8 * MIB);
-	engine_add(&self->e, ids, 1);
-	for (size_t i = 0; i < ARRAY_SIZE(guests); i++) {
-		struct guest *g = &guests[i];
-		const struct rp_watch watch = {
-			.size = sizeof(watch), .context = g, .progress = disturb};
-		struct rp_create_options options = allow_copy;
-
-		g->disk = engine_disk(&self->e, "vda");
-		options.watch = &watch;
-		expect_refused(&self->e, &options, RP_IN_USE, 0, "vda", "written to");
-		EXPECT_TRUE(g->done);
-	}
-}
-
-TEST_F(copy, of_a_block_device)
-{
-	static const struct shape shape = {"image", 6 * MIB + 512, .runs = 30};
-	const char *image = fmt("%s/image", self->e.fs.mnt);
-	struct rp_disk disk = {.id = "sda"};
-	struct rp_error err;
-	char device[32];
-	json_t *point;
-
-	shape_make(&shape, image, test_seed());
-	self->loop = loop_attach(image, device);
-	disk.path = device;
-	ASSERT_EQ(rp_system_add(self->e.store, "web1", &disk, 1, NULL, 0, &err), RP_OK,
-		  "%s", err.message);
-	expect_refused(&self->e, NULL, RP_NOT_SUPPORTED, EOPNOTSUPP, "sda",
-		       "a block device cannot be cloned");
-	point = engine_take(&self->e, &allow_copy);
-	EXPECT_STREQ(json_text(disk_of(point, "sda"), "Method"), "copy");
-	EXPECT_EQ(json_number(disk_of(point, "sda"), "VirtualSize"), shape.size);
-	EXPECT_TRUE(data_same(image, engine_clone(&self->e, "sda")));
-	json_decref(point);
-}
-
-TEST_F(copy, not_of_a_mounted_device)
-{
-	struct rp_disk disk = {.id = "sda"};
-	struct rp_error err;
-
-	loopfs_mount(&self->other, "xfs", 0, NULL, NULL);
-	disk.path = self->other.loop;
-	ASSERT_EQ(rp_system_add(self->e.store, "web1", &disk, 1, NULL, 0, &err), RP_OK,
-		  "%s", err.message);
-	expect_refused(&self->e, &allow_copy, RP_IN_USE, EBUSY, "sda", disk.path);
-}
-
-/* Takes all the room there is, once the copy has begun. */
-static int fill_up(void *context, const struct rp_progress *progress)
-{
-	const char *file = context;
-	off_t size = 0;
-	int fd;
-
-	if (strcmp(progress->phase, "copying") || exists(file))
-		return 0;
-	fd = open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-	ASSERT_GE(fd, 0);
-	while (fallocate(fd, 0, size, MIB) == 0)
-		size += MIB;
-	ASSERT_EQ(errno, ENOSPC);
-	close(fd);
-	return 0;
-}
-
-static uint64_t free_blocks(const struct engine *e)
-{
-	struct statfs fs;
-
-	engine_sync(e);
-	ASSERT_OK(statfs(e->fs.mnt, &fs));
-	return fs.f_bfree;
-}
-
-TEST_F(copy, needs_room)
-{
-	char disk[PATH_MAX], file[PATH_MAX + 8];
-	const struct rp_watch watch = {
-		.size = sizeof(watch), .context = file, .progress = fill_up};
-	struct rp_create_options options = allow_copy;
-	struct engine small = {.store = NULL};
-	struct rp_error err;
-	uint64_t blocks;
-	int fd;
-
-	engine_open(&small, "ext4", 64 * MIB, "-b 4096", NULL);
-	snprintf(disk, sizeof(disk), "%s", engine_disk(&self->e, "vda"));
-	snprintf(file, sizeof(file), "%s/filler", small.fs.mnt);
-	fd = data_create(disk, 2 * GIB);
-	data_write(fd, 1, MIB, 100 * MIB);
-	ASSERT_EQ(rp_system_add(small.store, "web1", &(struct rp_disk){"vda", disk}, 1,
-				NULL, 0, &err),
-		  RP_OK, "%s", err.message);
-	blocks = free_blocks(&small);
-
-	expect_refused(&small, &allow_copy, RP_FAILED, ENOSPC, "vda",
-		       "check space for vda.raw: needs 100.0 MiB");
-	EXPECT_EQ(free_blocks(&small), blocks);
-
-	ASSERT_OK(ftruncate(fd, 20 * MIB));
-	options.watch = &watch;
-	expect_refused(&small, &options, RP_FAILED, ENOSPC, "vda",
-		       "No space left on device");
-	ASSERT_OK(unlink(file));
-	EXPECT_EQ(free_blocks(&small), blocks);
-
-	json_decref(engine_take(&small, &allow_copy));
-	EXPECT_TRUE(data_same(disk, engine_clone(&small, "vda")));
-	close(fd);
-	engine_close(&small);
-}
-
-TEST_F(copy, of_one_disk_and_clone_of_another)
-{
-	struct engine xfs = {.store = NULL};
-	struct rp_error err;
-	struct rp_disk disks[2];
-	json_t *point;
-
-	engine_open(&xfs, "xfs", 0, NULL, NULL);
-	make_disk(&xfs, "vda", 3 * MIB);
-	make_disk(&self->e, "vdb", 4 * MIB + 1);
-	disks[0] = (struct rp_disk){"vda", engine_disk(&xfs, "vda")};
-	disks[1] = (struct rp_disk){"vdb", engine_disk(&self->e, "vdb")};
-	ASSERT_EQ(rp_system_add(xfs.store, "web1", disks, 2, NULL, 0, &err), RP_OK, "%s",
-		  err.message);
-	expect_refused(&xfs, NULL, RP_NOT_SUPPORTED, EXDEV, "vdb",
-		       "Invalid cross-device link");
-	point = engine_take(&xfs, &allow_copy);
-	EXPECT_STREQ(json_text(disk_of(point, "vda"), "Method"), "clone");
-	EXPECT_STREQ(json_text(disk_of(point, "vdb"), "Method"), "copy");
-	EXPECT_STREQ(json_text(point, "Consistency"),
-		     "consistent only if the machine was stopped");
-	EXPECT_TRUE(data_same(engine_twin(&xfs, "vda"), engine_clone(&xfs, "vda")));
-	EXPECT_TRUE(data_same(engine_twin(&self->e, "vdb"), engine_clone(&xfs, "vdb")));
-	json_decref(point);
-	engine_close(&xfs);
-}
-
-/* ------------------------------------------------------------------- without a mount */
+/* --------------------------------------------------------------- without a mount */
 
 FIXTURE(plain)
 {

@@ -21,7 +21,7 @@
 #include "engine_fixture.h"
 #include "harness.h"
 
-/* ---------------------------------------------------------------------- shapes */
+/* ------------------------------------------------------------------------ shapes */
 
 static void fill_all(int fd, uint64_t size, uint64_t seed)
 {
@@ -116,7 +116,7 @@ void shape_make(const struct shape *shape, const char *path, uint64_t seed)
 	close(fd);
 }
 
-/* ----------------------------------------------------------------- the fixture */
+/* ------------------------------------------------------------------- the fixture */
 
 void engine_open(struct engine *e, const char *type, uint64_t size, const char *mkfs_opts,
 		 const char *mount_opts)
@@ -155,6 +155,15 @@ const char *engine_clone(const struct engine *e, const char *id)
 {
 	return fmt("%s/store/systems/web1/points/%s/%s.raw", e->fs.mnt,
 		   strchr(e->point, '@') + 1, id);
+}
+
+void engine_make_disk(const struct engine *e, const char *id, uint64_t size)
+{
+	const struct shape shape = {id, size, .runs = 40};
+	uint64_t seed = test_seed();
+
+	shape_make(&shape, engine_disk(e, id), seed);
+	shape_make(&shape, engine_twin(e, id), seed);
 }
 
 void engine_add(struct engine *e, const char *const *ids, size_t count)
@@ -281,7 +290,7 @@ int loop_attach(const char *path, char ret_device[32])
 	return loop;
 }
 
-/* ------------------------------------------------------------- below the bytes */
+/* --------------------------------------------------------------- below the bytes */
 
 static int open_synced(const char *path, uint64_t *ret_size)
 {

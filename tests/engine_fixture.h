@@ -46,6 +46,9 @@ const char *engine_twin(const struct engine *e, const char *id);
 /* The file of the last point that holds disk @id. */
 const char *engine_clone(const struct engine *e, const char *id);
 
+/* A new disk with data and holes at random, and its twin. */
+void engine_make_disk(const struct engine *e, const char *id, uint64_t size);
+
 /* Registers the system with these disks, which exist. */
 void engine_add(struct engine *e, const char *const *ids, size_t count);
 
@@ -74,7 +77,7 @@ void remove_tree(const char *path);
  * is closed, of which the first is returned. */
 int loop_attach(const char *path, char ret_device[32]);
 
-/* ------------------------------------------------------------- below the bytes */
+/* --------------------------------------------------------------- below the bytes */
 
 /* Data bytes of the file; the rest is holes. What was only reserved counts as a hole
  * here and below, even if somebody has read its zeros. */

@@ -13,7 +13,7 @@
 #include "engine_fixture.h"
 #include "harness.h"
 
-/* ------------------------------------------------------------------- without a mount */
+/* --------------------------------------------------------------- without a mount */
 
 FIXTURE(choice)
 {
@@ -229,7 +229,7 @@ TEST_F(choice, config_files_come_along)
 	json_decref(manifest);
 }
 
-/* ------------------------------------------------------- where blocks can be shared */
+/* ---------------------------------------------------- where blocks can be shared */
 
 FIXTURE(shared)
 {
@@ -343,7 +343,7 @@ TEST_F(shared, digests)
 	EXPECT_STREQ(root_of(e, e->out, RP_DIGEST_NEVER, "clone"), "");
 }
 
-/* ------------------------------------------------------------------------- progress */
+/* ---------------------------------------------------------------------- progress */
 
 struct watched {
 	struct rp_progress last;

@@ -17,8 +17,7 @@
 #include "engine_fixture.h"
 #include "harness.h"
 
-/* ------------------------------------------------------------ backends that are blocked
- */
+/* ----------------------------------------------------- backends that are blocked */
 
 FIXTURE(blocked)
 {
@@ -109,7 +108,7 @@ TEST_F(blocked, the_one_asked_for_is_not_replaced)
 				      self->stage.twin));
 }
 
-/* ---------------------------------------------------------------------------- memory */
+/* ------------------------------------------------------------------------ memory */
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1
@@ -203,7 +202,7 @@ TEST_F(memory, of_a_huge_disk_is_bounded)
 	}
 }
 
-/* ------------------------------------------------------------------------ page cache */
+/* -------------------------------------------------------------------- page cache */
 
 FIXTURE(cache)
 {

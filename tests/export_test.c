@@ -241,7 +241,7 @@ TEST_F(export, takes_the_best_method)
 	expect_only_read(&self->e, self->sources);
 }
 
-/* ------------------------------------------------------------- what sharing writes */
+/* ----------------------------------------------------------- what sharing writes */
 
 FIXTURE(sharing)
 {

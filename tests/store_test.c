@@ -371,15 +371,30 @@ TEST_F(store, records_how_an_export_ended)
 	const struct stage *s = &self->stage;
 	struct rp_error err;
 
-	ASSERT_OK(rmdir(s->exports));
-	save_text(s->exports, "in its place");
-	GIVES(NOT_AVAILABLE, stage_export(s, NULL, &err));
-	expect_job(s, 10, RP_NOT_AVAILABLE);
-	ASSERT_OK(unlink(s->exports));
-	ASSERT_OK(mkdir(s->exports, 0700));
-	ASSERT_OK(system(fmt("rm -r '%s'/jobs/ended/*", s->path)));
 	GIVES(OK, stage_export(s, NULL, &err));
 	expect_job(s, 7, 0);
+	ASSERT_OK(system(fmt("rm -r '%s'/jobs/ended/*", s->path)));
+	GIVES(INVALID_STATE, stage_export(s, NULL, &err));
+	expect_job(s, 10, RP_INVALID_STATE);
+}
+
+/* After a week; the next that ends looks. */
+TEST_F(store, forgets_old_exports)
+{
+	const struct stage *s = &self->stage;
+	const char *ended = fmt("%s/jobs/ended", s->path);
+	const char *old, *new;
+	struct rp_error err;
+
+	GIVES(OK, stage_export(s, NULL, &err));
+	old = fmt("%s", listing(ended));
+	GIVES(INVALID_STATE, stage_export(s, NULL, &err));
+	EXPECT_EQ(strlen(listing(ended)), 2 * strlen(old) + 1);
+	ASSERT_OK(system(fmt("touch -d '8 days ago' '%s/%s'", ended, old)));
+	GIVES(INVALID_STATE, stage_export(s, NULL, &err));
+	new = listing(ended);
+	EXPECT_EQ(strlen(new), 2 * strlen(old) + 1);
+	EXPECT_EQ(strstr(new, old), NULL);
 }
 
 /* ---------------------------------------------------------------- what is left behind */
@@ -416,14 +431,17 @@ static const char *leave_job(const struct stage *s, int state)
 {
 	const char *id = "22222222-2222-4222-8222-222222222222";
 	const char *path = fmt("%s/jobs/active/%s", s->path, id);
+	struct stat st;
 
+	ASSERT_OK(stat(s->exports, &st));
 	ASSERT_OK(mkdir(path, 0700));
 	save_json(fmt("%s/job.json", path),
-		  json_pack("{s:i, s:s, s:s, s:s, s:s, s:i, s:i, s:n}", "FormatVersion",
-			    1, "InstanceID", id, "VirtualSystemIdentifier", "web1",
-			    "ReferencePointId", strchr(s->point, '@') + 1,
-			    "ExportDirectory", s->exports, "JobState", state, "ErrorCode",
-			    0, "ErrorDescription"));
+		  json_pack("{s:i, s:s, s:s, s:s, s:s, s:I, s:i, s:i, s:n}",
+			    "FormatVersion", 1, "InstanceID", id,
+			    "VirtualSystemIdentifier", "web1", "ReferencePointId",
+			    strchr(s->point, '@') + 1, "ExportDirectory", s->exports,
+			    "ExportDevice", (json_int_t)st.st_dev, "JobState", state,
+			    "ErrorCode", 0, "ErrorDescription"));
 	return path;
 }
 
@@ -498,12 +516,33 @@ TEST_F(store, never_removes_what_is_published)
 {
 	const struct stage *s = &self->stage;
 	struct rp_error err;
+	json_t *job;
 
 	GIVES(OK, stage_export(s, NULL, &err));
+	ASSERT_OK(system(fmt("rm -r '%s'/jobs/ended/*", s->path)));
 	leave_job(s, 4);
 	open_and_close(s);
 	stage_expect_unharmed(s, "web1");
 	EXPECT_TRUE(stage_good_export(s->exports, s->point, s->twin));
+	job = only_job(s); /* killed between publication and the end of its record */
+	EXPECT_EQ(json_number(job, "JobState"), 7);
+	json_decref(job);
+}
+
+/* While its target is not mounted nothing is known of it, and it is not forgotten. */
+TEST_F(store, waits_for_the_target_of_the_dead)
+{
+	const struct stage *s = &self->stage;
+	const char *away = fmt("%s.away", s->exports);
+	const char *job = leave_job(s, 4), *partial = leave_partial(s);
+
+	ASSERT_OK(rename(s->exports, away));
+	open_and_close(s);
+	EXPECT_TRUE(exists(job));
+	ASSERT_OK(rename(away, s->exports));
+	EXPECT_TRUE(exists(partial));
+	open_and_close(s);
+	stage_expect_unharmed(s, "");
 }
 
 /* A live process works on all of it. */

@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * restore_name_test.c - the name of a restored disk never stands for anything else than a
+ * whole one: whatever was there before, fails on the way, dies, or wants it too
+ */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "data.h"
+#include "harness.h"
+#include "stage.h"
+
+/* Restores, which must work; returns the report. */
+static json_t *restore(const char *export_path, const char *disk, const char *output,
+		       const struct rp_read_options *options)
+{
+	struct rp_error err;
+	char *text;
+
+	ASSERT_EQ(rp_restore(export_path, disk, output, options, &text, &err), RP_OK,
+		  "%s: %s", disk, err.message);
+	return take_json(text);
+}
+
+/* Two exports of web1: of its first point, and of a second one. */
+FIXTURE(name)
+{
+	struct stage stage;
+	char first[PATH_MAX], second[PATH_MAX];
+	char twin[PATH_MAX]; /* what the second has; the stage's twin is the first */
+	char folder[PATH_MAX], output[PATH_MAX + 8], partial[PATH_MAX + 16];
+};
+
+static const struct rp_read_options replace = {.size = sizeof(replace), .replace = true};
+
+FIXTURE_SETUP(name)
+{
+	struct rp_export_options options = stage_copying(RP_IO_AUTO);
+	const char *folder = fmt("%s/restored", test_dir());
+	char point[POINT_SIZE];
+	struct rp_error err;
+	int fd;
+
+	stage_make(&self->stage, test_dir(), 3 * MIB + 77, test_seed());
+	fd = open(self->stage.disk, O_RDWR | O_CLOEXEC);
+	ASSERT_GE(fd, 0);
+	data_write(fd, 4711, MIB, MIB);
+	close(fd);
+	stage_take(&self->stage, point);
+	ASSERT_EQ(stage_export(&self->stage, &options, &err), RP_OK, "%s", err.message);
+	ASSERT_EQ(rp_export(self->stage.store, point, self->stage.exports, &options, NULL,
+			    &err),
+		  RP_OK, "%s", err.message);
+	snprintf(self->first, sizeof(self->first), "%s",
+		 stage_export_path(self->stage.exports, self->stage.point));
+	snprintf(self->second, sizeof(self->second), "%s",
+		 stage_export_path(self->stage.exports, point));
+	snprintf(self->twin, sizeof(self->twin), "%s", self->stage.disk);
+	ASSERT_OK(mkdir(folder, 0755));
+	snprintf(self->folder, sizeof(self->folder), "%s", folder);
+	snprintf(self->output, sizeof(self->output), "%s/vda", folder);
+	snprintf(self->partial, sizeof(self->partial), "%s/.vda.partial", folder);
+}
+
+FIXTURE_TEARDOWN(name)
+{
+	stage_close(&self->stage);
+}
+
+TEST_F(name, is_not_taken_from_another_file)
+{
+	struct rp_error err;
+
+	save_text(self->output, "precious");
+	save_text(fmt("%s/copy", test_dir()), "precious");
+	EXPECT_EQ(rp_restore(self->first, "vda", self->output, NULL, NULL, &err),
+		  RP_INVALID_STATE, "%s", err.message);
+	EXPECT_TRUE(data_same(self->output, fmt("%s/copy", test_dir())));
+	EXPECT_STREQ(listing(self->folder), "vda");
+	json_decref(restore(self->first, "vda", self->output, &replace));
+	EXPECT_TRUE(data_same(self->output, self->stage.twin));
+	json_decref(restore(self->second, "vda", self->output, &replace));
+	EXPECT_TRUE(data_same(self->output, self->twin));
+	EXPECT_STREQ(listing(self->folder), "vda");
+	/* A link that leads nowhere is something, too. */
+	ASSERT_OK(symlink("nowhere", fmt("%s/link", self->folder)));
+	EXPECT_EQ(rp_restore(self->first, "vda", fmt("%s/link", self->folder), NULL, NULL,
+			     &err),
+		  RP_INVALID_STATE, "%s", err.message);
+	EXPECT_STREQ(listing(self->folder), "link vda");
+}
+
+TEST_F(name, is_a_good_one)
+{
+	const char *const bad[] = {
+		NULL, "",	    "vda",	 "./vda",
+		"/",  self->folder, "/dev/null", fmt("%s/", self->folder)};
+	struct rp_error err;
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		EXPECT_EQ(rp_restore(self->first, "vda", bad[i], &replace, NULL, &err),
+			  RP_INVALID_PARAMETER, "%s: %s", bad[i], err.message);
+		EXPECT_STREQ(listing(self->folder), "");
+	}
+	EXPECT_EQ(rp_restore(self->first, "vda", fmt("%s/no/vda", self->folder), NULL,
+			     NULL, &err),
+		  RP_NOT_AVAILABLE, "%s", err.message);
+	EXPECT_EQ(rp_restore(self->first, "vda", fmt("%s/vda", self->output), NULL, NULL,
+			     &err),
+		  RP_NOT_AVAILABLE, "%s", err.message);
+	EXPECT_EQ(rp_restore(self->first, "vdb", self->output, NULL, NULL, &err),
+		  RP_INVALID_PARAMETER, "%s", err.message);
+	EXPECT_EQ(rp_restore(self->first, NULL, self->output, NULL, NULL, &err),
+		  RP_INVALID_PARAMETER, "%s", err.message);
+	EXPECT_EQ(rp_restore(self->folder, "vda", self->output, NULL, NULL, &err),
+		  RP_NOT_AVAILABLE, "%s", err.message);
+	EXPECT_STREQ(listing(self->folder), "");
+}
+
+TEST_F(name, stays_with_the_old_file_if_the_new_one_is_bad)
+{
+	int fd = open(fmt("%s/vda.raw", self->first), O_RDWR | O_CLOEXEC);
+	struct rp_error err;
+
+	json_decref(restore(self->second, "vda", self->output, NULL));
+	ASSERT_GE(fd, 0);
+	data_write(fd, 1, MIB + 5, 1);
+	close(fd);
+	EXPECT_EQ(rp_restore(self->first, "vda", self->output, &replace, NULL, &err),
+		  RP_FAILED, "%s", err.message);
+	EXPECT_EQ(err.offset, MIB);
+	EXPECT_STREQ(listing(self->folder), "vda");
+	EXPECT_TRUE(data_same(self->output, self->twin));
+}
+
+static int cancel(void *context, const struct rp_progress *progress)
+{
+	return !strcmp(progress->phase, context);
+}
+
+TEST_F(name, is_not_given_after_a_cancel)
+{
+	static const char *const phases[] = {"planning", "cloning", "copying"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(phases); i++) {
+		const struct rp_watch watch = {.size = sizeof(watch),
+					       .context = (void *)phases[i],
+					       .progress = cancel};
+		const struct rp_read_options options = {.size = sizeof(options),
+							.watch = &watch};
+		struct rp_error err;
+
+		EXPECT_EQ(rp_restore(self->first, "vda", self->output, &options, NULL,
+				     &err),
+			  RP_FAILED, "%s", phases[i]);
+		EXPECT_EQ(err.os_error, ECANCELED, "%s", err.message);
+		EXPECT_STREQ(listing(self->folder), "");
+	}
+}
+
+/* ----------------------------------------------------------- several at one name */
+
+/* A restore of the first export in a process of its own, which stops when it copies. */
+struct other {
+	pid_t pid;
+	int ready, go; /* pipes */
+};
+
+static int wait_for_word(void *context, const struct rp_progress *progress)
+{
+	const int *fds = context;
+	char word;
+
+	if (strcmp(progress->phase, "copying"))
+		return 0;
+	if (write(fds[0], "x", 1) != 1 || read(fds[1], &word, 1) != 1)
+		_exit(1);
+	close(fds[0]);
+	return 0;
+}
+
+static struct other begin_other(const struct name_fixture *self)
+{
+	struct other other;
+	int ready[2], go[2];
+	char word;
+
+	ASSERT_OK(pipe2(ready, O_CLOEXEC));
+	ASSERT_OK(pipe2(go, O_CLOEXEC));
+	other.pid = fork();
+	ASSERT_GE(other.pid, 0);
+	if (other.pid == 0) {
+		int fds[2] = {ready[1], go[0]};
+		const struct rp_watch watch = {
+			.size = sizeof(watch), .context = fds, .progress = wait_for_word};
+		const struct rp_read_options options = {.size = sizeof(options),
+							.clone = RP_CLONE_NEVER,
+							.watch = &watch};
+
+		_exit(rp_restore(self->first, "vda", self->output, &options, NULL,
+				 NULL) != RP_OK);
+	}
+	close(ready[1]);
+	close(go[0]);
+	ASSERT_EQ(read(ready[0], &word, 1), 1);
+	other.ready = ready[0];
+	other.go = go[1];
+	return other;
+}
+
+static int end_other(struct other *other)
+{
+	int status;
+
+	close(other->ready);
+	close(other->go);
+	EXPECT_EQ(waitpid(other->pid, &status, 0), other->pid);
+	return status;
+}
+
+TEST_F(name, is_for_one_at_a_time)
+{
+	struct other other = begin_other(self);
+	struct rp_error err;
+
+	EXPECT_STREQ(listing(self->folder), ".vda.partial");
+	EXPECT_EQ(rp_restore(self->second, "vda", self->output, NULL, NULL, &err),
+		  RP_IN_USE, "%s", err.message);
+	EXPECT_EQ(rp_restore(self->second, "vda", self->output, &replace, NULL, &err),
+		  RP_IN_USE, "%s", err.message);
+	EXPECT_STREQ(listing(self->folder), ".vda.partial");
+	ASSERT_EQ(write(other.go, "x", 1), 1);
+	EXPECT_EQ(end_other(&other), 0);
+	EXPECT_STREQ(listing(self->folder), "vda");
+	EXPECT_TRUE(data_same(self->output, self->stage.twin));
+}
+
+TEST_F(name, of_one_that_died_is_taken_over)
+{
+	struct other other = begin_other(self);
+
+	ASSERT_OK(kill(other.pid, SIGKILL));
+	EXPECT_EQ(end_other(&other), SIGKILL);
+	EXPECT_STREQ(listing(self->folder), ".vda.partial");
+	json_decref(restore(self->second, "vda", self->output, NULL));
+	EXPECT_STREQ(listing(self->folder), "vda");
+	EXPECT_TRUE(data_same(self->output, self->twin));
+
+	ASSERT_OK(unlink(self->output));
+	save_text(self->partial,
+		  "of somebody who is long gone, and did not even lock it");
+	json_decref(restore(self->first, "vda", self->output, NULL));
+	EXPECT_STREQ(listing(self->folder), "vda");
+	EXPECT_TRUE(data_same(self->output, self->stage.twin));
+}
+
+TEST_F(name, of_a_folder_is_not_taken_over)
+{
+	struct rp_error err;
+
+	ASSERT_OK(mkdir(self->partial, 0755));
+	save_text(fmt("%s/file", self->partial), "precious");
+	EXPECT_EQ(rp_restore(self->first, "vda", self->output, NULL, NULL, &err),
+		  RP_INVALID_STATE, "%s", err.message);
+	EXPECT_STREQ(listing(self->partial), "file");
+	EXPECT_STREQ(listing(self->folder), ".vda.partial");
+}
+
+/* Restores one of the exports again and again. */
+static void keep_restoring(const struct name_fixture *self, unsigned index)
+{
+	uint64_t end = now_ms() + 2500;
+	uint32_t rc;
+
+	while (now_ms() < end) {
+		rc = rp_restore(index % 2 ? self->first : self->second, "vda",
+				self->output, &replace, NULL, NULL);
+		if (rc != RP_OK && rc != RP_IN_USE)
+			_exit(1);
+	}
+	_exit(0);
+}
+
+/* Whether the file that has the name now is one of the two. */
+static bool is_whole(const struct name_fixture *self, const char *a, const char *b,
+		     size_t size)
+{
+	char *have = malloc(size + 1);
+	int fd = open(self->output, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+	bool whole;
+
+	ASSERT_NE(have, NULL);
+	ASSERT_GE(fd, 0, "the name is gone: %s", strerror(errno));
+	n = read(fd, have, size + 1);
+	whole = n == (ssize_t)size && (!memcmp(have, a, size) || !memcmp(have, b, size));
+	close(fd);
+	free(have);
+	return whole;
+}
+
+static char *load(const char *path, size_t size)
+{
+	char *bytes = malloc(size);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	ASSERT_NE(bytes, NULL);
+	ASSERT_GE(fd, 0);
+	ASSERT_EQ(read(fd, bytes, size), size);
+	close(fd);
+	return bytes;
+}
+
+/* However they get in each other's way, the name always stands for a whole disk. */
+TEST_F(name, is_fought_for)
+{
+	const size_t size = 3 * MIB + 77;
+	char *a = load(self->stage.twin, size), *b = load(self->twin, size);
+	pid_t pids[4];
+	unsigned looks = 0;
+	uint64_t end;
+	int status;
+
+	json_decref(restore(self->first, "vda", self->output, NULL));
+	for (unsigned i = 0; i < ARRAY_SIZE(pids); i++) {
+		pids[i] = fork();
+		ASSERT_GE(pids[i], 0);
+		if (pids[i] == 0)
+			keep_restoring(self, i);
+	}
+	for (end = now_ms() + 2500; now_ms() < end; looks++)
+		ASSERT_TRUE(is_whole(self, a, b, size), "look %u", looks);
+	for (unsigned i = 0; i < ARRAY_SIZE(pids); i++) {
+		EXPECT_EQ(waitpid(pids[i], &status, 0), pids[i]);
+		EXPECT_EQ(status, 0);
+	}
+	EXPECT_TRUE(is_whole(self, a, b, size));
+	EXPECT_STREQ(listing(self->folder), "vda");
+	free(a);
+	free(b);
+}
+
+TEST_MAIN
