@@ -171,6 +171,9 @@ void chunk_begin(struct chunk *c, struct stream *s, uint64_t window_size)
 	c->stream = s;
 	c->len = min_u64(window_size, s->src.size - c->window);
 	c->error = 0;
+	c->bytes = 0;
+	for (unsigned i = 0; i < c->count; i++)
+		c->bytes += c->plan[i].end - c->plan[i].start;
 	c->read = (struct io_req){
 		.op = IO_READ,
 		.file = &s->src,

@@ -36,6 +36,7 @@ struct chunk {
 	struct stream *stream;
 	void *buf; /* holds the whole window */
 	uint64_t window, len;
+	uint64_t bytes;	 /* of data in it: what it counts for in the progress */
 	unsigned count;	 /* segments */
 	unsigned queued; /* writes handed to the queue */
 	unsigned ended;	 /* writes delivered */

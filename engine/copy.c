@@ -148,6 +148,8 @@ static uint32_t share(struct stream *s, struct watch *w, struct rp_error *err)
 		rc = share_server_copy(s, w, err);
 	if (rc == RP_OK && s->dst.device)
 		rc = zero_holes(s, w, err);
+	if (s->digest == STREAM_DIGEST_READ) /* once more, to be read */
+		w->progress.bytes_total += s->cloned_bytes + s->server_bytes;
 	/* Not all bytes pass any more: there will be no digest for free. */
 	if (s->digest != STREAM_DIGEST_READ && s->shared_to && s->data_bytes)
 		s->digest = STREAM_NO_DIGEST;

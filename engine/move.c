@@ -64,16 +64,6 @@ static void fail(struct mover *m, const struct stream *s, int error, const char 
 	}
 }
 
-/* Bytes a chunk has moved, or read if it only reads. */
-static uint64_t chunk_bytes(const struct chunk *c)
-{
-	uint64_t bytes = 0;
-
-	for (unsigned i = 0; i < c->count; i++)
-		bytes += c->plan[i].end - c->plan[i].start;
-	return bytes;
-}
-
 /* Blocks may be larger than the data in them. */
 static void count_bytes(struct watch *w, uint64_t bytes)
 {
@@ -93,7 +83,7 @@ static void chunk_changed(struct chunk *c)
 		return;
 	lane->in_flight--;
 	if (c->state == CHUNK_DONE)
-		count_bytes(m->w, chunk_bytes(c));
+		count_bytes(m->w, c->bytes);
 	io_pool_put(m->pool, c->buf);
 	c->buf = NULL;
 	c->next = m->idle;

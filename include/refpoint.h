@@ -85,9 +85,10 @@ void rp_free(char *string);
 /* ---------------------------------------------------------------- watching */
 
 struct rp_progress {
-	const char *phase; /* "planning", "cloning", "copying", "syncing", "publishing" */
-	uint64_t
-		bytes_total; /* data bytes to clone, copy or read; grows while planning */
+	/* "planning", "cloning", "copying", "verifying", "syncing" or "publishing" */
+	const char *phase;
+	/* Data bytes to clone, copy or read; grows while planning. */
+	uint64_t bytes_total;
 	uint64_t bytes_done; /* never goes back */
 	uint64_t bytes_per_second;
 };
