@@ -104,6 +104,15 @@ static void print_systems(const json_t *systems)
 		const json_t *disks = json_object_get(system, "Disks");
 		const json_t *points = json_object_get(system, "ReferencePoints");
 
+		if (json_object_get(system, "Status")) {
+			_cleanup_free_ char *damage = format_text(
+				"(%s: %s)", member_text(system, "Status"),
+				member_text(system, "StatusReason"));
+
+			table_row(&table, member_text(system, "VirtualSystemIdentifier"),
+				  "-", "-", damage);
+			continue;
+		}
 		table_row(&table, member_text(system, "VirtualSystemIdentifier"),
 			  number_text(json_array_size(disks)).s,
 			  number_text(json_array_size(points)).s,

@@ -15,6 +15,9 @@
 
 #define LOCK_WAIT_MS 30000
 
+/* A sweep that looks whether something is dead holds its lock for no longer. */
+#define GLANCE_MS 50
+
 static const char *const folders[] = {"systems", "pending", "jobs", "jobs/active",
 				      "jobs/ended"};
 
@@ -208,9 +211,9 @@ void rp_store_close(struct rp_store *store)
 uint32_t store_lock(int fd, bool exclusive, uint64_t wait_ms, const char *what,
 		    struct rp_error *err)
 {
-	int r = io_lock(fd, exclusive, wait_ms);
+	int r = io_lock(fd, exclusive, wait_ms ? wait_ms : GLANCE_MS);
 
-	if (r == -EWOULDBLOCK)
+	if (r == -ETIME && !wait_ms)
 		return rp_fail(err, RP_IN_USE, "lock",
 			       "lock %s: in use by another operation", what);
 	if (r == -ETIME)
