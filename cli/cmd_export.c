@@ -138,7 +138,8 @@ static int take_options(struct exporting *e)
 		return status;
 	}
 	if (timeout && !parse_seconds(timeout, &e->options.timeout_ms))
-		return wrong_usage(e->cli, "option '--timeout' takes seconds, not '%s'",
+		return wrong_usage(e->cli,
+				   "option '--timeout' takes seconds, above 0, not '%s'",
 				   timeout);
 	e->disks = option_values(args, "disk", &e->options.disk_count);
 	e->options.disks = e->options.disk_count ? e->disks : NULL;

@@ -50,11 +50,13 @@ int cmd_restore(const struct cli *cli)
 	json_auto_t *report = NULL;
 	struct progress progress;
 	struct rp_error error;
+	size_t disk_count;
 	uint32_t value;
 	char *text;
 
-	if (!disk)
-		return wrong_usage(cli, "option '--disk' is missing");
+	free(option_values(&cli->args, "disk", &disk_count));
+	if (disk_count != 1)
+		return wrong_usage(cli, "option '--disk' must be given once");
 	progress_begin(&progress, cli, operand, 1, 1);
 	options.watch = &progress.watch;
 	value = rp_restore(path, disk, output, &options, &text, &error);

@@ -5,6 +5,7 @@
 #include "cli/cmd_store.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "cli/out.h"
 #include "cli/text.h"
@@ -23,7 +24,13 @@ int open_store(const struct cli *cli, const char *operand, struct rp_store **ret
 			asked = DEFAULT_STORE;
 	}
 	path = absolute_path(asked);
-	return rp_store_open(path, NULL, ret, &error) ? fail(cli, operand, &error) : 0;
+	if (rp_store_open(path, NULL, ret, &error) == RP_OK)
+		return 0;
+	if (error.code == RP_NOT_AVAILABLE) /* every newcomer's first error */
+		strncat(error.message,
+			" (--store or REFPOINT_STORE names one, 'refpoint init' makes one)",
+			sizeof(error.message) - strlen(error.message) - 1);
+	return fail(cli, operand, &error);
 }
 
 char *point_name(const json_t *point)

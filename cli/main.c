@@ -75,7 +75,7 @@ static const struct command *find(const char *group, const char *word)
 static int unknown_command(const struct cli *cli, const char *word)
 {
 	struct suggestion similar = {.word = word};
-	int status;
+	_cleanup_free_ char *hint = NULL;
 
 	for (const struct command *c = commands; c->name; c++) {
 		const char *known = word_of(c, cli->name);
@@ -83,11 +83,10 @@ static int unknown_command(const struct cli *cli, const char *word)
 		if (known)
 			suggest(&similar, known);
 	}
-	status = wrong_usage(cli, "'%s' is not a refpoint%s%s command", word,
-			     *cli->name ? " " : "", cli->name);
 	if (similar.match)
-		fprintf(stderr, "The most similar command is: %s\n", similar.match);
-	return status;
+		hint = format_text("; the most similar one is '%s'", similar.match);
+	return wrong_usage(cli, "'%s' is not a refpoint%s%s command%s", word,
+			   *cli->name ? " " : "", cli->name, hint ? hint : "");
 }
 
 /* Global options may stand before and between the words of a command. Returns how

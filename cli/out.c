@@ -52,7 +52,7 @@ void add_members(json_t *object, json_t *more)
 
 static void print_json(const json_t *object)
 {
-	_cleanup_free_ char *line = must(json_dumps(object, 0));
+	_cleanup_free_ char *line = must(json_dumps(object, JSON_REAL_PRECISION(6)));
 
 	puts(line);
 	flush_output();
@@ -200,6 +200,8 @@ int close_output(const struct cli *cli, int status)
 		lost_output = errno;
 	if (!lost_output)
 		return status;
+	if (lost_output == EPIPE) /* as in "| head": nobody wants to know */
+		return status ? status : (int)(RP_FAILED - FIRST_ERROR + 1);
 	text_only.json = false; /* there is no stdout to say it on */
 	failed = fail_here(&text_only, NULL, RP_FAILED, lost_output,
 			   "write standard output");

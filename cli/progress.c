@@ -33,6 +33,7 @@ static void on_signal(int sig)
 	stopped_by = sig;
 	signal(SIGINT, SIG_DFL);
 	signal(SIGTERM, SIG_DFL);
+	signal(SIGHUP, SIG_DFL);
 }
 
 /* A signal that is ignored already (nohup, a background job) stays ignored. */
@@ -166,6 +167,7 @@ void progress_begin(struct progress *p, const struct cli *cli, const char *opera
 	};
 	catch_signal(SIGINT);
 	catch_signal(SIGTERM);
+	catch_signal(SIGHUP);
 }
 
 void progress_end(struct progress *p)

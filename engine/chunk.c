@@ -97,7 +97,8 @@ static void digest_window(struct chunk *c)
 		} else {
 			r = digest_put(&s->leaves, index, leaf);
 			if (r < 0)
-				fail(c, r, "write digests of", s->src_path,
+				fail(c, r, "write digests of",
+				     stream_writes(s) ? s->dst_path : s->src_path,
 				     c->window + at);
 		}
 	}

@@ -46,7 +46,8 @@ int doc_load(int dirfd, const char *name, json_t **ret)
 
 int doc_save(int dirfd, const char *name, const json_t *doc)
 {
-	_cleanup_free_ char *text = json_dumps(doc, JSON_INDENT(2));
+	_cleanup_free_ char *text = json_dumps(doc,
+					       JSON_INDENT(2) | JSON_REAL_PRECISION(6));
 	size_t len;
 
 	if (!text)
@@ -58,7 +59,7 @@ int doc_save(int dirfd, const char *name, const json_t *doc)
 
 char *doc_text(const json_t *doc)
 {
-	return json_dumps(doc, JSON_COMPACT);
+	return json_dumps(doc, JSON_COMPACT | JSON_REAL_PRECISION(6));
 }
 
 bool doc_is_text(const char *text)

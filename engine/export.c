@@ -321,6 +321,10 @@ static uint32_t begin_job(struct exporting *x, const char *directory,
 
 	if (fd < 0)
 		return rp_fail_os(err, fd, "open", "export directory %s", directory);
+	if (store_holds(x->store, fd))
+		return rp_fail(err, RP_INVALID_PARAMETER, "check",
+			       "export directory %s: lies in the store, which sweeps it",
+			       directory);
 	rc = job_begin(x->store, x->point.system, x->point.id, directory, &x->job, err);
 	if (rc != RP_FAILED && rc != RP_ACCESS_DENIED)
 		return rc;

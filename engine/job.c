@@ -146,24 +146,29 @@ void job_end(struct job *job, uint32_t rc, const struct rp_error *err)
 	job_retire(job);
 }
 
-/* What it has left at its target; 0 if that is gone now. */
+/* What it has left at its target; negative if that may still be somewhere. */
 static int discard_target(const json_t *doc, bool *ret_published)
 {
 	const char *directory, *system, *id;
 	uint64_t device;
 	struct stat st;
+	int r;
 
 	if (doc_string(doc, "ExportDirectory", &directory) < 0 ||
 	    doc_string(doc, "VirtualSystemIdentifier", &system) < 0 ||
 	    doc_string(doc, "ReferencePointId", &id) < 0 || directory[0] != '/' ||
 	    !name_valid(system) || !id_valid(id))
 		return 0;
-	/* The folder that others are mounted on is not the one it wrote to. */
+	r = target_discard_dead(directory, system, id, ret_published);
+	if (r != 0 || *ret_published)
+		return r;
+	/* It may have written to what is not mounted there now. Only if nothing is found:
+	 * Btrfs and network file systems have another number with every mount. */
 	if (stat(directory, &st) < 0)
 		return -errno;
-	if (doc_u64(doc, "ExportDevice", &device) == 0 && device != (uint64_t)st.st_dev)
-		return -ENODEV;
-	return target_discard_dead(directory, system, id, ret_published);
+	return doc_u64(doc, "ExportDevice", &device) == 0 && device != (uint64_t)st.st_dev
+		       ? -ENODEV
+		       : 0;
 }
 
 /* So long ago that its target will not come back. */

@@ -239,7 +239,7 @@ uint32_t point_open(struct rp_store *store, const char *ref, enum point_lock loc
 			"reference point '%s': not SYSTEM@POINT (POINT is an ID, at least "
 			"4 characters of one, latest or latest~N)",
 			ref ?: "");
-	rc = system_open(store, what.system, false, &system, err);
+	rc = system_open(store, what.system, SYSTEM_POINTS, &system, err);
 	if (rc)
 		return rc;
 	rc = find(&system, ref, &what, &point, err);
@@ -291,7 +291,7 @@ static uint32_t list_system(struct rp_store *store, const char *name, json_t *li
 	uint32_t rc;
 	int r;
 
-	rc = system_open(store, name, false, &system, err);
+	rc = system_open(store, name, SYSTEM_POINTS, &system, err);
 	if (rc)
 		return rc;
 	r = load_all(&system, &points, &count);
@@ -380,7 +380,7 @@ uint32_t rp_destroy_reference_point(struct rp_store *store, const char *ref,
 	/* Found first, locked in the order of store.h after. */
 	rc = point_open(store, ref, POINT_EXCLUSIVE, store->busy_ms, &point, reterr);
 	if (rc == RP_OK)
-		rc = system_open(store, point.system, false, &system, reterr);
+		rc = system_open(store, point.system, SYSTEM_POINTS, &system, reterr);
 	if (rc == RP_OK)
 		rc = store_bury(store, system.points_fd, point.id, reterr);
 	if (rc)

@@ -102,7 +102,7 @@ uint32_t rp_store_init(const char *directory, struct rp_error *reterr)
 		rc = check_empty(fd, directory, reterr);
 	if (rc)
 		return rc;
-	r = fill_store(fd);
+	r = fchmod(fd, 0700) < 0 ? -errno : fill_store(fd);
 	if (r == 0) { /* an init that was killed may have made it, and not synced it */
 		parent = io_dir_open(fd, "..");
 		r = parent < 0 ? parent : io_fsync(parent);
@@ -272,6 +272,25 @@ uint32_t store_bury(struct rp_store *store, int dirfd, const char *name,
 	if (r == 0)
 		r = io_tree_remove(store->pending_fd, grave);
 	return r < 0 ? rp_fail_os(err, r, "remove", "%s", name) : RP_OK;
+}
+
+/* Goes up to the root, which is its own parent. */
+bool store_holds(const struct rp_store *store, int fd)
+{
+	_cleanup_close_ int at = io_dir_open(fd, ".");
+
+	while (at >= 0 && !io_dir_is_at(store->fd, ".", at)) {
+		int up = io_dir_open(at, "..");
+
+		if (up < 0 || io_dir_is_at(at, ".", up)) {
+			if (up >= 0)
+				close(up);
+			return false;
+		}
+		close(at);
+		at = up;
+	}
+	return at >= 0;
 }
 
 /* Removes one entry of pending/ if nobody works on it. */

@@ -64,6 +64,9 @@ uint32_t store_bury(struct rp_store *store, int dirfd, const char *name,
 uint32_t store_lock(int fd, bool exclusive, uint64_t wait_ms, const char *what,
 		    struct rp_error *err);
 
+/* Whether folder @fd is the store's or lies in it. */
+bool store_holds(const struct rp_store *store, int fd);
+
 /* Removes what dead operations left behind. */
 uint32_t store_sweep(struct rp_store *store, struct rp_error *err);
 

@@ -190,17 +190,24 @@ static int check_doc(const json_t *doc, const char *name)
 	return 0;
 }
 
-static int load(struct rp_store *store, const char *name, struct system *system)
+static int load_doc(struct rp_store *store, const char *name, struct system *system)
 {
-	int r;
+	int r = doc_load(system->fd, "system.json", &system->doc);
 
-	snprintf(system->name, sizeof(system->name), "%s", name);
-	r = doc_load(system->fd, "system.json", &system->doc);
 	if (r == -ENOENT) /* removed between open and now, or damaged */
 		return io_dir_is_at(store->systems_fd, name, system->fd) ? -EBADMSG
 									 : -ENOENT;
-	if (r == 0)
-		r = check_doc(system->doc, name);
+	return r < 0 ? r : check_doc(system->doc, name);
+}
+
+static int load(struct rp_store *store, const char *name, enum system_use use,
+		struct system *system)
+{
+	int r = 0;
+
+	snprintf(system->name, sizeof(system->name), "%s", name);
+	if (use == SYSTEM_READ || use == SYSTEM_TAKE)
+		r = load_doc(store, name, system);
 	if (r < 0)
 		return r;
 	system->points_fd = io_dir_open(system->fd, "points");
@@ -220,9 +227,10 @@ static uint32_t load_failed(int error, const char *name, struct rp_error *err)
 	return rp_fail_os(err, error, "open", "system %s", name);
 }
 
-static uint32_t try_open(struct rp_store *store, const char *name, bool lock,
+static uint32_t try_open(struct rp_store *store, const char *name, enum system_use use,
 			 struct system *ret, struct rp_error *err)
 {
+	bool lock = use == SYSTEM_REMOVE || use == SYSTEM_TAKE;
 	struct system system = SYSTEM_NONE;
 	uint32_t rc;
 	int r;
@@ -241,7 +249,7 @@ static uint32_t try_open(struct rp_store *store, const char *name, bool lock,
 		system_close(&system);
 		return rc;
 	}
-	r = load(store, name, &system);
+	r = load(store, name, use, &system);
 	if (r == 0 && lock && !io_dir_is_at(store->systems_fd, name, system.fd))
 		r = -ENOENT;
 	if (r < 0) {
@@ -252,10 +260,10 @@ static uint32_t try_open(struct rp_store *store, const char *name, bool lock,
 	return RP_OK;
 }
 
-uint32_t system_open(struct rp_store *store, const char *name, bool lock,
+uint32_t system_open(struct rp_store *store, const char *name, enum system_use use,
 		     struct system *ret, struct rp_error *err)
 {
-	uint32_t rc = try_open(store, name, lock, ret, err);
+	uint32_t rc = try_open(store, name, use, ret, err);
 
 	return rc ? rp_fail_of(err, name, NULL), rc : RP_OK;
 }
@@ -309,7 +317,7 @@ static uint32_t show(struct rp_store *store, const char *name, json_t **ret,
 		     struct rp_error *err)
 {
 	struct system system;
-	uint32_t rc = system_open(store, name, false, &system, err);
+	uint32_t rc = system_open(store, name, SYSTEM_READ, &system, err);
 	int r;
 
 	if (rc)
@@ -396,7 +404,7 @@ uint32_t rp_system_remove(struct rp_store *store, const char *name,
 	if (!store)
 		return rp_fail(reterr, RP_INVALID_PARAMETER, "check",
 			       "an argument is NULL");
-	rc = system_open(store, name, true, &system, reterr);
+	rc = system_open(store, name, SYSTEM_REMOVE, &system, reterr);
 	if (rc)
 		return rc;
 	r = io_dir_names(system.points_fd, &names, &count);

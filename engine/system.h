@@ -21,11 +21,15 @@ struct system {
 		.fd = -1, .points_fd = -1 \
 	}
 
-/*
- * Opens system @name. With @lock it is held exclusively until system_close():
- * for taking points and for removal.
- */
-uint32_t system_open(struct rp_store *store, const char *name, bool lock,
+enum system_use {
+	SYSTEM_POINTS, /* only its points are wanted: doc stays NULL */
+	SYSTEM_READ,
+	SYSTEM_REMOVE, /* held exclusively until system_close(); doc stays NULL */
+	SYSTEM_TAKE,   /* held exclusively, to take a point */
+};
+
+/* Opens system @name. What does without its metadata works if that is damaged. */
+uint32_t system_open(struct rp_store *store, const char *name, enum system_use use,
 		     struct system *ret, struct rp_error *err);
 void system_close(struct system *system); /* unopened is fine */
 

@@ -173,13 +173,17 @@ static uint32_t target_try(struct target *t, const struct watch *w, uint64_t bus
 static uint32_t target_make(struct target *t, const char *directory,
 			    const struct watch *w, uint64_t busy_ms, struct rp_error *err)
 {
+	size_t len = strlen(directory);
 	uint32_t rc = RP_OK;
 
 	t->directory_fd = io_dir_open(AT_FDCWD, directory);
 	if (t->directory_fd < 0)
 		return rp_fail_os(err, t->directory_fd, "open", "export directory %s",
 				  directory);
-	if (asprintf(&t->path, "%s/%s/%s", directory, t->system, t->name) < 0) {
+	while (len > 1 && directory[len - 1] == '/')
+		len--;
+	if (asprintf(&t->path, "%.*s/%s/%s", (int)len, directory, t->system, t->name) <
+	    0) {
 		t->path = NULL;
 		return rp_fail_os(err, -ENOMEM, "open", "export directory %s", directory);
 	}
@@ -244,7 +248,8 @@ static bool looks_ours(int fd)
 	       st.st_uid == geteuid();
 }
 
-/* With the system folder locked, so that nobody bears what we take for dead. */
+/* With the system folder locked, so that nobody bears what we take for dead. 1 if it was
+ * there, 0 if not. */
 static int discard_partial(struct target *t)
 {
 	int r;
@@ -256,8 +261,10 @@ static int discard_partial(struct target *t)
 		return t->fd;
 	r = io_lock(t->fd, true, 0);
 	if (r == -EWOULDBLOCK) /* another export is at it by now */
-		return 0;
-	return r < 0 ? r : io_tree_remove(t->system_fd, t->partial);
+		return 1;
+	if (r == 0)
+		r = io_tree_remove(t->system_fd, t->partial);
+	return r < 0 ? r : 1;
 }
 
 int target_discard_dead(const char *directory, const char *system, const char *id,
@@ -277,7 +284,7 @@ int target_discard_dead(const char *directory, const char *system, const char *i
 	if (r == 0)
 		r = discard_partial(&t);
 	*ret_published = t.system_fd >= 0 && faccessat(t.system_fd, id, F_OK, 0) == 0;
-	if (r == 0 && looks_ours(t.system_fd))
+	if (r >= 0 && looks_ours(t.system_fd))
 		unlinkat(t.directory_fd, t.system, AT_REMOVEDIR);
 	/* Without DIRECTORY nothing is known; without SYSTEM there is nothing. */
 	if (t.directory_fd >= 0 && (r == -ENOENT || r == -EAGAIN))

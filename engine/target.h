@@ -48,9 +48,9 @@ uint32_t target_publish(struct target *target, struct rp_error *err);
 void target_discard(struct target *target);
 
 /*
- * Removes the partial folder that an export left that is no more. 0 if there is none
- * (any more), or if another export is at it; else -errno. *ret_published tells whether
- * the export is there, complete.
+ * Removes the partial folder that an export left that is no more. 1 if it was there (and
+ * stays, if another export is at it), 0 if not, else -errno. *ret_published tells
+ * whether the export is there, complete.
  */
 int target_discard_dead(const char *directory, const char *system, const char *id,
 			bool *ret_published);

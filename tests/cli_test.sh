@@ -61,16 +61,13 @@ wrong 'no command' "refpoint: no command given. See 'refpoint --help'."
 wrong 'no command of a group' \
 	"refpoint: system: no command given. See 'refpoint system --help'." system
 wrong 'unknown command' \
-	"refpoint: 'exprot' is not a refpoint command. See 'refpoint --help'.
-The most similar command is: export" exprot
+	"refpoint: 'exprot' is not a refpoint command; the most similar one is 'export'. See 'refpoint --help'." exprot
 wrong 'beginning of a command' \
-	"refpoint: 'dest' is not a refpoint command. See 'refpoint --help'.
-The most similar command is: destroy" dest web1@latest
+	"refpoint: 'dest' is not a refpoint command; the most similar one is 'destroy'. See 'refpoint --help'." dest web1@latest
 wrong 'unknown command, nothing similar' \
 	"refpoint: 'frobnicate' is not a refpoint command. See 'refpoint --help'." frobnicate
 wrong 'unknown command of a group' \
-	"refpoint: system: 'lits' is not a refpoint system command. See 'refpoint system --help'.
-The most similar command is: list" system lits
+	"refpoint: system: 'lits' is not a refpoint system command; the most similar one is 'list'. See 'refpoint system --help'." system lits
 wrong 'empty command' "refpoint: '' is not a refpoint command. See 'refpoint --help'." ''
 wrong 'unknown option' \
 	"refpoint: export: unknown option '--digset' (did you mean '--digest'?). See 'refpoint export --help'." \
@@ -101,7 +98,7 @@ wrong 'unknown format' \
 	export --format floppy a@latest d
 for seconds in -1 0 0.0 1e3 ' 1' 1.2.3 . '' nan 4294967296 5s; do
 	wrong "timeout '$seconds'" \
-		"refpoint: export: option '--timeout' takes seconds, not '$seconds'. See 'refpoint export --help'." \
+		"refpoint: export: option '--timeout' takes seconds, above 0, not '$seconds'. See 'refpoint export --help'." \
 		export --timeout "$seconds" a@latest d
 done
 wrong 'operand missing' \
@@ -128,7 +125,7 @@ wrong 'disk without a path' \
 	"refpoint: system add: option '--disk' takes ID=PATH, not 'vda'. See 'refpoint system add --help'." \
 	system add web1 --disk vda
 wrong 'restore without a disk' \
-	"refpoint: restore: option '--disk' is missing. See 'refpoint restore --help'." \
+	"refpoint: restore: option '--disk' must be given once. See 'refpoint restore --help'." \
 	restore e o
 wrong 'control characters cannot break the line' \
 	"refpoint: 'a\\x0ab\\x1b[1m' is not a refpoint command. See 'refpoint --help'." \
@@ -197,7 +194,7 @@ mkdir "$exports"
 
 try 10 'no store' "$REFPOINT" --store "$store" list
 said 'no store: says so' \
-	"refpoint: list: open store $store: No such file or directory (32777 System is not available)"
+	"refpoint: list: open store $store: No such file or directory (--store or REFPOINT_STORE names one, 'refpoint init' makes one) (32777 System is not available)"
 
 rp 0 'init' init "$store"
 printed 'init: silent' ''
@@ -386,7 +383,7 @@ no_reader() {
 	"$@" >&5
 }
 try 1 'closed pipe' no_reader "$REFPOINT" --store "$store" list
-said 'closed pipe: says so' 'refpoint: list: write standard output: Broken pipe (32768 Failed)'
+said 'closed pipe: silently' ''
 exec 5>&-
 mkdir "$DIR/closed"
 # shellcheck disable=SC2016

@@ -221,8 +221,6 @@ TEST_F(system, shows_a_damaged_system_among_others)
 		GIVES(UNKNOWN_STATUS, rp_system_show(s->store, "web2", &text, &err));
 		GIVES(UNKNOWN_STATUS,
 		      rp_create_reference_point(s->store, "web2", NULL, &text, &err));
-		GIVES(UNKNOWN_STATUS,
-		      rp_list_reference_points(s->store, "web2", &text, &err));
 		EXPECT_STREQ(err.system, "web2");
 		EXPECT_STREQ(
 			status_of(systems(s->store), "VirtualSystemIdentifier", "web2"),
@@ -232,6 +230,47 @@ TEST_F(system, shows_a_damaged_system_among_others)
 			"");
 		EXPECT_STREQ(status_of(all_points(s->store), "InstanceID", id), "");
 	}
+	EXPECT_EQ(text, NULL);
+	ASSERT_EQ(rp_system_remove(s->store, "web2", &err), RP_OK, "%s", err.message);
+	stage_expect_unharmed(s, "");
+}
+
+/* The data of a machine whose own record is lost is as good as before. */
+TEST_F(system, points_of_a_damaged_system_are_there)
+{
+	const struct stage *s = &self->stage;
+	struct rp_error err;
+	char *text = NULL;
+
+	save_text(fmt("%s/systems/web1/system.json", s->path), "");
+	ASSERT_EQ(rp_show_reference_point(s->store, "web1@latest", &text, &err), RP_OK,
+		  "%s", err.message);
+	rp_free(text);
+	EXPECT_EQ(json_array_size(all_points(s->store)), 1);
+	ASSERT_EQ(stage_export(s, NULL, &err), RP_OK, "%s", err.message);
+	GIVES(INVALID_STATE, rp_system_remove(s->store, "web1", &err));
+	ASSERT_EQ(rp_destroy_reference_point(s->store, s->point, &err), RP_OK, "%s",
+		  err.message);
+	ASSERT_EQ(rp_system_remove(s->store, "web1", &err), RP_OK, "%s", err.message);
+}
+
+/* What is swept must not hold what is to be kept. */
+TEST_F(system, no_export_into_the_store)
+{
+	const struct stage *s = &self->stage;
+	const char *const inside[] = {"",
+				      "/pending",
+				      "/jobs/active",
+				      "/jobs/ended",
+				      "/systems",
+				      "/systems/web1/points"};
+	struct rp_error err;
+	char *text = NULL;
+
+	for (size_t i = 0; i < ARRAY_SIZE(inside); i++)
+		GIVES(INVALID_PARAMETER,
+		      rp_export(s->store, s->point, fmt("%s%s", s->path, inside[i]), NULL,
+				&text, &err));
 	EXPECT_EQ(text, NULL);
 	stage_expect_unharmed(s, "");
 }

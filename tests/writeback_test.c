@@ -58,9 +58,8 @@ static void make_image(const struct lossy_fixture *self)
 
 	ASSERT_GE(fd, 0, "%s: %s", self->image, strerror(errno));
 	ASSERT_OK(ftruncate(fd, (off_t)DEVICE));
-	ASSERT_OK(
-		system(fmt("PATH=$PATH:/usr/sbin:/sbin; mkfs.btrfs -q -f -m dup '%s'",
-			   self->image)));
+	ASSERT_OK(system(fmt("PATH=$PATH:/usr/sbin:/sbin; mkfs.btrfs -q -f -m dup '%s'",
+			     self->image)));
 	ASSERT_OK(fallocate(fd, 0, 0, (off_t)DEVICE));
 	close(fd);
 }
