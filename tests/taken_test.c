@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * taken_test.c - what may happen while a point is taken: it is called off, its disk
+ * grows, its folder makes files of another kind
+ */
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "data.h"
+#include "engine_fixture.h"
+#include "harness.h"
+
+#define SIZE (6 * MIB)
+
+static int cancel_at(void *phase, const struct rp_progress *progress)
+{
+	return !strcmp(progress->phase, phase);
+}
+
+FIXTURE(taken)
+{
+	struct loopfs fs;
+	struct stage stage;
+	const char *phase; /* at which the disk grows */
+};
+
+FIXTURE_VARIANT(taken)
+{
+	const char *type;
+	bool clones;
+};
+
+FIXTURE_VARIANT_ADD(taken, ext4){"ext4", false};
+FIXTURE_VARIANT_ADD(taken, btrfs){"btrfs", true};
+
+FIXTURE_SETUP(taken)
+{
+	loopfs_mount(&self->fs, variant->type, variant->clones ? 256 * MIB : 96 * MIB,
+		     NULL, NULL);
+	stage_make(&self->stage, self->fs.mnt, SIZE, test_seed());
+}
+
+FIXTURE_TEARDOWN(taken)
+{
+	stage_close(&self->stage);
+	loopfs_umount(&self->fs);
+}
+
+static uint32_t take(const struct stage *s, const struct rp_watch *watch, char **ret,
+		     struct rp_error *err)
+{
+	const struct rp_create_options options = {
+		.size = sizeof(options), .allow_copy = true, .watch = watch};
+
+	return rp_create_reference_point(s->store, "web1", &options, ret, err);
+}
+
+TEST_F(taken, cancelled_before_the_first_clone)
+{
+	static const char *const phases[] = {"planning", "cloning"};
+	struct rp_error err;
+	char *point = NULL;
+
+	for (size_t i = 0; i < ARRAY_SIZE(phases); i++) {
+		const struct rp_watch watch = {.size = sizeof(watch),
+					       .context = (void *)phases[i],
+					       .progress = cancel_at};
+
+		GIVES(FAILED, take(&self->stage, &watch, &point, &err));
+		EXPECT_EQ(err.os_error, ECANCELED, "%s", err.message);
+		EXPECT_EQ(point, NULL);
+		stage_expect_unharmed(&self->stage, "");
+	}
+}
+
+static int grow_once(void *context, const struct rp_progress *progress)
+{
+	struct taken_fixture *self = context;
+	struct stat st;
+	int fd;
+
+	if (!self->phase || strcmp(progress->phase, self->phase))
+		return 0;
+	self->phase = NULL;
+	fd = open(self->stage.disk, O_WRONLY | O_CLOEXEC);
+	ASSERT_GE(fd, 0);
+	ASSERT_OK(fstat(fd, &st));
+	data_write(fd, 4711, (uint64_t)st.st_size, MIB + 777);
+	close(fd);
+	return 0;
+}
+
+/* What came to its end is in the point, or the point is not taken. */
+TEST_F(taken, while_the_disk_grows)
+{
+	static const char *const phases[] = {"planning", "cloning", "copying"};
+	const struct rp_watch watch = {
+		.size = sizeof(watch), .context = self, .progress = grow_once};
+	const struct stage *s = &self->stage;
+	struct rp_error err;
+
+	for (size_t i = 0; i < (variant->clones ? 2 : ARRAY_SIZE(phases)); i++) {
+		char *point = NULL;
+		uint32_t rc;
+
+		self->phase = phases[i];
+		rc = take(s, &watch, &point, &err);
+		EXPECT_EQ(self->phase, NULL, "it has grown");
+		EXPECT_EQ(rc, i == 0 || variant->clones ? RP_OK : RP_IN_USE, "%s: %s",
+			  phases[i], err.message);
+		stage_expect_idle(s);
+		if (rc == RP_OK) {
+			EXPECT_TRUE(data_same(
+				fmt("%s/vda.raw", stage_point_path(s, point)), s->disk));
+			GIVES(OK,
+			      rp_export(s->store, point, s->exports, NULL, NULL, &err));
+			EXPECT_TRUE(stage_good_export(s->exports, point, s->disk));
+		}
+		rp_free(point);
+	}
+}
+
+/* Files take the flag from their folder, and are not cloned from or to others then. */
+TEST(where_files_are_made_nocow)
+{
+	const struct rp_create_options create = {.size = sizeof(create)};
+	const struct rp_export_options always = {.size = sizeof(always),
+						 .clone = RP_CLONE_ALWAYS};
+	struct loopfs fs = {0};
+	struct stage s = {0};
+	struct rp_error err;
+	char *point = NULL;
+
+	loopfs_mount(&fs, "btrfs", 0, NULL, NULL);
+	stage_make(&s, fs.mnt, SIZE, test_seed());
+	set_inode_flag(fmt("%s/pending", s.path), FS_NOCOW_FL);
+	set_inode_flag(s.exports, FS_NOCOW_FL);
+	ASSERT_EQ(rp_create_reference_point(s.store, "web1", &create, &point, &err),
+		  RP_OK, "%s", err.message);
+	EXPECT_TRUE(is_shared(fmt("%s/vda.raw", stage_point_path(&s, point))));
+	GIVES(OK, rp_export(s.store, point, s.exports, &always, NULL, &err));
+	EXPECT_TRUE(is_shared(fmt("%s/vda.raw", stage_export_path(s.exports, point))));
+	EXPECT_TRUE(stage_good_export(s.exports, point, s.twin));
+	rp_free(point);
+	stage_close(&s);
+	loopfs_umount(&fs);
+}
+
+TEST_MAIN
