@@ -267,9 +267,10 @@ static uint32_t check_options(const struct rp_create_options *options,
 {
 	_cleanup_doc_ json_t *label = NULL;
 
-	if (options->size < sizeof(*options))
+	if (options->size < sizeof(*options) ||
+	    (options->watch && options->watch->size < sizeof(*options->watch)))
 		return rp_fail(err, RP_INVALID_PARAMETER, "check",
-			       "options.size is not set");
+			       "options.size or its watch's is not set");
 	if ((unsigned)options->io > RP_IO_SYNC)
 		return rp_fail(err, RP_INVALID_PARAMETER, "check",
 			       "options: io is not a value of its type");

@@ -102,9 +102,9 @@ static uint32_t load(struct exported *e, struct rp_error *err)
 
 uint32_t exported_check_options(const struct rp_read_options *o, struct rp_error *err)
 {
-	if (o->size < sizeof(*o))
+	if (o->size < sizeof(*o) || (o->watch && o->watch->size < sizeof(*o->watch)))
 		return rp_fail(err, RP_INVALID_PARAMETER, "check",
-			       "options.size is not set");
+			       "options.size or its watch's is not set");
 	if ((unsigned)o->io > RP_IO_SYNC || (unsigned)o->clone > RP_CLONE_ALWAYS)
 		return rp_fail(err, RP_INVALID_PARAMETER, "check",
 			       "options: io or clone is not a value of its type");
