@@ -241,12 +241,15 @@ TEST_F(system, points_of_a_damaged_system_are_there)
 	const struct stage *s = &self->stage;
 	struct rp_error err;
 	char *text = NULL;
+	json_t *points;
 
 	save_text(fmt("%s/systems/web1/system.json", s->path), "");
 	ASSERT_EQ(rp_show_reference_point(s->store, "web1@latest", &text, &err), RP_OK,
 		  "%s", err.message);
 	rp_free(text);
-	EXPECT_EQ(json_array_size(all_points(s->store)), 1);
+	points = all_points(s->store);
+	EXPECT_EQ(json_array_size(points), 1);
+	json_decref(points);
 	ASSERT_EQ(stage_export(s, NULL, &err), RP_OK, "%s", err.message);
 	GIVES(INVALID_STATE, rp_system_remove(s->store, "web1", &err));
 	ASSERT_EQ(rp_destroy_reference_point(s->store, s->point, &err), RP_OK, "%s",
