@@ -157,17 +157,26 @@ static uint32_t open_device(const struct output *o, struct stream *s,
 	return RP_OK;
 }
 
+/* Who could open the old one must be able to open the new one, after a crash too. */
+static int take_owner(const struct output *o, int fd)
+{
+	if (fchown(fd, o->old.st_uid, o->old.st_gid) < 0 ||
+	    fchmod(fd, o->old.st_mode & 07777) < 0)
+		return -errno;
+	return io_fsync(fd);
+}
+
 /* The data is on stable storage; now the name. */
 static uint32_t publish(struct output *o, const struct stream *s, struct rp_error *err)
 {
-	int r;
+	int r = 0;
 
 	if (o->device)
 		return RP_OK;
-	/* Who could open the old one must be able to open the new one. */
-	if (o->exists && (fchown(s->dst.tail_fd, o->old.st_uid, o->old.st_gid) < 0 ||
-			  fchmod(s->dst.tail_fd, o->old.st_mode & 07777) < 0))
-		return stream_fail(s, -errno, "set owner of", o->path, RP_NO_OFFSET, err);
+	if (o->exists)
+		r = take_owner(o, s->dst.tail_fd);
+	if (r < 0)
+		return stream_fail(s, r, "set owner of", o->path, RP_NO_OFFSET, err);
 	if (o->replace)
 		r = renameat(o->dirfd, o->partial, o->dirfd, o->name) < 0 ? -errno : 0;
 	else
