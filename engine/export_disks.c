@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * export_disks.c - opening and closing the disks of one export
+ */
+#include "export_disks.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "doc.h"
+#include "io/clone.h"
+#include "io/tree.h"
+
+/* What is open()ed for one disk after another. */
+struct opening {
+	struct rp_store *store;
+	const struct point *point;
+	const struct target *target;
+	const struct rp_export_options *options;
+	struct export_disks *d;
+};
+
+static bool wanted(const struct rp_export_options *o, const char *id)
+{
+	for (size_t i = 0; i < o->disk_count; i++)
+		if (!strcmp(o->disks[i], id))
+			return true;
+	return o->disk_count == 0;
+}
+
+static json_t *find_disk(const struct point *point, const char *id)
+{
+	json_t *disk;
+	size_t i;
+
+	json_array_foreach(json_object_get(point->doc, "Disks"), i, disk)
+		if (!strcmp(json_string_value(json_object_get(disk, "DiskId")), id))
+			return disk;
+	return NULL;
+}
+
+uint32_t export_disks_check(const struct point *point, const struct rp_export_options *o,
+			    struct rp_error *err)
+{
+	for (size_t i = 0; i < o->disk_count; i++) {
+		if (!o->disks[i] || !find_disk(point, o->disks[i]))
+			return rp_fail(err, RP_INVALID_PARAMETER, "check",
+				       "disk '%s': not in the reference point",
+				       o->disks[i] ?: "");
+		for (size_t k = 0; k < i; k++)
+			if (!strcmp(o->disks[i], o->disks[k]))
+				return rp_fail(err, RP_INVALID_PARAMETER, "check",
+					       "disk %s: given twice", o->disks[i]);
+	}
+	if (!json_is_true(json_object_get(point->doc, "HasAssociatedData")))
+		return rp_fail(err, RP_INVALID_STATE, "check",
+			       "reference point %s@%s: its data was released",
+			       point->system, point->id);
+	return RP_OK;
+}
+
+static const enum stream_digest digest_modes[] = {
+	[RP_DIGEST_AUTO] = STREAM_DIGEST,
+	[RP_DIGEST_ALWAYS] = STREAM_DIGEST_READ,
+	[RP_DIGEST_NEVER] = STREAM_NO_DIGEST,
+};
+
+static int open_leaves(const struct opening *x, size_t i)
+{
+	struct stream *s = &x->d->streams[i];
+
+	s->digest = digest_modes[x->options->digest];
+	if (s->digest == STREAM_NO_DIGEST)
+		return 0;
+	s->leaves.size = s->src.size;
+	s->leaves.fd = openat(x->target->fd, x->d->disks[i].leaves,
+			      O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (s->leaves.fd < 0)
+		return -errno;
+	return ftruncate(s->leaves.fd, (off_t)digest_file_size(s->src.size)) < 0 ? -errno
+										 : 0;
+}
+
+static uint32_t open_disk(const struct opening *x, size_t i, const json_t *disk,
+			  struct rp_error *err)
+{
+	struct stream *s = &x->d->streams[i];
+	struct export_disk *d = &x->d->disks[i];
+	const char *file;
+	uint64_t size;
+	int r;
+
+	doc_string(disk, "DiskId", &s->disk);
+	doc_string(disk, "File", &file);
+	doc_u64(disk, "VirtualSize", &size);
+	snprintf(d->file, sizeof(d->file), "%s.raw", s->disk);
+	snprintf(d->leaves, sizeof(d->leaves), "%s.digest", s->disk);
+	if (asprintf(&d->src_path, "%s/systems/%s/points/%s/%s", x->store->path,
+		     x->point->system, x->point->id, file) < 0)
+		d->src_path = NULL;
+	if (asprintf(&d->dst_path, "%s/%s", x->target->path, d->file) < 0)
+		d->dst_path = NULL;
+	if (!d->src_path || !d->dst_path)
+		return stream_fail(s, -ENOMEM, "open", file, RP_NO_OFFSET, err);
+	s->src_path = d->src_path;
+	s->dst_path = d->dst_path;
+	s->clone = x->options->clone;
+	r = io_file_open_read(x->point->fd, file, &s->src);
+	if (r < 0)
+		return stream_fail(s, r, "open", s->src_path, RP_NO_OFFSET, err);
+	if (s->src.size != size) {
+		rp_fail(err, RP_UNKNOWN_STATUS, "check",
+			"check %s: its size is not what the reference point says",
+			s->src_path);
+		rp_fail_of(err, NULL, s->disk);
+		return RP_UNKNOWN_STATUS;
+	}
+	r = io_file_create(x->target->fd, d->file, io_is_nocow(s->src.tail_fd), &s->dst);
+	if (r == 0)
+		r = io_file_set_size(&s->dst, s->src.size);
+	if (r == 0)
+		r = open_leaves(x, i);
+	return r < 0 ? stream_fail(s, r, "create", s->dst_path, RP_NO_OFFSET, err)
+		     : RP_OK;
+}
+
+uint32_t export_disks_open(struct rp_store *store, const struct point *point,
+			   const struct target *target,
+			   const struct rp_export_options *options,
+			   struct export_disks *ret, struct rp_error *err)
+{
+	const struct opening x = {store, point, target, options, ret};
+	json_t *disks = json_object_get(point->doc, "Disks"), *disk;
+	uint32_t rc = RP_OK;
+	size_t k;
+
+	*ret = (struct export_disks){0};
+	ret->streams = calloc(json_array_size(disks) + 1, sizeof(*ret->streams));
+	ret->disks = calloc(json_array_size(disks) + 1, sizeof(*ret->disks));
+	if (!ret->streams || !ret->disks)
+		return rp_fail_os(err, -ENOMEM, "open", "disks");
+	json_array_foreach(disks, k, disk) {
+		struct stream *s = &ret->streams[ret->count];
+
+		if (rc ||
+		    !wanted(options, json_string_value(json_object_get(disk, "DiskId"))))
+			continue;
+		s->src = (struct io_file)IO_FILE_NONE;
+		s->dst = (struct io_file)IO_FILE_NONE;
+		s->leaves.fd = -1;
+		rc = open_disk(&x, ret->count++, disk, err);
+	}
+	return rc;
+}
+
+int export_disks_finish(struct export_disks *d, size_t i, const struct target *target)
+{
+	struct stream *s = &d->streams[i];
+
+	if (s->digested)
+		return io_fsync(s->leaves.fd);
+	if (s->leaves.fd >= 0 && unlinkat(target->fd, d->disks[i].leaves, 0) < 0)
+		return -errno;
+	return 0;
+}
+
+void export_disks_close(struct export_disks *d)
+{
+	for (size_t i = 0; i < d->count; i++) {
+		io_file_close(&d->streams[i].src);
+		io_file_close(&d->streams[i].dst);
+		if (d->streams[i].leaves.fd >= 0)
+			close(d->streams[i].leaves.fd);
+		free(d->disks[i].src_path);
+		free(d->disks[i].dst_path);
+	}
+	free(d->streams);
+	free(d->disks);
+	*d = (struct export_disks){0};
+}

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * exporting.c - one reference point, whole, to a directory
+ *
+ *	find and lock the point ──> job record ──> partial folder ──> disks through
+ *	the engine, config files ──> manifest ──> publish
+ *
+ * The folder gets its name after everything in it is on stable storage; until then
+ * whatever fails removes it.
+ */
+#include "exporting.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+#include "config.h"
+#include "copy.h"
+#include "doc.h"
+#include "export_disks.h"
+#include "io/tree.h"
+#include "job.h"
+#include "manifest.h"
+
+struct exporting {
+	struct rp_store *store;
+	struct rp_export_options options; /* its strings are ours */
+	char *directory;
+	struct point point;
+	struct target target;
+	struct job job;
+	struct export_disks disks;
+	json_t *manifest;
+	struct watch watch;
+};
+
+static uint32_t export_configs(struct exporting *x, struct rp_error *err)
+{
+	_cleanup_close_ int from = -1, to = -1;
+	json_t *name;
+	bool made;
+	size_t i;
+	int r;
+
+	from = io_dir_open(x->point.fd, "config");
+	if (from < 0)
+		return rp_fail_os(err, from, "open",
+				  "config files of the reference point");
+	to = io_dir_make(x->target.fd, "config", &made);
+	if (to < 0)
+		return rp_fail_os(err, to, "mkdir", "%s/config", x->target.path);
+	json_array_foreach(json_object_get(x->point.doc, "ConfigFiles"), i, name) {
+		const char *file = json_string_value(name);
+		char digest[DIGEST_TEXT_SIZE];
+		uint32_t rc = config_copy(from, file, to, file, digest, err);
+
+		if (rc)
+			return rc;
+		if (manifest_add_config(x->manifest, file, digest) < 0)
+			return rp_fail_os(err, -ENOMEM, "write", "manifest");
+	}
+	r = io_fsync(to);
+	return r < 0 ? rp_fail_os(err, r, "sync", "%s/config", x->target.path) : RP_OK;
+}
+
+static uint32_t write_manifest(struct exporting *x, struct rp_error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < x->disks.count; i++) {
+		const struct stream *s = &x->disks.streams[i];
+		const struct export_disk *disk = &x->disks.disks[i];
+
+		r = export_disks_finish(&x->disks, i, &x->target);
+		if (r == 0)
+			r = manifest_add_disk(x->manifest, s, disk->file,
+					      s->digested ? disk->leaves : NULL);
+	}
+	if (r == 0)
+		r = doc_save(x->target.fd, "export.json", x->manifest);
+	return r < 0 ? rp_fail_os(err, r, "write", "%s/export.json", x->target.path)
+		     : RP_OK;
+}
+
+/* Everything between the birth of the partial folder and its publication. */
+static uint32_t fill_target(struct exporting *x, struct rp_error *err)
+{
+	uint32_t rc;
+
+	x->manifest = manifest_new(&x->point);
+	if (!x->manifest)
+		return rp_fail_os(err, -ENOMEM, "write", "manifest");
+	rc = export_disks_open(x->store, &x->point, &x->target, &x->options, &x->disks,
+			       err);
+	if (rc == RP_OK)
+		rc = export_configs(x, err);
+	if (rc == RP_OK && x->disks.count)
+		rc = copy_streams(x->disks.streams, x->disks.count, x->options.io,
+				  &x->watch, err);
+	if (rc == RP_OK)
+		rc = write_manifest(x, err);
+	return rc;
+}
+
+static char *make_report(const struct exporting *x, const char *path)
+{
+	_cleanup_doc_ json_t *report = json_pack(
+		"{s:i, s:s, s:s, s:f}", "ReturnValue", 0, "Job", x->job.id, "ExportPath",
+		path, "Seconds", (double)(watch_now_ns() - x->watch.begin_ns) / 1e9);
+
+	if (!report || json_object_update(report, x->manifest) < 0)
+		return NULL;
+	return doc_text(report);
+}
+
+/* With the point locked. */
+static uint32_t run(struct exporting *x, char **ret_report, struct rp_error *err)
+{
+	_cleanup_free_ char *path = NULL;
+	char *report = NULL;
+	uint32_t rc;
+	int r;
+
+	rc = target_open(x->directory, x->point.system, x->point.id, &x->watch,
+			 x->store->busy_ms, &x->target, err);
+	if (rc)
+		return rc;
+	rc = fill_target(x, err);
+	if (rc == RP_OK && ret_report) {
+		path = strdup(x->target.path);
+		report = path ? make_report(x, path) : NULL;
+		if (!report)
+			rc = rp_fail_os(err, -ENOMEM, "export", "%s", x->target.path);
+	}
+	if (rc == RP_OK) {
+		watch_phase(&x->watch, "publishing");
+		r = watch_tick(&x->watch); /* the last chance to stop it */
+		rc = r < 0 ? watch_fail(&x->watch, r, err)
+			   : target_publish(&x->target, err);
+	}
+	export_disks_close(&x->disks);
+	target_discard(&x->target);
+	if (rc)
+		free(report);
+	else if (ret_report)
+		*ret_report = report;
+	return rc;
+}
+
+/*
+ * The record is there so that what a killed export leaves is found. A store that is
+ * full or read-only must not keep anybody from getting the data out of it.
+ */
+static uint32_t begin_job(struct exporting *x, struct rp_error *err)
+{
+	_cleanup_close_ int fd = io_dir_open(AT_FDCWD, x->directory);
+	uint32_t rc;
+
+	if (fd < 0)
+		return rp_fail_os(err, fd, "open", "export directory %s", x->directory);
+	if (store_holds(x->store, fd))
+		return rp_fail(err, RP_INVALID_PARAMETER, "check",
+			       "export directory %s: lies in the store, which sweeps it",
+			       x->directory);
+	rc = job_begin(x->store, x->point.system, x->point.id, x->directory, &x->job,
+		       err);
+	if (rc != RP_FAILED && rc != RP_ACCESS_DENIED)
+		return rc;
+	watch_warn(&x->watch, "no record of this export: %s", err->message);
+	rp_error_clear(err);
+	return RP_OK;
+}
+
+/* 0 or -ENOMEM. */
+static int copy_options(struct exporting *x, const struct rp_export_options *o)
+{
+	char **disks = calloc(o->disk_count + 1, sizeof(*disks));
+
+	x->options = *o;
+	x->options.disks = (const char *const *)disks;
+	x->options.disk_count = 0;
+	x->options.settings = NULL;
+	for (size_t i = 0; disks && i < o->disk_count; i++) {
+		disks[i] = strdup(o->disks[i] ?: "");
+		if (!disks[i])
+			return -ENOMEM;
+		x->options.disk_count++;
+	}
+	return disks ? 0 : -ENOMEM;
+}
+
+static uint32_t begin(struct exporting *x, const char *point, struct rp_error *err)
+{
+	uint32_t rc;
+
+	watch_init(&x->watch, x->options.watch, x->options.timeout_ms);
+	rc = point_open(x->store, point, POINT_SHARED,
+			watch_left_ms(&x->watch, x->store->busy_ms), &x->point, err);
+	if (rc)
+		return rc;
+	rc = export_disks_check(&x->point, &x->options, err);
+	if (rc == RP_OK)
+		rc = begin_job(x, err);
+	if (rc)
+		rp_fail_of(err, x->point.system, NULL);
+	return rc;
+}
+
+uint32_t exporting_new(struct rp_store *store, const char *point, const char *directory,
+		       const struct rp_export_options *options, struct exporting **ret,
+		       struct rp_error *err)
+{
+	struct exporting *x = calloc(1, sizeof(*x));
+	uint32_t rc;
+
+	if (!x)
+		return rp_fail_os(err, -ENOMEM, "export", "%s", point);
+	x->store = store;
+	x->point = (struct point)POINT_NONE;
+	x->directory = strdup(directory);
+	if (!x->directory || copy_options(x, options) < 0)
+		rc = rp_fail_os(err, -ENOMEM, "export", "%s", point);
+	else
+		rc = begin(x, point, err);
+	if (rc)
+		exporting_free(x);
+	else
+		*ret = x;
+	return rc;
+}
+
+uint32_t exporting_run(struct exporting *x, char **ret_report, struct rp_error *err)
+{
+	uint32_t rc = run(x, ret_report, err);
+
+	job_end(&x->job, rc, err);
+	if (rc)
+		rp_fail_of(err, x->point.system, NULL);
+	return rc;
+}
+
+void exporting_free(struct exporting *x)
+{
+	if (!x)
+		return;
+	point_close(&x->point);
+	json_decref(x->manifest);
+	for (size_t i = 0; i < x->options.disk_count; i++)
+		free((char *)x->options.disks[i]);
+	free((char **)x->options.disks);
+	free(x->directory);
+	free(x);
+}
