@@ -4,7 +4,7 @@
 # make deps      install the Debian packages that all targets need (as root)
 # make check     run all tests; as root, or those that mount are skipped
 # make demo      the main job on a real guest, from nothing
-# make bench     the benchmarks; QUICK=1 for a short run
+# make bench     the benchmarks; QUICK=1 for a short run, W='cross many' for some of them
 # make gate      what must pass before a commit: both compilers with -Werror, check,
 #                check-asan, check-tsan, formatting, shellcheck
 # make check-asan, check-tsan     check under sanitizers
@@ -56,7 +56,7 @@ DEBS := gcc libc6-dev make pkg-config liburing-dev libaio-dev libjansson-dev \
 	perl mount e2fsprogs xfsprogs btrfs-progs fuse3 libfuse3-dev nbdkit libnbd-bin \
 	jq groff mandoc \
 	qemu-system-x86 busybox-static grub-pc-bin grub-common fdisk \
-	qemu-utils \
+	qemu-utils fio rsync gnuplot-nox linux-perf \
 	clang clang-format shellcheck
 
 # Asked for when first needed, not when this file is read: "make deps all" must work.
@@ -137,7 +137,7 @@ $(TEST_PROGRAMS) $(BENCH_PROGRAMS): $(O)/%: $(O)/%.o $(O)/librefpoint.a
 # What tests, demo and bench scripts are told.
 RUN := O='$(abspath $(O))' REFPOINT='$(abspath $(O))/refpoint' CC='$(CC)' SAN='$(SAN)' \
 	UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS='suppressions=$(CURDIR)/tests/tsan.supp' \
-	$(if $(QUICK),QUICK=$(QUICK))
+	$(if $(QUICK),QUICK=$(QUICK)) $(if $(W),W='$(W)')
 CHOSEN := $(filter $(T:%=$(O)/tests/%),$(TEST_PROGRAMS)) $(filter $(T:%=tests/%.sh),$(SCRIPTS))
 
 check: all $(filter $(O)/%,$(CHOSEN))

@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+#
+# lib.sh - what the workloads begin with: file systems, stores, the tools and their turns
+#
+#	. "$(dirname "$0")/lib.sh"
+#	make_fs xfs xfs 3000			# a file system in $work/xfs
+#	make_point xfs dense 2G			# a store on it, and one point of a new disk
+#	workload 'XFS to ext4' xfs ext cp dd	# rounds of refpoint and these tools
+#
+# Tools take turns, in the other direction every second round; every run begins cold and
+# ends on stable storage. Each adds one JSON line to $O/bench/runs/SCRIPT.jsonl.
+# Images are written in full before: holes of them would be filled while we measure.
+#
+# QUICK=1: smaller disks and two rounds; ROUNDS=N and SIZE=MIB say otherwise.
+
+set -euo pipefail
+: "${O:?}" "${REFPOINT:?}"
+QUICK=${QUICK:-0}
+# shellcheck disable=SC2034 # for the workloads
+size=${SIZE:-$((QUICK ? 256 : 2048))} # MiB
+rounds=${ROUNDS:-$((QUICK ? 2 : 7))}
+cd "$(dirname "$0")/.."
+mkdir -p "$O/bench/runs"
+runs=$O/bench/runs/$(basename "$0" .sh).jsonl
+: >"$runs"
+measure=$O/bench/measure
+
+work=$(mktemp -d "${TMPDIR:-/var/tmp}/refpoint-bench.XXXXXX")
+images=$work # where images of file systems lie
+mounted=()
+hugepages=
+declare -A device=() filesystem=() points=() data=()
+
+cleanup() {
+	local status=$? i
+	trap - EXIT
+	[[ -z $hugepages ]] || echo "$hugepages" >/proc/sys/vm/nr_hugepages
+	for ((i = ${#mounted[@]} - 1; i >= 0; i--)); do
+		umount "$work/${mounted[i]}"
+	done
+	[[ ! -d $work/ext ]] || chattr -R -f -i "$work/ext" || true
+	rm -rf --one-file-system "$work"
+	exit "$status"
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+
+# ---------------------------------------------------------------- file systems
+
+# "ext" is the file system of $TMPDIR itself, named by its type.
+use_ext() {
+	mkdir "$work/ext" "$work/ext/out"
+	device[ext]=$(basename "$(findmnt -n -o SOURCE -T "$work")")
+	filesystem[ext]=$(findmnt -n -o FSTYPE -T "$work")
+	[[ -e /sys/block/${device[ext]}/stat ]] || device[ext]=
+}
+
+# use_ram MIB: file systems made from now on lie in memory: a device as fast as it gets.
+use_ram() {
+	mkdir "$work/ram"
+	mount -t tmpfs -o "size=$1m" none "$work/ram"
+	mounted+=(ram)
+	images=$work/ram
+}
+
+# make_fs NAME TYPE MIB [MKFS OPTION...]
+make_fs() {
+	local name=$1 type=$2 mib=$3 loop
+	shift 3
+	mkdir "$work/$name"
+	dd if=/dev/zero of="$images/$name.img" bs=1M count="$mib" iflag=fullblock status=none \
+		conv=fsync
+	case $type in
+	ext4) "mkfs.$type" -q -F -E nodiscard,lazy_itable_init=0,lazy_journal_init=0 "$@" \
+		"$images/$name.img" ;;
+	*) "mkfs.$type" -q -K "$@" "$images/$name.img" ;;
+	esac
+	loop=$(losetup --find --show --direct-io=on "$images/$name.img")
+	if [[ $type = btrfs ]]; then
+		mount -o nodiscard "$loop" "$work/$name"
+	else
+		mount "$loop" "$work/$name"
+	fi
+	losetup --detach "$loop" # with the last mount
+	mounted+=("$name")
+	device[$name]=${loop#/dev/}
+	filesystem[$name]=$type
+	mkdir "$work/$name/out"
+}
+
+# ----------------------------------------------------------------------- disks
+
+# make_point FS KIND ARGUMENT...: a store with system "vm" and one point of a new disk;
+# the arguments are those of bench/disk KIND without the file.
+make_point() {
+	local fs=$1 kind=$2
+	shift 2
+	[[ -d $work/$fs/store ]] || "$REFPOINT" init "$work/$fs/store"
+	"$O/bench/disk" "$kind" "$work/$fs/disk.raw" "$@"
+	"$REFPOINT" --store "$work/$fs/store" system add vm --disk vda="$work/$fs/disk.raw"
+	"$REFPOINT" --store "$work/$fs/store" create vm --allow-copy >/dev/null
+	points[$fs]=$(echo "$work/$fs"/store/systems/vm/points/*/vda.raw)
+	data[$fs]=$(($(stat -c '%b * 512' "${points[$fs]}")))
+}
+
+# ----------------------------------------------------------------------- tools
+
+# command_of TOOL SOURCE TARGET FROM TO: sets command and flags of measure.
+command_of() {
+	local tool=$1 src=$2 dst=$3 from=$4 to=$5
+	flags=(-s "$dst")
+	case $tool in
+	refpoint*) # by itself durable; "refpoint:--io sync" has more options
+		local more=()
+		[[ $tool != *:* ]] || read -ra more <<<"${tool#*:}"
+		flags=()
+		command=("$REFPOINT" --store "$work/$from/store" export vm@latest "$work/$to/out"
+			"${more[@]}") ;;
+	cp) command=(cp --reflink=never "$src" "$dst") ;;
+	cp-reflink) command=(cp --reflink=always "$src" "$dst") ;;
+	dd) command=(dd if="$src" of="$dst" bs=4M iflag=direct oflag=direct status=none) ;;
+	qemu-img) command=(qemu-img convert -f raw -O raw "$src" "$dst") ;;
+	qemu-img-best) command=(qemu-img convert -f raw -O raw -t none -T none -W -m 16
+		"$src" "$dst") ;;
+	nbdcopy) command=(nbdcopy "$src" "$dst") ;;
+	rsync) command=(rsync --inplace --whole-file --sparse "$src" "$dst") ;;
+	ficlone) command=("$O/bench/bare" clone "$src" "$dst") flags=() ;;
+	*) echo "bench: no tool $tool" >&2; return 1 ;;
+	esac
+}
+
+# What fio can do with the same requests, buffers and files; its own runtime counts.
+fio_command() {
+	local tool=$1 src=$2 dst=$3
+	local read=(--name=read --filename="$src" --rw=read)
+	local write=(--name=write --filename="$dst" --rw=write --end_fsync=1 --fallocate=native)
+	# --mem=mmaphuge takes its pages from here, and fails without them.
+	[[ -n $hugepages ]] || { hugepages=$(</proc/sys/vm/nr_hugepages)
+		echo $((hugepages + 48)) >/proc/sys/vm/nr_hugepages; }
+	flags=()
+	command=(fio --output="$work/fio.json" --output-format=json --ioengine=io_uring --direct=1
+		--bs=1M --iodepth=16 --registerfiles --mem=mmaphuge --thread
+		--size="$(stat -c %s "$src")" --refill_buffers=0)
+	case $tool in
+	fio-read) command+=("${read[@]}") ;;
+	fio-write) command+=("${write[@]}") ;;
+	fio-both) command+=("${read[@]}" "${write[@]}") ;;
+	esac
+}
+
+# The line of a fio run: the longest of its jobs, without its start and end.
+fio_seconds() {
+	jq -c --slurpfile fio "$work/fio.json" '
+		([$fio[0].jobs[] | .read.runtime, .write.runtime] | max / 1000) as $s
+		| .seconds = $s | .gib_per_s = (.bytes / 1073741824 / $s)'
+}
+
+# What an export says of itself, for its line.
+method_of() {
+	local manifest
+	for manifest in "$work/$1"/out/*/*/export.json; do
+		jq -c '.Disks[0] | {backend: .Backend, method: .Method, block: .BlockSize,
+			depth: .QueueDepth}' "$manifest"
+		return
+	done
+}
+
+empty_out() {
+	rm -rf "$work"/*/out/*
+}
+
+# one WORKLOAD TOOL FROM TO
+one() {
+	local name=$1 tool=$2 from=$3 to=$4 src=${points[$3]} dst=$work/$4/out/disk.raw
+	local command flags line method='{}'
+	local notes=(-n workload="$name" -n tool="$tool" -n from="${filesystem[$from]}"
+		-n to="${filesystem[$to]}" -b "${data[$from]}" -n size="$(stat -c %s "$src")")
+	empty_out
+	prepare_target "$to" "$dst"
+	[[ -z ${device[$from]} ]] || notes+=(-r "${device[$from]}")
+	[[ -z ${device[$to]} ]] || notes+=(-w "${device[$to]}")
+	case $tool in
+	fio-*) fio_command "$tool" "$src" "$dst" ;;
+	*) command_of "$tool" "$src" "$dst" "$from" "$to" ;;
+	esac
+	# Memory that was never touched is slow, and only buffered tools need much.
+	line=$("$measure" "${notes[@]}" "${flags[@]}" -m $((data[$from] / 1048576 + 256)) -- \
+		"${command[@]}")
+	case $tool in
+	fio-*) line=$(fio_seconds <<<"$line") ;;
+	refpoint*) method=$(method_of "$to") ;;
+	esac
+	jq -c --argjson method "${method:-null}" '. + $method' <<<"$line" >>"$runs"
+	empty_out
+}
+
+# A workload may want the folder or file to be something before the tool runs.
+prepare_target() { :; }
+
+# in_turns COMMAND... -- TOOL...: each round calls COMMAND TOOL for all, there and back.
+in_turns() {
+	local call=() round tool tools
+	while [[ $1 != -- ]]; do
+		call+=("$1")
+		shift
+	done
+	shift
+	for ((round = 1; round <= rounds; round++)); do
+		printf '%s: round %d of %d\n' "${call[1]}" "$round" "$rounds" >&2
+		tools=("$@")
+		((round % 2)) || mapfile -t tools < <(printf '%s\n' "$@" | tac)
+		for tool in "${tools[@]}"; do
+			"${call[0]}" "${call[1]}" "$tool" "${call[@]:2}"
+		done
+	done
+}
+
+# workload NAME FROM TO TOOL...: refpoint and these, in turns.
+workload() {
+	local name=$1 from=$2 to=$3
+	shift 3
+	in_turns one "$name" "$from" "$to" -- refpoint "$@"
+}
+
+use_ext

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# sparse.sh - a disk of 4 GiB with 1 GiB of data in 1,024 pieces
+. "$(dirname "$0")/lib.sh"
+
+pieces=$((size / 2)) # of 1 MiB, one every 4 MiB
+peers=(cp qemu-img qemu-img-best nbdcopy rsync)
+((!QUICK)) || peers=(cp qemu-img-best)
+
+make_fs xfs xfs $((pieces * 2 + 512))
+make_point ext sparse "$((size * 2))M" "${pieces}M" "$pieces"
+make_point xfs sparse "$((size * 2))M" "${pieces}M" "$pieces"
+workload 'sparse, ext4 to ext4' ext ext "${peers[@]}"
+workload 'sparse, XFS to ext4' xfs ext "${peers[@]}"
