@@ -11,7 +11,7 @@
 struct chunk *chunk_new(uint64_t window, void (*changed)(struct chunk *chunk))
 {
 	size_t most = PLAN_MAX_SEGMENTS(window, 4096);
-	struct chunk *c = calloc(1, sizeof(*c) + most * sizeof(c->segment[0]));
+	struct chunk *c = calloc(1, sizeof(*c) + most * sizeof(c->part[0]));
 
 	if (!c)
 		return NULL;
@@ -20,6 +20,7 @@ struct chunk *chunk_new(uint64_t window, void (*changed)(struct chunk *chunk))
 		free(c);
 		return NULL;
 	}
+	c->room = (unsigned)most;
 	c->changed = changed;
 	return c;
 }
@@ -77,7 +78,7 @@ static int check_leaf(const struct stream *s, uint64_t index, const uint8_t *lea
 static void digest_window(struct chunk *c)
 {
 	struct stream *s = c->stream;
-	uint64_t start = c->read.start - c->window, end = start + c->read.len;
+	uint64_t start = c->plan[0].start, end = c->plan[c->count - 1].end;
 	uint64_t first = round_down(start, DIGEST_CHUNK);
 	uint64_t last = min_u64(round_up(end, DIGEST_CHUNK), c->len);
 
@@ -109,92 +110,193 @@ static void end(struct chunk *c)
 	c->state = c->error ? CHUNK_FAILED : CHUNK_DONE;
 }
 
-static void write_done(struct io_req *req)
+static void *buffer_at(const struct chunk *c, uint64_t pos)
 {
-	struct chunk *c = container_of(req, struct chunk_segment, req)->chunk;
-
-	if (req->result < 0)
-		fail(c, req->result, "write", c->stream->dst_path,
-		     req->start + req->moved);
-	/* After a failure the rest is not even begun. */
-	if (++c->ended == (c->error ? c->queued : c->count))
-		end(c);
-	c->changed(c);
+	return (char *)c->buf + (pos - c->window);
 }
 
-static void prepare_writes(struct chunk *c)
-{
-	for (unsigned i = 0; i < c->count; i++) {
-		const struct plan_segment *seg = &c->plan[i];
+static void part_done(struct io_req *req);
 
-		c->segment[i] = (struct chunk_segment){
-			.chunk = c,
-			.req =
-				{
-					.op = IO_WRITE,
-					.file = &c->stream->dst,
-					.start = c->window + seg->start,
-					.len = seg->end - seg->start,
-					.buf = (char *)c->buf + seg->start,
-					.done = write_done,
-				},
-		};
+/* Bytes [pos, pos + len) of the disk, which lie or go at @at of @file. */
+static void add_part(struct chunk *c, enum io_op op, uint64_t len, struct io_file *file,
+		     uint64_t at, const char *path)
+{
+	struct chunk_part *last = c->parts ? &c->part[c->parts - 1] : NULL;
+
+	if (last && last->req.file == file && last->req.start + last->req.len == at &&
+	    last->pos + last->req.len == c->pos) {
+		last->req.len += len;
+		return;
 	}
-	c->queued = 0;
-	c->ended = 0;
+	c->part[c->parts++] = (struct chunk_part){
+		.chunk = c,
+		.pos = c->pos,
+		.path = path,
+		.req =
+			{
+				.op = op,
+				.file = file,
+				.start = at,
+				.len = len,
+				.buf = buffer_at(c, c->pos),
+				.done = part_done,
+			},
+	};
 }
 
-static void read_done(struct io_req *req)
+/* From one segment to the next; what is between them is hole. */
+static void next_segment(struct chunk *c)
 {
-	struct chunk *c = container_of(req, struct chunk, read);
+	uint64_t start;
+
+	if (++c->seg == c->count)
+		return;
+	start = c->window + c->plan[c->seg].start;
+	if (c->state == CHUNK_READING && c->stream->digest != STREAM_NO_DIGEST)
+		memset(buffer_at(c, c->pos), 0, start - c->pos);
+	c->pos = start;
+}
+
+/* The next part of the segment that ends at @end: a hole, or the bytes of one range. */
+static void read_range(struct chunk *c, uint64_t end)
+{
+	struct source_range range;
+	uint64_t hole = end;
+	int r = stream_next(c->stream, c->pos, &range);
+
+	if (r < 0 && r != -ENXIO) {
+		fail(c, r, "map", c->stream->src_path, c->pos);
+		return;
+	}
+	if (r == 0)
+		hole = min_u64(range.start, end);
+	if (hole > c->pos)
+		memset(buffer_at(c, c->pos), 0, hole - c->pos);
+	c->pos = hole;
+	if (hole == end)
+		return;
+	end = min_u64(range.end, end);
+	add_part(c, IO_READ, end - c->pos, range.file, range.at, range.path);
+	c->pos = end;
+}
+
+static void fill_reads(struct chunk *c)
+{
 	struct stream *s = c->stream;
 
-	if (req->result < 0)
-		fail(c, req->result, "read", s->src_path, req->start + req->moved);
-	else if (s->digest != STREAM_NO_DIGEST)
-		digest_window(c);
-	if (stream_writes(s))
-		clip_writes(c, stream_placed_to(s));
-	if (c->error || !stream_writes(s) || c->count == 0) {
-		end(c);
-	} else {
-		c->state = CHUNK_WRITING;
-		prepare_writes(c);
+	if (!s->from && c->seg < c->count) {
+		add_part(c, IO_READ, c->window + c->plan[c->count - 1].end - c->pos,
+			 &s->src, c->pos, s->src_path);
+		c->seg = c->count;
 	}
+	while (!c->error && c->parts < c->room && c->seg < c->count) {
+		uint64_t end = c->window + c->plan[c->seg].end;
+
+		if (c->pos < end)
+			read_range(c, end);
+		else
+			next_segment(c);
+	}
+}
+
+static void fill_writes(struct chunk *c)
+{
+	struct stream *s = c->stream;
+
+	while (!c->error && c->parts < c->room && c->seg < c->count) {
+		uint64_t end = c->window + c->plan[c->seg].end, at, placed;
+		int r;
+
+		if (c->pos >= end) {
+			next_segment(c);
+			continue;
+		}
+		r = stream_place(s, c->pos, &at, &placed);
+		if (r < 0) {
+			fail(c, r, "place", s->dst_path, c->pos);
+			return;
+		}
+		end = min_u64(end, placed);
+		add_part(c, IO_WRITE, end - c->pos, &s->dst, at, s->dst_path);
+		c->pos = end;
+	}
+}
+
+static void start_segments(struct chunk *c)
+{
+	c->seg = 0;
+	c->pos = c->window + (c->count ? c->plan[0].start : 0);
+}
+
+static void begin_writing(struct chunk *c)
+{
+	struct stream *s = c->stream;
+
+	if (s->digest != STREAM_NO_DIGEST)
+		digest_window(c);
+	if (!stream_writes(s))
+		c->count = 0;
+	else
+		clip_writes(c, stream_placed_to(s));
+	c->state = CHUNK_WRITING;
+	start_segments(c);
+}
+
+/* A round is over, or there was none: what comes next. */
+static void step(struct chunk *c)
+{
+	c->parts = 0;
+	c->queued = 0;
+	c->ended = 0;
+	if (c->state == CHUNK_READING && !c->error) {
+		fill_reads(c);
+		if (!c->parts && !c->error)
+			begin_writing(c);
+	}
+	if (c->state == CHUNK_WRITING && !c->error)
+		fill_writes(c);
+	if (!c->parts || c->error)
+		end(c);
+}
+
+static void part_done(struct io_req *req)
+{
+	struct chunk_part *part = container_of(req, struct chunk_part, req);
+	struct chunk *c = part->chunk;
+
+	if (req->result < 0)
+		fail(c, req->result, req->op == IO_READ ? "read" : "write", part->path,
+		     part->pos + req->moved);
+	/* After a failure the rest is not even begun. */
+	if (++c->ended == (c->error ? c->queued : c->parts))
+		step(c);
 	c->changed(c);
 }
 
 void chunk_begin(struct chunk *c, struct stream *s, uint64_t window_size)
 {
-	uint64_t start = c->window + c->plan[0].start;
-
 	c->state = CHUNK_PLANNED;
 	c->stream = s;
-	c->len = min_u64(window_size, s->src.size - c->window);
+	c->len = min_u64(window_size, stream_size(s) - c->window);
 	c->error = 0;
 	c->bytes = 0;
 	for (unsigned i = 0; i < c->count; i++)
 		c->bytes += c->plan[i].end - c->plan[i].start;
-	c->read = (struct io_req){
-		.op = IO_READ,
-		.file = &s->src,
-		.start = start,
-		.len = c->window + c->plan[c->count - 1].end - start,
-		.buf = (char *)c->buf + c->plan[0].start,
-		.done = read_done,
-	};
+	c->parts = 0;
+	c->queued = 0;
+	c->ended = 0;
+	start_segments(c);
 }
 
 bool chunk_has_work(const struct chunk *c)
 {
-	return c->state == CHUNK_PLANNED ||
-	       (c->state == CHUNK_WRITING && !c->error && c->queued < c->count);
+	return c->state == CHUNK_PLANNED || (!c->error && c->queued < c->parts);
 }
 
 void chunk_abandon(struct chunk *c)
 {
 	fail(c, -ECANCELED, "move", c->stream->src_path, c->window);
-	if (c->state == CHUNK_PLANNED || c->ended == c->queued) {
+	if (c->ended == c->queued) {
 		end(c);
 		c->changed(c);
 	}
@@ -205,12 +307,15 @@ int chunk_queue(struct chunk *c, struct io_queue *q)
 	int r = 0;
 
 	if (c->state == CHUNK_PLANNED) {
-		r = io_queue_add(q, &c->read);
-		if (r == 0)
-			c->state = CHUNK_READING;
+		c->state = CHUNK_READING;
+		step(c);
+		if (c->state == CHUNK_FAILED || c->state == CHUNK_DONE) {
+			c->changed(c);
+			return 0;
+		}
 	}
-	while (r == 0 && c->state == CHUNK_WRITING && !c->error && c->queued < c->count) {
-		r = io_queue_add(q, &c->segment[c->queued].req);
+	while (r == 0 && chunk_has_work(c)) {
+		r = io_queue_add(q, &c->part[c->queued].req);
 		if (r == 0)
 			c->queued++;
 	}

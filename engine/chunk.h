@@ -5,9 +5,11 @@
  *	PLANNED ──> READING ──ok──> (digest) ──> WRITING ──ok──> DONE
  *	               └──────── error ────────────┴──────────> FAILED
  *
- * One read from the first to the last segment (holes between them read as zeros
- * without touching the device), then one write per segment, so that holes stay
- * holes. A stream that only reads is done after the digest.
+ * Of one plain file one read from the first to the last segment (holes between them
+ * read as zeros without touching the device), else one per range of the source; then one
+ * write per segment, or per place it goes to, so that holes stay holes. A chunk has room
+ * for some requests only: what has more goes in rounds. A stream that only reads is done
+ * after the digest.
  */
 #ifndef ENGINE_CHUNK_H
 #define ENGINE_CHUNK_H
@@ -26,9 +28,11 @@ enum chunk_state {
 
 struct chunk;
 
-struct chunk_segment {
+struct chunk_part {
 	struct io_req req;
 	struct chunk *chunk;
+	uint64_t pos; /* of the disk */
+	const char *path;
 };
 
 struct chunk {
@@ -36,11 +40,15 @@ struct chunk {
 	struct stream *stream;
 	void *buf; /* holds the whole window */
 	uint64_t window, len;
-	uint64_t bytes;	 /* of data in it: what it counts for in the progress */
-	unsigned count;	 /* segments */
-	unsigned queued; /* writes handed to the queue */
-	unsigned ended;	 /* writes delivered */
-	struct io_req read;
+	uint64_t bytes; /* of data in it: what it counts for in the progress */
+	unsigned count; /* segments */
+	/* How far the state has come: the next segment, and where in it. */
+	unsigned seg;
+	uint64_t pos;
+	/* The requests of the round. */
+	unsigned parts, room;
+	unsigned queued; /* handed to the queue */
+	unsigned ended;	 /* delivered */
 	/* The first failure, if any. */
 	int error;
 	const char *step, *path;
@@ -49,7 +57,7 @@ struct chunk {
 	void *owner;			      /* whose chunk it is, for changed() */
 	struct chunk *next;		      /* in a list of the owner's */
 	struct plan_segment *plan; /* room for the most segments a window has */
-	struct chunk_segment segment[];
+	struct chunk_part part[];
 };
 
 /* A chunk for windows of @window bytes. NULL = no memory. */

@@ -95,7 +95,7 @@ static uint32_t zero_holes(struct stream *s, struct watch *w, struct rp_error *e
 	}
 	if (r != -ENXIO)
 		return stream_fail(s, r, "map", s->src_path, pos, err);
-	return zero_hole(s, pos, s->src.size, w, err);
+	return zero_hole(s, pos, stream_size(s), w, err);
 }
 
 /* All destinations of a set are on one file system, or are devices. */

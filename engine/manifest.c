@@ -50,7 +50,7 @@ static int describe_digest(const struct stream *s, const char *leaves, json_t **
 int manifest_add_disk(json_t *manifest, const struct stream *s, const char *file,
 		      const char *leaves)
 {
-	uint64_t zero = s->src.size - s->data_bytes;
+	uint64_t zero = stream_size(s) - s->data_bytes;
 	json_t *digest = json_null();
 	int r = leaves ? describe_digest(s, leaves, &digest) : 0;
 
@@ -62,7 +62,7 @@ int manifest_add_disk(json_t *manifest, const struct stream *s, const char *file
 			       "{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:s?, "
 			       "s:s?, s:o}",
 			       "DiskId", s->disk, "File", file, "Format", "raw",
-			       "VirtualSize", (json_int_t)s->src.size, "DataBytes",
+			       "VirtualSize", (json_int_t)stream_size(s), "DataBytes",
 			       (json_int_t)s->data_bytes, "ClonedBytes",
 			       (json_int_t)s->cloned_bytes, "CopiedBytes",
 			       (json_int_t)s->copied_bytes, "ServerCopiedBytes",

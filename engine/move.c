@@ -90,6 +90,24 @@ static void chunk_changed(struct chunk *c)
 	m->idle = c;
 }
 
+/* [start, end) of the disk, wherever it goes. */
+static int allocate(struct lane *lane, uint64_t start, uint64_t end)
+{
+	while (start < end) {
+		uint64_t at, placed;
+		int r = stream_place(lane->s, start, &at, &placed);
+
+		if (r < 0)
+			return r;
+		placed = min_u64(placed, end);
+		r = io_file_allocate(&lane->s->dst, at, placed - start);
+		if (r < 0)
+			return r;
+		start = placed;
+	}
+	return 0;
+}
+
 /*
  * Reserves the space of the window's segments, and of the whole run that goes on
  * after it at once: writes then need no allocation, and a full file system shows
@@ -107,7 +125,7 @@ static int reserve(struct lane *lane, const struct chunk *c)
 		start = max_u64(start, stream_placed_to(lane->s));
 		if (start >= end)
 			continue;
-		r = io_file_allocate(&lane->s->dst, start, end - start);
+		r = allocate(lane, start, end);
 		if (r == -EOPNOTSUPP)
 			lane->reserves = false;
 		else if (r < 0)
@@ -259,7 +277,8 @@ static uint64_t lane_align(const struct stream *s)
 {
 	uint64_t align = 4096;
 
-	align = max_u64(align, s->src.align);
+	if (!s->from)
+		align = max_u64(align, s->src.align);
 	if (stream_writes(s))
 		align = max_u64(align, max_u64(s->dst.align, s->dst.block));
 	return align;
@@ -271,8 +290,8 @@ static void lane_open(struct mover *m, struct lane *lane, struct stream *s)
 	uint64_t pos = s->digest == STREAM_NO_DIGEST ? s->shared_to : 0;
 
 	*lane = (struct lane){.s = s, .mover = m, .reserves = stream_writes(s)};
-	plan_init(&lane->plan, stream_next_data, s, s->src.size, m->window, lane_align(s),
-		  round_down(pos, m->window));
+	plan_init(&lane->plan, stream_next_data, s, stream_size(s), m->window,
+		  lane_align(s), round_down(pos, m->window));
 }
 
 static int mover_open(struct mover *m, struct stream *streams, size_t count)
@@ -306,7 +325,7 @@ static void explain(struct mover *m)
 		s->backend = io_queue_backend(m->q);
 		snprintf(s->backend_reason, sizeof(s->backend_reason), "%s",
 			 io_queue_reason(m->q));
-		if (s->src.buffered)
+		if (!s->from && s->src.buffered)
 			stream_because(s, "source buffered: %s", s->src.buffered);
 		if (stream_writes(s) && s->dst.buffered)
 			stream_because(s, "destination buffered: %s", s->dst.buffered);

@@ -14,30 +14,113 @@
 /* A clone call holds its files' locks: some 100 ms for a fragmented piece. */
 #define PIECE (64 * MIB)
 
-/*
- * The piece that begins with the first data at or after @pos: block-aligned, or up
- * to the end of the file. -ENXIO if only a hole is left.
- */
-static int next_piece(const struct stream *s, uint64_t pos, uint64_t *ret_start,
-		      uint64_t *ret_end)
+/* Disk bytes [start, end): from @at of @file to @to of the destination. */
+struct piece {
+	uint64_t start, end;
+	const struct io_file *file;
+	uint64_t at, to;
+};
+
+/* Of one plain file to one like it: what is a hole in the piece is cloned as one. */
+static int plain_piece(const struct stream *s, uint64_t pos, struct piece *ret)
 {
 	uint64_t start, end;
 	int r = io_next_data(s->src.tail_fd, pos, s->src.size, &start, &end);
 
 	if (r < 0)
 		return r;
-	*ret_start = max_u64(round_down(start, max_u64(s->src.block, s->dst.block)), pos);
-	*ret_end = min_u64(*ret_start + PIECE, s->src.size);
+	start = max_u64(round_down(start, max_u64(s->src.block, s->dst.block)), pos);
+	*ret = (struct piece){
+		.start = start,
+		.end = min_u64(start + PIECE, s->src.size),
+		.file = &s->src,
+		.at = start,
+		.to = start,
+	};
 	return 0;
 }
 
-/* Whether a refusal of [start, end) may be answered by copying: nothing was cloned
- * yet, or it is a tail that the file system will not clone (H17). */
-static bool may_copy(const struct stream *s, int error, uint64_t end)
+static bool is_plain(const struct stream *s)
+{
+	return !s->from && !s->place;
+}
+
+/*
+ * The piece that begins with the first data at or after @pos: block-aligned, or up to the
+ * end of the disk. -ENXIO if only a hole is left.
+ */
+static int next_piece(struct stream *s, uint64_t pos, struct piece *ret)
+{
+	struct source_range range;
+	uint64_t to, placed;
+	int r;
+
+	if (is_plain(s))
+		return plain_piece(s, pos, ret);
+	r = stream_next(s, pos, &range);
+	if (r == 0)
+		r = stream_place(s, range.start, &to, &placed);
+	if (r < 0)
+		return r;
+	*ret = (struct piece){
+		.start = range.start,
+		.end = min_u64(min_u64(range.end, placed), range.start + PIECE),
+		.file = range.file,
+		.at = range.at,
+		.to = to,
+	};
+	return 0;
+}
+
+/*
+ * One piece, or -errno. What is left of the last block when either file goes on behind it
+ * cannot be cloned (H17), so it is no part of a larger piece.
+ */
+static int clone_piece(struct stream *s, struct piece *p)
+{
+	uint64_t whole = round_down(p->end, s->dst.block);
+
+	if (!is_plain(s) && whole > p->start)
+		p->end = whole;
+	else if (s->place && whole != p->end)
+		return -EINVAL;
+	return io_clone_range(p->file->tail_fd, p->at, s->dst.tail_fd, p->to,
+			      p->end - p->start);
+}
+
+/*
+ * Whether a refusal of the piece may be answered by copying: nothing was cloned yet, it
+ * is a tail that the file system will not clone (H17), or one of several files cannot be
+ * cloned from, because it lies elsewhere or its blocks are other ones.
+ */
+static bool may_copy(const struct stream *s, int error, const struct piece *p)
 {
 	return io_clone_refused(error) &&
-	       (s->shared_to == 0 ||
-		(error == -EINVAL && end == s->src.size && end % s->dst.block));
+	       (s->shared_to == 0 || (s->from && (error == -EXDEV || error == -EINVAL)) ||
+		(error == -EINVAL && p->end == stream_size(s) && p->end % s->dst.block));
+}
+
+/* H18, where files cannot be compared as wholes: every range has data where it went. */
+static int check_pieces(struct stream *s)
+{
+	uint64_t pos = 0, start, end;
+	struct piece p;
+	int r = 0;
+
+	while (pos < s->shared_to && (r = next_piece(s, pos, &p)) == 0) {
+		uint64_t at = p.to, stop;
+
+		p.end = min_u64(p.end, s->shared_to);
+		stop = p.to + (p.end - p.start);
+		while (at < stop) {
+			r = io_next_data(s->dst.tail_fd, at, stop, &start, &end);
+			if (r < 0 || start != at)
+				return r < 0 && r != -ENXIO ? r : -EIO;
+			at = end;
+		}
+		pos = p.end;
+	}
+	return r == -ENXIO ? 0 : r;
 }
 
 int share_check(int src, int dst, uint64_t size)
@@ -91,9 +174,43 @@ static uint32_t clone_refused(struct stream *s, int error, struct rp_error *err)
 	return RP_OK;
 }
 
+/* Pieces from the first to the last, or to the one that is left to the next rung. */
+static uint32_t clone_pieces(struct stream *s, struct watch *w, bool *ret_refused,
+			     struct rp_error *err)
+{
+	uint64_t pos = 0, told = 0;
+	struct piece p;
+	int r;
+
+	while ((r = next_piece(s, pos, &p)) == 0) {
+		r = watch_tick(w);
+		if (r < 0)
+			return watch_fail(w, r, err);
+		r = clone_piece(s, &p);
+		if (r < 0 && may_copy(s, r, &p)) {
+			if (s->shared_to)
+				s->cloned_bytes = s->data_bytes -
+						  data_in(s, p.start, stream_size(s));
+			*ret_refused = true;
+			return clone_refused(s, r, err);
+		}
+		if (r < 0)
+			return stream_fail(s, r, "clone", s->dst_path, p.start, err);
+		told += share_tell(w, s->data_bytes - told, p.end - p.start);
+		s->shared_to = pos = p.end;
+	}
+	if (r != -ENXIO)
+		return stream_fail(s, r, "map", s->src_path, pos, err);
+	s->shared_to = stream_size(s);
+	s->cloned_bytes = s->data_bytes;
+	w->progress.bytes_done += s->data_bytes - told;
+	return RP_OK;
+}
+
 uint32_t share_clone(struct stream *s, struct watch *w, struct rp_error *err)
 {
-	uint64_t start, end, pos = 0, told = 0;
+	bool refused = false;
+	uint32_t rc;
 	int r;
 
 	if (s->clone == RP_CLONE_NEVER || s->src.device || s->dst.device) {
@@ -106,32 +223,18 @@ uint32_t share_clone(struct stream *s, struct watch *w, struct rp_error *err)
 		return RP_OK;
 	}
 	watch_phase(w, "cloning");
-	while ((r = next_piece(s, pos, &start, &end)) == 0) {
-		r = watch_tick(w);
-		if (r < 0)
-			return watch_fail(w, r, err);
-		r = io_clone_range(s->src.tail_fd, s->dst.tail_fd, start, end - start);
-		if (r < 0 && may_copy(s, r, end)) {
-			if (s->shared_to)
-				s->cloned_bytes = s->data_bytes - data_in(s, start, end);
-			return clone_refused(s, r, err);
-		}
-		if (r < 0)
-			return stream_fail(s, r, "clone", s->dst_path, start, err);
-		told += share_tell(w, s->data_bytes - told, end - start);
-		s->shared_to = pos = end;
-	}
-	if (r != -ENXIO)
-		return stream_fail(s, r, "map", s->src_path, pos, err);
-	s->shared_to = s->src.size;
-	s->cloned_bytes = s->data_bytes;
-	w->progress.bytes_done += s->data_bytes - told;
-	if (!s->cloned_bytes)
-		return RP_OK;
-	r = share_check(s->src.tail_fd, s->dst.tail_fd, s->src.size);
+	rc = clone_pieces(s, w, &refused, err);
+	if (rc || !s->cloned_bytes)
+		return rc;
+	if (!is_plain(s))
+		r = check_pieces(s);
+	else
+		r = refused ? 0
+			    : share_check(s->src.tail_fd, s->dst.tail_fd, s->src.size);
 	if (r < 0)
 		return stream_fail(s, r, "check clone", s->dst_path, RP_NO_OFFSET, err);
-	stream_because(s, "same file system, blocks shared by FICLONERANGE");
+	if (!refused)
+		stream_because(s, "same file system, blocks shared by FICLONERANGE");
 	return RP_OK;
 }
 
@@ -150,7 +253,7 @@ uint32_t share_server_copy(struct stream *s, struct watch *w, struct rp_error *e
 	int r;
 
 	if (s->clone == RP_CLONE_NEVER || s->src.device || s->dst.device ||
-	    s->cloned_bytes || pos >= s->src.size ||
+	    s->cloned_bytes || !is_plain(s) || pos >= s->src.size ||
 	    !io_server_copies(s->src.tail_fd, s->dst.tail_fd))
 		return RP_OK;
 	watch_phase(w, "copying");

@@ -43,12 +43,50 @@ static bool is_cut(const struct io_file *file)
 	       (uint64_t)st.st_size < file->size;
 }
 
+int stream_next(struct stream *s, uint64_t pos, struct source_range *ret)
+{
+	uint64_t start, end;
+	int r;
+
+	if (s->from)
+		return s->from->next(s->from, pos, ret);
+	r = io_next_data(s->src.tail_fd, pos, s->src.size, &start, &end);
+	if (r < 0)
+		return r == -ENXIO && is_cut(&s->src) ? -ENODATA : r;
+	*ret = (struct source_range){
+		.start = start,
+		.end = end,
+		.file = &s->src,
+		.at = start,
+		.path = s->src_path,
+	};
+	return 0;
+}
+
 int stream_next_data(void *stream, uint64_t pos, uint64_t *ret_start, uint64_t *ret_end)
 {
-	struct stream *s = stream;
-	int r = io_next_data(s->src.tail_fd, pos, s->src.size, ret_start, ret_end);
+	struct source_range range;
+	int r = stream_next(stream, pos, &range);
 
-	return r == -ENXIO && is_cut(&s->src) ? -ENODATA : r;
+	if (r < 0)
+		return r;
+	*ret_start = range.start;
+	*ret_end = range.end;
+	return 0;
+}
+
+int stream_place(const struct stream *s, uint64_t pos, uint64_t *ret_at,
+		 uint64_t *ret_end)
+{
+	int r;
+
+	if (!s->place) {
+		*ret_at = pos;
+		*ret_end = stream_size(s);
+		return 0;
+	}
+	r = s->place->at(s->place, pos, ret_at, ret_end);
+	return r == 0 && *ret_end <= pos ? -EBADMSG : r;
 }
 
 int stream_measure(struct stream *s)

@@ -14,6 +14,8 @@
 #include "error.h"
 #include "io/base.h"
 #include "io/file.h"
+#include "place.h"
+#include "source.h"
 
 enum stream_digest {
 	STREAM_NO_DIGEST,
@@ -28,7 +30,10 @@ struct stream {
 	const char *src_path; /* for people */
 	const char *dst_path;
 	struct io_file src; /* frozen, or its machine is stopped */
-	struct io_file dst; /* new and sized, or a device; unopened = only read */
+	struct source
+		*from; /* instead of src, if the disk is not one plain file; borrowed */
+	struct io_file dst;  /* new and sized, or a device; unopened = only read */
+	struct place *place; /* NULL: offsets in dst are those of the disk; borrowed */
 	enum rp_clone clone;
 	enum stream_digest digest;
 	struct digest leaves; /* unless STREAM_NO_DIGEST */
@@ -50,11 +55,17 @@ static inline bool stream_writes(const struct stream *s)
 	return s->dst.tail_fd >= 0;
 }
 
+/* Of the disk. */
+static inline uint64_t stream_size(const struct stream *s)
+{
+	return s->from ? s->from->size : s->src.size;
+}
+
 /* Nothing before it is left to write: whole blocks, or all of it. */
 static inline uint64_t stream_placed_to(const struct stream *s)
 {
-	return s->shared_to == s->src.size ? s->shared_to
-					   : round_down(s->shared_to, 4096);
+	return s->shared_to == stream_size(s) ? s->shared_to
+					      : round_down(s->shared_to, 4096);
 }
 
 /* "clone", "server-copy", "copy", "clone+copy", "server-copy+copy", "none". */
@@ -67,8 +78,15 @@ void stream_because(struct stream *s, const char *format, ...)
 /* Counts the data of the source. 0 or -errno. */
 int stream_measure(struct stream *s);
 
-/* The next data range of the source: a plan_next_data for plans. */
+/* The next data range of the source, and where it lies: as source.h's next(). */
+int stream_next(struct stream *s, uint64_t pos, struct source_range *ret);
+
+/* Only the range: a plan_next_data for plans. */
 int stream_next_data(void *stream, uint64_t pos, uint64_t *ret_start, uint64_t *ret_end);
+
+/* Where byte @pos goes, and up to where those behind it follow: as place.h's at(). */
+int stream_place(const struct stream *s, uint64_t pos, uint64_t *ret_at,
+		 uint64_t *ret_end);
 
 /* A step of this stream failed with @error at @offset; @path is what it was on. */
 uint32_t stream_fail(const struct stream *s, int error, const char *step,

@@ -47,13 +47,13 @@ int io_clone_file(int src, int dst)
 	return r < 0 ? -errno : 0;
 }
 
-int io_clone_range(int src, int dst, uint64_t start, uint64_t len)
+int io_clone_range(int src, uint64_t start, int dst, uint64_t to, uint64_t len)
 {
 	struct file_clone_range range = {
 		.src_fd = src,
 		.src_offset = start,
 		.src_length = len,
-		.dest_offset = start,
+		.dest_offset = to,
 	};
 	int r;
 

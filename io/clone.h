@@ -11,8 +11,9 @@
 
 int io_clone_file(int src, int dst); /* the whole file, one instant of it */
 
-/* @len 0 means to the end of @src. Offsets are multiples of the file system's block. */
-int io_clone_range(int src, int dst, uint64_t start, uint64_t len);
+/* Offsets are multiples of the file system's block, and so is @len unless it ends where
+ * @src does and nothing of @dst is behind it. */
+int io_clone_range(int src, uint64_t start, int dst, uint64_t to, uint64_t len);
 
 /*
  * Whether @error says that cloning is impossible here, rather than that it failed
