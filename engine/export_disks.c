@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "doc.h"
-#include "io/clone.h"
 #include "io/tree.h"
 
 /* What is open()ed for one disk after another. */
@@ -116,7 +115,7 @@ static uint32_t open_disk(const struct opening *x, size_t i, const json_t *disk,
 		rp_fail_of(err, NULL, s->disk);
 		return RP_UNKNOWN_STATUS;
 	}
-	r = io_file_create(x->target->fd, d->file, io_is_nocow(s->src.tail_fd), &s->dst);
+	r = io_file_create(x->target->fd, d->file, s->src.tail_fd, &s->dst);
 	if (r == 0)
 		r = io_file_set_size(&s->dst, s->src.size);
 	if (r == 0)

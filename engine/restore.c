@@ -11,7 +11,6 @@
 
 #include "copy.h"
 #include "doc.h"
-#include "io/clone.h"
 #include "io/tree.h"
 #include "manifest.h"
 
@@ -106,13 +105,13 @@ static int remove_left(const struct output *o)
 }
 
 /* -EWOULDBLOCK: another restore to the same name runs. */
-static int make_partial(struct output *o, bool nocow, struct io_file *ret)
+static int make_partial(struct output *o, int twin_fd, struct io_file *ret)
 {
 	int r = remove_left(o);
 
 	if (r < 0)
 		return r;
-	r = io_file_create(o->dirfd, o->partial, nocow, ret);
+	r = io_file_create(o->dirfd, o->partial, twin_fd, ret);
 	if (r == -EEXIST)
 		return -EWOULDBLOCK;
 	if (r == 0)
@@ -135,7 +134,7 @@ static uint32_t open_file(struct output *o, struct stream *s, struct rp_error *e
 	o->dirfd = io_dir_open(AT_FDCWD, folder);
 	if (o->dirfd < 0)
 		return stream_fail(s, o->dirfd, "open", folder, RP_NO_OFFSET, err);
-	r = make_partial(o, io_is_nocow(s->src.tail_fd), &s->dst);
+	r = make_partial(o, s->src.tail_fd, &s->dst);
 	if (r == 0)
 		r = io_file_set_size(&s->dst, s->src.size);
 	return r < 0 ? stream_fail(s, r, "create", o->path, RP_NO_OFFSET, err) : RP_OK;

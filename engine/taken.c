@@ -39,7 +39,7 @@ uint32_t taken_open(struct taken *d, int dirfd, struct rp_error *err)
 		if (d->exclusive_fd < 0)
 			return stream_fail(s, -errno, "open", d->path, RP_NO_OFFSET, err);
 	}
-	r = io_file_create(dirfd, d->file, io_is_nocow(s->src.tail_fd), &s->dst);
+	r = io_file_create(dirfd, d->file, s->src.tail_fd, &s->dst);
 	if (r < 0)
 		return stream_fail(s, r, "create reference point file", d->file,
 				   RP_NO_OFFSET, err);

@@ -79,14 +79,18 @@ static int direct_align(const struct io_file *file, uint32_t *ret_align)
 	return 0;
 }
 
+static bool on_btrfs(int fd)
+{
+	struct statfs fs;
+
+	return fstatfs(fd, &fs) == 0 && fs.f_type == BTRFS_SUPER_MAGIC;
+}
+
 /* Btrfs goes through the page cache to write data checksums, and to read what is
  * compressed, which NOCOW files have neither of. */
 static bool buffers_some(const struct io_file *file)
 {
-	struct statfs fs;
-
-	return !file->device && fstatfs(file->tail_fd, &fs) == 0 &&
-	       fs.f_type == BTRFS_SUPER_MAGIC && !io_is_nocow(file->tail_fd);
+	return !file->device && on_btrfs(file->tail_fd) && !io_is_nocow(file->tail_fd);
 }
 
 /* Adds an O_DIRECT descriptor of the same file; without one it stays buffered. */
@@ -155,19 +159,21 @@ int io_file_open_read(int dirfd, const char *path, struct io_file *ret)
 }
 
 /* On an empty file only; it may have taken the flag from its folder. */
-static int set_nocow(int fd, bool nocow)
+static int match_nocow(int fd, int twin_fd)
 {
 	int flags = 0, want;
 
+	if (!on_btrfs(fd) || twin_fd < 0 || !on_btrfs(twin_fd))
+		return 0;
 	if (ioctl(fd, FS_IOC_GETFLAGS, &flags) < 0)
 		return -errno;
-	want = nocow ? flags | FS_NOCOW_FL : flags & ~FS_NOCOW_FL;
+	want = io_is_nocow(twin_fd) ? flags | FS_NOCOW_FL : flags & ~FS_NOCOW_FL;
 	if (want == flags)
 		return 0;
 	return ioctl(fd, FS_IOC_SETFLAGS, &want) < 0 ? -errno : 0;
 }
 
-int io_file_create(int dirfd, const char *path, bool nocow, struct io_file *ret)
+int io_file_create(int dirfd, const char *path, int twin_fd, struct io_file *ret)
 {
 	struct io_file file;
 	struct stat st;
@@ -181,9 +187,8 @@ int io_file_create(int dirfd, const char *path, bool nocow, struct io_file *ret)
 		r = -errno;
 		goto fail;
 	}
-	/* Only sharing needs the match; a file system without the flag copies. */
-	r = set_nocow(fd, nocow);
-	if (r < 0 && r != -EOPNOTSUPP && r != -ENOTTY && r != -EINVAL && r != -ENOSYS)
+	r = match_nocow(fd, twin_fd);
+	if (r < 0)
 		goto fail;
 	file_init(&file, fd, &st);
 	file.writable = true;

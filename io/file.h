@@ -43,10 +43,11 @@ struct io_file {
 int io_file_open_read(int dirfd, const char *path, struct io_file *ret);
 
 /*
- * Creates a new regular file, mode 0600, -EEXIST if there is one. With @nocow
- * data copy-on-write is switched off while the file is empty (H19).
+ * Creates a new regular file, mode 0600, -EEXIST if there is one. On Btrfs files share
+ * blocks only if both have data copy-on-write or neither (H19), so the file is made
+ * like @twin_fd if that is on Btrfs too. Else (and for -1) it takes after its folder.
  */
-int io_file_create(int dirfd, const char *path, bool nocow, struct io_file *ret);
+int io_file_create(int dirfd, const char *path, int twin_fd, struct io_file *ret);
 
 /* A block device to write to, exclusively: -EBUSY if it is mounted. */
 int io_file_open_device(const char *path, struct io_file *ret);

@@ -59,7 +59,7 @@ static void choose_mode(struct io_file *file, bool direct)
 
 static void create_file(struct io_file *ret, const char *path, bool direct)
 {
-	ASSERT_OK(io_file_create(AT_FDCWD, path, false, ret));
+	ASSERT_OK(io_file_create(AT_FDCWD, path, -1, ret));
 	choose_mode(ret, direct);
 }
 

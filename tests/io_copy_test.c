@@ -148,7 +148,7 @@ static void worker_open(struct worker *w, const struct io_backend *backend,
 	snprintf(w->path, sizeof(w->path), "%s.%u", from_path, number);
 	ASSERT_OK(io_file_open_read(AT_FDCWD, from_path, &w->from));
 	choose_mode(&w->from, direct);
-	ASSERT_OK(io_file_create(AT_FDCWD, w->path, false, &w->to));
+	ASSERT_OK(io_file_create(AT_FDCWD, w->path, -1, &w->to));
 	choose_mode(&w->to, direct);
 }
 

@@ -184,7 +184,7 @@ void moving_begin(struct moving *m, bool direct)
 		m->w.progress.bytes_total += s->data_bytes;
 		if (m->only_read)
 			continue;
-		ASSERT_OK(io_file_create(AT_FDCWD, m->dst[i], false, &s->dst));
+		ASSERT_OK(io_file_create(AT_FDCWD, m->dst[i], -1, &s->dst));
 		ASSERT_OK(io_file_set_size(&s->dst, s->src.size));
 		if (!direct)
 			go_buffered(&s->dst);

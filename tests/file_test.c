@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * file_test.c - a new disk file takes after its folder, or after the file it is to share
+ * blocks with
+ */
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "data.h"
+#include "engine_fixture.h"
+#include "harness.h"
+#include "io/clone.h"
+#include "io/file.h"
+#include "loopfs.h"
+
+/* A folder of this file system that wants no data copy-on-write, and one that does. */
+static void make_folders(struct loopfs *fs)
+{
+	loopfs_mount(fs, "btrfs", 0, NULL, NULL);
+	ASSERT_OK(mkdir(fmt("%s/cow", fs->mnt), 0700));
+	ASSERT_OK(mkdir(fmt("%s/nocow", fs->mnt), 0700));
+	set_inode_flag(fmt("%s/nocow", fs->mnt), FS_NOCOW_FL);
+}
+
+/* Whether a file made in @folder beside @twin (NULL = none) is NOCOW. */
+static bool becomes_nocow(const char *folder, const char *twin)
+{
+	int twin_fd = twin ? open(twin, O_RDONLY | O_CLOEXEC) : -1;
+	const char *path = fmt("%s/new", folder);
+	struct io_file file;
+	bool nocow;
+
+	ASSERT_TRUE(!twin || twin_fd >= 0);
+	ASSERT_OK(io_file_create(AT_FDCWD, path, twin_fd, &file));
+	nocow = io_is_nocow(file.tail_fd);
+	EXPECT_EQ(file.direct, nocow, "checksums are what makes Btrfs buffer");
+	io_file_close(&file);
+	unlink(path);
+	if (twin_fd >= 0)
+		close(twin_fd);
+	return nocow;
+}
+
+TEST(nocow_of_a_new_file)
+{
+	const char *outside = fmt("%s/outside", test_dir());
+	const char *skip = loopfs_skip_reason("btrfs");
+	struct loopfs fs;
+
+	if (skip)
+		SKIP("%s", skip);
+	make_folders(&fs);
+	close(data_create(outside, 4096));
+	close(data_create(fmt("%s/cow/twin", fs.mnt), 4096));
+	close(data_create(fmt("%s/nocow/twin", fs.mnt), 4096));
+
+	/* What it could share blocks with decides ... */
+	EXPECT_FALSE(becomes_nocow(fmt("%s/nocow", fs.mnt), fmt("%s/cow/twin", fs.mnt)));
+	EXPECT_TRUE(becomes_nocow(fmt("%s/cow", fs.mnt), fmt("%s/nocow/twin", fs.mnt)));
+	/* ... and what it could not share with does not. */
+	EXPECT_TRUE(becomes_nocow(fmt("%s/nocow", fs.mnt), outside));
+	EXPECT_TRUE(becomes_nocow(fmt("%s/nocow", fs.mnt), NULL));
+	EXPECT_FALSE(becomes_nocow(fmt("%s/cow", fs.mnt), outside));
+	loopfs_umount(&fs);
+}
+
+TEST_MAIN
