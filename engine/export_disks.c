@@ -28,22 +28,11 @@ static bool wanted(const struct rp_export_options *o, const char *id)
 	return o->disk_count == 0;
 }
 
-static json_t *find_disk(const struct point *point, const char *id)
-{
-	json_t *disk;
-	size_t i;
-
-	json_array_foreach(json_object_get(point->doc, "Disks"), i, disk)
-		if (!strcmp(json_string_value(json_object_get(disk, "DiskId")), id))
-			return disk;
-	return NULL;
-}
-
 uint32_t export_disks_check(const struct point *point, const struct rp_export_options *o,
 			    struct rp_error *err)
 {
 	for (size_t i = 0; i < o->disk_count; i++) {
-		if (!o->disks[i] || !find_disk(point, o->disks[i]))
+		if (!o->disks[i] || !point_disk(point, o->disks[i]))
 			return rp_fail(err, RP_INVALID_PARAMETER, "check",
 				       "disk '%s': not in the reference point",
 				       o->disks[i] ?: "");

@@ -73,14 +73,37 @@ static uint64_t sequence_of(const struct point *point)
 	return sequence;
 }
 
+json_t *point_disk(const struct point *point, const char *id)
+{
+	json_t *disk;
+	size_t i;
+
+	json_array_foreach(json_object_get(point->doc, "Disks"), i, disk)
+		if (!strcmp(json_string_value(json_object_get(disk, "DiskId")), id))
+			return disk;
+	return NULL;
+}
+
+/* Numbers tell, whatever the clock said; imported points share one with the point that
+ * was the newest at their time. */
+int point_compare_age(const struct point *a, const struct point *b)
+{
+	uint64_t sa = sequence_of(a), sb = sequence_of(b);
+	const char *ta = "", *tb = "";
+
+	if (sa != sb)
+		return sa > sb ? 1 : -1;
+	if (a->doc && b->doc) {
+		doc_string(a->doc, "CreationTime", &ta);
+		doc_string(b->doc, "CreationTime", &tb);
+	}
+	return strcmp(ta, tb) ?: strcmp(a->id, b->id);
+}
+
 /* Oldest first; damaged ones, whose age nobody knows, before all. */
 static int by_age(const void *a, const void *b)
 {
-	uint64_t sa = sequence_of(a), sb = sequence_of(b);
-
-	return sa != sb ? (sa > sb ? 1 : -1)
-			: strcmp(((const struct point *)a)->id,
-				 ((const struct point *)b)->id);
+	return point_compare_age(a, b);
 }
 
 static void free_points(struct point *points, size_t count)

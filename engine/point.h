@@ -36,6 +36,12 @@ uint32_t point_open(struct rp_store *store, const char *ref, enum point_lock loc
 		    uint64_t busy_ms, struct point *ret, struct rp_error *err);
 void point_close(struct point *point); /* unopened is fine */
 
+/* Its disk @id; NULL if it has none of that name. Borrowed. */
+json_t *point_disk(const struct point *point, const char *id);
+
+/* < 0 if @a is older, > 0 if it is newer than @b; damaged points are older than all. */
+int point_compare_age(const struct point *a, const struct point *b);
+
 /* The sequence number the next point of @system gets; the caller holds its lock. */
 int point_next_sequence(const struct system *system, uint64_t *ret);
 

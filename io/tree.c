@@ -176,6 +176,24 @@ int io_rename_new(int from_dirfd, const char *from, int to_dirfd, const char *to
 	return renameat(from_dirfd, from, to_dirfd, to) < 0 ? -errno : 0;
 }
 
+int io_rename_exchange(int a_dirfd, const char *a, int b_dirfd, const char *b)
+{
+	if (renameat2(a_dirfd, a, b_dirfd, b, RENAME_EXCHANGE) == 0)
+		return 0;
+	return errno == EINVAL || errno == ENOSYS ? -EOPNOTSUPP : -errno;
+}
+
+int io_temporary_file(int dirfd)
+{
+	const int flags = O_TMPFILE | O_RDWR | O_EXCL | O_CLOEXEC;
+	int fd = openat(dirfd, ".", flags, 0600);
+
+	if (fd < 0 &&
+	    (errno == EROFS || errno == EACCES || errno == EOPNOTSUPP || errno == EISDIR))
+		fd = open("/var/tmp", flags, 0600);
+	return fd < 0 ? -errno : fd;
+}
+
 int io_pread_all(int fd, void *buf, size_t len, uint64_t start)
 {
 	while (len > 0) {

@@ -39,6 +39,14 @@ int io_tree_remove(int dirfd, const char *name);
 /* Renames without replacing: -EEXIST if the target is there. */
 int io_rename_new(int from_dirfd, const char *from, int to_dirfd, const char *to);
 
+/* Exchanges two names, at once: what was one is the other. -EOPNOTSUPP where the file
+ * system cannot. */
+int io_rename_exchange(int a_dirfd, const char *a, int b_dirfd, const char *b);
+
+/* A new file without a name, on the file system of @dirfd, or if that cannot be in
+ * /var/tmp. It goes when it is closed. fd or -errno. */
+int io_temporary_file(int dirfd);
+
 /* The whole of a small file (at most @max bytes: -EFBIG), NUL added. */
 int io_read_file(int dirfd, const char *name, size_t max, char **ret, size_t *ret_len);
 

@@ -24,7 +24,7 @@ static const struct kind {
 } kinds[] = {
 	{"ext4", 64, "mkfs.ext4 -q -F"},
 	{"btrfs", 128, "mkfs.btrfs -q -f"},
-	{"xfs", 300, "mkfs.xfs -q -f -m reflink=1,rmapbt=0"},
+	{"xfs", 300, "mkfs.xfs -q -f -m reflink=1"},
 	{"tmpfs", 16, NULL},
 };
 

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * compare.c - windows of two files through one queue, judged in order
+ */
+#include "compare.h"
+
+#include <string.h>
+
+#include "io/base.h"
+#include "io/io.h"
+
+#define WINDOW	MIB
+#define WINDOWS 8 /* in flight: two buffers each */
+#define BLOCK	4096
+#define TICK_MS 100 /* so that a cancellation is seen */
+
+struct window;
+
+struct side {
+	struct io_req req;
+	struct window *window;
+};
+
+struct window {
+	struct side side[2];
+	uint64_t base;	     /* where the buffers begin */
+	uint64_t start, end; /* what is to be compared of them */
+	unsigned waiting;    /* requests not delivered */
+};
+
+struct compare {
+	struct io_file *file[2];
+	struct io_pool *pool;
+	struct io_queue *q;
+	struct watch *w;
+	compare_found *found;
+	void *context;
+	struct window windows[WINDOWS]; /* a ring */
+	unsigned first, count;
+	uint64_t align;
+	const struct io_file *failed;
+	uint64_t failed_at;
+};
+
+static const char *const backends[] = {"uring", "aio", "sync", NULL};
+
+int compare_open(struct compare **ret, struct io_file *a, struct io_file *b,
+		 struct watch *w, compare_found *found, void *context)
+{
+	struct compare *c = calloc(1, sizeof(*c));
+	char *buf;
+	int r;
+
+	if (!c)
+		return -ENOMEM;
+	*c = (struct compare){.file = {a, b}, .w = w, .found = found, .context = context};
+	c->align = max_u64(BLOCK, max_u64(a->align, b->align));
+	r = io_pool_open(&c->pool, (size_t)2 * WINDOWS * WINDOW);
+	if (r == 0)
+		r = io_queue_open(&c->q, backends, 2 * WINDOWS, c->pool);
+	if (r < 0) {
+		compare_close(c);
+		return r;
+	}
+	buf = io_pool_area(c->pool, &(size_t){0});
+	for (unsigned i = 0; i < 2 * WINDOWS; i++) {
+		c->windows[i / 2].side[i % 2].req.buf = buf + i * WINDOW;
+		c->windows[i / 2].side[i % 2].window = &c->windows[i / 2];
+	}
+	*ret = c;
+	return 0;
+}
+
+static int reap(struct compare *c)
+{
+	int r = io_queue_reap(c->q, 1, TICK_MS);
+
+	return r < 0 && r != -EINTR ? r : watch_tick(c->w);
+}
+
+void compare_close(struct compare *c)
+{
+	if (!c)
+		return;
+	while (c->q && io_queue_in_flight(c->q)) /* H27: into our buffers */
+		io_queue_reap(c->q, 1, -1);
+	io_queue_close(c->q);
+	io_pool_close(c->pool);
+	free(c);
+}
+
+static void delivered(struct io_req *req)
+{
+	container_of(req, struct side, req)->window->waiting--;
+}
+
+/* Every byte equals its neighbour and the first is 0. */
+static bool is_zero(const char *p, size_t len)
+{
+	return p[0] == 0 && memcmp(p, p + 1, len - 1) == 0;
+}
+
+/* Tells the runs of blocks that differ. */
+static int tell(struct compare *c, const struct window *win)
+{
+	const char *a = win->side[0].req.buf, *b = win->side[1].req.buf;
+	uint64_t pos = win->start, run = pos;
+	bool differs = false, zero = false;
+	int r = 0;
+
+	while (r == 0 && pos < win->end) {
+		size_t at = (size_t)(pos - win->base);
+		uint64_t end = min_u64(round_down(pos, BLOCK) + BLOCK, win->end);
+		size_t len = (size_t)(end - pos);
+		bool now = memcmp(a + at, b + at, len) != 0;
+		bool now_zero = now && is_zero(b + at, len);
+
+		if (now != differs || now_zero != zero) {
+			if (differs)
+				r = c->found(c->context, run, pos, zero);
+			run = pos;
+			differs = now;
+			zero = now_zero;
+		}
+		pos = end;
+	}
+	if (r == 0 && differs)
+		r = c->found(c->context, run, pos, zero);
+	return r;
+}
+
+static int judge(struct compare *c, const struct window *win)
+{
+	const char *a = win->side[0].req.buf, *b = win->side[1].req.buf;
+	size_t at = (size_t)(win->start - win->base);
+	size_t len = (size_t)(win->end - win->start);
+
+	for (unsigned i = 0; i < 2; i++) {
+		if (win->side[i].req.result < 0) {
+			c->failed = c->file[i];
+			c->failed_at = win->base;
+			return win->side[i].req.result;
+		}
+	}
+	c->w->progress.bytes_done += len;
+	return memcmp(a + at, b + at, len) ? tell(c, win) : 0;
+}
+
+/* Waits for the first window and judges it. */
+static int finish_first(struct compare *c)
+{
+	struct window *win = &c->windows[c->first];
+	int r = 0;
+
+	while (r == 0 && win->waiting)
+		r = reap(c);
+	if (r == 0)
+		r = judge(c, win);
+	if (r < 0)
+		return r;
+	c->first = (c->first + 1) % WINDOWS;
+	c->count--;
+	return 0;
+}
+
+static int read_side(struct compare *c, struct window *win, unsigned i)
+{
+	struct io_req *req = &win->side[i].req;
+	uint64_t end = min_u64(round_up(win->end, c->align), c->file[i]->size);
+	int r;
+
+	req->op = IO_READ;
+	req->file = c->file[i];
+	req->start = win->base;
+	req->len = min_u64(end - win->base, WINDOW);
+	req->result = 0;
+	req->done = delivered;
+	while ((r = io_queue_add(c->q, req)) == -EAGAIN) {
+		r = reap(c);
+		if (r < 0)
+			return r;
+	}
+	if (r == 0)
+		win->waiting++;
+	return r;
+}
+
+int compare_add(struct compare *c, uint64_t start, uint64_t end)
+{
+	while (start < end) {
+		struct window *win;
+		int r = c->count == WINDOWS ? finish_first(c) : 0;
+
+		if (r < 0)
+			return r;
+		win = &c->windows[(c->first + c->count) % WINDOWS];
+		win->base = round_down(start, c->align);
+		win->start = start;
+		win->end = min_u64(end, round_down(start, WINDOW) + WINDOW);
+		win->waiting = 0;
+		c->count++;
+		r = read_side(c, win, 0);
+		if (r == 0)
+			r = read_side(c, win, 1);
+		if (r == 0)
+			r = io_queue_kick(c->q);
+		if (r < 0)
+			return r;
+		start = win->end;
+		c->w->progress.bytes_total += win->end - win->start;
+	}
+	return 0;
+}
+
+int compare_finish(struct compare *c)
+{
+	int r = 0;
+
+	while (r == 0 && c->count)
+		r = finish_first(c);
+	return r;
+}
+
+const struct io_file *compare_failed(const struct compare *c, uint64_t *ret_offset)
+{
+	*ret_offset = c->failed_at;
+	return c->failed;
+}

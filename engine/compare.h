@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * compare.h - two files read side by side: which blocks differ
+ *
+ * Reads of several windows are in flight at once; what is found is told in order. The
+ * memory is one pool, whatever the size.
+ */
+#ifndef ENGINE_COMPARE_H
+#define ENGINE_COMPARE_H
+
+#include "io/file.h"
+#include "watch.h"
+
+struct compare;
+
+/* Blocks of [start, end) differ; @zero: the second file's are zeros. 0, or -errno to
+ * stop. Called from compare_add() and compare_finish(). */
+typedef int compare_found(void *context, uint64_t start, uint64_t end, bool zero);
+
+/* The files and @w outlive @ret. */
+int compare_open(struct compare **ret, struct io_file *a, struct io_file *b,
+		 struct watch *w, compare_found *found, void *context);
+
+/* Compares [start, end) too: behind what was added before, and within both files. */
+int compare_add(struct compare *c, uint64_t start, uint64_t end);
+
+/* All that was added is compared, and told. */
+int compare_finish(struct compare *c);
+
+/* After a failure: which file it was (NULL = none: memory, or the watch), and where. */
+const struct io_file *compare_failed(const struct compare *c, uint64_t *ret_offset);
+
+void compare_close(struct compare *c); /* NULL is fine; waits for what is in flight */
+
+#endif

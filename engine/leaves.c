@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * leaves.c - making, describing and opening leaves
+ */
+#include "leaves.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "copy.h"
+#include "doc.h"
+#include "io/tree.h"
+
+int leaves_create(int dirfd, const char *name, uint64_t size, struct digest *ret)
+{
+	_cleanup_close_ int fd = -1;
+
+	if (name)
+		fd = openat(dirfd, name,
+			    O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	else
+		fd = io_temporary_file(dirfd);
+	if (fd < 0)
+		return name ? -errno : fd;
+	if (ftruncate(fd, (off_t)digest_file_size(size)) < 0)
+		return -errno;
+	*ret = (struct digest){.fd = take_fd(&fd), .size = size};
+	return 0;
+}
+
+uint32_t leaves_make(const char *disk, const char *path, const struct io_file *file,
+		     const struct digest *leaves, enum rp_io io, struct watch *w,
+		     struct rp_error *err)
+{
+	struct stream s = {
+		.disk = disk,
+		.src_path = path,
+		.src = *file,
+		.dst = IO_FILE_NONE,
+		.digest = STREAM_DIGEST_READ,
+		.leaves = *leaves,
+	};
+
+	return copy_streams(&s, 1, io, w, err);
+}
+
+int leaves_describe(const struct digest *leaves, const char *file, json_t **ret)
+{
+	uint8_t root[DIGEST_SIZE];
+	char text[DIGEST_TEXT_SIZE];
+	int r = digest_root(leaves, root);
+
+	if (r < 0)
+		return r;
+	digest_text(root, text);
+	*ret = json_pack("{s:s, s:I, s:s, s:s}", "Algorithm", DIGEST_ALGORITHM,
+			 "ChunkSize", (json_int_t)DIGEST_CHUNK, "Root", text, "File",
+			 file);
+	return *ret ? 0 : -ENOMEM;
+}
+
+static int check_root(const struct digest *leaves, const char *want)
+{
+	char have[DIGEST_TEXT_SIZE];
+	uint8_t root[DIGEST_SIZE];
+	int r = digest_root(leaves, root);
+
+	if (r < 0)
+		return r;
+	digest_text(root, have);
+	return strcmp(have, want) ? -EBADMSG : 0;
+}
+
+int leaves_open(int dirfd, const json_t *digest, uint64_t size, struct digest *ret)
+{
+	struct digest leaves = {.size = size};
+	_cleanup_close_ int fd = -1;
+	const char *algorithm, *root, *file;
+	struct stat st;
+	uint64_t chunk;
+	int r;
+
+	if (doc_string(digest, "Algorithm", &algorithm) < 0 ||
+	    doc_u64(digest, "ChunkSize", &chunk) < 0 ||
+	    doc_string(digest, "Root", &root) < 0 ||
+	    doc_string(digest, "File", &file) < 0 || file[0] == '.' || strchr(file, '/'))
+		return -EBADMSG;
+	if (strcmp(algorithm, DIGEST_ALGORITHM) || chunk != DIGEST_CHUNK)
+		return -EOPNOTSUPP;
+	fd = io_open_read(dirfd, file);
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != digest_file_size(size))
+		return -EBADMSG;
+	leaves.fd = fd;
+	r = check_root(&leaves, root);
+	if (r < 0)
+		return r;
+	take_fd(&fd);
+	*ret = leaves;
+	return 0;
+}

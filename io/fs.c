@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fs.c - asking the kernel which file system it is
+ */
+#include "fs.h"
+
+#include <linux/btrfs.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include "base.h"
+
+#ifndef XFS_SUPER_MAGIC
+#define XFS_SUPER_MAGIC 0x58465342
+#endif
+
+static int ask_btrfs(int fd, struct io_fs *fs)
+{
+	struct btrfs_ioctl_fs_info_args info = {0};
+
+	_Static_assert(sizeof(fs->id) == sizeof(info.fsid), "a whole fsid");
+	if (ioctl(fd, BTRFS_IOC_FS_INFO, &info) < 0)
+		return -errno;
+	memcpy(fs->id, info.fsid, sizeof(fs->id));
+	return 0;
+}
+
+static int ask_xfs(int fd, struct io_fs *fs)
+{
+	struct fsxattr attr;
+
+	if (ioctl(fd, FS_IOC_FSGETXATTR, &attr) < 0)
+		return -errno;
+	fs->realtime = attr.fsx_xflags & FS_XFLAG_REALTIME;
+	return 0;
+}
+
+int io_fs_of(int fd, struct io_fs *ret)
+{
+	struct io_fs fs = {.name = "another kind"};
+	struct statfs vfs;
+	struct stat st;
+	int r = 0;
+
+	if (fstatfs(fd, &vfs) < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	memcpy(fs.id, &st.st_dev, sizeof(st.st_dev));
+	if ((unsigned long)vfs.f_type == BTRFS_SUPER_MAGIC) {
+		fs.type = IO_FS_BTRFS;
+		fs.name = "Btrfs";
+		r = ask_btrfs(fd, &fs);
+	} else if ((unsigned long)vfs.f_type == XFS_SUPER_MAGIC) {
+		fs.type = IO_FS_XFS;
+		fs.name = "XFS";
+		r = ask_xfs(fd, &fs);
+	}
+	if (r == 0)
+		*ret = fs;
+	return r;
+}
+
+bool io_fs_same(const struct io_fs *a, const struct io_fs *b)
+{
+	return a->type == b->type && !memcmp(a->id, b->id, sizeof(a->id));
+}
