@@ -28,6 +28,9 @@ const struct option_def export_options[] = {
 	{"clone", "auto|never|always", "whether blocks are shared", true},
 	{"digest", "auto|always|never", "which disks get a digest tree", true},
 	{"timeout", "SECONDS", "give up after this time", false},
+	{"block-size", "SIZE", "bytes moved by one request", false},
+	{"queue-depth", "NUMBER", "blocks on their way at once", false},
+	{"memory", "SIZE", "limit of all buffers together", false},
 	{NULL, NULL, NULL, false},
 };
 
@@ -94,8 +97,9 @@ static int take_settings(struct exporting *e, const char *text)
 /* What --settings replaces may not stand beside it. */
 static int check_settings_alone(const struct cli *cli)
 {
-	static const char *const replaced[] = {"disk", "io", "clone", "digest",
-					       "timeout"};
+	static const char *const replaced[] = {"disk",	      "io",	 "clone",
+					       "digest",      "timeout", "block-size",
+					       "queue-depth", "memory"};
 
 	for (size_t i = 0; i < sizeof(replaced) / sizeof(replaced[0]); i++) {
 		if (option_given(&cli->args, replaced[i]))
@@ -122,6 +126,34 @@ static bool parse_seconds(const char *text, uint64_t *ret_ms)
 	return true;
 }
 
+/* A size that was given with option @name; 0 or EXIT_USAGE. */
+static int take_size(const struct exporting *e, const char *name, uint64_t *ret)
+{
+	const char *text = option_value(&e->cli->args, name);
+
+	if (!text || parse_size(text, ret))
+		return 0;
+	return wrong_usage(e->cli, "option '--%s' takes a size such as 64M, not '%s'",
+			   name, text);
+}
+
+static int take_tuning(struct exporting *e)
+{
+	const char *depth = option_value(&e->cli->args, "queue-depth");
+	int status = take_size(e, "block-size", &e->options.block_size);
+
+	if (!status)
+		status = take_size(e, "memory", &e->options.memory);
+	if (status || !depth)
+		return status;
+	e->options.queue_depth = (unsigned)strtoul(depth, NULL, 10);
+	if (depth[strspn(depth, "0123456789")] || strlen(depth) > 9 ||
+	    !e->options.queue_depth)
+		return wrong_usage(
+			e->cli, "option '--queue-depth' takes a number, not '%s'", depth);
+	return 0;
+}
+
 static int take_options(struct exporting *e)
 {
 	const struct arguments *args = &e->cli->args;
@@ -146,7 +178,7 @@ static int take_options(struct exporting *e)
 	e->options.io = option_choice(args, "io");
 	e->options.clone = option_choice(args, "clone");
 	e->options.digest = option_choice(args, "digest");
-	return 0;
+	return take_tuning(e);
 }
 
 static int check_operands(const struct cli *cli)

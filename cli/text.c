@@ -99,3 +99,23 @@ struct text number_text(uint64_t number)
 	snprintf(text.s, sizeof(text.s), "%" PRIu64, number);
 	return text;
 }
+
+bool parse_size(const char *text, uint64_t *ret)
+{
+	static const char units[] = "KMGT";
+	char *end;
+	double size = strtod(text, &end);
+	const char *unit = *end ? strchr(units, *end & ~0x20) : NULL;
+
+	/* strtod() alone would take signs, blanks, exponents, "nan" and "inf" */
+	if (end == text || text[strspn(text, "0123456789.")] != *end)
+		return false;
+	if (*end && (!unit || end[1]))
+		return false;
+	for (; unit && unit >= units; unit--)
+		size *= 1024;
+	if (!(size >= 1 && size < 9e18))
+		return false;
+	*ret = (uint64_t)size;
+	return true;
+}

@@ -9,6 +9,7 @@
 #define CLI_TEXT_H
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #define _cleanup_(f)   __attribute__((cleanup(f)))
@@ -37,5 +38,8 @@ struct text {
 
 struct text size_text(uint64_t bytes); /* "512", "1.5K", "10.0G" */
 struct text number_text(uint64_t number);
+
+/* "512", "1.5K", "64M", "1g": more than 0, in bytes or powers of 1024 of them. */
+bool parse_size(const char *text, uint64_t *ret);
 
 #endif

@@ -5,6 +5,8 @@
 #include "copy.h"
 
 #include <linux/magic.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/vfs.h>
 
 #include "io/base.h"
@@ -16,28 +18,7 @@
 #define ZFS_SUPER_MAGIC 0x2fc12fc1
 #endif
 
-#define POOL_BYTES  (16 * MIB) /* reach the device's plateau; more is only memory */
-#define QUEUE_DEPTH 64	       /* a buffer may be many small writes */
-
-static const char *const backends_auto[] = {"uring", "aio", "sync", NULL};
-
-static const char *const *backends_of(enum rp_io io)
-{
-	static const char *const uring[] = {"uring", NULL};
-	static const char *const aio[] = {"aio", NULL};
-	static const char *const sync[] = {"sync", NULL};
-
-	switch (io) {
-	case RP_IO_URING:
-		return uring;
-	case RP_IO_AIO:
-		return aio;
-	case RP_IO_SYNC:
-		return sync;
-	default:
-		return backends_auto;
-	}
-}
+#define QUEUE_DEPTH 64 /* a buffer may be many small writes */
 
 /* Data that no rung has placed yet; only what is to be written counts. */
 static uint64_t left_bytes(const struct stream *s)
@@ -185,29 +166,49 @@ static uint32_t no_backend(int error, const char *name, struct rp_error *err)
 	return RP_NOT_SUPPORTED;
 }
 
-static uint32_t move(struct stream *streams, size_t count, enum rp_io io, struct watch *w,
-		     struct rp_error *err)
+/* Why the bytes were moved this way. */
+static void explain(struct stream *s, const struct tuning *t)
 {
-	const char *const *backends = backends_of(io);
+	size_t used = strlen(s->backend_reason);
+
+	if (s->backend && t->reason[0])
+		snprintf(s->backend_reason + used, sizeof(s->backend_reason) - used,
+			 "; %s", t->reason);
+}
+
+static uint32_t move(struct stream *streams, size_t count, const struct tuning *tuning,
+		     struct watch *w, struct rp_error *err)
+{
+	struct tuning t = *tuning;
 	struct io_queue *q = NULL;
 	struct io_pool *pool;
+	uint64_t bytes = 0;
 	uint32_t rc;
 	int r;
 
-	r = io_pool_open(&pool, POOL_BYTES);
+	for (size_t i = 0; i < count; i++)
+		if (add_overflows(bytes, stream_size(&streams[i]), &bytes))
+			bytes = UINT64_MAX;
+	tuning_shrink(&t, bytes);
+	r = io_pool_open(&pool, t.memory);
 	if (r < 0)
 		return rp_fail_os(err, r, "allocate", "buffers");
-	r = io_queue_open(&q, backends, QUEUE_DEPTH, pool);
-	if (r < 0)
-		rc = no_backend(r, backends[0], err);
-	else
+	r = io_queue_open(&q, t.backends, (unsigned)max_u64(QUEUE_DEPTH, t.depth), pool);
+	if (r < 0) {
+		rc = no_backend(r, t.backends[0], err);
+	} else {
+		if (t.block)
+			io_queue_set_block(q, t.block);
 		rc = move_streams(streams, count, q, pool, w, err);
+	}
+	for (size_t i = 0; i < count; i++)
+		explain(&streams[i], &t);
 	io_queue_close(q);
 	io_pool_close(pool);
 	return rc;
 }
 
-uint32_t copy_streams(struct stream *streams, size_t count, enum rp_io io,
+uint32_t copy_streams(struct stream *streams, size_t count, const struct tuning *tuning,
 		      struct watch *w, struct rp_error *err)
 {
 	bool moves = false;
@@ -221,7 +222,7 @@ uint32_t copy_streams(struct stream *streams, size_t count, enum rp_io io,
 	if (rc == RP_OK)
 		rc = check_space(streams, count, err);
 	if (rc == RP_OK)
-		rc = moves ? move(streams, count, io, w, err)
+		rc = moves ? move(streams, count, tuning, w, err)
 			   : sync_all(streams, count, w, err);
 	if (rc)
 		return rc;

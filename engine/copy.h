@@ -7,13 +7,14 @@
 #define ENGINE_COPY_H
 
 #include "stream.h"
+#include "tuning.h"
 #include "watch.h"
 
 /*
  * Destinations are on stable storage when this returns RP_OK; on failure they are
  * the caller's to remove. Counters and reasons of the streams are filled.
  */
-uint32_t copy_streams(struct stream *streams, size_t count, enum rp_io io,
+uint32_t copy_streams(struct stream *streams, size_t count, const struct tuning *tuning,
 		      struct watch *w, struct rp_error *err);
 
 #endif

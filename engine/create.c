@@ -53,6 +53,7 @@ static void warn_of_stall(struct taking *t, const struct taken *d)
 static uint32_t copy_disks(struct taking *t, struct rp_error *err)
 {
 	_cleanup_free_ struct stream *streams = calloc(t->disk_count, sizeof(*streams));
+	struct tuning tuning;
 	size_t n = 0;
 	uint32_t rc;
 
@@ -70,7 +71,8 @@ static uint32_t copy_disks(struct taking *t, struct rp_error *err)
 	}
 	if (n == 0)
 		return RP_OK;
-	rc = copy_streams(streams, n, t->options->io, &t->watch, err);
+	tuning_init(&tuning, t->options->io);
+	rc = copy_streams(streams, n, &tuning, &t->watch, err);
 	for (size_t i = 0, k = 0; i < t->disk_count; i++) {
 		struct taken *d = &t->disks[i];
 

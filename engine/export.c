@@ -69,6 +69,9 @@ static uint32_t export_by_settings(struct rp_store *store, const char *point,
 	options.clone = settings.clone;
 	options.digest = settings.digest;
 	options.timeout_ms = settings.timeout_ms;
+	options.block_size = settings.block_size;
+	options.queue_depth = settings.queue_depth;
+	options.memory = settings.memory;
 	if (settings.base)
 		rc = rp_fail(
 			err, RP_NOT_SUPPORTED, "settings",

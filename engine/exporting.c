@@ -28,6 +28,7 @@ struct exporting {
 	struct point point;
 	struct target target;
 	struct job job;
+	struct tuning tuning;
 	struct export_disks disks;
 	json_t *manifest;
 	struct watch watch;
@@ -94,8 +95,8 @@ static uint32_t fill_target(struct exporting *x, struct rp_error *err)
 	if (rc == RP_OK)
 		rc = export_configs(x, err);
 	if (rc == RP_OK && x->disks.count)
-		rc = copy_streams(x->disks.streams, x->disks.count, x->options.io,
-				  &x->watch, err);
+		rc = copy_streams(x->disks.streams, x->disks.count, &x->tuning, &x->watch,
+				  err);
 	if (rc == RP_OK)
 		rc = write_manifest(x, err);
 	return rc;
@@ -193,6 +194,9 @@ static uint32_t begin(struct exporting *x, const char *point, struct rp_error *e
 	uint32_t rc;
 
 	watch_init(&x->watch, x->options.watch, x->options.timeout_ms);
+	rc = tuning_of_options(&x->tuning, &x->options, err);
+	if (rc)
+		return rc;
 	rc = point_open(x->store, point, POINT_SHARED,
 			watch_left_ms(&x->watch, x->store->busy_ms), &x->point, err);
 	if (rc)

@@ -41,8 +41,10 @@ uint32_t leaves_make(const char *disk, const char *path, const struct io_file *f
 		.digest = STREAM_DIGEST_READ,
 		.leaves = *leaves,
 	};
+	struct tuning tuning;
 
-	return copy_streams(&s, 1, io, w, err);
+	tuning_init(&tuning, io);
+	return copy_streams(&s, 1, &tuning, w, err);
 }
 
 int leaves_describe(const struct digest *leaves, const char *file, json_t **ret)

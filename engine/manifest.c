@@ -60,7 +60,7 @@ int manifest_add_disk(json_t *manifest, const struct stream *s, const char *file
 		       json_object_get(manifest, "Disks"),
 		       json_pack(
 			       "{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:s?, "
-			       "s:s?, s:o}",
+			       "s:s?, s:I, s:i, s:o}",
 			       "DiskId", s->disk, "File", file, "Format", "raw",
 			       "VirtualSize", (json_int_t)stream_size(s), "DataBytes",
 			       (json_int_t)s->data_bytes, "ClonedBytes",
@@ -69,8 +69,9 @@ int manifest_add_disk(json_t *manifest, const struct stream *s, const char *file
 			       (json_int_t)s->server_bytes, "ZeroBytes", (json_int_t)zero,
 			       "Method", stream_method(s), "MethodReason", s->reason,
 			       "Backend", s->backend, "BackendReason",
-			       s->backend ? s->backend_reason : NULL, "Digest", digest)) <
-			       0
+			       s->backend ? s->backend_reason : NULL, "BlockSize",
+			       (json_int_t)s->block, "QueueDepth", (int)s->depth,
+			       "Digest", digest)) < 0
 		       ? -ENOMEM
 		       : 0;
 }

@@ -323,6 +323,8 @@ static void explain(struct mover *m)
 		struct stream *s = m->lanes[i].s;
 
 		s->backend = io_queue_backend(m->q);
+		s->block = m->window;
+		s->depth = m->chunk_count;
 		snprintf(s->backend_reason, sizeof(s->backend_reason), "%s",
 			 io_queue_reason(m->q));
 		if (!s->from && s->src.buffered)

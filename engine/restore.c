@@ -205,16 +205,18 @@ static uint32_t restore(struct stream *s, struct output *o,
 			struct rp_error *err)
 {
 	_cleanup_doc_ json_t *doc = NULL;
+	struct tuning tuning;
 	struct watch watch;
 	char *text = NULL;
 	uint32_t rc;
 
 	watch_init(&watch, options->watch, 0);
+	tuning_init(&tuning, options->io);
 	s->clone = options->clone;
 	s->dst_path = o->path;
 	rc = o->device ? open_device(o, s, err) : open_file(o, s, err);
 	if (rc == RP_OK)
-		rc = copy_streams(s, 1, options->io, &watch, err);
+		rc = copy_streams(s, 1, &tuning, &watch, err);
 	if (rc == RP_OK && ret_report) {
 		doc = describe(o, s);
 		text = doc ? doc_text(doc) : NULL;

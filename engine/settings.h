@@ -21,7 +21,9 @@ struct settings {
 	enum rp_io io;
 	enum rp_clone clone;
 	enum rp_digest digest;
-	uint64_t timeout_ms; /* 0 = none */
+	uint64_t timeout_ms;	     /* 0 = none */
+	uint64_t block_size, memory; /* 0 = not given */
+	unsigned queue_depth;
 };
 
 /**

@@ -195,6 +195,44 @@ static uint32_t read_timeout(struct settings *s, const json_t *value,
 	return RP_OK;
 }
 
+/* A whole number from 1 to @max. */
+static uint32_t read_count(const char *option, uint64_t max, const json_t *value,
+			   uint64_t *ret, struct rp_error *err)
+{
+	json_int_t number = json_integer_value(value);
+
+	if (!json_is_integer(value))
+		return wrong_type(err, option, "a whole number", value);
+	if (number < 1 || (uint64_t)number > max)
+		return rp_fail(err, RP_INVALID_PARAMETER, "settings",
+			       "ExportSettingData: option %s is %lld, but must be from 1 "
+			       "to %llu",
+			       option, (long long)number, (unsigned long long)max);
+	*ret = (uint64_t)number;
+	return RP_OK;
+}
+
+static uint32_t read_block_size(struct settings *s, const json_t *value,
+				struct rp_error *err)
+{
+	return read_count("BlockSize", INT64_MAX, value, &s->block_size, err);
+}
+
+static uint32_t read_memory(struct settings *s, const json_t *value, struct rp_error *err)
+{
+	return read_count("Memory", INT64_MAX, value, &s->memory, err);
+}
+
+static uint32_t read_queue_depth(struct settings *s, const json_t *value,
+				 struct rp_error *err)
+{
+	uint64_t depth = 0;
+	uint32_t code = read_count("QueueDepth", UINT32_MAX, value, &depth, err);
+
+	s->queue_depth = (unsigned)depth;
+	return code;
+}
+
 static uint32_t read_options(struct settings *s, const json_t *value,
 			     struct rp_error *err)
 {
@@ -203,6 +241,9 @@ static uint32_t read_options(struct settings *s, const json_t *value,
 		{"Clone", read_clone},
 		{"Digest", read_digest},
 		{"Timeout", read_timeout},
+		{"BlockSize", read_block_size},
+		{"QueueDepth", read_queue_depth},
+		{"Memory", read_memory},
 	};
 
 	if (!json_is_object(value))

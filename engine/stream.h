@@ -47,6 +47,8 @@ struct stream {
 	bool digested;	       /* the leaves are complete, or all were compared */
 	char reason[512];      /* why this method */
 	const char *backend;   /* that moved bytes; NULL if none did */
+	uint64_t block;	       /* it moved them in, so many at once */
+	unsigned depth;
 	char backend_reason[256];
 };
 

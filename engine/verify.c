@@ -53,12 +53,14 @@ static uint32_t verify(const struct exported *e, const struct rp_read_options *o
 {
 	size_t count = json_array_size(exported_disks(e)), opened = 0;
 	_cleanup_free_ struct stream *streams = calloc(count + 1, sizeof(*streams));
+	struct tuning tuning;
 	struct watch watch;
 	uint32_t rc;
 
 	if (!streams)
 		return rp_fail_os(err, -ENOMEM, "verify", "%s", e->path);
 	watch_init(&watch, options->watch, 0);
+	tuning_init(&tuning, options->io);
 	rc = exported_check_configs(e, err);
 	for (; rc == RP_OK && opened < count; opened += rc == RP_OK) {
 		streams[opened].dst = (struct io_file)IO_FILE_NONE;
@@ -66,7 +68,7 @@ static uint32_t verify(const struct exported *e, const struct rp_read_options *o
 					&streams[opened], err);
 	}
 	if (rc == RP_OK && count)
-		rc = copy_streams(streams, count, options->io, &watch, err);
+		rc = copy_streams(streams, count, &tuning, &watch, err);
 	if (rc == RP_OK)
 		rc = report(e, streams, count, ret_report, err);
 	for (size_t i = 0; i < opened; i++)

@@ -292,6 +292,11 @@ struct rp_export_options {
 	enum rp_clone clone;
 	enum rp_digest digest;
 	uint64_t timeout_ms; /* of all of it, waits for locks included; 0 = none */
+	/* How bytes are moved; 0 = what suits the machine (see rp_probe()). */
+	uint64_t block_size;  /* of a request: a power of two, 1 MiB to 64 MiB */
+	unsigned queue_depth; /* blocks on their way at once, up to 256 */
+	uint64_t memory;      /* limit of all buffers together, in steps of 2 MiB; if it
+			       * cannot hold one set of them: RP_OUT_OF_MEMORY */
 	const struct rp_watch *watch;
 	/* ExportSettingData (see rp_export_reference_point()): counts instead of all
 	 * the above but watch. NULL = none. */
@@ -329,8 +334,10 @@ uint32_t rp_export(struct rp_store *store, const char *point, const char *direct
  *                       Msvm_VirtualSystemReferencePointExportSettingData:
  *                       {"BaseReferencePoint": "...", "DisksToExport": ["vda"],
  *                        "Options": {"Io": "auto", "Clone": "auto",
- *                                    "Digest": "auto", "Timeout": 3600}}
- *                       (Timeout in seconds)
+ *                                    "Digest": "auto", "Timeout": 3600,
+ *                                    "BlockSize": 2097152, "QueueDepth": 8,
+ *                                    "Memory": 33554432}}
+ *                       (Timeout in seconds, sizes in bytes)
  * @ret_job:             NULL: run now. Otherwise RP_NOT_SUPPORTED in this version
  *
  * Errors: those of rp_export(); for the settings RP_INVALID_PARAMETER (text that

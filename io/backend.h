@@ -39,6 +39,7 @@ struct io_queue {
 	void *state; /* the backend's own */
 	struct io_pool *pool;
 	unsigned depth;
+	size_t block;		 /* 0 = the backend's */
 	unsigned in_flight;	 /* requests taken and not delivered */
 	unsigned in_backend;	 /* pieces the backend holds */
 	struct io_req *finished; /* done, to be delivered by reap, oldest first */

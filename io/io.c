@@ -341,7 +341,12 @@ unsigned io_queue_in_flight(const struct io_queue *q)
 
 size_t io_queue_block(const struct io_queue *q)
 {
-	return q->backend->block;
+	return q->block ?: q->backend->block;
+}
+
+void io_queue_set_block(struct io_queue *q, size_t block)
+{
+	q->block = block;
 }
 
 const char *io_queue_backend(const struct io_queue *q)

@@ -165,6 +165,24 @@ TEST_F(wrong, invalid_parameter_for_an_export)
 	GIVES(INVALID_PARAMETER, stage_export(s, &o, &err));
 	o = options, o.digest = (enum rp_digest)99;
 	GIVES(INVALID_PARAMETER, stage_export(s, &o, &err));
+	o = options, o.block_size = 512 * KIB; /* a digest's chunk does not fit */
+	GIVES(INVALID_PARAMETER, stage_export(s, &o, &err));
+	o = options, o.block_size = 3 * MIB;
+	GIVES(INVALID_PARAMETER, stage_export(s, &o, &err));
+	o = options, o.block_size = 128 * MIB;
+	GIVES(INVALID_PARAMETER, stage_export(s, &o, &err));
+	o = options, o.queue_depth = 257;
+	GIVES(INVALID_PARAMETER, stage_export(s, &o, &err));
+	o = options, o.memory = MIB;
+	GIVES(OUT_OF_MEMORY, stage_export(s, &o, &err));
+	o = options, o.block_size = 4 * MIB, o.memory = 3 * MIB;
+	GIVES(OUT_OF_MEMORY, stage_export(s, &o, &err));
+	o = options, o.queue_depth = 32, o.memory = 16 * MIB;
+	GIVES(OUT_OF_MEMORY, stage_export(s, &o, &err));
+	GIVES(OUT_OF_MEMORY, export(s, "{\"Options\": {\"Memory\": 1}}", &err));
+	GIVES(INVALID_PARAMETER, export(s, "{\"Options\": {\"BlockSize\": 0}}", &err));
+	GIVES(INVALID_PARAMETER, export(s, "{\"Options\": {\"QueueDepth\": -1}}", &err));
+	GIVES(INVALID_TYPE, export(s, "{\"Options\": {\"Memory\": \"32M\"}}", &err));
 	GIVES(INVALID_PARAMETER, export(s, "{", &err));
 	GIVES(INVALID_PARAMETER, export(s, "{\"DisksToExport\": [\"vdb\"]}", &err));
 	GIVES(INVALID_PARAMETER, export(s, "{\"Options\": {\"Nope\": 1}}", &err));

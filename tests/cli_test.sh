@@ -113,7 +113,16 @@ wrong 'export without a directory' \
 wrong 'export of all and one' \
 	"refpoint: export: '--all' takes a directory and no reference point. See 'refpoint export --help'." \
 	export --all a@latest d
-for option in '--disk=vda' '--io=auto' '--clone=auto' '--digest=auto' '--timeout=5'; do
+for size in '' 0 -1 5X 1KK nan 1e3 0x10 K; do
+	wrong "memory '$size'" \
+		"refpoint: export: option '--memory' takes a size such as 64M, not '$size'. See 'refpoint export --help'." \
+		export --memory "$size" a@latest d
+done
+wrong 'queue depth' \
+	"refpoint: export: option '--queue-depth' takes a number, not '0'. See 'refpoint export --help'." \
+	export --queue-depth 0 a@latest d
+for option in '--disk=vda' '--io=auto' '--clone=auto' '--digest=auto' '--timeout=5' \
+	'--block-size=1M' '--queue-depth=4' '--memory=16M'; do
 	wrong "settings and $option" \
 		"refpoint: export: '--settings' and '${option%=*}' exclude each other. See 'refpoint export --help'." \
 		export --settings '{}' "$option" a@latest d
@@ -304,7 +313,8 @@ json 'export with relative paths: report' ".ReturnValue == 0 and
 	(.Seconds | type == \"number\") and .Kind == \"full\" and .BaseReferencePointId == null and
 	[.Disks[].DiskId] == [\"vda\", \"vdb\"] and .Disks[0].VirtualSize == 20971520"
 rp 0 'export of one disk, options in any place' export --disk vdb "$second" --io=sync "$DIR/part" \
-	--clone never --digest always --timeout 600 --format raw
+	--clone never --digest always --timeout 600 --format raw \
+	--block-size 2M --queue-depth 4 --memory 0.5g
 check 'export of one disk: only that' diff \
 	<(printf '%s\n' config export.json vdb.digest vdb.raw) <(ls "$DIR/part/web1/${second#*@}")
 rp 6 'export of a disk it has not' export "$second" --disk vdz "$DIR/settings"

@@ -266,6 +266,7 @@ TEST_F_TIMEOUT(layer, chain_arrives, 120)
 	for (unsigned round = 0; round < 12; round++) {
 		bool turn = round % 2;
 		struct stream *s = &self->s;
+		struct tuning tuning;
 		struct rp_error err;
 		struct watch w;
 
@@ -273,8 +274,9 @@ TEST_F_TIMEOUT(layer, chain_arrives, 120)
 		stream_begin(self, dir, turn,
 			     variant->clones ? STREAM_DIGEST_READ : STREAM_DIGEST);
 		watch_init(&w, NULL, 0);
-		ASSERT_EQ(copy_streams(s, 1, variant->io, &w, &err), RP_OK, "%u: %s",
-			  round, err.message);
+		tuning_init(&tuning, variant->io);
+		ASSERT_EQ(copy_streams(s, 1, &tuning, &w, &err), RP_OK, "%u: %s", round,
+			  err.message);
 		expect_bytes(&self->chain, s);
 		expect_leaves(&self->chain, s);
 		EXPECT_EQ(s->cloned_bytes + s->copied_bytes, s->data_bytes);

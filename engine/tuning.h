@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tuning.h - how bytes are to be moved: by which backend, in which blocks, how many at
+ * once, in how much memory, and why
+ */
+#ifndef ENGINE_TUNING_H
+#define ENGINE_TUNING_H
+
+#include "error.h"
+
+struct tuning {
+	const char *const *backends; /* best first, NULL terminated */
+	uint64_t block;		     /* bytes of a request; 0 = what the backend likes */
+	unsigned depth;		     /* blocks in flight; 0 = what the memory holds */
+	uint64_t memory;	     /* of all buffers: a multiple of 2 MiB */
+	char reason[160];	     /* why not the defaults; "" if they are */
+};
+
+/* The defaults: 16 MiB, which reach the plateau of the devices that were measured. */
+void tuning_init(struct tuning *t, enum rp_io io);
+
+/*
+ * What @o asks for. RP_INVALID_PARAMETER for a block or depth that cannot be,
+ * RP_OUT_OF_MEMORY if o->memory cannot hold one set of buffers of that kind.
+ */
+uint32_t tuning_of_options(struct tuning *ret, const struct rp_export_options *o,
+			   struct rp_error *err);
+
+/* Buffers for no more than @bytes to move; less memory is sooner ready. */
+void tuning_shrink(struct tuning *t, uint64_t bytes);
+
+#endif

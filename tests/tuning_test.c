@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tuning_test.c - whatever block size, queue depth and memory limit: the same bytes
+ * arrive, and the manifest says how
+ */
+#include <string.h>
+
+#include "data.h"
+#include "engine_fixture.h"
+#include "harness.h"
+#include "stage.h"
+
+#define SIZE (9 * MIB + 12345)
+
+FIXTURE(tuning)
+{
+	struct stage stage;
+};
+
+FIXTURE_VARIANT(tuning)
+{
+	enum rp_io io;
+};
+
+FIXTURE_VARIANT_ADD(tuning, uring){RP_IO_URING};
+FIXTURE_VARIANT_ADD(tuning, aio){RP_IO_AIO};
+FIXTURE_VARIANT_ADD(tuning, sync){RP_IO_SYNC};
+
+FIXTURE_SETUP(tuning)
+{
+	if (!backend_works(variant->io))
+		SKIP("the backend does not work here");
+	stage_make(&self->stage, test_dir(), SIZE, test_seed());
+}
+
+FIXTURE_TEARDOWN(tuning)
+{
+	stage_close(&self->stage);
+}
+
+/* What the manifest has to say when that is asked for; 0 = anything. */
+struct asked {
+	uint64_t block, memory;
+	unsigned depth;
+	uint64_t want_block;
+	unsigned want_depth;
+};
+
+static void export_so(const struct stage *s, enum rp_io io, const struct asked *asked)
+{
+	struct rp_export_options o = stage_copying(io);
+	const char *path = stage_export_path(s->exports, s->point);
+	const json_t *disk;
+	struct rp_error err;
+	json_t *manifest;
+
+	o.block_size = asked->block;
+	o.queue_depth = asked->depth;
+	o.memory = asked->memory;
+	ASSERT_EQ(stage_export(s, &o, &err), RP_OK, "%s", err.message);
+	EXPECT_TRUE(stage_good_export(s->exports, s->point, s->twin));
+	manifest = load_json(fmt("%s/export.json", path));
+	disk = disk_of(manifest, "vda");
+	if (asked->want_block)
+		EXPECT_EQ(json_number(disk, "BlockSize"), asked->want_block);
+	if (asked->want_depth)
+		EXPECT_EQ(json_number(disk, "QueueDepth"), asked->want_depth);
+	EXPECT_EQ(!!strstr(json_text(disk, "BackendReason"), "asked for"),
+		  asked->block || asked->depth || asked->memory, "%s",
+		  json_text(disk, "BackendReason"));
+	json_decref(manifest);
+	remove_tree(fmt("%s/web1", s->exports));
+}
+
+TEST_F(tuning, of_every_kind)
+{
+	const struct asked cases[] = {
+		{0},
+		{.block = MIB, .depth = 2, .want_block = MIB, .want_depth = 2},
+		{.block = 2 * MIB, .depth = 1, .want_block = 2 * MIB, .want_depth = 1},
+		{.block = 2 * MIB, .depth = 256, .want_depth = 256},
+		{.block = 64 * MIB, .want_block = 64 * MIB, .want_depth = 1},
+		{.memory = 4 * MIB},
+		{.memory = 5 * MIB, .block = MIB, .want_block = MIB, .want_depth = 4},
+		{.memory = 32 * MIB},
+		{.depth = 4, .want_depth = 4},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		export_so(&self->stage, variant->io, &cases[i]);
+}
+
+TEST_MAIN
