@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * layer_diff.h - the layer that a differential disk is: its changed ranges
+ *
+ * What is in none of them is left to the layers below.
+ */
+#ifndef ENGINE_LAYER_DIFF_H
+#define ENGINE_LAYER_DIFF_H
+
+#include "change_list.h"
+#include "layer.h"
+
+struct layer_diff {
+	struct layer layer;
+	struct change_list *list; /* closed with the layer */
+};
+
+/* A differential raw image with its list: layer.file and layer.path are set, @list is
+ * taken over. */
+void layer_diff_listed(struct layer_diff *d, struct change_list *list);
+
+#endif

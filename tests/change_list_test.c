@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * change_list_test.c - the list of a differential disk: what was written is found again,
+ * wherever one looks; what is not a list, or no longer, is refused
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "data.h"
+#include "engine/layer_diff.h"
+#include "harness.h"
+#include "io/base.h"
+#include "stage.h"
+
+#define POINT "11111111-2222-4333-8444-555555555555"
+#define BASE  "66666666-7777-4888-9999-aaaaaaaaaaaa"
+
+static struct change_list_head head_of(uint64_t size, uint64_t count)
+{
+	struct change_list_head head = {.size = size, .base_size = 8192, .count = count};
+
+	snprintf(head.disk, sizeof(head.disk), "vda");
+	snprintf(head.point, sizeof(head.point), POINT);
+	snprintf(head.base, sizeof(head.base), BASE);
+	return head;
+}
+
+static void write_list(int dirfd, const struct change_list_head *head,
+		       const struct layer_range *ranges, char digest[DIGEST_TEXT_SIZE])
+{
+	struct change_list_writer *w;
+
+	ASSERT_OK(change_list_create(dirfd, "vda.changes", head, &w));
+	for (uint64_t i = 0; i < head->count; i++)
+		ASSERT_OK(change_list_add(w, ranges[i].start, ranges[i].end,
+					  ranges[i].state == LAYER_ZERO));
+	ASSERT_OK(change_list_finish(w, digest));
+}
+
+static int open_dir(void)
+{
+	int fd = open(test_dir(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	ASSERT_GE(fd, 0);
+	return fd;
+}
+
+/* As the list should answer. */
+static int model_next(const struct layer_range *ranges, uint64_t count, uint64_t pos,
+		      struct layer_range *ret)
+{
+	for (uint64_t i = 0; i < count; i++) {
+		if (ranges[i].end > pos) {
+			*ret = ranges[i];
+			return 0;
+		}
+	}
+	return -ENXIO;
+}
+
+static uint64_t make_ranges(uint64_t *state, uint64_t count, uint64_t size,
+			    struct layer_range *ranges)
+{
+	uint64_t pos = 0, made = 0;
+
+	while (made < count) {
+		uint64_t start = pos + data_random(state) % 4 * CHANGE_LIST_GRAIN;
+		uint64_t end = start + (1 + data_random(state) % 3) * CHANGE_LIST_GRAIN;
+
+		if (start >= size)
+			break;
+		end = min_u64(end, size);
+		ranges[made++] = (struct layer_range){
+			.start = start,
+			.end = end,
+			.at = start,
+			.state = data_random(state) % 3 ? LAYER_DATA : LAYER_ZERO,
+		};
+		pos = end;
+	}
+	return made;
+}
+
+/* Several windows long, read in order, by two at once, and at random. */
+TEST_TIMEOUT(written_and_found, 60)
+{
+	uint64_t seed = test_seed(), state = seed, count;
+	struct layer_range *ranges = calloc(5000, sizeof(*ranges)), want, have;
+	uint64_t size = 80 * MIB + 1234;
+	char digest[DIGEST_TEXT_SIZE], again[DIGEST_TEXT_SIZE];
+	struct change_list_head head;
+	struct change_list *list;
+	int dirfd = open_dir();
+
+	count = make_ranges(&state, 5000, size, ranges);
+	head = head_of(size, count);
+	write_list(dirfd, &head, ranges, digest);
+	ASSERT_OK(change_list_open(dirfd, "vda.changes", &list, again));
+	EXPECT_STREQ(digest, again);
+	EXPECT_EQ(memcmp(&head, change_list_head(list), sizeof(head)), 0);
+	for (uint64_t i = 0, pos = 0; i < count; i++, pos = have.end) {
+		ASSERT_OK(change_list_next(list, pos, &have));
+		ASSERT_EQ(memcmp(&have, &ranges[i], sizeof(have)), 0, "%llu",
+			  (unsigned long long)i);
+		if (i >= 700) {
+			struct layer_range behind;
+
+			ASSERT_OK(change_list_next(list, ranges[i - 700].start, &behind));
+			ASSERT_EQ(behind.start, ranges[i - 700].start);
+		}
+	}
+	EXPECT_EQ(change_list_next(list, ranges[count - 1].end, &have), -ENXIO);
+	EXPECT_EQ(change_list_next(list, size, &have), -ENXIO);
+	for (unsigned i = 0; i < 3000; i++) {
+		uint64_t pos = data_random(&state) % (size + 10);
+		int r = model_next(ranges, count, pos, &want);
+
+		ASSERT_EQ(change_list_next(list, pos, &have), r);
+		if (r == 0)
+			ASSERT_EQ(memcmp(&have, &want, sizeof(have)), 0);
+	}
+	change_list_close(list);
+	close(dirfd);
+	free(ranges);
+}
+
+TEST(nothing_has_changed)
+{
+	char digest[DIGEST_TEXT_SIZE], again[DIGEST_TEXT_SIZE];
+	struct change_list_head head = head_of(0, 0);
+	struct layer_diff d = {.layer.file = IO_FILE_NONE};
+	struct change_list *list;
+	struct layer_range range;
+	int dirfd = open_dir();
+
+	write_list(dirfd, &head, NULL, digest);
+	ASSERT_OK(change_list_open(dirfd, "vda.changes", &list, again));
+	EXPECT_EQ(change_list_next(list, 0, &range), -ENXIO);
+	change_list_close(list);
+	ASSERT_OK(unlinkat(dirfd, "vda.changes", 0));
+	head = head_of(MIB, 0);
+	write_list(dirfd, &head, NULL, digest);
+	ASSERT_OK(change_list_open(dirfd, "vda.changes", &list, again));
+	layer_diff_listed(&d, list);
+	ASSERT_OK(d.layer.at(&d.layer, 5, &range));
+	EXPECT_EQ(range.state, LAYER_BELOW);
+	EXPECT_EQ(range.end, MIB);
+	layer_close(&d.layer);
+	close(dirfd);
+}
+
+/* -------------------------------------------------------------------- hostile lists */
+
+static void save_bytes(const char *text, size_t len)
+{
+	int fd = open(fmt("%s/vda.changes", test_dir()),
+		      O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	ASSERT_GE(fd, 0);
+	ASSERT_EQ(write(fd, text, len), len);
+	close(fd);
+}
+
+static void expect_refused(int dirfd, int error, const char *what)
+{
+	char digest[DIGEST_TEXT_SIZE];
+	struct change_list *list = NULL;
+
+	EXPECT_EQ(change_list_open(dirfd, "vda.changes", &list, digest), error, "%s",
+		  what);
+	EXPECT_EQ(list, NULL, "%s", what);
+}
+
+/* With the hash that belongs to it: whoever writes lies can compute that. */
+static void save_signed(const char *text)
+{
+	XXH128_canonical_t canonical;
+	char hash[33];
+
+	XXH128_canonicalFromHash(&canonical, XXH3_128bits(text, strlen(text)));
+	for (unsigned i = 0; i < 16; i++)
+		snprintf(hash + 2 * i, 3, "%02x", canonical.digest[i]);
+	text = fmt("%sxxh3-128 %s\n", text, hash);
+	save_bytes(text, strlen(text));
+}
+
+static char *read_list(size_t *ret_len)
+{
+	int fd = open(fmt("%s/vda.changes", test_dir()), O_RDONLY | O_CLOEXEC);
+	char *text = malloc(4096);
+	ssize_t n = read(fd, text, 4096);
+
+	ASSERT_GT(n, 0);
+	ASSERT_LT(n, 4096);
+	close(fd);
+	*ret_len = (size_t)n;
+	return text;
+}
+
+/* A list of three ranges, cut everywhere, longer, and with every bit changed. */
+TEST_TIMEOUT(cut_or_changed, 60)
+{
+	static const struct layer_range ranges[] = {
+		{.start = 0, .end = 4096, .state = LAYER_DATA},
+		{.start = 8192, .end = 16384, .state = LAYER_ZERO},
+		{.start = 16384, .end = 20000, .state = LAYER_DATA},
+	};
+	const struct change_list_head head = head_of(20000, 3);
+	char digest[DIGEST_TEXT_SIZE];
+	struct change_list *list;
+	int dirfd = open_dir(), r;
+	size_t len;
+	char *text;
+
+	write_list(dirfd, &head, ranges, digest);
+	text = read_list(&len);
+	for (size_t cut = 0; cut < len; cut++) {
+		save_bytes(text, cut);
+		expect_refused(dirfd, -EBADMSG, fmt("cut to %zu", cut));
+	}
+	save_bytes(text, len + 1);
+	expect_refused(dirfd, -EBADMSG, "longer");
+	for (size_t i = 0; i < len; i++) {
+		for (unsigned bit = 0; bit < 8; bit++) {
+			text[i] = (char)(text[i] ^ 1 << bit);
+			save_bytes(text, len);
+			r = change_list_open(dirfd, "vda.changes", &list, digest);
+			EXPECT_TRUE(r == -EBADMSG || r == -EOPNOTSUPP, "%zu.%u: %d", i,
+				    bit, r);
+			text[i] = (char)(text[i] ^ 1 << bit);
+		}
+	}
+	save_bytes(text, len);
+	ASSERT_OK(change_list_open(dirfd, "vda.changes", &list, digest));
+	change_list_close(list);
+	free(text);
+	close(dirfd);
+}
+
+#define HEAD(size, count)                                                       \
+	"refpoint-changes 1 disk vda size " size " base-size 8192 point " POINT \
+	" base " BASE " ranges " count "\n"
+
+TEST(lies)
+{
+	static const struct {
+		const char *text;
+		int error;
+	} lies[] = {
+		{HEAD("20000", "1") "    0  4096 data\n", 0},
+		{HEAD("20000", "1") " 4096  4096 zero\n", 0},
+		{HEAD("20000", "1") "    0  4096 dat\n\n", -EBADMSG},
+		{HEAD("20000", "1") "    0  4096 DATA\n", -EBADMSG},
+		{HEAD("20000", "1") "00000  4096 data\n", -EBADMSG},
+		{HEAD("20000", "1") "    0 04096 data\n", -EBADMSG},
+		{HEAD("20000", "1") "    0     0 data\n", -EBADMSG},
+		{HEAD("20000", "1") "    0     - data\n", -EBADMSG},
+		{HEAD("20000", "1") "   +0  4096 data\n", -EBADMSG},
+		{HEAD("20000", "1") "   -1  4097 data\n", -EBADMSG},
+		{HEAD("20000", "1") "  0x0  4096 data\n", -EBADMSG},
+		{HEAD("20000", "1") "    1  4095 data\n", -EBADMSG},
+		{HEAD("20000", "1") "    0  4000 data\n", -EBADMSG},
+		{HEAD("20000", "1") "16384  3617 data\n", -EBADMSG},
+		{HEAD("20000", "1") "20480  4096 data\n", -EBADMSG},
+		{HEAD("20000", "1") "16384 99999 data\n", -EBADMSG},
+		{HEAD("20000", "2") "    0  8192 data\n 4096  4096 data\n", -EBADMSG},
+		{HEAD("20000", "2") " 8192  4096 data\n    0  4096 data\n", -EBADMSG},
+		{HEAD("20000", "2") " 8192  4096 data\n 8192  4096 data\n", -EBADMSG},
+		{HEAD("20000", "2") "    0  4096 data\n", -EBADMSG},
+		{HEAD("20000", "0") "    0  4096 data\n", -EBADMSG},
+		{HEAD("20000", "18446744073709551615") "    0  4096 data\n", -EBADMSG},
+		{HEAD("20000", "99999999999999999999") "    0  4096 data\n", -EBADMSG},
+		{HEAD("20000", "-1") "    0  4096 data\n", -EBADMSG},
+		{HEAD("020000", "1") "     0   4096 data\n", -EBADMSG},
+		{HEAD("18446744073709551615", "0"), -EBADMSG},
+		{HEAD("9223372036854775807",
+		      "1") "9223372036854771712                4095 "
+			   "data\n",
+		 0},
+		{HEAD("9223372036854775807",
+		      "1") "9223372036854771712 9223372036854771712 "
+			   "data\n",
+		 -EBADMSG},
+		{HEAD(" 20000", "0"), -EBADMSG},
+		{HEAD("20000\t", "0"), -EBADMSG},
+		{"refpoint-changes 2\nwho knows\n", -EOPNOTSUPP},
+		{"refpoint-changes 0 disk vda size 1 base-size 1 point " POINT
+		 " base " BASE " ranges 0\n",
+		 -EBADMSG},
+		{"refpoint-changes 1 disk ../x size 1 base-size 1 point " POINT
+		 " base " BASE " ranges 0\n",
+		 -EBADMSG},
+		{"refpoint-changes 1 disk vda size 1 base-size 1 point x base " BASE
+		 " ranges 0\n",
+		 -EBADMSG},
+		{"\n", -EBADMSG},
+	};
+	char digest[DIGEST_TEXT_SIZE];
+	struct change_list *list;
+	int dirfd = open_dir();
+
+	for (size_t i = 0; i < ARRAY_SIZE(lies); i++) {
+		save_signed(lies[i].text);
+		if (lies[i].error) {
+			expect_refused(dirfd, lies[i].error, lies[i].text);
+			continue;
+		}
+		EXPECT_OK(change_list_open(dirfd, "vda.changes", &list, digest), "%s",
+			  lies[i].text);
+		change_list_close(list);
+	}
+	close(dirfd);
+}
+
+/* Checked, and then another file: no harm, no loop. */
+TEST(changed_after_it_was_opened)
+{
+	const struct layer_range ranges[] = {
+		{.start = 0, .end = 4096, .state = LAYER_DATA},
+		{.start = 8192, .end = 16384, .state = LAYER_ZERO},
+	};
+	const struct change_list_head head = head_of(20000, 2);
+	char digest[DIGEST_TEXT_SIZE];
+	struct change_list *list;
+	struct layer_range range;
+	int dirfd = open_dir();
+
+	write_list(dirfd, &head, ranges, digest);
+	ASSERT_OK(change_list_open(dirfd, "vda.changes", &list, digest));
+	save_bytes("short", 5);
+	EXPECT_EQ(change_list_next(list, 0, &range), -EBADMSG);
+	change_list_close(list);
+	close(dirfd);
+}
+
+TEST(no_file_of_that_kind)
+{
+	const char *path = fmt("%s/vda.changes", test_dir());
+	int dirfd = open_dir();
+
+	expect_refused(dirfd, -ENOENT, "missing");
+	ASSERT_OK(symlink("/etc/passwd", path));
+	expect_refused(dirfd, -ELOOP, "a link");
+	ASSERT_OK(unlink(path));
+	ASSERT_OK(mkfifo(path, 0600));
+	expect_refused(dirfd, -EBADMSG, "a pipe");
+	ASSERT_OK(unlink(path));
+	ASSERT_OK(mkdir(path, 0700));
+	expect_refused(dirfd, -EBADMSG, "a folder");
+	close(dirfd);
+}
+
+TEST_MAIN
