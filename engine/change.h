@@ -6,7 +6,7 @@
  *
  * The evidence is chosen per disk, the best there is, and named with its reason:
  *
- *	digest	 the base's data was released: its digest tree, a grain of 1 MiB
+ *	digest	 the base's data was released: its digest tree, a grain of 64 KiB
  *	tree	 Btrfs, as root: the extents of both files, compressed ones too
  *	extents	 the maps of both files (FIEMAP)
  *	content	 the bytes of both files

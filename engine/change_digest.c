@@ -3,7 +3,7 @@
  * change_digest.c - change evidence: the digest tree kept of a base without data
  *
  * The target is read once, to make its own leaves; chunks with the same leaf are the
- * same. Sees changes with a grain of 1 MiB.
+ * same. Sees changes with a grain of 64 KiB.
  */
 #include <string.h>
 
@@ -58,7 +58,7 @@ static int next_chunk(const struct digest *a, const struct digest *b, uint64_t i
 static int leaf_at(const struct digest *d, uint64_t index, uint8_t ret[DIGEST_SIZE])
 {
 	memset(ret, 0, DIGEST_SIZE);
-	return index < digest_chunk_count(d->size) ? digest_get(d, index, ret) : 0;
+	return index < digest_chunk_count(d->size) ? digest_get(d, index, ret, 1) : 0;
 }
 
 static int add_differences(struct change_pair *p, const struct digest *now,

@@ -8,19 +8,20 @@
 
 #include "io/base.h"
 
+#define PARTS  64 /* of a round */
+#define LEAVES 64 /* of a digest that are read or written at once */
+
 struct chunk *chunk_new(uint64_t window, void (*changed)(struct chunk *chunk))
 {
-	size_t most = PLAN_MAX_SEGMENTS(window, 4096);
-	struct chunk *c = calloc(1, sizeof(*c) + most * sizeof(c->part[0]));
+	struct chunk *c = calloc(1, sizeof(*c) + PARTS * sizeof(c->part[0]));
 
 	if (!c)
 		return NULL;
-	c->plan = calloc(most, sizeof(*c->plan));
+	c->plan = calloc(PLAN_MAX_SEGMENTS(window, 4096), sizeof(*c->plan));
 	if (!c->plan) {
 		free(c);
 		return NULL;
 	}
-	c->room = (unsigned)most;
 	c->changed = changed;
 	return c;
 }
@@ -60,59 +61,93 @@ static void clip_writes(struct chunk *c, uint64_t from)
 	c->count = kept;
 }
 
-/* Whether the leaves of the window's chunks are as they were when it was digested. */
-static int check_leaf(const struct stream *s, uint64_t index, const uint8_t *leaf)
+static void *buffer_at(const struct chunk *c, uint64_t pos)
 {
-	uint8_t want[DIGEST_SIZE];
-	int r = digest_get(&s->leaves, index, want);
-
-	if (r < 0)
-		return r;
-	return memcmp(leaf, want, DIGEST_SIZE) ? -EILSEQ : 0;
+	return (char *)c->buf + (pos - c->base);
 }
 
 /*
- * Digests the parts of the window that have data. The window holds whole digest
- * chunks; what lies before and after the bytes read is hole: zeros.
+ * The leaf of the digest chunk [start, end) of the window. What is in no segment is hole:
+ * zeros, whatever the buffer has there. *seg is the first segment not before @start.
  */
-static void digest_window(struct chunk *c)
+static void make_leaf(const struct chunk *c, uint64_t start, uint64_t end, unsigned *seg,
+		      uint8_t ret[DIGEST_SIZE])
+{
+	char *bytes = buffer_at(c, c->window + start);
+	uint64_t pos = start;
+
+	while (*seg < c->count && c->plan[*seg].start < end) {
+		const struct plan_segment *s = &c->plan[*seg];
+
+		if (s->start > pos)
+			memset(bytes + (pos - start), 0, s->start - pos);
+		pos = min_u64(s->end, end);
+		if (s->end > end)
+			break;
+		++*seg;
+	}
+	if (pos == start) {
+		memset(ret, 0, DIGEST_SIZE);
+		return;
+	}
+	memset(bytes + (pos - start), 0, end - pos);
+	digest_leaf(bytes, end - start, ret);
+}
+
+/* Leaves of the digest chunks that begin at @at of the disk. */
+static void keep_leaves(struct chunk *c, uint64_t at, const uint8_t *leaves, size_t count)
 {
 	struct stream *s = c->stream;
-	uint64_t start = c->plan[0].start, end = c->plan[c->count - 1].end;
-	uint64_t first = round_down(start, DIGEST_CHUNK);
-	uint64_t last = min_u64(round_up(end, DIGEST_CHUNK), c->len);
+	int r = digest_put(&s->leaves, at / DIGEST_CHUNK, leaves, count);
 
-	memset((char *)c->buf + first, 0, start - first);
-	memset((char *)c->buf + end, 0, last - end);
-	for (uint64_t at = first; at < last; at += DIGEST_CHUNK) {
-		uint64_t index = (c->window + at) / DIGEST_CHUNK;
-		uint8_t leaf[DIGEST_SIZE];
-		int r;
+	if (r < 0)
+		fail(c, r, "write digests of",
+		     stream_writes(s) ? s->dst_path : s->src_path, at);
+}
 
-		digest_leaf((char *)c->buf + at, min_u64(DIGEST_CHUNK, last - at), leaf);
-		if (s->digest == STREAM_DIGEST_CHECK) {
-			r = check_leaf(s, index, leaf);
-			if (r < 0)
-				fail(c, r, r == -EILSEQ ? "digest" : "read digests of",
-				     s->src_path, c->window + at);
-		} else {
-			r = digest_put(&s->leaves, index, leaf);
-			if (r < 0)
-				fail(c, r, "write digests of",
-				     stream_writes(s) ? s->dst_path : s->src_path,
-				     c->window + at);
-		}
+/* Whether they are as they were when the disk was digested. */
+static void check_leaves(struct chunk *c, uint64_t at, const uint8_t *leaves,
+			 size_t count)
+{
+	struct stream *s = c->stream;
+	uint8_t want[LEAVES * DIGEST_SIZE];
+	int r = digest_get(&s->leaves, at / DIGEST_CHUNK, want, count);
+
+	if (r < 0)
+		fail(c, r, "read digests of", s->src_path, at);
+	for (size_t i = 0; r == 0 && i < count; i++) {
+		size_t k = i * DIGEST_SIZE;
+
+		if (memcmp(leaves + k, want + k, DIGEST_SIZE))
+			fail(c, -EILSEQ, "digest", s->src_path, at + i * DIGEST_CHUNK);
+	}
+}
+
+/* The window holds whole digest chunks; those that have no data are left out. */
+static void digest_window(struct chunk *c)
+{
+	uint64_t end = min_u64(round_up(c->plan[c->count - 1].end, DIGEST_CHUNK), c->len);
+	uint64_t at = round_down(c->plan[0].start, DIGEST_CHUNK);
+	unsigned seg = 0;
+
+	while (at < end && !c->error) {
+		uint8_t leaves[LEAVES * DIGEST_SIZE];
+		uint64_t first = at;
+		size_t count = 0;
+
+		for (; at < end && count < LEAVES; at += DIGEST_CHUNK, count++)
+			make_leaf(c, at, min_u64(at + DIGEST_CHUNK, end), &seg,
+				  leaves + count * DIGEST_SIZE);
+		if (c->stream->digest == STREAM_DIGEST_CHECK)
+			check_leaves(c, c->window + first, leaves, count);
+		else
+			keep_leaves(c, c->window + first, leaves, count);
 	}
 }
 
 static void end(struct chunk *c)
 {
 	c->state = c->error ? CHUNK_FAILED : CHUNK_DONE;
-}
-
-static void *buffer_at(const struct chunk *c, uint64_t pos)
-{
-	return (char *)c->buf + (pos - c->window);
 }
 
 static void part_done(struct io_req *req);
@@ -144,17 +179,11 @@ static void add_part(struct chunk *c, enum io_op op, uint64_t len, struct io_fil
 	};
 }
 
-/* From one segment to the next; what is between them is hole. */
 static void next_segment(struct chunk *c)
 {
-	uint64_t start;
-
 	if (++c->seg == c->count)
 		return;
-	start = c->window + c->plan[c->seg].start;
-	if (c->state == CHUNK_READING && c->stream->digest != STREAM_NO_DIGEST)
-		memset(buffer_at(c, c->pos), 0, start - c->pos);
-	c->pos = start;
+	c->pos = c->window + c->plan[c->seg].start;
 }
 
 /* The next part of the segment that ends at @end: a hole, or the bytes of one range. */
@@ -189,7 +218,7 @@ static void fill_reads(struct chunk *c)
 			 &s->src, c->pos, s->src_path);
 		c->seg = c->count;
 	}
-	while (!c->error && c->parts < c->room && c->seg < c->count) {
+	while (!c->error && c->parts < PARTS && c->seg < c->count) {
 		uint64_t end = c->window + c->plan[c->seg].end;
 
 		if (c->pos < end)
@@ -203,7 +232,7 @@ static void fill_writes(struct chunk *c)
 {
 	struct stream *s = c->stream;
 
-	while (!c->error && c->parts < c->room && c->seg < c->count) {
+	while (!c->error && c->parts < PARTS && c->seg < c->count) {
 		uint64_t end = c->window + c->plan[c->seg].end, at, placed;
 		int r;
 
@@ -273,11 +302,19 @@ static void part_done(struct io_req *req)
 	c->changed(c);
 }
 
+/* Whole digest chunks, or what the disk ends with, around all segments. */
+size_t chunk_room(const struct chunk *c)
+{
+	return round_up(c->plan[c->count - 1].end, DIGEST_CHUNK) -
+	       round_down(c->plan[0].start, DIGEST_CHUNK);
+}
+
 void chunk_begin(struct chunk *c, struct stream *s, uint64_t window_size)
 {
 	c->state = CHUNK_PLANNED;
 	c->stream = s;
 	c->len = min_u64(window_size, stream_size(s) - c->window);
+	c->base = c->window + round_down(c->plan[0].start, DIGEST_CHUNK);
 	c->error = 0;
 	c->bytes = 0;
 	for (unsigned i = 0; i < c->count; i++)

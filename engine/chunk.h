@@ -38,7 +38,9 @@ struct chunk_part {
 struct chunk {
 	enum chunk_state state;
 	struct stream *stream;
-	void *buf; /* holds the whole window */
+	void *buf;     /* NULL = it has nothing to do */
+	size_t room;   /* of buf */
+	uint64_t base; /* byte 0 of buf is this one of the disk */
 	uint64_t window, len;
 	uint64_t bytes; /* of data in it: what it counts for in the progress */
 	unsigned count; /* segments */
@@ -46,7 +48,7 @@ struct chunk {
 	unsigned seg;
 	uint64_t pos;
 	/* The requests of the round. */
-	unsigned parts, room;
+	unsigned parts;
 	unsigned queued; /* handed to the queue */
 	unsigned ended;	 /* delivered */
 	/* The first failure, if any. */
@@ -64,7 +66,10 @@ struct chunk {
 struct chunk *chunk_new(uint64_t window, void (*changed)(struct chunk *chunk));
 void chunk_free(struct chunk *chunk); /* NULL is fine */
 
-/* After the plan has filled window, plan and count, the owner itself and buf. */
+/* How much buffer it needs for what the plan has filled in: window, plan and count. */
+size_t chunk_room(const struct chunk *c);
+
+/* After the plan has filled those, the owner itself, buf and room. */
 void chunk_begin(struct chunk *c, struct stream *s, uint64_t window_size);
 
 /* Hands to the queue what it has to do next: 0, -EAGAIN if the queue is full, or

@@ -18,7 +18,7 @@
 #define ZFS_SUPER_MAGIC 0x2fc12fc1
 #endif
 
-#define QUEUE_DEPTH 64 /* a buffer may be many small writes */
+#define QUEUE_DEPTH 128 /* a buffer may be many small writes */
 
 /* Data that no rung has placed yet; only what is to be written counts. */
 static uint64_t left_bytes(const struct stream *s)

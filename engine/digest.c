@@ -14,6 +14,8 @@
 #include "io/extent.h"
 #include "io/tree.h"
 
+#define NODE MIB /* of the file of leaves */
+
 static const uint8_t zero_leaf[DIGEST_SIZE];
 
 uint64_t digest_chunk_count(uint64_t disk_size)
@@ -48,16 +50,33 @@ void digest_leaf(const void *chunk, size_t len, uint8_t ret[DIGEST_SIZE])
 		hash(chunk, len, ret);
 }
 
-int digest_put(const struct digest *d, uint64_t index, const uint8_t leaf[DIGEST_SIZE])
+static bool is_zero_leaf(const uint8_t *leaf)
 {
-	if (memcmp(leaf, zero_leaf, DIGEST_SIZE) == 0)
-		return 0; /* stays a hole */
-	return io_pwrite_all(d->fd, leaf, DIGEST_SIZE, index * DIGEST_SIZE);
+	return memcmp(leaf, zero_leaf, DIGEST_SIZE) == 0;
 }
 
-int digest_get(const struct digest *d, uint64_t index, uint8_t ret[DIGEST_SIZE])
+/* Each run of leaves that are not 0 by one write: the others stay holes. */
+int digest_put(const struct digest *d, uint64_t index, const uint8_t *leaves,
+	       size_t count)
 {
-	return io_pread_all(d->fd, ret, DIGEST_SIZE, index * DIGEST_SIZE);
+	size_t first = 0, last;
+	int r = 0;
+
+	for (; r == 0 && first < count; first = last + 1) {
+		for (last = first; last < count; last++)
+			if (is_zero_leaf(leaves + last * DIGEST_SIZE))
+				break;
+		if (first < last)
+			r = io_pwrite_all(d->fd, leaves + first * DIGEST_SIZE,
+					  (last - first) * DIGEST_SIZE,
+					  (index + first) * DIGEST_SIZE);
+	}
+	return r;
+}
+
+int digest_get(const struct digest *d, uint64_t index, uint8_t *ret, size_t count)
+{
+	return io_pread_all(d->fd, ret, count * DIGEST_SIZE, index * DIGEST_SIZE);
 }
 
 int digest_next(const struct digest *d, uint64_t index, uint64_t *ret_index)
@@ -68,10 +87,10 @@ int digest_next(const struct digest *d, uint64_t index, uint64_t *ret_index)
 
 	while ((r = io_next_data(d->fd, index * DIGEST_SIZE, size, &start, &end)) == 0) {
 		for (index = start / DIGEST_SIZE; index * DIGEST_SIZE < end; index++) {
-			r = digest_get(d, index, leaf);
+			r = digest_get(d, index, leaf, 1);
 			if (r < 0)
 				return r;
-			if (memcmp(leaf, zero_leaf, DIGEST_SIZE)) {
+			if (!is_zero_leaf(leaf)) {
 				*ret_index = index;
 				return 0;
 			}
@@ -87,23 +106,24 @@ static int hash_nodes(const struct digest *d, uint8_t *nodes, void *leaves)
 	int r;
 
 	while ((r = io_next_data(d->fd, pos, size, &start, &end)) == 0) {
-		uint64_t node = start / DIGEST_CHUNK;
-		size_t len = (size_t)min_u64(DIGEST_CHUNK, size - node * DIGEST_CHUNK);
+		uint64_t node = start / NODE;
+		size_t len = (size_t)min_u64(NODE, size - node * NODE);
 
-		r = io_pread_all(d->fd, leaves, len, node * DIGEST_CHUNK);
+		r = io_pread_all(d->fd, leaves, len, node * NODE);
 		if (r < 0)
 			return r;
 		digest_leaf(leaves, len, nodes + node * DIGEST_SIZE);
-		pos = (node + 1) * DIGEST_CHUNK;
+		pos = (node + 1) * NODE;
 	}
 	return r == -ENXIO ? 0 : r;
 }
 
 int digest_root(const struct digest *d, uint8_t ret[DIGEST_SIZE])
 {
-	uint64_t len = digest_chunk_count(digest_file_size(d->size)) * DIGEST_SIZE;
+	uint64_t size = digest_file_size(d->size);
+	uint64_t len = (size / NODE + (size % NODE != 0)) * DIGEST_SIZE;
 	_cleanup_free_ uint8_t *nodes = calloc(1, len + 8);
-	_cleanup_free_ void *leaves = malloc(DIGEST_CHUNK);
+	_cleanup_free_ void *leaves = malloc(NODE);
 	int r;
 
 	if (!nodes || !leaves)

@@ -2,12 +2,15 @@
 /*
  * digest.h - a tree of XXH3-128 over the content of a disk
  *
- * Leaf i is the hash of bytes [i MiB, (i+1) MiB), the last one of what is left. A
- * chunk of zeros, hole or not, has the leaf 0: holes cost nothing, and a copy that
+ * Leaf i is the hash of bytes [64 KiB * i, 64 KiB * (i+1)), the last one of what is left.
+ * A chunk of zeros, hole or not, has the leaf 0: holes cost nothing, and a copy that
  * punched or filled them has the same digest. The leaves are a sparse file of 16
  * bytes each (canonical, big-endian). A node is the hash of 65536 leaves (1 MiB of
  * that file), again 0 if they are all 0, and the root is the hash of all nodes
  * followed by the disk's size as 8 bytes, little-endian.
+ *
+ * Chunks are as small as what guests write here and there: the tree of the next point
+ * then costs little more than reading what has changed.
  */
 #ifndef ENGINE_DIGEST_H
 #define ENGINE_DIGEST_H
@@ -18,7 +21,7 @@
 #include "io/base.h"
 
 #define DIGEST_ALGORITHM "XXH3-128"
-#define DIGEST_CHUNK	 MIB
+#define DIGEST_CHUNK	 (64 * KIB)
 #define DIGEST_SIZE	 16
 #define DIGEST_TEXT_SIZE 33 /* hexadecimal, with NUL */
 
@@ -33,8 +36,10 @@ uint64_t digest_chunk_count(uint64_t disk_size);
 /* The leaf of one chunk: @len bytes, DIGEST_CHUNK except for the last. */
 void digest_leaf(const void *chunk, size_t len, uint8_t ret[DIGEST_SIZE]);
 
-int digest_put(const struct digest *d, uint64_t index, const uint8_t leaf[DIGEST_SIZE]);
-int digest_get(const struct digest *d, uint64_t index, uint8_t ret[DIGEST_SIZE]);
+/* @count leaves from @index on, one after another in memory. */
+int digest_put(const struct digest *d, uint64_t index, const uint8_t *leaves,
+	       size_t count);
+int digest_get(const struct digest *d, uint64_t index, uint8_t *ret, size_t count);
 
 /* The first chunk at or after @index whose leaf is not 0; -ENXIO if there is none. */
 int digest_next(const struct digest *d, uint64_t index, uint64_t *ret_index);

@@ -12,6 +12,9 @@
 
 #define REAP_LIMIT_MS 100 /* so that a cancellation is seen */
 
+/* Full windows are bounded by the memory; so many small ones keep a device as busy. */
+#define CHUNKS 128
+
 /* What the loop knows of one stream. */
 struct lane {
 	struct stream *s;
@@ -30,10 +33,12 @@ struct mover {
 	struct io_pool *pool;
 	struct chunk **chunks;
 	unsigned chunk_count;
-	struct chunk *idle; /* chunks without work */
+	struct chunk *idle;    /* chunks without work */
+	struct chunk *waiting; /* planned; begins when there is a buffer for it */
 	struct lane *lanes;
 	size_t lane_count, turn;
 	uint64_t window;
+	unsigned depth; /* full windows that the memory holds */
 	struct watch *w;
 	uint32_t rc; /* the first failure */
 	struct rp_error *err;
@@ -84,7 +89,7 @@ static void chunk_changed(struct chunk *c)
 	lane->in_flight--;
 	if (c->state == CHUNK_DONE)
 		count_bytes(m->w, c->bytes);
-	io_pool_put(m->pool, c->buf);
+	io_pool_put(m->pool, c->buf, c->room);
 	c->buf = NULL;
 	c->next = m->idle;
 	m->idle = c;
@@ -162,6 +167,32 @@ static bool queue_chunk(struct mover *m, struct chunk *c)
 	return r != -EAGAIN;
 }
 
+/* Begins the chunk that was planned last, once there is a buffer for it. */
+static void begin_waiting(struct mover *m)
+{
+	struct chunk *c = m->waiting;
+	struct lane *lane = c->owner;
+
+	c->room = chunk_room(c);
+	c->buf = io_pool_get(m->pool, c->room);
+	if (!c->buf)
+		return;
+	m->waiting = NULL;
+	chunk_begin(c, lane->s, m->window);
+	queue_chunk(m, c);
+}
+
+static void drop_waiting(struct mover *m)
+{
+	struct chunk *c = m->waiting;
+	struct lane *lane = c->owner;
+
+	m->waiting = NULL;
+	lane->in_flight--;
+	c->next = m->idle;
+	m->idle = c;
+}
+
 /* Plans one window of @lane into an idle chunk; it may turn out to have none. */
 static void plan_chunk(struct mover *m, struct lane *lane)
 {
@@ -185,10 +216,9 @@ static void plan_chunk(struct mover *m, struct lane *lane)
 	}
 	m->idle = c->next;
 	c->owner = lane;
-	c->buf = io_pool_get(m->pool); /* as many buffers as chunks */
-	chunk_begin(c, lane->s, m->window);
 	lane->in_flight++;
-	queue_chunk(m, c);
+	m->waiting = c;
+	begin_waiting(m);
 }
 
 static void sync_done(struct io_req *req)
@@ -236,7 +266,11 @@ static void mover_fill(struct mover *m)
 		else if (!queue_chunk(m, c))
 			break;
 	}
-	while (!m->rc && m->idle && (lane = next_lane(m)))
+	if (m->waiting && m->rc)
+		drop_waiting(m);
+	else if (m->waiting)
+		begin_waiting(m);
+	while (!m->rc && !m->waiting && m->idle && (lane = next_lane(m)))
 		plan_chunk(m, lane);
 	for (size_t i = 0; !m->rc && i < m->lane_count; i++)
 		sync_lane(m, &m->lanes[i]);
@@ -244,7 +278,7 @@ static void mover_fill(struct mover *m)
 
 static bool mover_done(const struct mover *m)
 {
-	bool idle = io_queue_in_flight(m->q) == 0;
+	bool idle = io_queue_in_flight(m->q) == 0 && !m->waiting;
 
 	for (unsigned i = 0; i < m->chunk_count; i++)
 		idle = idle && !m->chunks[i]->buf;
@@ -296,9 +330,12 @@ static void lane_open(struct mover *m, struct lane *lane, struct stream *s)
 
 static int mover_open(struct mover *m, struct stream *streams, size_t count)
 {
-	/* The backend that works decides how the memory is cut. */
+	size_t memory;
+
+	io_pool_area(m->pool, &memory);
 	m->window = io_queue_block(m->q);
-	m->chunk_count = io_pool_cut(m->pool, m->window);
+	m->depth = (unsigned)(memory / m->window);
+	m->chunk_count = CHUNKS;
 	m->lanes = calloc(count, sizeof(*m->lanes));
 	m->chunks = calloc(m->chunk_count, sizeof(*m->chunks));
 	if (!m->lanes || !m->chunks)
@@ -324,7 +361,7 @@ static void explain(struct mover *m)
 
 		s->backend = io_queue_backend(m->q);
 		s->block = m->window;
-		s->depth = m->chunk_count;
+		s->depth = m->depth;
 		snprintf(s->backend_reason, sizeof(s->backend_reason), "%s",
 			 io_queue_reason(m->q));
 		if (!s->from && s->src.buffered)

@@ -10,7 +10,7 @@
 
 #define MEMORY	  (16 * MIB)
 #define GRAIN	  (2 * MIB) /* the pool is made of huge pages */
-#define BLOCK_MIN MIB	    /* a digest chunk: windows hold whole ones */
+#define BLOCK_MIN MIB
 #define BLOCK_MAX (64 * MIB)
 #define DEPTH_MAX 256
 

@@ -1,23 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * buf.c - the buffer pool: a stack of free buffers over one mapping
+ * buf.c - the buffer pool: runs of units of one mapping
  */
 #include "buf.h"
 
 #include <assert.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "base.h"
 
 #define HUGE_PAGE (2 * MIB)
-#define MIN_BUF	  ((size_t)4096)
 
 struct io_pool {
 	char *area; /* aligned to HUGE_PAGE */
 	size_t area_size;
-	unsigned count;
-	unsigned free_count;
-	void *free[]; /* a stack: the buffer last used is the one still in the caches */
+	size_t count, free_count; /* units */
+	bool used[];
 };
 
 /* mmap aligns to small pages only: map one huge page more and give the rest back. */
@@ -45,10 +44,11 @@ int io_pool_open(struct io_pool **ret, size_t bytes)
 	struct io_pool *pool;
 
 	assert(bytes && bytes % HUGE_PAGE == 0);
-	pool = calloc(1, sizeof(*pool) + bytes / MIN_BUF * sizeof(pool->free[0]));
+	pool = calloc(1, sizeof(*pool) + bytes / IO_POOL_UNIT * sizeof(pool->used[0]));
 	if (!pool)
 		return -ENOMEM;
 	pool->area_size = bytes;
+	pool->count = pool->free_count = bytes / IO_POOL_UNIT;
 	pool->area = map_area(bytes);
 	if (!pool->area) {
 		free(pool);
@@ -61,16 +61,6 @@ int io_pool_open(struct io_pool **ret, size_t bytes)
 	return 0;
 }
 
-unsigned io_pool_cut(struct io_pool *pool, size_t size)
-{
-	assert(pool->free_count == pool->count && size && size % MIN_BUF == 0);
-	pool->count = (unsigned)(pool->area_size / size);
-	for (pool->free_count = 0; pool->free_count < pool->count; pool->free_count++)
-		pool->free[pool->free_count] =
-			pool->area + (pool->count - 1 - pool->free_count) * size;
-	return pool->count;
-}
-
 void io_pool_close(struct io_pool *pool)
 {
 	if (!pool)
@@ -80,15 +70,38 @@ void io_pool_close(struct io_pool *pool)
 	free(pool);
 }
 
-void *io_pool_get(struct io_pool *pool)
+static size_t units(size_t len)
 {
-	return pool->free_count ? pool->free[--pool->free_count] : NULL;
+	return (len + IO_POOL_UNIT - 1) / IO_POOL_UNIT;
 }
 
-void io_pool_put(struct io_pool *pool, void *buf)
+/* The lowest run that is long enough: what was used last is still in the caches. */
+void *io_pool_get(struct io_pool *pool, size_t len)
 {
-	assert(pool->free_count < pool->count);
-	pool->free[pool->free_count++] = buf;
+	size_t want = units(len), run = 0;
+
+	if (!want || want > pool->free_count)
+		return NULL;
+	for (size_t i = 0; i < pool->count; i++) {
+		run = pool->used[i] ? 0 : run + 1;
+		if (run < want)
+			continue;
+		memset(&pool->used[i + 1 - want], true, want);
+		pool->free_count -= want;
+		return pool->area + (i + 1 - want) * IO_POOL_UNIT;
+	}
+	return NULL;
+}
+
+void io_pool_put(struct io_pool *pool, void *buf, size_t len)
+{
+	size_t first = (size_t)((char *)buf - pool->area) / IO_POOL_UNIT;
+
+	for (size_t i = first; i < first + units(len); i++) {
+		assert(pool->used[i]);
+		pool->used[i] = false;
+	}
+	pool->free_count += units(len);
 }
 
 void *io_pool_area(const struct io_pool *pool, size_t *ret_size)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * buf.h - the buffer pool: one huge-page aligned area cut into equal buffers
+ * buf.h - the buffer pool: buffers of any size out of one huge-page aligned area
  *
  * All memory that bytes move through is here, allocated once. Huge pages halve
  * the time of direct I/O; the area is kept out of forked children because the
@@ -17,12 +17,11 @@ struct io_pool;
 int io_pool_open(struct io_pool **ret, size_t bytes);
 void io_pool_close(struct io_pool *pool); /* NULL is fine; all buffers returned */
 
-/* Cuts the area into buffers of @size bytes, a multiple of 4096; none is out yet.
- * Returns how many there are. */
-unsigned io_pool_cut(struct io_pool *pool, size_t size);
+/* Sizes are rounded up to this, and buffers are aligned to it. */
+#define IO_POOL_UNIT ((size_t)65536)
 
-void *io_pool_get(struct io_pool *pool); /* NULL when all are out */
-void io_pool_put(struct io_pool *pool, void *buf);
+void *io_pool_get(struct io_pool *pool, size_t len); /* NULL while there is no room */
+void io_pool_put(struct io_pool *pool, void *buf, size_t len); /* as it was got */
 
 /* The whole area, for a backend that registers it with the kernel. */
 void *io_pool_area(const struct io_pool *pool, size_t *ret_size);

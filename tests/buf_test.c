@@ -8,59 +8,91 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "data.h"
 #include "harness.h"
 #include "io/base.h"
 #include "io/buf.h"
 
-TEST(cuts_the_whole_area)
+TEST(gives_out_the_whole_area)
 {
-	static const size_t sizes[] = {MIB, 4096, 4 * MIB, 3 * 4096, 16 * MIB};
+	static const size_t sizes[] = {MIB, 65536, 4 * MIB, 1, 4096, 65537, 16 * MIB};
 	struct io_pool *pool;
 	size_t area_size;
 	char *area;
 
 	ASSERT_OK(io_pool_open(&pool, 16 * MIB));
-	EXPECT_EQ(io_pool_get(pool), NULL); /* not cut yet */
 	area = io_pool_area(pool, &area_size);
 	EXPECT_EQ(area_size, 16 * MIB);
 	EXPECT_EQ((uintptr_t)area % (2 * MIB), 0);
+	EXPECT_EQ(io_pool_get(pool, 16 * MIB + 1), NULL);
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
-		unsigned count = io_pool_cut(pool, sizes[i]);
-		char *last = area - sizes[i];
+		size_t room = round_up(sizes[i], IO_POOL_UNIT);
+		size_t count = 16 * MIB / room;
 
-		ASSERT_EQ(count, 16 * MIB / sizes[i]);
-		for (unsigned n = 0; n < count; n++) {
-			char *buf = io_pool_get(pool);
+		for (size_t n = 0; n < count; n++) {
+			char *buf = io_pool_get(pool, sizes[i]);
 
-			ASSERT_EQ(buf, last + sizes[i]);
+			ASSERT_EQ(buf, area + n * room);
 			buf[0] = buf[sizes[i] - 1] = 1;
-			last = buf;
 		}
-		EXPECT_EQ(io_pool_get(pool), NULL);
-		for (unsigned n = 0; n < count; n++)
-			io_pool_put(pool, area + n * sizes[i]);
+		EXPECT_EQ(io_pool_get(pool, sizes[i]), NULL);
+		for (size_t n = 0; n < count; n++)
+			io_pool_put(pool, area + n * room, sizes[i]);
 	}
 	io_pool_close(pool);
+	io_pool_close(NULL);
 }
 
-TEST(gives_back_what_was_used_last)
+/* Whatever is got and put, no byte belongs to two. */
+TEST(never_gives_a_byte_twice)
 {
+	static uint8_t owner[32];
+	struct {
+		char *buf;
+		size_t len;
+	} out[32] = {0};
+	uint64_t state = test_seed();
 	struct io_pool *pool;
-	void *first, *second;
+	size_t size, refused = 0;
+	char *area;
 
 	ASSERT_OK(io_pool_open(&pool, 2 * MIB));
-	ASSERT_EQ(io_pool_cut(pool, MIB), 2);
-	first = io_pool_get(pool);
-	second = io_pool_get(pool);
-	ASSERT_NE(first, second);
-	io_pool_put(pool, first);
-	EXPECT_EQ(io_pool_get(pool), first);
-	io_pool_put(pool, second);
-	io_pool_put(pool, first);
-	EXPECT_EQ(io_pool_get(pool), first);
-	io_pool_put(pool, first);
+	area = io_pool_area(pool, &size);
+	for (unsigned i = 0; i < 100000; i++) {
+		size_t k = data_random(&state) % ARRAY_SIZE(out);
+		size_t first, n;
+
+		if (!out[k].buf) {
+			out[k].len = 1 + data_random(&state) % (MIB / 2);
+			out[k].buf = io_pool_get(pool, out[k].len);
+			refused += !out[k].buf;
+			if (!out[k].buf)
+				continue;
+		}
+		first = (size_t)(out[k].buf - area) / IO_POOL_UNIT;
+		n = round_up(out[k].len, IO_POOL_UNIT) / IO_POOL_UNIT;
+		ASSERT_LE(first + n, ARRAY_SIZE(owner));
+		if (owner[first]) { /* it was out: give it back */
+			for (size_t u = first; u < first + n; u++) {
+				ASSERT_EQ(owner[u], k + 1);
+				owner[u] = 0;
+			}
+			io_pool_put(pool, out[k].buf, out[k].len);
+			out[k].buf = NULL;
+			continue;
+		}
+		for (size_t u = first; u < first + n; u++) {
+			ASSERT_EQ(owner[u], 0);
+			owner[u] = (uint8_t)(k + 1);
+		}
+	}
+	EXPECT_GT(refused, 0);
+	for (size_t k = 0; k < ARRAY_SIZE(out); k++)
+		if (out[k].buf)
+			io_pool_put(pool, out[k].buf, out[k].len);
+	EXPECT_EQ(io_pool_get(pool, 2 * MIB), area, "all of it is back");
+	io_pool_put(pool, area, 2 * MIB);
 	io_pool_close(pool);
-	io_pool_close(NULL);
 }
 
 /* Another process must not get copies of pages that the kernel is writing to. */

@@ -339,7 +339,7 @@ check 'verify: a line for each disk' test "$(grep -cE '^vd[ab] +ok .* every byte
 try 0 'verify of a relative path, without a store' relative --store nowhere verify \
 	"exports/web1/${first#*@}" --json
 json 'verify of a relative path: report' '.ReturnValue == 0 and
-	[.Disks[] | .Compared] == ["digest", "digest"] and .Disks[0].Chunks == 20'
+	[.Disks[] | .Compared] == ["digest", "digest"] and .Disks[0].Chunks == 320'
 rp 0 'export without a digest' export "$first" "$DIR/part" --digest never
 rp 0 'verify without a digest' verify "$DIR/part/web1/${first#*@}"
 check 'verify without a digest: says so' grep -qE '^vda +ok .* only the size' "$out"

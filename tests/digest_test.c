@@ -37,20 +37,20 @@ FIXTURE_VARIANT_ADD(digest, of_one_byte){
 	.root = "95b8b6cc5ea1c5f51dc4fa5272e0e99d",
 };
 FIXTURE_VARIANT_ADD(digest, of_one_chunk){
-	.size = MIB,
-	.root = "88cade2c2f0b4de20fa14af44e5e23b8",
+	.size = DIGEST_CHUNK,
+	.root = "32900a218f83bee346eb53278bce007b",
 };
 FIXTURE_VARIANT_ADD(digest, of_a_short_chunk_more){
-	.size = 2 * MIB + 100,
-	.root = "eb5e764dce0b4de85fd8be0dedbc1152",
+	.size = 2 * DIGEST_CHUNK + 100,
+	.root = "91431844858fd19a9eb676219a292fa8",
 };
 FIXTURE_VARIANT_ADD(digest, of_one_node){
-	.size = 65536 * MIB,
-	.root = "85c23b30ec8c71c7b362f354d2605707",
+	.size = 65536 * DIGEST_CHUNK,
+	.root = "923db4d2707d57892cab86bdfc6d448c",
 };
 FIXTURE_VARIANT_ADD(digest, of_two_nodes){
-	.size = 70 * GIB + 5,
-	.root = "a3e2c2aaed7389cdde29cc2107fc8196",
+	.size = 71680 * DIGEST_CHUNK + 5,
+	.root = "e26adaa20dd06b3406e058c336c0b15f",
 };
 
 /* A file of leaves for a disk of @size bytes, all holes. */
@@ -114,7 +114,7 @@ static void put_pattern(struct digest_fixture *self, uint64_t index, size_t len)
 	uint8_t leaf[DIGEST_SIZE];
 
 	digest_leaf(self->chunk, len, leaf);
-	ASSERT_OK(digest_put(&self->d, index, leaf));
+	ASSERT_OK(digest_put(&self->d, index, leaf, 1));
 }
 
 /* -------------------------------------------------------------- the simple way */
@@ -191,7 +191,7 @@ TEST(leaves_are_as_they_always_were)
 
 	ASSERT_NE(chunk, NULL);
 	fill_pattern(chunk, DIGEST_CHUNK);
-	expect_leaf(chunk, DIGEST_CHUNK, "2de2a491d454bb91836815fd8e47c6c2");
+	expect_leaf(chunk, DIGEST_CHUNK, "c0a8a654c900732716b3ef9d754faf7d");
 	expect_leaf(chunk, 100, "858be3b5082c7eb73dc31a0ba04530cd");
 	expect_leaf(chunk, 5, "f72d100531dfb71357c3cf21d8799995");
 	expect_leaf("\1", 1, "51025a4491835505e12ef9d2eb86ceeb");
@@ -208,19 +208,20 @@ TEST_F(digest, roots_are_as_they_always_were)
 	for (size_t i = 0; i < ARRAY_SIZE(at); i++) {
 		if (at[i] < count)
 			put_pattern(self, at[i],
-				    min_u64(MIB, variant->size - at[i] * MIB));
+				    min_u64(DIGEST_CHUNK,
+					    variant->size - at[i] * DIGEST_CHUNK));
 	}
 	expect_root(&self->d, variant->root);
 }
 
-/* The size of the second needs all 8 bytes; it has 1048577 nodes. */
+/* The size of the second needs 7 bytes; it has 1048577 nodes. */
 TEST(the_roots_of_zeros_are_as_they_always_were)
 {
-	struct digest small = open_leaves("small", 3 * MIB);
-	struct digest large = open_leaves("large", (UINT64_C(1) << 56) + 1);
+	struct digest small = open_leaves("small", 3 * DIGEST_CHUNK);
+	struct digest large = open_leaves("large", (UINT64_C(1) << 52) + 1);
 
-	expect_root(&small, "34ff9f82cf64a78c25eb90de6f48cd5d");
-	expect_root(&large, "0ad276b5e3592787ec30fc8c7e991d77");
+	expect_root(&small, "3db3f388cd22aab5f0769c17773c5ae7");
+	expect_root(&large, "89bc3e957b83519447fc35d0be9805d5");
 	close(small.fd);
 	close(large.fd);
 }
@@ -229,7 +230,8 @@ TEST(the_roots_of_zeros_are_as_they_always_were)
 
 TEST(only_zeros_have_the_leaf_zero)
 {
-	static const size_t lens[] = {1, 2, 7, 8, 9, 4095, 4096, 4097, MIB - 1, MIB};
+	static const size_t lens[] = {
+		1, 2, 7, 8, 9, 4095, 4096, 4097, DIGEST_CHUNK - 1, DIGEST_CHUNK};
 	_cleanup_free_ uint8_t *chunk = calloc(1, DIGEST_CHUNK);
 	uint8_t leaf[DIGEST_SIZE];
 
@@ -275,13 +277,13 @@ TEST(sizes_are_those_of_whole_chunks)
 {
 	EXPECT_EQ(digest_chunk_count(0), 0);
 	EXPECT_EQ(digest_chunk_count(1), 1);
-	EXPECT_EQ(digest_chunk_count(MIB), 1);
-	EXPECT_EQ(digest_chunk_count(MIB + 1), 2);
-	EXPECT_EQ(digest_chunk_count(INT64_MAX), UINT64_C(1) << 43);
+	EXPECT_EQ(digest_chunk_count(DIGEST_CHUNK), 1);
+	EXPECT_EQ(digest_chunk_count(DIGEST_CHUNK + 1), 2);
+	EXPECT_EQ(digest_chunk_count(INT64_MAX), UINT64_C(1) << 47);
 	EXPECT_EQ(digest_file_size(0), 0);
 	EXPECT_EQ(digest_file_size(1), 16);
-	EXPECT_EQ(digest_file_size(70 * GIB + 5), 71681 * 16);
-	EXPECT_EQ(digest_file_size(INT64_MAX), UINT64_C(1) << 47);
+	EXPECT_EQ(digest_file_size(71680 * DIGEST_CHUNK + 5), 71681 * 16);
+	EXPECT_EQ(digest_file_size(INT64_MAX), UINT64_C(1) << 51);
 }
 
 TEST_F(digest, leaves_lie_where_the_format_says)
@@ -291,23 +293,23 @@ TEST_F(digest, leaves_lie_where_the_format_says)
 
 	digest_leaf(self->chunk, 100, leaf);
 	for (uint64_t i = 0; i < count; i += count / 2 + 1) {
-		ASSERT_OK(digest_put(&self->d, i, leaf));
+		ASSERT_OK(digest_put(&self->d, i, leaf, 1));
 		ASSERT_EQ(pread(self->d.fd, got, DIGEST_SIZE, (off_t)(i * 16)), 16);
 		expect_text(got, "858be3b5082c7eb73dc31a0ba04530cd");
 		memset(got, 0xaa, sizeof(got));
-		ASSERT_OK(digest_get(&self->d, i, got));
+		ASSERT_OK(digest_get(&self->d, i, got, 1));
 		EXPECT_EQ(memcmp(got, leaf, DIGEST_SIZE), 0);
 	}
-	EXPECT_EQ(digest_get(&self->d, count, got), -ENODATA, "there are no more");
+	EXPECT_EQ(digest_get(&self->d, count, got, 1), -ENODATA, "there are no more");
 }
 
 TEST(zero_leaves_take_no_space)
 {
-	struct digest d = open_leaves("zeros", 65536 * MIB);
+	struct digest d = open_leaves("zeros", 65536 * DIGEST_CHUNK);
 	struct stat st;
 
 	for (uint64_t i = 0; i < 65536; i += 100)
-		ASSERT_OK(digest_put(&d, i, zero_leaf));
+		ASSERT_OK(digest_put(&d, i, zero_leaf, 1));
 	ASSERT_EQ(fsync(d.fd), 0);
 	ASSERT_EQ(fstat(d.fd, &st), 0);
 	EXPECT_EQ(st.st_blocks, 0);
@@ -317,17 +319,17 @@ TEST(zero_leaves_take_no_space)
 
 TEST(a_file_that_cannot_be_written_or_read_is_an_error)
 {
-	struct digest d = open_leaves("leaves", 4 * MIB);
+	struct digest d = open_leaves("leaves", 4 * DIGEST_CHUNK);
 	uint8_t leaf[DIGEST_SIZE] = {1};
 	uint64_t index;
 
 	close(d.fd);
 	d.fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	ASSERT_GE(d.fd, 0);
-	EXPECT_EQ(digest_put(&d, 0, leaf), -EBADF);
+	EXPECT_EQ(digest_put(&d, 0, leaf, 1), -EBADF);
 	close(d.fd);
 	d.fd = -1;
-	EXPECT_EQ(digest_get(&d, 0, leaf), -EBADF);
+	EXPECT_EQ(digest_get(&d, 0, leaf, 1), -EBADF);
 	EXPECT_EQ(digest_next(&d, 0, &index), -EBADF);
 	EXPECT_EQ(digest_root(&d, leaf), -EBADF);
 }
@@ -342,12 +344,12 @@ TEST_F(digest, the_root_is_that_of_the_simple_way)
 	expect_simple_root(&self->d); /* all holes */
 	for (unsigned i = 0; i < 5 && count; i++) {
 		data_bytes(data_random(&state), 0, leaf, DIGEST_SIZE);
-		ASSERT_OK(digest_put(&self->d, data_random(&state) % count, leaf));
+		ASSERT_OK(digest_put(&self->d, data_random(&state) % count, leaf, 1));
 		expect_simple_root(&self->d);
 	}
 	for (uint64_t i = 0; i < count; i++) {
 		data_bytes(state + i, 0, leaf, DIGEST_SIZE);
-		ASSERT_OK(digest_put(&self->d, i, leaf));
+		ASSERT_OK(digest_put(&self->d, i, leaf, 1));
 	}
 	expect_simple_root(&self->d);
 }
@@ -366,7 +368,7 @@ TEST_F(digest, the_root_depends_on_every_bit_of_leaves_and_size)
 	memcpy(root, other, DIGEST_SIZE);
 	for (size_t i = 0; i < ARRAY_SIZE(at) && count; i++) {
 		leaf[i] = 1;
-		ASSERT_OK(digest_put(&self->d, at[i], leaf));
+		ASSERT_OK(digest_put(&self->d, at[i], leaf, 1));
 		ASSERT_OK(digest_root(&self->d, other));
 		EXPECT_NE(memcmp(root, other, DIGEST_SIZE), 0, "leaf %zu", i);
 		memcpy(root, other, DIGEST_SIZE);
@@ -397,8 +399,8 @@ TEST(a_file_that_is_too_short_is_an_error)
 		struct digest d;
 
 		snprintf(name, sizeof(name), "leaves%zu", i);
-		d = open_leaves(name, counts[i] * MIB);
-		ASSERT_OK(digest_put(&d, counts[i] - 1, leaf));
+		d = open_leaves(name, counts[i] * DIGEST_CHUNK);
+		ASSERT_OK(digest_put(&d, counts[i] - 1, leaf, 1));
 		ASSERT_EQ(ftruncate(d.fd, (off_t)(counts[i] * DIGEST_SIZE - 1)), 0);
 		EXPECT_EQ(digest_root(&d, leaf), -ENODATA, "%zu", i);
 		close(d.fd);
@@ -428,7 +430,7 @@ static void put_leaf(const struct digest *d, uint64_t index)
 {
 	uint8_t leaf[DIGEST_SIZE] = {[DIGEST_SIZE - 1] = 1};
 
-	ASSERT_OK(digest_put(d, index, leaf));
+	ASSERT_OK(digest_put(d, index, leaf, 1));
 }
 
 TEST_F(digest, next_finds_what_is_not_zero)
@@ -456,7 +458,7 @@ TEST_F(digest, next_finds_what_is_not_zero)
 TEST(next_is_right_at_random)
 {
 	uint64_t state = test_seed(), expected[2000];
-	struct digest d = open_leaves("leaves", 20000 * MIB + 1);
+	struct digest d = open_leaves("leaves", 20000 * DIGEST_CHUNK + 1);
 
 	for (unsigned round = 0; round < 20; round++) {
 		size_t count = 0;

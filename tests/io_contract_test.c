@@ -69,9 +69,8 @@ FIXTURE_SETUP(queue)
 
 	self->file = (struct io_file)IO_FILE_NONE;
 	ASSERT_OK(io_pool_open(&self->pool, DEPTH * BUF_SIZE));
-	ASSERT_EQ(io_pool_cut(self->pool, BUF_SIZE), DEPTH);
 	for (unsigned i = 0; i < DEPTH; i++)
-		self->bufs[i] = io_pool_get(self->pool);
+		self->bufs[i] = io_pool_get(self->pool, BUF_SIZE);
 	self->bytes = malloc(FILE_SIZE);
 	ASSERT_NE(self->bytes, NULL);
 	data_bytes(1, 0, self->bytes, FILE_SIZE);
@@ -91,7 +90,7 @@ FIXTURE_TEARDOWN(queue)
 	io_file_close(&self->file);
 	free(self->bytes);
 	for (unsigned i = 0; i < DEPTH && self->bufs[i]; i++)
-		io_pool_put(self->pool, self->bufs[i]);
+		io_pool_put(self->pool, self->bufs[i], BUF_SIZE);
 	io_pool_close(self->pool);
 }
 

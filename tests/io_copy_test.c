@@ -160,9 +160,8 @@ static void *worker_run(void *arg)
 	void *bufs[DEPTH];
 
 	ASSERT_OK(io_pool_open(&pool, DEPTH * BUF_SIZE));
-	ASSERT_EQ(io_pool_cut(pool, BUF_SIZE), DEPTH);
 	for (unsigned i = 0; i < DEPTH; i++)
-		bufs[i] = io_pool_get(pool);
+		bufs[i] = io_pool_get(pool, BUF_SIZE);
 	ASSERT_OK(io_queue_open_backend(&copy.q, w->backend, DEPTH, pool));
 	if (w->backend == &fakeio_backend) {
 		fakeio_of(copy.q)->order = FAKEIO_RANDOM;
@@ -172,7 +171,7 @@ static void *worker_run(void *arg)
 	copy_all(&copy, bufs);
 	io_queue_close(copy.q);
 	for (unsigned i = 0; i < DEPTH; i++)
-		io_pool_put(pool, bufs[i]);
+		io_pool_put(pool, bufs[i], BUF_SIZE);
 	io_pool_close(pool);
 	return NULL;
 }

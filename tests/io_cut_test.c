@@ -52,9 +52,8 @@ FIXTURE_SETUP(cut)
 
 	self->file = (struct io_file)IO_FILE_NONE;
 	ASSERT_OK(io_pool_open(&self->pool, DEPTH * FILE_SIZE));
-	io_pool_cut(self->pool, FILE_SIZE);
 	for (unsigned i = 0; i < DEPTH; i++)
-		self->bufs[i] = io_pool_get(self->pool);
+		self->bufs[i] = io_pool_get(self->pool, FILE_SIZE);
 	self->bytes = malloc(FILE_SIZE);
 	ASSERT_NE(self->bytes, NULL);
 	data_bytes(1, 0, self->bytes, FILE_SIZE);
@@ -72,7 +71,7 @@ FIXTURE_TEARDOWN(cut)
 	io_file_close(&self->file);
 	free(self->bytes);
 	for (unsigned i = 0; i < DEPTH && self->bufs[i]; i++)
-		io_pool_put(self->pool, self->bufs[i]);
+		io_pool_put(self->pool, self->bufs[i], FILE_SIZE);
 	io_pool_close(self->pool);
 }
 

@@ -523,12 +523,12 @@ FIXTURE_SETUP(check)
 	moving_begin(m, true);
 	moving_digest(m, 0, STREAM_DIGEST_CHECK);
 	ASSERT_NE(chunk, NULL);
-	for (uint64_t i = 0; i < 6; i++) {
-		ssize_t len = pread(fd, chunk, MIB, (off_t)(i * MIB));
+	for (uint64_t i = 0; i <= 5 * MIB / DIGEST_CHUNK; i++) {
+		ssize_t len = pread(fd, chunk, DIGEST_CHUNK, (off_t)(i * DIGEST_CHUNK));
 
-		ASSERT_EQ(len, i < 5 ? MIB : 777);
+		ASSERT_EQ(len, i < 5 * MIB / DIGEST_CHUNK ? DIGEST_CHUNK : 777);
 		digest_leaf(chunk, (size_t)len, leaf);
-		ASSERT_OK(digest_put(leaves, i, leaf));
+		ASSERT_OK(digest_put(leaves, i, leaf, 1));
 	}
 	close(fd);
 }
@@ -563,19 +563,22 @@ TEST_F(check, what_is_as_it_was_passes)
 		moving_expect_copies(m, rc);
 }
 
-/* Where a flipped bit is found, and that its chunk went no further. */
-static void expect_flipped(struct moving *m, uint64_t chunk)
+/* Where a bit that was flipped at @at is found, and that its window went no further. */
+static void expect_flipped(struct moving *m, uint64_t at)
 {
+	uint64_t chunk = at / DIGEST_CHUNK;
 	char text[64];
 
-	moving_expect_error(m, moving_run(m), RP_FAILED, 0, "digest", 0, chunk * MIB);
+	moving_expect_error(m, moving_run(m), RP_FAILED, 0, "digest", 0,
+			    chunk * DIGEST_CHUNK);
 	snprintf(text, sizeof(text), "chunk %llu differs", (unsigned long long)chunk);
 	EXPECT_NE(strstr(m->err.message, text), NULL, "%s", m->err.message);
 	for (size_t i = 0; i < m->fake->count; i++) {
 		const struct fakeio_piece *p = &m->fake->pieces[i];
 
 		if (p->op == IO_WRITE)
-			EXPECT_NE(p->start / MIB, chunk, "bad bytes are not passed on");
+			EXPECT_NE(p->start / MIB, at / MIB,
+				  "bad bytes are not passed on");
 		EXPECT_NE(p->op, IO_SYNC);
 	}
 }
@@ -589,25 +592,25 @@ TEST_F(check, a_flipped_bit_is_found_in_the_first_chunk)
 TEST_F(check, a_flipped_bit_is_found_at_the_end_of_a_chunk)
 {
 	flip_bit(self->m.src[0], 2 * MIB - 1);
-	expect_flipped(&self->m, 1);
+	expect_flipped(&self->m, 2 * MIB - 1);
 }
 
 TEST_F(check, a_flipped_bit_is_found_between_holes)
 {
 	flip_bit(self->m.src[0], 4 * MIB + 503 * K);
-	expect_flipped(&self->m, 4);
+	expect_flipped(&self->m, 4 * MIB + 503 * K);
 }
 
 TEST_F(check, a_flipped_bit_is_found_in_the_last_short_chunk)
 {
 	flip_bit(self->m.src[0], 5 * MIB + 776);
-	expect_flipped(&self->m, 5);
+	expect_flipped(&self->m, 5 * MIB + 776);
 }
 
 TEST_F(check, bytes_where_a_hole_was_are_found)
 {
 	flip_bit(self->m.src[0], 2 * MIB + 12345);
-	expect_flipped(&self->m, 2);
+	expect_flipped(&self->m, 2 * MIB + 12345);
 }
 
 TEST_F(check, bytes_that_became_a_hole_beside_data_are_found)
@@ -618,7 +621,7 @@ TEST_F(check, bytes_that_became_a_hole_beside_data_are_found)
 		fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 3 * MIB, 4 * K),
 		0);
 	close(fd);
-	expect_flipped(&self->m, 3);
+	expect_flipped(&self->m, 3 * MIB);
 }
 
 TEST_F(check, of_two_flipped_bits_the_first_is_told)
@@ -627,7 +630,7 @@ TEST_F(check, of_two_flipped_bits_the_first_is_told)
 
 	flip_bit(m->src[0], 3 * MIB + 5);
 	flip_bit(m->src[0], MIB + 5);
-	expect_flipped(m, 1);
+	expect_flipped(m, MIB + 5);
 }
 
 TEST_F(check, of_two_flipped_bits_the_first_is_told_also_if_it_comes_last)
@@ -638,14 +641,14 @@ TEST_F(check, of_two_flipped_bits_the_first_is_told_also_if_it_comes_last)
 	flip_bit(m->src[0], MIB + 5);
 	m->fake->order = FAKEIO_LIFO;
 	m->fake->batch = 1;
-	expect_flipped(m, 1);
+	expect_flipped(m, MIB + 5);
 }
 
 TEST_F(check, leaves_that_cannot_be_read_are_no_difference)
 {
 	struct moving *m = &self->m;
 
-	ASSERT_EQ(ftruncate(m->s[0].leaves.fd, 3 * DIGEST_SIZE), 0);
+	ASSERT_EQ(ftruncate(m->s[0].leaves.fd, 3 * MIB / DIGEST_CHUNK * DIGEST_SIZE), 0);
 	m->fake->batch = 1;
 	moving_expect_error(m, moving_run(m), RP_FAILED, ENODATA, "read digests of", 0,
 			    3 * MIB);

@@ -302,7 +302,7 @@ static void expect_digest(struct moving *m, size_t i)
 {
 	struct stream *s = &m->s[i];
 	struct digest own = {.size = s->src.size};
-	_cleanup_free_ char *chunk = malloc(MIB);
+	_cleanup_free_ char *chunk = malloc(DIGEST_CHUNK);
 	uint8_t want[DIGEST_SIZE], have[DIGEST_SIZE];
 	char path[PATH_MAX + 32];
 	_cleanup_close_ int fd = open(m->src[i], O_RDONLY | O_CLOEXEC);
@@ -310,15 +310,15 @@ static void expect_digest(struct moving *m, size_t i)
 	ASSERT_TRUE(chunk && fd >= 0);
 	snprintf(path, sizeof(path), "%s.own", m->src[i]);
 	own.fd = data_create(path, digest_file_size(own.size));
-	for (uint64_t at = 0; at < own.size; at += MIB) {
-		size_t len = min_u64(MIB, own.size - at);
+	for (uint64_t at = 0; at < own.size; at += DIGEST_CHUNK) {
+		size_t len = min_u64(DIGEST_CHUNK, own.size - at);
 
 		ASSERT_EQ(pread(fd, chunk, len, (off_t)at), len);
 		digest_leaf(chunk, len, want);
-		ASSERT_OK(digest_put(&own, at / MIB, want));
-		ASSERT_OK(digest_get(&s->leaves, at / MIB, have));
+		ASSERT_OK(digest_put(&own, at / DIGEST_CHUNK, want, 1));
+		ASSERT_OK(digest_get(&s->leaves, at / DIGEST_CHUNK, have, 1));
 		EXPECT_EQ(memcmp(have, want, DIGEST_SIZE), 0, "chunk %llu",
-			  (unsigned long long)(at / MIB));
+			  (unsigned long long)(at / DIGEST_CHUNK));
 	}
 	ASSERT_OK(digest_root(&own, want));
 	ASSERT_OK(digest_root(&s->leaves, have));
@@ -382,13 +382,13 @@ TEST_F(move, a_huge_sparse_disk_has_a_digest_in_no_time)
 	moving_expect_copies(m, moving_run(m));
 	for (size_t i = 0; i < ARRAY_SIZE(at); i++) {
 		ASSERT_OK(digest_next(&m->s[0].leaves, index, &index));
-		EXPECT_EQ(index, at[i] / MIB);
+		EXPECT_EQ(index, at[i] / DIGEST_CHUNK);
 		index++;
 	}
 	EXPECT_EQ(digest_next(&m->s[0].leaves, index, &index), -ENXIO);
 	data_bytes(7, 70 * GIB, data, sizeof(data));
 	digest_leaf(data, sizeof(data), leaf);
-	ASSERT_OK(digest_get(&m->s[0].leaves, 70 * GIB / MIB, last));
+	ASSERT_OK(digest_get(&m->s[0].leaves, 70 * GIB / DIGEST_CHUNK, last, 1));
 	EXPECT_EQ(memcmp(leaf, last, DIGEST_SIZE), 0, "the last chunk has 5 bytes");
 }
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "data.h"
+#include "engine/digest.h"
 #include "engine_fixture.h"
 #include "harness.h"
 
@@ -83,7 +84,8 @@ static void expect_found(const struct damage_fixture *self, const char *what,
 	if (offset != RP_NO_OFFSET) {
 		EXPECT_STREQ(err.step, "digest");
 		EXPECT_NE(strstr(err.message,
-				 fmt("chunk %llu ", (unsigned long long)(offset / MIB))),
+				 fmt("chunk %llu ",
+				     (unsigned long long)(offset / DIGEST_CHUNK))),
 			  NULL, "%s", err.message);
 	}
 	ASSERT_OK(mkdir(folder, 0755));
@@ -161,7 +163,7 @@ TEST_F(damage, none)
 		EXPECT_STREQ(json_text(report, "ReferencePointId"),
 			     strchr(self->point, '@') + 1);
 		EXPECT_STREQ(json_text(disk, "Compared"), "digest");
-		EXPECT_EQ(json_number(disk, "Chunks"), 13);
+		EXPECT_EQ(json_number(disk, "Chunks"), SIZE / DIGEST_CHUNK + 1);
 		EXPECT_EQ(json_number(disk, "VirtualSize"), SIZE);
 		json_decref(report);
 	}
@@ -178,7 +180,7 @@ TEST_F(damage, flipped_bits)
 	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
 		flip(self, "vda.raw", places[i]);
 		expect_found(self, fmt("at %llu", (unsigned long long)places[i]),
-			     RP_FAILED, round_down(places[i], MIB));
+			     RP_FAILED, round_down(places[i], DIGEST_CHUNK));
 		flip(self, "vda.raw", places[i]);
 	}
 	flip(self, "vda.raw", 3 * MIB);
@@ -202,10 +204,11 @@ TEST_F(damage, data_where_a_hole_was)
 	expect_found(self, "at its begin", RP_FAILED, HOLE);
 	again(self);
 	flip(self, "vda.raw", BACK - 1);
-	expect_found(self, "at its end", RP_FAILED, round_down(BACK, MIB));
+	expect_found(self, "at its end", RP_FAILED, round_down(BACK, DIGEST_CHUNK));
 	again(self);
 	flip(self, "vda.raw", 7 * MIB + 12345);
-	expect_found(self, "in the middle", RP_FAILED, 7 * MIB);
+	expect_found(self, "in the middle", RP_FAILED,
+		     round_down(7 * MIB + 12345, DIGEST_CHUNK));
 	again(self);
 	/* Zeros are what a hole reads as: nothing is lost. */
 	fd = open_part(self, "vda.raw");
@@ -223,10 +226,10 @@ TEST_F(damage, a_hole_where_data_was)
 	expect_found(self, "a block", RP_FAILED, 2 * MIB);
 	again(self);
 	punch(self, 2 * MIB + 8192, 2 * MIB);
-	expect_found(self, "a chunk and parts of two", RP_FAILED, 3 * MIB);
+	expect_found(self, "chunks and parts of two", RP_FAILED, 2 * MIB + DIGEST_CHUNK);
 	again(self);
 	punch(self, BACK, SIZE - BACK);
-	expect_found(self, "all to the end", RP_FAILED, round_down(BACK, MIB));
+	expect_found(self, "all to the end", RP_FAILED, round_down(BACK, DIGEST_CHUNK));
 	again(self);
 	punch(self, SIZE - 777, 777);
 	expect_found(self, "the end", RP_FAILED, 12 * MIB);
