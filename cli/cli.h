@@ -44,6 +44,14 @@ int cmd_list(const struct cli *cli);
 int cmd_show(const struct cli *cli);
 int cmd_destroy(const struct cli *cli);
 int cmd_export(const struct cli *cli);
+int cmd_job_list(const struct cli *cli);
+int cmd_job_show(const struct cli *cli);
+int cmd_job_wait(const struct cli *cli);
+int cmd_job_suspend(const struct cli *cli);
+int cmd_job_resume(const struct cli *cli);
+int cmd_job_cancel(const struct cli *cli);
+int cmd_job_kill(const struct cli *cli);
+int cmd_job_limit(const struct cli *cli);
 int cmd_verify(const struct cli *cli);
 int cmd_restore(const struct cli *cli);
 
@@ -51,6 +59,8 @@ int cmd_restore(const struct cli *cli);
 extern const struct option_def system_add_options[];
 extern const struct option_def create_options[];
 extern const struct option_def export_options[];
+extern const struct option_def job_wait_options[];
+extern const struct option_def job_cancel_options[];
 extern const struct option_def restore_options[];
 
 #endif

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/detach.h"
 #include "cli/out.h"
 #include "cli/progress.h"
 #include "cli/table.h"
@@ -31,6 +32,10 @@ const struct option_def export_options[] = {
 	{"block-size", "SIZE", "bytes moved by one request", false},
 	{"queue-depth", "NUMBER", "blocks on their way at once", false},
 	{"memory", "SIZE", "limit of all buffers together", false},
+	{"bwlimit", "RATE", "move no more bytes a second", false},
+	{"ionice", "none|low|idle", "I/O priority", true},
+	{"priority", "1-99", "with --async: whose turn it is first [50]", false},
+	{"async", NULL, "start a job for each point, and print its ID", false},
 	{NULL, NULL, NULL, false},
 };
 
@@ -97,9 +102,9 @@ static int take_settings(struct exporting *e, const char *text)
 /* What --settings replaces may not stand beside it. */
 static int check_settings_alone(const struct cli *cli)
 {
-	static const char *const replaced[] = {"disk",	      "io",	 "clone",
-					       "digest",      "timeout", "block-size",
-					       "queue-depth", "memory"};
+	static const char *const replaced[] = {
+		"disk",	       "io",	 "clone",   "digest", "timeout", "block-size",
+		"queue-depth", "memory", "bwlimit", "ionice", "priority"};
 
 	for (size_t i = 0; i < sizeof(replaced) / sizeof(replaced[0]); i++) {
 		if (option_given(&cli->args, replaced[i]))
@@ -110,20 +115,12 @@ static int check_settings_alone(const struct cli *cli)
 	return 0;
 }
 
-/* As in the settings: more than 0, at most 136 years. */
-static bool parse_seconds(const char *text, uint64_t *ret_ms)
+static bool parse_priority(const char *text, uint32_t *ret)
 {
-	char *end;
-	double seconds = strtod(text, &end);
+	size_t length = strspn(text, "0123456789");
 
-	/* strtod() alone would take signs, blanks, exponents, "nan" and "inf" */
-	if (end == text || *end || text[strspn(text, "0123456789.")] ||
-	    !(seconds > 0 && seconds <= UINT32_MAX))
-		return false;
-	*ret_ms = (uint64_t)(seconds * 1000 + 0.5);
-	if (!*ret_ms)
-		*ret_ms = 1;
-	return true;
+	*ret = (uint32_t)strtoul(text, NULL, 10);
+	return length && length <= 2 && !text[length] && *ret;
 }
 
 /* A size that was given with option @name; 0 or EXIT_USAGE. */
@@ -131,7 +128,7 @@ static int take_size(const struct exporting *e, const char *name, uint64_t *ret)
 {
 	const char *text = option_value(&e->cli->args, name);
 
-	if (!text || parse_size(text, ret))
+	if (!text || (parse_size(text, ret) && *ret))
 		return 0;
 	return wrong_usage(e->cli, "option '--%s' takes a size such as 64M, not '%s'",
 			   name, text);
@@ -159,6 +156,8 @@ static int take_options(struct exporting *e)
 	const struct arguments *args = &e->cli->args;
 	const char *settings = option_value(args, "settings");
 	const char *timeout = option_value(args, "timeout");
+	const char *rate = option_value(args, "bwlimit");
+	const char *priority = option_value(args, "priority");
 	int status;
 
 	e->options.size = sizeof(e->options);
@@ -173,6 +172,17 @@ static int take_options(struct exporting *e)
 		return wrong_usage(e->cli,
 				   "option '--timeout' takes seconds, above 0, not '%s'",
 				   timeout);
+	if (rate && !parse_size(rate, &e->options.bandwidth))
+		return wrong_usage(e->cli,
+				   "option '--bwlimit' takes a number of bytes, or one "
+				   "with K, M, G or T, not '%s'",
+				   rate);
+	if (priority && !parse_priority(priority, &e->options.priority))
+		return wrong_usage(e->cli,
+				   "option '--priority' takes a number from 1 to 99, not "
+				   "'%s'",
+				   priority);
+	e->options.ionice = option_choice(args, "ionice");
 	e->disks = option_values(args, "disk", &e->options.disk_count);
 	e->options.disks = e->options.disk_count ? e->disks : NULL;
 	e->options.io = option_choice(args, "io");
@@ -279,8 +289,48 @@ static int export_one(const struct exporting *e, size_t index)
 	return 0;
 }
 
+/* In the process that is to do the work. */
+struct starting {
+	const struct exporting *e;
+	const char *point;
+};
+
+static uint32_t start_export(void *context, struct rp_job **ret, struct rp_error *error)
+{
+	const struct starting *s = context;
+	struct rp_store *store;
+	uint32_t value = open_store_quietly(s->e->cli, &store, error);
+
+	if (value)
+		return value;
+	value = rp_export_start(store, s->point, s->e->directory, &s->e->options, ret,
+				error);
+	rp_store_close(store);
+	return value;
+}
+
+static int start_one(const struct exporting *e, size_t index)
+{
+	struct starting starting = {e, e->points[index]};
+	struct started started;
+
+	detach_job(start_export, &starting, &started);
+	if (started.value != RP_JOB_STARTED)
+		return fail(e->cli, e->points[index], &started.error);
+	if (e->cli->json) {
+		json_auto_t *body = json_pack("{s:i, s:s}", "ReturnValue", RP_JOB_STARTED,
+					      "Job", started.id);
+
+		print_result(NULL, body);
+	} else {
+		print_line(started.id);
+	}
+	return 0;
+}
+
 static int export_all(const struct exporting *e)
 {
+	bool async = option_given(&e->cli->args, "async");
 	int first = 0;
 
 	for (size_t i = 0; i < e->point_count; i++) {
@@ -289,7 +339,7 @@ static int export_all(const struct exporting *e)
 		if (stop_signal()) /* between two points: no method is there to say so */
 			return fail_here(e->cli, e->points[i], RP_FAILED, ECANCELED,
 					 "export");
-		status = export_one(e, i);
+		status = async ? start_one(e, i) : export_one(e, i);
 		if (status && stop_signal())
 			return status;
 		if (!first)

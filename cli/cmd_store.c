@@ -12,11 +12,11 @@
 
 #define DEFAULT_STORE "/var/lib/refpoint"
 
-int open_store(const struct cli *cli, const char *operand, struct rp_store **ret)
+uint32_t open_store_quietly(const struct cli *cli, struct rp_store **ret,
+			    struct rp_error *reterr)
 {
 	const char *asked = option_value(&cli->args, "store");
 	_cleanup_free_ char *path = NULL;
-	struct rp_error error;
 
 	if (!asked) {
 		asked = getenv("REFPOINT_STORE");
@@ -24,7 +24,14 @@ int open_store(const struct cli *cli, const char *operand, struct rp_store **ret
 			asked = DEFAULT_STORE;
 	}
 	path = absolute_path(asked);
-	if (rp_store_open(path, NULL, ret, &error) == RP_OK)
+	return rp_store_open(path, NULL, ret, reterr);
+}
+
+int open_store(const struct cli *cli, const char *operand, struct rp_store **ret)
+{
+	struct rp_error error;
+
+	if (open_store_quietly(cli, ret, &error) == RP_OK)
 		return 0;
 	if (error.code == RP_NOT_AVAILABLE) /* every newcomer's first error */
 		strncat(error.message,

@@ -12,6 +12,10 @@
 /* The store that was asked for: 0, or an error line and the exit status. */
 int open_store(const struct cli *cli, const char *operand, struct rp_store **ret);
 
+/* The same for a process that has nothing to print on; NULL if there is an error. */
+uint32_t open_store_quietly(const struct cli *cli, struct rp_store **ret,
+			    struct rp_error *reterr);
+
 static inline void cleanup_store(struct rp_store **store)
 {
 	rp_store_close(*store);

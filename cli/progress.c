@@ -46,6 +46,13 @@ static void catch_signal(int sig)
 		sigaction(sig, &action, NULL);
 }
 
+void catch_stop_signals(void)
+{
+	catch_signal(SIGINT);
+	catch_signal(SIGTERM);
+	catch_signal(SIGHUP);
+}
+
 static uint64_t now_ms(void)
 {
 	struct timespec now;
@@ -165,9 +172,7 @@ void progress_begin(struct progress *p, const struct cli *cli, const char *opera
 		.count = count,
 		.bar = isatty(STDERR_FILENO),
 	};
-	catch_signal(SIGINT);
-	catch_signal(SIGTERM);
-	catch_signal(SIGHUP);
+	catch_stop_signals();
 }
 
 void progress_end(struct progress *p)

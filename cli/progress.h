@@ -26,6 +26,9 @@ void progress_begin(struct progress *p, const struct cli *cli, const char *opera
 /* Wipes the bar. To be called before anything else is printed. */
 void progress_end(struct progress *p);
 
+/* From now on SIGINT, SIGTERM and SIGHUP are only noted, the first time. */
+void catch_stop_signals(void);
+
 /* The signal that asked to stop, 0 = none. */
 int stop_signal(void);
 

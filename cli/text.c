@@ -4,6 +4,7 @@
  */
 #include "cli/text.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -100,22 +101,46 @@ struct text number_text(uint64_t number)
 	return text;
 }
 
+/* strtod() alone would take signs, blanks, exponents, "nan" and "inf". */
+static bool parse_number(const char *text, double *ret, const char **ret_rest)
+{
+	size_t length = strspn(text, "0123456789.");
+	char *end;
+
+	*ret = strtod(text, &end);
+	*ret_rest = end;
+	return length && end == text + length;
+}
+
 bool parse_size(const char *text, uint64_t *ret)
 {
 	static const char units[] = "KMGT";
-	char *end;
-	double size = strtod(text, &end);
-	const char *unit = *end ? strchr(units, *end & ~0x20) : NULL;
+	const char *rest, *unit;
+	double size;
 
-	/* strtod() alone would take signs, blanks, exponents, "nan" and "inf" */
-	if (end == text || text[strspn(text, "0123456789.")] != *end)
+	if (!parse_number(text, &size, &rest))
 		return false;
-	if (*end && (!unit || end[1]))
+	unit = *rest ? strchr(units, toupper((unsigned char)*rest)) : NULL;
+	if (*rest && (!unit || rest[1]))
 		return false;
 	for (; unit && unit >= units; unit--)
 		size *= 1024;
-	if (!(size >= 1 && size < 9e18))
+	if (!(size < 9e18) || (size > 0 && size < 1))
 		return false;
 	*ret = (uint64_t)size;
+	return true;
+}
+
+bool parse_seconds(const char *text, uint64_t *ret_ms)
+{
+	const char *rest;
+	double seconds;
+
+	if (!parse_number(text, &seconds, &rest) || *rest ||
+	    !(seconds > 0 && seconds <= UINT32_MAX))
+		return false;
+	*ret_ms = (uint64_t)(seconds * 1000 + 0.5);
+	if (!*ret_ms)
+		*ret_ms = 1;
 	return true;
 }

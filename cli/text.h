@@ -39,7 +39,10 @@ struct text {
 struct text size_text(uint64_t bytes); /* "512", "1.5K", "10.0G" */
 struct text number_text(uint64_t number);
 
-/* "512", "1.5K", "64M", "1g": more than 0, in bytes or powers of 1024 of them. */
+/* "0", "512", "1.5K", "64M", "1g": in bytes or powers of 1024 of them. */
 bool parse_size(const char *text, uint64_t *ret);
+
+/* Seconds, with a fraction: more than 0, at most 136 years. */
+bool parse_seconds(const char *text, uint64_t *ret_ms);
 
 #endif

@@ -16,13 +16,10 @@ static const struct unsupported {
 } unsupported[] = {
 	{.command = "release"},
 	{.command = "changes"},
-	{.command = "job"},
 	{.command = "import"},
 	{.command = "probe"},
 	{.command = "export", .option = {.name = "base", .value = "NAME@POINT"}},
 	{.command = "export", .option = {.name = "merge"}},
-	{.command = "export", .option = {.name = "async"}},
-	{.command = "export", .option = {.name = "bwlimit", .value = "RATE"}},
 	{.command = "export", .option = {.name = "format"}, .only = "qcow2"},
 	{.command = "export", .option = {.name = "format"}, .only = "vhdx"},
 };

@@ -110,3 +110,19 @@ void doc_time(char ret[DOC_TIME_SIZE])
 	n = strftime(ret, DOC_TIME_SIZE, "%Y-%m-%dT%H:%M:%S", &tm);
 	snprintf(ret + n, DOC_TIME_SIZE - n, ".%03uZ", (unsigned)(now.tv_nsec / 1000000));
 }
+
+double doc_time_seconds(const char *text)
+{
+	struct timespec now;
+	struct tm tm = {0};
+	const char *rest;
+
+	if (!text) {
+		clock_gettime(CLOCK_REALTIME, &now);
+		return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+	}
+	rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
+	if (!rest)
+		return 0;
+	return (double)timegm(&tm) + (*rest == '.' ? strtod(rest, NULL) : 0);
+}

@@ -44,4 +44,7 @@ int doc_array(const json_t *doc, const char *key, json_t **ret);
 #define DOC_TIME_SIZE 32
 void doc_time(char ret[DOC_TIME_SIZE]);
 
+/* The other way round: seconds since 1970, of now for NULL; 0 if it is no time. */
+double doc_time_seconds(const char *text);
+
 #endif

@@ -6,6 +6,7 @@
 #include "exporting.h"
 #include "io/base.h"
 #include "settings.h"
+#include "worker.h"
 
 static uint32_t check_arguments(const struct rp_store *store, const char *directory,
 				const struct rp_export_options *o, struct rp_error *err)
@@ -25,24 +26,36 @@ static uint32_t check_arguments(const struct rp_store *store, const char *direct
 	if (o->disk_count && !o->disks)
 		return rp_fail(err, RP_INVALID_PARAMETER, "check",
 			       "options.disks is NULL");
-	if ((unsigned)o->digest > RP_DIGEST_NEVER ||
-	    (unsigned)o->clone > RP_CLONE_ALWAYS || (unsigned)o->io > RP_IO_SYNC)
+	if (o->priority > 99)
 		return rp_fail(err, RP_INVALID_PARAMETER, "check",
-			       "options: io, clone or digest is not a value of its type");
+			       "options.priority %u: above 99", o->priority);
+	if ((unsigned)o->digest > RP_DIGEST_NEVER ||
+	    (unsigned)o->ionice > RP_IONICE_IDLE ||
+	    (unsigned)o->clone > RP_CLONE_ALWAYS || (unsigned)o->io > RP_IO_SYNC)
+		return rp_fail(
+			err, RP_INVALID_PARAMETER, "check",
+			"options: io, clone, digest or ionice is not a value of its "
+			"type");
 	return RP_OK;
 }
 
+/* Now; or, with a @ret_job, as a job. */
 static uint32_t export_point(struct rp_store *store, const char *point,
 			     const char *directory,
 			     const struct rp_export_options *options, char **ret_report,
-			     struct rp_error *err)
+			     struct rp_job **ret_job, struct rp_error *err)
 {
 	struct exporting *x;
 	uint32_t rc;
 
 	rc = check_arguments(store, directory, options, err);
-	if (rc == RP_OK)
-		rc = exporting_new(store, point, directory, options, &x, err);
+	if (rc)
+		return rc;
+	if (ret_job) {
+		rc = worker_export(store, point, directory, options, ret_job, err);
+		return rc ? rc : RP_JOB_STARTED;
+	}
+	rc = exporting_new(store, point, directory, options, false, &x, err);
 	if (rc)
 		return rc;
 	rc = exporting_run(x, ret_report, err);
@@ -53,7 +66,8 @@ static uint32_t export_point(struct rp_store *store, const char *point,
 static uint32_t export_by_settings(struct rp_store *store, const char *point,
 				   const char *directory,
 				   const struct rp_export_options *given,
-				   char **ret_report, struct rp_error *err)
+				   char **ret_report, struct rp_job **ret_job,
+				   struct rp_error *err)
 {
 	struct rp_export_options options = {.size = sizeof(options),
 					    .watch = given->watch};
@@ -63,29 +77,22 @@ static uint32_t export_by_settings(struct rp_store *store, const char *point,
 	rc = settings_parse(given->settings, &settings, err);
 	if (rc)
 		return rc;
-	options.disks = (const char *const *)settings.disks;
-	options.disk_count = settings.disk_count;
-	options.io = settings.io;
-	options.clone = settings.clone;
-	options.digest = settings.digest;
-	options.timeout_ms = settings.timeout_ms;
-	options.block_size = settings.block_size;
-	options.queue_depth = settings.queue_depth;
-	options.memory = settings.memory;
+	settings_options(&settings, &options);
 	if (settings.base)
 		rc = rp_fail(
 			err, RP_NOT_SUPPORTED, "settings",
 			"BaseReferencePoint: differential exports are not supported in "
 			"this version");
 	else
-		rc = export_point(store, point, directory, &options, ret_report, err);
+		rc = export_point(store, point, directory, &options, ret_report, ret_job,
+				  err);
 	settings_free(&settings);
 	return rc;
 }
 
-uint32_t rp_export(struct rp_store *store, const char *point, const char *directory,
-		   const struct rp_export_options *options, char **ret_report,
-		   struct rp_error *reterr)
+static uint32_t export(struct rp_store *store, const char *point, const char *directory,
+		       const struct rp_export_options *options, char **ret_report,
+		       struct rp_job **ret_job, struct rp_error *reterr)
 {
 	static const struct rp_export_options defaults = {.size = sizeof(defaults)};
 	struct rp_error own, *err = reterr ?: &own; /* the job's record wants it */
@@ -94,8 +101,25 @@ uint32_t rp_export(struct rp_store *store, const char *point, const char *direct
 	options = options ?: &defaults;
 	if (options->size >= sizeof(*options) && options->settings)
 		return export_by_settings(store, point, directory, options, ret_report,
-					  err);
-	return export_point(store, point, directory, options, ret_report, err);
+					  ret_job, err);
+	return export_point(store, point, directory, options, ret_report, ret_job, err);
+}
+
+uint32_t rp_export(struct rp_store *store, const char *point, const char *directory,
+		   const struct rp_export_options *options, char **ret_report,
+		   struct rp_error *reterr)
+{
+	return export(store, point, directory, options, ret_report, NULL, reterr);
+}
+
+uint32_t rp_export_start(struct rp_store *store, const char *point, const char *directory,
+			 const struct rp_export_options *options, struct rp_job **ret_job,
+			 struct rp_error *reterr)
+{
+	rp_error_clear(reterr);
+	if (!ret_job)
+		return rp_fail(reterr, RP_INVALID_PARAMETER, "check", "ret_job is NULL");
+	return export(store, point, directory, options, NULL, ret_job, reterr);
 }
 
 uint32_t rp_export_reference_point(struct rp_store *store, const char *reference_point,
@@ -106,10 +130,6 @@ uint32_t rp_export_reference_point(struct rp_store *store, const char *reference
 	const struct rp_export_options options = {.size = sizeof(options),
 						  .settings = export_setting_data ?: ""};
 
-	rp_error_clear(reterr);
-	if (ret_job)
-		return rp_fail(reterr, RP_NOT_SUPPORTED, "job",
-			       "asynchronous exports are not supported in this version");
-	return rp_export(store, reference_point, export_directory, &options, NULL,
-			 reterr);
+	return export(store, reference_point, export_directory, &options, NULL, ret_job,
+		      reterr);
 }

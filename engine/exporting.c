@@ -17,9 +17,11 @@
 #include "copy.h"
 #include "doc.h"
 #include "export_disks.h"
+#include "io/nice.h"
 #include "io/tree.h"
 #include "job.h"
 #include "manifest.h"
+#include "settings.h"
 
 struct exporting {
 	struct rp_store *store;
@@ -27,6 +29,7 @@ struct exporting {
 	char *directory;
 	struct point point;
 	struct target target;
+	bool queued;
 	struct job job;
 	struct tuning tuning;
 	struct export_disks disks;
@@ -153,6 +156,13 @@ static uint32_t run(struct exporting *x, char **ret_report, struct rp_error *err
  */
 static uint32_t begin_job(struct exporting *x, struct rp_error *err)
 {
+	const struct job_order order = {
+		.system = x->point.system,
+		.id = x->point.id,
+		.directory = x->directory,
+		.options = &x->options,
+		.queued = x->queued,
+	};
 	_cleanup_close_ int fd = io_dir_open(AT_FDCWD, x->directory);
 	uint32_t rc;
 
@@ -162,9 +172,8 @@ static uint32_t begin_job(struct exporting *x, struct rp_error *err)
 		return rp_fail(err, RP_INVALID_PARAMETER, "check",
 			       "export directory %s: lies in the store, which sweeps it",
 			       x->directory);
-	rc = job_begin(x->store, x->point.system, x->point.id, x->directory, &x->job,
-		       err);
-	if (rc != RP_FAILED && rc != RP_ACCESS_DENIED)
+	rc = job_begin(x->store, &order, &x->job, err);
+	if (x->queued || (rc != RP_FAILED && rc != RP_ACCESS_DENIED))
 		return rc;
 	watch_warn(&x->watch, "no record of this export: %s", err->message);
 	rp_error_clear(err);
@@ -189,7 +198,8 @@ static int copy_options(struct exporting *x, const struct rp_export_options *o)
 	return disks ? 0 : -ENOMEM;
 }
 
-static uint32_t begin(struct exporting *x, const char *point, struct rp_error *err)
+/* Without its job. */
+static uint32_t check(struct exporting *x, const char *point, struct rp_error *err)
 {
 	uint32_t rc;
 
@@ -197,34 +207,50 @@ static uint32_t begin(struct exporting *x, const char *point, struct rp_error *e
 	rc = tuning_of_options(&x->tuning, &x->options, err);
 	if (rc)
 		return rc;
+	x->watch.bandwidth = x->options.bandwidth;
 	rc = point_open(x->store, point, POINT_SHARED,
 			watch_left_ms(&x->watch, x->store->busy_ms), &x->point, err);
 	if (rc)
 		return rc;
 	rc = export_disks_check(&x->point, &x->options, err);
-	if (rc == RP_OK)
-		rc = begin_job(x, err);
 	if (rc)
 		rp_fail_of(err, x->point.system, NULL);
 	return rc;
 }
 
-uint32_t exporting_new(struct rp_store *store, const char *point, const char *directory,
-		       const struct rp_export_options *options, struct exporting **ret,
-		       struct rp_error *err)
+static struct exporting *new (struct rp_store *store, const char *directory,
+			      const struct rp_export_options *options)
 {
 	struct exporting *x = calloc(1, sizeof(*x));
+
+	if (!x)
+		return NULL;
+	x->store = store;
+	x->job = (struct job)JOB_NONE;
+	x->point = (struct point)POINT_NONE;
+	x->directory = strdup(directory);
+	if (x->directory && copy_options(x, options) == 0)
+		return x;
+	exporting_free(x);
+	return NULL;
+}
+
+uint32_t exporting_new(struct rp_store *store, const char *point, const char *directory,
+		       const struct rp_export_options *options, bool queued,
+		       struct exporting **ret, struct rp_error *err)
+{
+	struct exporting *x = new (store, directory, options);
 	uint32_t rc;
 
 	if (!x)
-		return rp_fail_os(err, -ENOMEM, "export", "%s", point);
-	x->store = store;
-	x->point = (struct point)POINT_NONE;
-	x->directory = strdup(directory);
-	if (!x->directory || copy_options(x, options) < 0)
-		rc = rp_fail_os(err, -ENOMEM, "export", "%s", point);
-	else
-		rc = begin(x, point, err);
+		return rp_fail_os(err, -ENOMEM, "export", "%s", point ?: "");
+	x->queued = queued;
+	rc = check(x, point, err);
+	if (rc == RP_OK) {
+		rc = begin_job(x, err);
+		if (rc)
+			rp_fail_of(err, x->point.system, NULL);
+	}
 	if (rc)
 		exporting_free(x);
 	else
@@ -232,13 +258,93 @@ uint32_t exporting_new(struct rp_store *store, const char *point, const char *di
 	return rc;
 }
 
+/* As the record in @doc says, but for its job. */
+static uint32_t again(struct rp_store *store, const json_t *doc, struct exporting **ret,
+		      struct rp_error *err)
+{
+	struct rp_export_options options = {.size = sizeof(options)};
+	_cleanup_free_ char *text = NULL;
+	_cleanup_(settings_free) struct settings settings = {0};
+	const char *system, *id, *directory;
+	char point[NAME_SIZE + ID_SIZE];
+	struct exporting *x;
+	uint32_t rc;
+
+	text = json_dumps(json_object_get(doc, "Settings"), JSON_COMPACT);
+	if (!text || doc_string(doc, "VirtualSystemIdentifier", &system) < 0 ||
+	    doc_string(doc, "ReferencePointId", &id) < 0 ||
+	    doc_string(doc, "ExportDirectory", &directory) < 0)
+		return rp_fail(err, RP_UNKNOWN_STATUS, "resume",
+			       "the job's record is damaged");
+	rc = settings_parse(text, &settings, err);
+	if (rc)
+		return rc;
+	settings_options(&settings, &options);
+	x = new (store, directory, &options);
+	if (!x)
+		return rp_fail_os(err, -ENOMEM, "resume", "job");
+	snprintf(point, sizeof(point), "%s@%s", system, id);
+	rc = check(x, point, err);
+	if (rc)
+		exporting_free(x);
+	else
+		*ret = x;
+	return rc;
+}
+
+uint32_t exporting_resume(struct rp_store *store, const char *job, struct exporting **ret,
+			  struct rp_error *err)
+{
+	_cleanup_close_ int fd = io_dir_open(store->ended_fd, job);
+	_cleanup_doc_ json_t *doc = NULL;
+	struct exporting *x;
+	uint32_t rc;
+	int r = fd < 0 ? fd : doc_load(fd, "job.json", &doc);
+
+	if (r < 0)
+		return rp_fail_os(err, r, "resume", "job %s", job);
+	/* The point is locked before the job, as always. */
+	rc = again(store, doc, &x, err);
+	if (rc)
+		return rc;
+	x->queued = true;
+	rc = job_resume(store, job, &x->job, err);
+	if (rc)
+		exporting_free(x);
+	else
+		*ret = x;
+	return rc;
+}
+
+const char *exporting_job(const struct exporting *x)
+{
+	return x->job.id;
+}
+
 uint32_t exporting_run(struct exporting *x, char **ret_report, struct rp_error *err)
 {
-	uint32_t rc = run(x, ret_report, err);
+	int nice = io_nice_set(x->options.ionice == RP_IONICE_LOW    ? IO_NICE_LOW
+			       : x->options.ionice == RP_IONICE_IDLE ? IO_NICE_IDLE
+								     : IO_NICE_AS_IS);
+	uint32_t rc;
+	int r = 0;
 
-	job_end(&x->job, rc, err);
+	if (x->job.doc) {
+		job_attend(&x->job, &x->watch);
+		r = job_start(&x->job, &x->watch);
+	}
+	if (r == -ECANCELED || r == -ETIME)
+		rc = watch_fail(&x->watch, r, err);
+	else if (r < 0)
+		rc = rp_fail_os(err, r, "wait", "for the turn of job %s", x->job.id);
+	else
+		rc = run(x, ret_report, err);
 	if (rc)
 		rp_fail_of(err, x->point.system, NULL);
+	if (x->job.doc)
+		job_tell(&x->job, &x->watch);
+	job_end(&x->job, rc, x->manifest, err);
+	io_nice_restore(nice);
 	return rc;
 }
 
@@ -246,6 +352,7 @@ void exporting_free(struct exporting *x)
 {
 	if (!x)
 		return;
+	job_end(&x->job, RP_FAILED, NULL, NULL); /* it was not run */
 	point_close(&x->point);
 	json_decref(x->manifest);
 	for (size_t i = 0; i < x->options.disk_count; i++)

@@ -12,13 +12,21 @@ struct exporting;
 /*
  * Checks everything that can be before work begins, locks the point and begins the
  * record of the job. @store outlives @ret; of the rest, copies are kept, except
- * options->watch. @options->settings were read by the caller.
+ * options->watch. @options->settings were read by the caller. If it is @queued, it waits
+ * for its turn before it works.
  */
 uint32_t exporting_new(struct rp_store *store, const char *point, const char *directory,
-		       const struct rp_export_options *options, struct exporting **ret,
-		       struct rp_error *err);
+		       const struct rp_export_options *options, bool queued,
+		       struct exporting **ret, struct rp_error *err);
 
-/* Exports, and ends the job. @ret_report may be NULL. */
+/* The same of a job that has ended and is resumable, as its record says. */
+uint32_t exporting_resume(struct rp_store *store, const char *job, struct exporting **ret,
+			  struct rp_error *err);
+
+/* The ID of its job. */
+const char *exporting_job(const struct exporting *x);
+
+/* Exports, and ends the job. @ret_report may be NULL, @err not. */
 uint32_t exporting_run(struct exporting *x, char **ret_report, struct rp_error *err);
 
 void exporting_free(struct exporting *x); /* NULL is fine */

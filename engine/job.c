@@ -5,33 +5,76 @@
 #include "job.h"
 
 #include <fcntl.h>
+#include <pwd.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 
 #include "doc.h"
+#include "io/bell.h"
 #include "io/tree.h"
+#include "job_queue.h"
+#include "settings.h"
+#include "slip.h"
 #include "target.h"
 
-/* How long the record of an ended job is kept (TimeBeforeRemoval). */
-#define KEEP_SECONDS (7 * 24 * 60 * 60)
+#define DEFAULT_PRIORITY 50
 
-static int set_string(json_t *doc, const char *key, const char *text)
+/* A reader may look at the lock, or a sweep, for a moment. */
+#define GLANCE_MS 50
+
+int job_set_string(json_t *doc, const char *key, const char *text)
 {
 	return json_object_set_new(doc, key, text ? json_string(text) : json_null());
 }
 
-static int set_state(json_t *doc, enum job_state state, uint32_t code, const char *why)
+enum rp_job_state job_doc_state(const json_t *doc)
+{
+	uint64_t state;
+
+	return doc_u64(doc, "JobState", &state) < 0 || !job_state_valid(state)
+		       ? RP_JOB_RUNNING
+		       : (enum rp_job_state)state;
+}
+
+static int set_state(json_t *doc, enum rp_job_state state)
 {
 	char now[DOC_TIME_SIZE];
 
 	doc_time(now);
 	if (json_object_set_new(doc, "JobState", json_integer(state)) < 0 ||
-	    json_object_set_new(doc, "ErrorCode", json_integer(code)) < 0 ||
-	    set_string(doc, "ErrorDescription", why) < 0 ||
-	    set_string(doc, "TimeOfLastStateChange", now) < 0)
+	    job_set_string(doc, "TimeOfLastStateChange", now) < 0)
+		return -ENOMEM;
+	if (state == RP_JOB_RUNNING && json_is_null(json_object_get(doc, "StartTime")) &&
+	    job_set_string(doc, "StartTime", now) < 0)
 		return -ENOMEM;
 	return 0;
+}
+
+/* The error it ended with; none if @rc is RP_OK. */
+static int set_error(json_t *doc, uint32_t rc, const struct rp_error *err)
+{
+	_cleanup_doc_ json_t *error = json_object();
+
+	if (!error || json_object_set_new(doc, "ErrorCode", json_integer(rc)) < 0 ||
+	    job_set_string(doc, "ErrorDescription", rc && err ? err->message : NULL) <
+		    0 ||
+	    job_set_string(doc, "ErrorSummaryDescription",
+			   rc ? rp_return_name(rc) : NULL) < 0)
+		return -ENOMEM;
+	if (!rc || !err)
+		return json_object_del(doc, "Error"), 0;
+	if (job_set_string(error, "Step", err->step) < 0 ||
+	    job_set_string(error, "System", err->system) < 0 ||
+	    job_set_string(error, "Disk", err->disk) < 0 ||
+	    json_object_set_new(error, "Errno", json_integer(err->os_error)) < 0 ||
+	    json_object_set_new(error, "Offset",
+				err->offset == RP_NO_OFFSET
+					? json_null()
+					: json_integer((json_int_t)err->offset)) < 0)
+		return -ENOMEM;
+	return json_object_set(doc, "Error", error);
 }
 
 static int job_save(const struct job *job)
@@ -39,53 +82,116 @@ static int job_save(const struct job *job)
 	return doc_save(job->fd, "job.json", job->doc);
 }
 
-static int job_fill(struct job *job, const char *system, const char *id,
-		    const char *directory)
+void job_set_state(struct job *job, enum rp_job_state state)
 {
-	char now[DOC_TIME_SIZE];
-	struct stat st;
+	if (set_state(job->doc, state) == 0)
+		job_save(job);
+}
+
+static void owner_name(char *ret, size_t size)
+{
+	struct passwd entry, *found = NULL;
+	char text[1024];
+
+	if (getpwuid_r(geteuid(), &entry, text, sizeof(text), &found) == 0 && found)
+		snprintf(ret, size, "%s", found->pw_name);
+	else
+		snprintf(ret, size, "%u", (unsigned)geteuid());
+}
+
+/* What the model's class has. */
+static json_t *new_record(const struct job *job, const struct job_order *o)
+{
+	char now[DOC_TIME_SIZE], owner[64];
 
 	doc_time(now);
-	if (stat(directory, &st) < 0)
+	owner_name(owner, sizeof(owner));
+	return json_pack(
+		"{s:i, s:s, s:s+++, s:s, s:n, s:s, s:i, s:b, s:s, s:s+++++, s:s, s:s, "
+		"s:s, s:s?, s:[], s:n, s:[], s:i, s:b, s:b, s:I}",
+		"FormatVersion", DOC_VERSION, "InstanceID", job->id, "Name", "Export ",
+		o->system, "@", o->id, "TimeSubmitted", now, "StartTime", "Owner", owner,
+		"Priority", (int)job->priority, "Cancellable", 1, "ExportDirectory",
+		o->directory, "ExportPath", o->directory, "/", o->system, "/", o->id, "",
+		"VirtualSystemIdentifier", o->system, "VirtualMachineId", o->system,
+		"ReferencePointId", o->id, "BaseReferencePointId", o->base,
+		"ExportedDisks", "ExportedConfigFilePath", "Disks", "ProcessId",
+		(int)getpid(), "Resumable", 0, "Queued", (int)o->queued,
+		"TimeBeforeRemoval", (json_int_t)job->store->keep_seconds);
+}
+
+static int job_fill(struct job *job, const struct job_order *o)
+{
+	json_t *settings;
+	struct stat st;
+
+	if (stat(o->directory, &st) < 0)
 		return -errno;
-	job->doc = doc_new();
-	if (!job->doc || set_string(job->doc, "InstanceID", job->id) < 0 ||
-	    set_string(job->doc, "VirtualSystemIdentifier", system) < 0 ||
-	    set_string(job->doc, "ReferencePointId", id) < 0 ||
-	    set_string(job->doc, "BaseReferencePointId", NULL) < 0 ||
-	    set_string(job->doc, "ExportDirectory", directory) < 0 ||
-	    set_string(job->doc, "TimeSubmitted", now) < 0 ||
+	job->priority = o->options->priority ?: DEFAULT_PRIORITY;
+	job->queued = o->queued;
+	job->doc = new_record(job, o);
+	settings = settings_doc(o->options);
+	if (!job->doc || !settings ||
+	    json_object_set_new(job->doc, "Settings", settings) < 0 ||
 	    json_object_set_new(job->doc, "ExportDevice",
-				json_integer((json_int_t)st.st_dev)) < 0 ||
-	    json_object_set_new(job->doc, "ProcessId", json_integer(getpid())) < 0)
+				json_integer((json_int_t)st.st_dev)) < 0)
 		return -ENOMEM;
-	return set_state(job->doc, JOB_RUNNING, 0, NULL);
+	if (set_error(job->doc, RP_OK, NULL) < 0)
+		return -ENOMEM;
+	return set_state(job->doc, o->queued ? RP_JOB_NEW : RP_JOB_RUNNING);
 }
 
 static void job_release(struct job *job)
 {
+	int *fds[] = {&job->progress, &job->bell, &job->fd};
+
 	json_decref(job->doc);
 	job->doc = NULL;
-	if (job->fd >= 0)
-		close(job->fd);
-	job->fd = -1;
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+		if (*fds[i] >= 0)
+			close(*fds[i]);
+		*fds[i] = -1;
+	}
 }
 
-uint32_t job_begin(struct rp_store *store, const char *system, const char *id,
-		   const char *directory, struct job *ret, struct rp_error *err)
+/* What it works with beside the record. */
+static int open_tools(struct job *job, uint64_t bandwidth)
 {
-	struct job job = {.store = store, .fd = -1};
+	_cleanup_doc_ json_t *none = json_pack("{s:i, s:i, s:I}", "Request", 0, "Serial",
+					       0, "BandwidthLimit",
+					       (json_int_t)bandwidth);
+	_cleanup_close_ int requests = slip_open(job->fd, JOB_REQUESTS);
+	int r = requests < 0 ? requests : none ? slip_write(requests, none) : -ENOMEM;
+
+	if (r == 0)
+		r = io_bell_make(job->fd, JOB_BELL);
+	if (r == 0)
+		r = job->bell = io_bell_own(job->fd, JOB_BELL);
+	if (r >= 0)
+		r = job->progress = slip_open(job->fd, JOB_PROGRESS);
+	return r < 0 ? r : 0;
+}
+
+uint32_t job_begin(struct rp_store *store, const struct job_order *order, struct job *ret,
+		   struct rp_error *err)
+{
+	struct job job = JOB_NONE;
 	uint32_t rc;
 	int r;
 
+	job.store = store;
 	rc = store_birth(store, store->active_fd, job.id, &job.fd, err);
 	if (rc)
 		return rc;
-	r = job_fill(&job, system, id, directory);
+	r = job_fill(&job, order);
+	if (r == 0)
+		r = open_tools(&job, order->options->bandwidth);
 	if (r == 0)
 		r = job_save(&job);
 	if (r == 0)
 		r = io_fsync(store->active_fd);
+	if (r == 0 && job.queued)
+		r = job_queue_enter(&job);
 	if (r < 0) {
 		io_tree_remove(store->active_fd, job.id);
 		job_release(&job);
@@ -95,17 +201,80 @@ uint32_t job_begin(struct rp_store *store, const char *system, const char *id,
 	return RP_OK;
 }
 
-static bool is_running(const json_t *doc)
+/* With its folder locked. */
+static int take_up(struct job *job)
 {
-	uint64_t state;
+	uint64_t priority = DEFAULT_PRIORITY, bandwidth = 0;
+	json_t *settings, *options;
 
-	return doc_u64(doc, "JobState", &state) < 0 || state == JOB_RUNNING;
+	settings = json_object_get(job->doc, "Settings");
+	options = json_object_get(settings, "Options");
+	doc_u64(job->doc, "Priority", &priority);
+	doc_u64(options, "BandwidthLimit", &bandwidth);
+	job->priority = (unsigned)min_u64(priority, 99);
+	job->queued = true;
+	if (set_state(job->doc, RP_JOB_STARTING) < 0 ||
+	    set_error(job->doc, RP_OK, NULL) < 0 ||
+	    json_object_set_new(job->doc, "Resumable", json_false()) < 0 ||
+	    json_object_set_new(job->doc, "ProcessId", json_integer(getpid())) < 0)
+		return -ENOMEM;
+	return open_tools(job, bandwidth);
+}
+
+/* Locks and loads an ended job that can be resumed. */
+static uint32_t open_resumable(struct rp_store *store, const char *id, struct job *ret,
+			       struct rp_error *err)
+{
+	struct job job = JOB_NONE;
+	int r;
+
+	job.store = store;
+	memcpy(job.id, id, ID_SIZE);
+	job.fd = r = io_dir_open(store->ended_fd, id);
+	if (r >= 0)
+		r = io_lock(job.fd, true, GLANCE_MS);
+	if (r == 0)
+		r = doc_load(job.fd, "job.json", &job.doc);
+	if (r == 0 && io_dir_is_at(store->ended_fd, id, job.fd) &&
+	    json_is_true(json_object_get(job.doc, "Resumable"))) {
+		*ret = job;
+		return RP_OK;
+	}
+	job_release(&job);
+	if (r == 0 || r == -ETIME || r == -ENOENT)
+		return rp_fail(err, RP_INVALID_STATE, "resume",
+			       "job %s: is not one that can be resumed", id);
+	return rp_fail_os(err, r, "resume", "job %s", id);
+}
+
+uint32_t job_resume(struct rp_store *store, const char *id, struct job *ret,
+		    struct rp_error *err)
+{
+	struct job job;
+	uint32_t rc = open_resumable(store, id, &job, err);
+	int r;
+
+	if (rc)
+		return rc;
+	r = take_up(&job);
+	if (r == 0 && renameat(store->ended_fd, id, store->active_fd, id) < 0)
+		r = -errno;
+	if (r == 0)
+		r = job_save(&job);
+	if (r == 0)
+		r = job_queue_enter(&job);
+	if (r < 0) { /* in either folder it is one that has died: the next sweep's */
+		job_release(&job);
+		return rp_fail_os(err, r, "resume", "job %s", id);
+	}
+	*ret = job;
+	return RP_OK;
 }
 
 /* Records of exports that ended longer ago go. */
 static void forget_old(struct rp_store *store)
 {
-	time_t oldest = time(NULL) - KEEP_SECONDS;
+	time_t oldest = time(NULL) - (time_t)store->keep_seconds;
 	char **names;
 	size_t count;
 
@@ -132,17 +301,59 @@ static void job_retire(struct job *job)
 		io_fsync(store->ended_fd);
 		forget_old(store);
 	}
+	job_queue_leave(job);
 	job_release(job);
 }
 
-void job_end(struct job *job, uint32_t rc, const struct rp_error *err)
+/* What was exported, as the manifest has it. */
+static int describe(json_t *doc, const json_t *manifest)
 {
+	const char *path = json_string_value(json_object_get(doc, "ExportPath"));
+	json_t *disks = json_object_get(manifest, "Disks"), *disk;
+	_cleanup_doc_ json_t *files = json_array();
+	size_t i;
+
+	if (!files || json_object_set(doc, "Disks", disks) < 0)
+		return -ENOMEM;
+	json_array_foreach(disks, i, disk)
+		if (json_array_append_new(files,
+					  json_sprintf("%s/%s", path,
+						       json_string_value(json_object_get(
+							       disk, "File")))) < 0)
+			return -ENOMEM;
+	if (json_object_set(doc, "ExportedDisks", files) < 0 ||
+	    json_object_set_new(doc, "ExportedConfigFilePath",
+				json_sprintf("%s/config", path)) < 0)
+		return -ENOMEM;
+	return 0;
+}
+
+static enum rp_job_state end_state(const struct job *job, uint32_t rc,
+				   const struct rp_error *err)
+{
+	if (rc == RP_OK)
+		return RP_JOB_COMPLETED;
+	if (job->kill)
+		return RP_JOB_KILLED;
+	/* The caller may have stopped it too. */
+	return job->terminate || (err && err->os_error == ECANCELED) ? RP_JOB_TERMINATED
+								     : RP_JOB_EXCEPTION;
+}
+
+void job_end(struct job *job, uint32_t rc, const json_t *manifest,
+	     const struct rp_error *err)
+{
+	enum rp_job_state state = end_state(job, rc, err);
+
 	if (!job->doc)
 		return;
-	if (rc == RP_OK)
-		set_state(job->doc, JOB_COMPLETED, 0, NULL);
-	else
-		set_state(job->doc, JOB_EXCEPTION, rc, err ? err->message : NULL);
+	set_state(job->doc, state);
+	set_error(job->doc, rc, err);
+	json_object_set_new(job->doc, "Cancellable", json_false());
+	json_object_set_new(job->doc, "Resumable",
+			    json_boolean(state == RP_JOB_TERMINATED && !job->discard));
+	if (rc == RP_OK && manifest)
+		describe(job->doc, manifest);
 	job_retire(job);
 }
 
@@ -171,16 +382,37 @@ static int discard_target(const json_t *doc, bool *ret_published)
 		       : 0;
 }
 
+uint32_t job_forget(struct rp_store *store, const char *id, struct rp_error *err)
+{
+	bool published = false;
+	struct job job;
+	uint32_t rc = open_resumable(store, id, &job, err);
+	int r;
+
+	if (rc)
+		return rc;
+	r = discard_target(job.doc, &published);
+	json_object_set_new(job.doc, "Resumable", json_false());
+	if (r >= 0)
+		r = set_state(job.doc, RP_JOB_KILLED);
+	if (r >= 0)
+		r = job_save(&job);
+	job_release(&job);
+	return r < 0 ? rp_fail_os(err, r, "discard", "what job %s has kept", id) : RP_OK;
+}
+
 /* So long ago that its target will not come back. */
 static bool is_old(const struct job *job)
 {
 	struct stat st;
 
-	return fstat(job->fd, &st) == 0 && st.st_mtime < time(NULL) - KEEP_SECONDS;
+	return fstat(job->fd, &st) == 0 &&
+	       st.st_mtime < time(NULL) - (time_t)job->store->keep_seconds;
 }
 
 static void end_dead(struct job *job)
 {
+	struct rp_error err;
 	bool published = false;
 
 	if (discard_target(job->doc, &published) < 0 && !is_old(job)) {
@@ -188,20 +420,24 @@ static void end_dead(struct job *job)
 		return;
 	}
 	/* Else it was killed between its end and its move. */
-	if (is_running(job->doc)) {
-		if (published)
-			set_state(job->doc, JOB_COMPLETED, 0, NULL);
-		else
-			set_state(job->doc, JOB_EXCEPTION, RP_FAILED, "interrupted");
+	if (!job_has_ended(job_doc_state(job->doc))) {
+		rp_error_clear(&err);
+		if (!published)
+			rp_fail(&err, RP_FAILED, "export", "interrupted");
+		set_error(job->doc, err.code, &err);
+		set_state(job->doc, published ? RP_JOB_COMPLETED : RP_JOB_EXCEPTION);
+		json_object_set_new(job->doc, "Cancellable", json_false());
+		json_object_set_new(job->doc, "Resumable", json_boolean(!published));
 	}
 	job_retire(job);
 }
 
 void job_sweep(struct rp_store *store, const char *name)
 {
-	struct job job = {.store = store, .fd = -1};
+	struct job job = JOB_NONE;
 	int r;
 
+	job.store = store;
 	job.fd = io_dir_open(store->active_fd, name);
 	/* By the time it can be locked it may have ended, and lie elsewhere. */
 	if (job.fd < 0 || !id_valid(name) || io_lock(job.fd, true, 0) < 0 ||

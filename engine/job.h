@@ -2,7 +2,12 @@
 /*
  * job.h - the record of one export in the store
  *
- * A job's folder is in jobs/active/ and locked while its export runs, and in
+ *	job.json	the record: replaced at every change of state
+ *	progress	how far it is: a slip, rewritten some 10 times a second
+ *	requests	what is asked of it: a slip, written by others (job_ref.c)
+ *	bell		rung when there is a request; owned while somebody works on it
+ *
+ * A job's folder is in jobs/active/ and locked while its export runs or waits, and in
  * jobs/ended/ afterwards. The record names the export's target, so that what an
  * export that died has left there can be found.
  */
@@ -11,33 +16,84 @@
 
 #include <jansson.h>
 
+#include "job_states.h"
 #include "store.h"
+#include "watch.h"
 
-enum job_state { /* CIM_ConcreteJob.JobState */
-	JOB_RUNNING = 4,
-	JOB_COMPLETED = 7,
-	JOB_EXCEPTION = 10,
-};
+#define JOB_BELL     "bell"
+#define JOB_PROGRESS "progress"
+#define JOB_REQUESTS "requests"
 
 struct job {
 	struct rp_store *store;
 	char id[ID_SIZE];
-	int fd; /* its folder; holds the lock */
+	int fd;	      /* its folder; holds the lock */
+	int bell;     /* owned */
+	int progress; /* a slip */
 	json_t *doc;
+	unsigned priority;
+	bool queued;	  /* works only when it is its turn */
+	char entry[96];	  /* in jobs/queue/, "" = not in it */
+	uint64_t serial;  /* of the request that was seen last */
+	unsigned percent; /* told already: never goes back */
+	uint64_t told_ns;
+	const char *told_phase;
+	bool terminate, discard, kill; /* were requested */
 };
 
-/* Begins a job of exporting point @id of @system to @directory. */
-uint32_t job_begin(struct rp_store *store, const char *system, const char *id,
-		   const char *directory, struct job *ret, struct rp_error *err);
+#define JOB_NONE                                     \
+	{                                            \
+		.fd = -1, .bell = -1, .progress = -1 \
+	}
 
-/* Ends it with return value @rc (and @err's sentence if it failed) and releases
- * it. What is done is done: a record that cannot be written changes nothing. Fine for a
- * job that was never begun (zeros). */
-void job_end(struct job *job, uint32_t rc, const struct rp_error *err);
+/* What is to be done. */
+struct job_order {
+	const char *system, *id, *base; /* base: its ID, or NULL */
+	const char *directory;
+	const struct rp_export_options *options;
+	bool queued;
+};
+
+/* Begins a job: New if it is queued, else Running. */
+uint32_t job_begin(struct rp_store *store, const struct job_order *order, struct job *ret,
+		   struct rp_error *err);
+
+/* Takes up again a job that has ended and is resumable: Starting. RP_INVALID_STATE if it
+ * is not. */
+uint32_t job_resume(struct rp_store *store, const char *id, struct job *ret,
+		    struct rp_error *err);
+
+/* Waits for its turn; after that it is Running. 0, or as watch_tick() says. */
+int job_start(struct job *job, struct watch *w);
+
+/* Writes down @w's progress now. */
+void job_tell(struct job *job, const struct watch *w);
+
+/* Makes @w's ticks tell how far the job is, and do what is requested. */
+void job_attend(struct job *job, struct watch *w);
+
+/* A record that cannot be saved shows others less; the work goes on. */
+void job_set_state(struct job *job, enum rp_job_state state);
+
+/*
+ * Ends it with return value @rc (and @err if it failed) and releases it; @manifest, if
+ * there is one, tells what was exported. What is done is done: a record that cannot be
+ * written changes nothing. Fine for a job that was never begun.
+ */
+void job_end(struct job *job, uint32_t rc, const json_t *manifest,
+	     const struct rp_error *err);
+
+/* What an ended job has kept for a resume goes; it is Killed. RP_INVALID_STATE if it is
+ * not one that can be resumed. */
+uint32_t job_forget(struct rp_store *store, const char *id, struct rp_error *err);
 
 /* Entry @name of jobs/active/: if its process is gone, removes what it left at its
  * target and ends it as interrupted. While the target is not there (not mounted) the
  * job stays, for the next command. */
 void job_sweep(struct rp_store *store, const char *name);
+
+/* Of others' jobs. */
+int job_set_string(json_t *doc, const char *key, const char *text); /* NULL = null */
+enum rp_job_state job_doc_state(const json_t *doc);
 
 #endif

@@ -6,11 +6,13 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "chunk.h"
 #include "io/base.h"
+#include "throttle.h"
 
-#define REAP_LIMIT_MS 100 /* so that a cancellation is seen */
+#define REAP_LIMIT_MS 50 /* so that a cancellation is seen */
 
 /* Full windows are bounded by the memory; so many small ones keep a device as busy. */
 #define CHUNKS 128
@@ -38,7 +40,9 @@ struct mover {
 	struct lane *lanes;
 	size_t lane_count, turn;
 	uint64_t window;
-	unsigned depth; /* full windows that the memory holds */
+	unsigned depth;		  /* full windows that the memory holds */
+	struct throttle throttle; /* of all lanes together */
+	bool throttled;		  /* chunks wait for it */
 	struct watch *w;
 	uint32_t rc; /* the first failure */
 	struct rp_error *err;
@@ -179,6 +183,7 @@ static void begin_waiting(struct mover *m)
 		return;
 	m->waiting = NULL;
 	chunk_begin(c, lane->s, m->window);
+	throttle_take(&m->throttle, c->bytes);
 	queue_chunk(m, c);
 }
 
@@ -270,8 +275,14 @@ static void mover_fill(struct mover *m)
 		drop_waiting(m);
 	else if (m->waiting)
 		begin_waiting(m);
-	while (!m->rc && !m->waiting && m->idle && (lane = next_lane(m)))
-		plan_chunk(m, lane);
+	m->throttled = false;
+	while (!m->rc && !m->waiting && m->idle && !m->throttled &&
+	       (lane = next_lane(m))) {
+		m->throttled = !throttle_ready(&m->throttle, m->w->bandwidth,
+					       watch_now_ns());
+		if (!m->throttled)
+			plan_chunk(m, lane);
+	}
 	for (size_t i = 0; !m->rc && i < m->lane_count; i++)
 		sync_lane(m, &m->lanes[i]);
 }
@@ -290,6 +301,19 @@ static bool mover_done(const struct mover *m)
 	return true;
 }
 
+/* Waits for what is in flight, or until the throttle lets the next chunk begin. */
+static int wait_for_work(struct mover *m)
+{
+	int most = REAP_LIMIT_MS;
+
+	if (m->throttled)
+		most = throttle_wait_ms(&m->throttle, m->w->bandwidth, most);
+	if (io_queue_in_flight(m->q) || !m->throttled)
+		return io_queue_reap(m->q, 1, most);
+	nanosleep(&(struct timespec){.tv_nsec = most * 1000000L}, NULL);
+	return 0;
+}
+
 static void mover_loop(struct mover *m)
 {
 	while (!mover_done(m)) {
@@ -300,7 +324,7 @@ static void mover_loop(struct mover *m)
 		mover_fill(m);
 		r = io_queue_kick(m->q);
 		if (r == 0)
-			r = io_queue_reap(m->q, 1, REAP_LIMIT_MS);
+			r = wait_for_work(m);
 		if (r < 0 && !m->rc)
 			m->rc = rp_fail_os(m->err, r, "reap", "%s queue",
 					   io_queue_backend(m->q));
@@ -334,6 +358,9 @@ static int mover_open(struct mover *m, struct stream *streams, size_t count)
 
 	io_pool_area(m->pool, &memory);
 	m->window = io_queue_block(m->q);
+	while (m->w->bandwidth && m->window > max_u64(m->w->bandwidth / 32, DIGEST_CHUNK))
+		m->window /= 2; /* the smaller the steps, the smoother */
+	throttle_init(&m->throttle, m->window, watch_now_ns());
 	m->depth = (unsigned)(memory / m->window);
 	m->chunk_count = CHUNKS;
 	m->lanes = calloc(count, sizeof(*m->lanes));

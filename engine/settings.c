@@ -136,6 +136,22 @@ uint32_t settings_parse(const char *text, struct settings *ret, struct rp_error 
 	return RP_OK;
 }
 
+void settings_options(const struct settings *s, struct rp_export_options *ret)
+{
+	ret->disks = (const char *const *)s->disks;
+	ret->disk_count = s->disk_count;
+	ret->io = s->io;
+	ret->clone = s->clone;
+	ret->digest = s->digest;
+	ret->timeout_ms = s->timeout_ms;
+	ret->block_size = s->block_size;
+	ret->queue_depth = s->queue_depth;
+	ret->memory = s->memory;
+	ret->bandwidth = s->bandwidth;
+	ret->priority = s->priority;
+	ret->ionice = s->ionice;
+}
+
 void settings_free(struct settings *s)
 {
 	for (size_t i = 0; i < s->disk_count; i++)

@@ -9,6 +9,7 @@
 #ifndef ENGINE_SETTINGS_H
 #define ENGINE_SETTINGS_H
 
+#include <jansson.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,6 +25,9 @@ struct settings {
 	uint64_t timeout_ms;	     /* 0 = none */
 	uint64_t block_size, memory; /* 0 = not given */
 	unsigned queue_depth;
+	uint64_t bandwidth; /* 0 = no limit */
+	uint32_t priority;  /* 0 = the usual one */
+	enum rp_ionice ionice;
 };
 
 /**
@@ -40,6 +44,13 @@ struct settings {
  * RP_OUT_OF_MEMORY.
  */
 uint32_t settings_parse(const char *text, struct settings *ret, struct rp_error *err);
+
+/* As options of an export, which borrow @s. */
+void settings_options(const struct settings *s, struct rp_export_options *ret);
+
+/* The other way round: the JSON form of @options, as a record of a job has it. NULL = no
+ * memory. */
+json_t *settings_doc(const struct rp_export_options *options);
 
 void settings_free(struct settings *s); /* what it points to; twice is fine */
 

@@ -14,6 +14,35 @@
 #include "engine/settings.h"
 #include "io/base.h"
 
+static const char *const io_words[] = {
+	[RP_IO_AUTO] = "auto",
+	[RP_IO_URING] = "uring",
+	[RP_IO_AIO] = "aio",
+	[RP_IO_SYNC] = "sync",
+	NULL,
+};
+
+static const char *const clone_words[] = {
+	[RP_CLONE_AUTO] = "auto",
+	[RP_CLONE_NEVER] = "never",
+	[RP_CLONE_ALWAYS] = "always",
+	NULL,
+};
+
+static const char *const digest_words[] = {
+	[RP_DIGEST_AUTO] = "auto",
+	[RP_DIGEST_ALWAYS] = "always",
+	[RP_DIGEST_NEVER] = "never",
+	NULL,
+};
+
+static const char *const ionice_words[] = {
+	[RP_IONICE_NONE] = "none",
+	[RP_IONICE_LOW] = "low",
+	[RP_IONICE_IDLE] = "idle",
+	NULL,
+};
+
 /* One member of an object: its name, and who reads its value into the settings. */
 struct member {
 	const char *name;
@@ -133,15 +162,8 @@ static uint32_t read_word(const char *option, const char *const words[],
 
 static uint32_t read_io(struct settings *s, const json_t *value, struct rp_error *err)
 {
-	static const char *const words[] = {
-		[RP_IO_AUTO] = "auto",
-		[RP_IO_URING] = "uring",
-		[RP_IO_AIO] = "aio",
-		[RP_IO_SYNC] = "sync",
-		NULL,
-	};
 	unsigned word = RP_IO_AUTO;
-	uint32_t code = read_word("Io", words, value, &word, err);
+	uint32_t code = read_word("Io", io_words, value, &word, err);
 
 	s->io = word;
 	return code;
@@ -149,14 +171,8 @@ static uint32_t read_io(struct settings *s, const json_t *value, struct rp_error
 
 static uint32_t read_clone(struct settings *s, const json_t *value, struct rp_error *err)
 {
-	static const char *const words[] = {
-		[RP_CLONE_AUTO] = "auto",
-		[RP_CLONE_NEVER] = "never",
-		[RP_CLONE_ALWAYS] = "always",
-		NULL,
-	};
 	unsigned word = RP_CLONE_AUTO;
-	uint32_t code = read_word("Clone", words, value, &word, err);
+	uint32_t code = read_word("Clone", clone_words, value, &word, err);
 
 	s->clone = word;
 	return code;
@@ -164,14 +180,8 @@ static uint32_t read_clone(struct settings *s, const json_t *value, struct rp_er
 
 static uint32_t read_digest(struct settings *s, const json_t *value, struct rp_error *err)
 {
-	static const char *const words[] = {
-		[RP_DIGEST_AUTO] = "auto",
-		[RP_DIGEST_ALWAYS] = "always",
-		[RP_DIGEST_NEVER] = "never",
-		NULL,
-	};
 	unsigned word = RP_DIGEST_AUTO;
-	uint32_t code = read_word("Digest", words, value, &word, err);
+	uint32_t code = read_word("Digest", digest_words, value, &word, err);
 
 	s->digest = word;
 	return code;
@@ -195,19 +205,19 @@ static uint32_t read_timeout(struct settings *s, const json_t *value,
 	return RP_OK;
 }
 
-/* A whole number from 1 to @max. */
-static uint32_t read_count(const char *option, uint64_t max, const json_t *value,
-			   uint64_t *ret, struct rp_error *err)
+static uint32_t read_number(const char *option, const json_t *value, uint64_t least,
+			    uint64_t most, uint64_t *ret, struct rp_error *err)
 {
 	json_int_t number = json_integer_value(value);
 
 	if (!json_is_integer(value))
 		return wrong_type(err, option, "a whole number", value);
-	if (number < 1 || (uint64_t)number > max)
+	if (number < (json_int_t)least || number > (json_int_t)most)
 		return rp_fail(err, RP_INVALID_PARAMETER, "settings",
-			       "ExportSettingData: option %s is %lld, but must be from 1 "
-			       "to %llu",
-			       option, (long long)number, (unsigned long long)max);
+			       "ExportSettingData: option %s is %lld, but must be from "
+			       "%llu to %llu",
+			       option, (long long)number, (unsigned long long)least,
+			       (unsigned long long)most);
 	*ret = (uint64_t)number;
 	return RP_OK;
 }
@@ -215,21 +225,46 @@ static uint32_t read_count(const char *option, uint64_t max, const json_t *value
 static uint32_t read_block_size(struct settings *s, const json_t *value,
 				struct rp_error *err)
 {
-	return read_count("BlockSize", INT64_MAX, value, &s->block_size, err);
+	return read_number("BlockSize", value, 1, INT64_MAX, &s->block_size, err);
 }
 
 static uint32_t read_memory(struct settings *s, const json_t *value, struct rp_error *err)
 {
-	return read_count("Memory", INT64_MAX, value, &s->memory, err);
+	return read_number("Memory", value, 1, INT64_MAX, &s->memory, err);
 }
 
 static uint32_t read_queue_depth(struct settings *s, const json_t *value,
 				 struct rp_error *err)
 {
 	uint64_t depth = 0;
-	uint32_t code = read_count("QueueDepth", UINT32_MAX, value, &depth, err);
+	uint32_t code = read_number("QueueDepth", value, 1, UINT32_MAX, &depth, err);
 
 	s->queue_depth = (unsigned)depth;
+	return code;
+}
+
+static uint32_t read_bandwidth(struct settings *s, const json_t *value,
+			       struct rp_error *err)
+{
+	return read_number("BandwidthLimit", value, 0, INT64_MAX, &s->bandwidth, err);
+}
+
+static uint32_t read_priority(struct settings *s, const json_t *value,
+			      struct rp_error *err)
+{
+	uint64_t priority = 0;
+	uint32_t code = read_number("Priority", value, 1, 99, &priority, err);
+
+	s->priority = (uint32_t)priority;
+	return code;
+}
+
+static uint32_t read_ionice(struct settings *s, const json_t *value, struct rp_error *err)
+{
+	unsigned word = RP_IONICE_NONE;
+	uint32_t code = read_word("IoNice", ionice_words, value, &word, err);
+
+	s->ionice = word;
 	return code;
 }
 
@@ -244,6 +279,9 @@ static uint32_t read_options(struct settings *s, const json_t *value,
 		{"BlockSize", read_block_size},
 		{"QueueDepth", read_queue_depth},
 		{"Memory", read_memory},
+		{"BandwidthLimit", read_bandwidth},
+		{"Priority", read_priority},
+		{"IoNice", read_ionice},
 	};
 
 	if (!json_is_object(value))
@@ -276,4 +314,53 @@ uint32_t settings_from_json(struct settings *s, const char *text, size_t len,
 			error.line, error.column, error.text);
 	return read_members(s, root, properties, ARRAY_SIZE(properties), RP_INVALID_TYPE,
 			    err);
+}
+
+/* What is as it is by default is left out. */
+static int add_options(json_t *options, const struct rp_export_options *o)
+{
+	int r = 0;
+
+	if (o->io)
+		r |= json_object_set_new(options, "Io", json_string(io_words[o->io]));
+	if (o->clone)
+		r |= json_object_set_new(options, "Clone",
+					 json_string(clone_words[o->clone]));
+	if (o->digest)
+		r |= json_object_set_new(options, "Digest",
+					 json_string(digest_words[o->digest]));
+	if (o->timeout_ms)
+		r |= json_object_set_new(options, "Timeout",
+					 json_real((double)o->timeout_ms / 1000));
+	if (o->block_size)
+		r |= json_object_set_new(options, "BlockSize",
+					 json_integer((json_int_t)o->block_size));
+	if (o->queue_depth)
+		r |= json_object_set_new(options, "QueueDepth",
+					 json_integer((json_int_t)o->queue_depth));
+	if (o->memory)
+		r |= json_object_set_new(options, "Memory",
+					 json_integer((json_int_t)o->memory));
+	if (o->bandwidth)
+		r |= json_object_set_new(options, "BandwidthLimit",
+					 json_integer((json_int_t)o->bandwidth));
+	if (o->priority)
+		r |= json_object_set_new(options, "Priority",
+					 json_integer((json_int_t)o->priority));
+	if (o->ionice)
+		r |= json_object_set_new(options, "IoNice",
+					 json_string(ionice_words[o->ionice]));
+	return r;
+}
+
+json_t *settings_doc(const struct rp_export_options *o)
+{
+	_cleanup_doc_ json_t *disks = json_array(), *options = json_object();
+	int r = disks && options ? add_options(options, o) : -1;
+
+	for (size_t i = 0; r == 0 && i < o->disk_count; i++)
+		r = json_array_append_new(disks, json_string(o->disks[i]));
+	return r == 0 ? json_pack("{s:O, s:O}", "DisksToExport", disks, "Options",
+				  options)
+		      : NULL;
 }

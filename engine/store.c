@@ -18,8 +18,11 @@
 /* A sweep that looks whether something is dead holds its lock for no longer. */
 #define GLANCE_MS 50
 
-static const char *const folders[] = {"systems", "pending", "jobs", "jobs/active",
-				      "jobs/ended"};
+static const char *const folders[] = {"systems",     "pending",	   "jobs",
+				      "jobs/active", "jobs/ended", "jobs/queue"};
+
+#define JOB_LIMIT    4
+#define KEEP_SECONDS (7 * 24 * 60 * 60)
 
 static uint32_t check_path(const char *path, const char *what, struct rp_error *err)
 {
@@ -53,7 +56,9 @@ static int fill_store(int fd)
 	int r;
 
 	doc_time(now);
-	if (!doc || json_object_set_new(doc, "CreationTime", json_string(now)) < 0)
+	if (!doc || json_object_set_new(doc, "CreationTime", json_string(now)) < 0 ||
+	    json_object_set_new(doc, "JobLimit", json_integer(JOB_LIMIT)) < 0 ||
+	    json_object_set_new(doc, "TimeBeforeRemoval", json_integer(KEEP_SECONDS)) < 0)
 		return -ENOMEM;
 	r = make_folders(fd);
 	return r < 0 ? r : doc_save(fd, "store.json", doc);
@@ -118,10 +123,9 @@ static int open_folders(struct rp_store *store)
 		int *fd;
 		const char *name;
 	} open[] = {
-		{&store->systems_fd, "systems"},
-		{&store->pending_fd, "pending"},
-		{&store->active_fd, "jobs/active"},
-		{&store->ended_fd, "jobs/ended"},
+		{&store->systems_fd, "systems"},    {&store->pending_fd, "pending"},
+		{&store->active_fd, "jobs/active"}, {&store->ended_fd, "jobs/ended"},
+		{&store->queue_fd, "jobs/queue"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(open); i++) {
@@ -130,6 +134,21 @@ static int open_folders(struct rp_store *store)
 		    0) /* an existing store without its folders is damaged */
 			return *open[i].fd == -ENOENT ? -EBADMSG : *open[i].fd;
 	}
+	return 0;
+}
+
+/* -EBADMSG if one is there and makes no sense. */
+static int read_settings(struct rp_store *store, const json_t *doc)
+{
+	store->job_limit = JOB_LIMIT;
+	store->keep_seconds = KEEP_SECONDS;
+	if (json_object_get(doc, "JobLimit") &&
+	    (doc_u64(doc, "JobLimit", &store->job_limit) < 0 || !store->job_limit))
+		return -EBADMSG;
+	if (json_object_get(doc, "TimeBeforeRemoval") &&
+	    (doc_u64(doc, "TimeBeforeRemoval", &store->keep_seconds) < 0 ||
+	     store->keep_seconds > UINT32_MAX))
+		return -EBADMSG;
 	return 0;
 }
 
@@ -150,12 +169,51 @@ static uint32_t open_store(struct rp_store *store, const char *directory,
 		return rp_fail(err, RP_NOT_SUPPORTED, "open",
 			       "open store %s: made by a newer version of refpoint",
 			       directory);
+	if (r == 0)
+		r = read_settings(store, doc);
 	if (r == -EBADMSG)
 		return rp_fail(err, RP_UNKNOWN_STATUS, "open",
 			       "open store %s: store.json is damaged", directory);
 	if (r == 0)
 		r = open_folders(store);
 	return r < 0 ? rp_fail_os(err, r, "open", "store %s", directory) : RP_OK;
+}
+
+static struct rp_store *store_new(const char *directory)
+{
+	struct rp_store *store = calloc(1, sizeof(*store));
+
+	if (store)
+		store->path = strdup(directory);
+	if (!store || !store->path) {
+		free(store);
+		return NULL;
+	}
+	store->fd = store->systems_fd = store->pending_fd = -1;
+	store->active_fd = store->ended_fd = store->queue_fd = -1;
+	return store;
+}
+
+/* The folders as they are open, wherever their path leads by now. */
+struct rp_store *store_dup(const struct rp_store *store)
+{
+	struct rp_store *copy = store_new(store->path);
+	int r;
+
+	if (!copy)
+		return NULL;
+	copy->wait_ms = store->wait_ms;
+	copy->busy_ms = store->busy_ms;
+	copy->job_limit = store->job_limit;
+	copy->keep_seconds = store->keep_seconds;
+	r = copy->fd = io_dir_open(store->fd, ".");
+	if (r >= 0)
+		r = open_folders(copy);
+	if (r >= 0)
+		return copy;
+	rp_store_close(copy);
+	errno = -r;
+	return NULL;
 }
 
 uint32_t rp_store_open(const char *directory, const struct rp_store_options *options,
@@ -172,15 +230,9 @@ uint32_t rp_store_open(const char *directory, const struct rp_store_options *opt
 		return rp_fail(reterr, RP_INVALID_PARAMETER, "open", "open store %s: %s",
 			       directory,
 			       ret ? "options.size is not set" : "ret is NULL");
-	store = calloc(1, sizeof(*store));
-	if (store)
-		store->path = strdup(directory);
-	if (!store || !store->path) {
-		free(store);
+	store = store_new(directory);
+	if (!store)
 		return rp_fail_os(reterr, -ENOMEM, "open", "store %s", directory);
-	}
-	store->fd = store->systems_fd = store->pending_fd = -1;
-	store->active_fd = store->ended_fd = -1;
 	store->busy_ms = options ? options->lock_timeout_ms : 0;
 	store->wait_ms = store->busy_ms ? store->busy_ms : LOCK_WAIT_MS;
 	rc = open_store(store, directory, reterr);
@@ -198,8 +250,8 @@ void rp_store_close(struct rp_store *store)
 {
 	if (!store)
 		return;
-	int fds[] = {store->fd, store->systems_fd, store->pending_fd, store->active_fd,
-		     store->ended_fd};
+	int fds[] = {store->fd,	       store->systems_fd, store->pending_fd,
+		     store->active_fd, store->ended_fd,	  store->queue_fd};
 
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		if (fds[i] >= 0)

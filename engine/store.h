@@ -7,6 +7,7 @@
  *	systems/NAME/points/UUID/	one point: point.json, DISK.raw, config/
  *	jobs/active/UUID/job.json	an export that runs; its folder is locked
  *	jobs/ended/UUID/job.json	one that has ended, however
+ *	jobs/queue/			whose turn it is (job_queue.h)
  *	pending/UUID/			being made or removed; its folder is locked
  *
  * Everything appears and disappears by one rename to or from pending/. What is
@@ -19,11 +20,14 @@
  * holding one on the right:
  *
  *	systems/NAME  >  points/UUID  >  jobs/active/UUID  >  export target (target.h)
- *	              >  pending/UUID
+ *	              >  pending/UUID  >  jobs/.../requests  >  jobs/queue
  *
  *	systems/NAME	exclusive: taking points, removing the system
  *	points/UUID	shared: reading the point's data; exclusive: destroying it
- *	the others	exclusive: whose they are works on them
+ *	.../requests	exclusive, briefly: to request something of a job (job_ref.c)
+ *	jobs/queue	exclusive, briefly: to look whose turn it is, and to change it
+ *	the others	exclusive: whose they are works on them; jobs/.../UUID shared, for
+ *			a moment, to see whether anybody does
  */
 #ifndef ENGINE_STORE_H
 #define ENGINE_STORE_H
@@ -41,9 +45,16 @@ struct rp_store {
 	int pending_fd;
 	int active_fd;	  /* jobs/active */
 	int ended_fd;	  /* jobs/ended */
+	int queue_fd;	  /* jobs/queue */
 	uint64_t wait_ms; /* for the store's own locks */
 	uint64_t busy_ms; /* for points and targets; 0 = not at all */
+	/* store.json's */
+	uint64_t job_limit;    /* JobLimit: of those in the queue that work at once */
+	uint64_t keep_seconds; /* TimeBeforeRemoval: of records of jobs that have ended */
 };
+
+/* Another handle of the same store; NULL = no memory, or no descriptors (errno). */
+struct rp_store *store_dup(const struct rp_store *store);
 
 /*
  * Makes a locked folder with a new ID in @parent_fd, which is pending_fd or

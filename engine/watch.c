@@ -11,7 +11,8 @@
 
 #include "io/base.h"
 
-#define TELL_NS 100000000u
+#define TELL_NS	  100000000u
+#define ATTEND_NS 20000000u
 
 uint64_t watch_now_ns(void)
 {
@@ -34,15 +35,13 @@ void watch_init(struct watch *w, const struct rp_watch *user, uint64_t timeout_m
 static void tell(struct watch *w, uint64_t now)
 {
 	uint64_t ns = now - w->phase_ns;
+	uint64_t bytes = w->progress.bytes_done - w->phase_bytes;
 
 	w->told_ns = now;
-	if (!w->user || !w->user->progress || w->cancelled)
-		return;
-	w->progress.bytes_per_second = ns ? (uint64_t)((double)(w->progress.bytes_done -
-								w->phase_bytes) *
-						       1e9 / (double)ns)
+	w->progress.bytes_per_second = ns ? (uint64_t)((double)bytes * 1e9 / (double)ns)
 					  : 0;
-	w->cancelled = w->user->progress(w->user->context, &w->progress) != 0;
+	if (w->user && w->user->progress && !w->cancelled)
+		w->cancelled = w->user->progress(w->user->context, &w->progress) != 0;
 }
 
 void watch_phase(struct watch *w, const char *phase)
@@ -50,6 +49,7 @@ void watch_phase(struct watch *w, const char *phase)
 	w->progress.phase = phase;
 	w->phase_ns = watch_now_ns();
 	w->phase_bytes = w->progress.bytes_done;
+	w->attended_ns = 0; /* the next tick tells of it */
 	tell(w, w->phase_ns);
 }
 
@@ -61,6 +61,16 @@ int watch_tick(struct watch *w)
 		return -ETIME;
 	if (now - w->told_ns >= TELL_NS)
 		tell(w, now);
+	if (w->attend && !w->cancelled && now - w->attended_ns >= ATTEND_NS) {
+		w->attended_ns = now;
+		w->cancelled = w->attend(w->attendant, w) < 0;
+	}
+	return w->cancelled ? -ECANCELED : 0;
+}
+
+int watch_ask(struct watch *w)
+{
+	tell(w, watch_now_ns());
 	return w->cancelled ? -ECANCELED : 0;
 }
 

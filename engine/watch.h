@@ -18,6 +18,13 @@ struct watch {
 	uint64_t told_ns;     /* when the caller was told last */
 	uint64_t deadline_ns; /* CLOCK_MONOTONIC; 0 = none */
 	bool cancelled;	      /* by the caller, who is not asked again */
+	uint64_t bandwidth;   /* bytes a second to move at most; 0 = no limit. May change
+			       * with a tick */
+	/* Called with a tick, some 50 times a second at most: the job whose work it is.
+	 * May block; -ECANCELED stops the work. */
+	int (*attend)(void *attendant, struct watch *w);
+	void *attendant;
+	uint64_t attended_ns;
 };
 
 uint64_t watch_now_ns(void);
@@ -31,6 +38,9 @@ void watch_phase(struct watch *w, const char *phase);
 
 /* Tells the caller if it is time to. 0, -ECANCELED or -ETIME: stop. */
 int watch_tick(struct watch *w);
+
+/* Asks the caller whether to go on, without a tick. 0 or -ECANCELED. */
+int watch_ask(struct watch *w);
 
 void watch_warn(const struct watch *w, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));

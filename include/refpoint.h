@@ -85,7 +85,8 @@ void rp_free(char *string);
 /* ---------------------------------------------------------------- watching */
 
 struct rp_progress {
-	/* "planning", "cloning", "copying", "verifying", "syncing" or "publishing" */
+	/* "waiting" (a job for its turn), "planning", "cloning", "copying", "verifying",
+	 * "syncing" or "publishing" */
 	const char *phase;
 	/* Data bytes to clone, copy or read; grows while planning. */
 	uint64_t bytes_total;
@@ -284,6 +285,13 @@ uint32_t rp_destroy_reference_point(struct rp_store *store, const char *point,
 
 struct rp_job;
 
+/* I/O priority of the thread that works (ioprio_set(2)); restored afterwards. */
+enum rp_ionice {
+	RP_IONICE_NONE, /* as it is */
+	RP_IONICE_LOW,	/* best effort, the last of its levels */
+	RP_IONICE_IDLE, /* only when nobody else wants the device */
+};
+
 struct rp_export_options {
 	size_t size;		  /* sizeof(struct rp_export_options) */
 	const char *const *disks; /* IDs of the disks to export; NULL = all */
@@ -298,6 +306,11 @@ struct rp_export_options {
 	uint64_t memory;      /* limit of all buffers together, in steps of 2 MiB; if it
 			       * cannot hold one set of them: RP_OUT_OF_MEMORY */
 	const struct rp_watch *watch;
+	/* Bytes a second that are moved, all disks together; 0 = as fast as it goes.
+	 * Cloning moves no bytes and is not slowed. */
+	uint64_t bandwidth;
+	uint32_t priority; /* 1 (first) to 99 (last); 0 = 50 */
+	enum rp_ionice ionice;
 	/* ExportSettingData (see rp_export_reference_point()): counts instead of all
 	 * the above but watch. NULL = none. */
 	const char *settings;
@@ -336,9 +349,13 @@ uint32_t rp_export(struct rp_store *store, const char *point, const char *direct
  *                        "Options": {"Io": "auto", "Clone": "auto",
  *                                    "Digest": "auto", "Timeout": 3600,
  *                                    "BlockSize": 2097152, "QueueDepth": 8,
- *                                    "Memory": 33554432}}
- *                       (Timeout in seconds, sizes in bytes)
- * @ret_job:             NULL: run now. Otherwise RP_NOT_SUPPORTED in this version
+ *                                    "Memory": 33554432,
+ *                                    "BandwidthLimit": 52428800,
+ *                                    "Priority": 50, "IoNice": "none"}}
+ *                       (Timeout in seconds, sizes in bytes, BandwidthLimit in bytes
+ *                       a second)
+ * @ret_job:             NULL: run now, return RP_OK. Otherwise start, return
+ *                       RP_JOB_STARTED: see rp_export_start()
  *
  * Errors: those of rp_export(); for the settings RP_INVALID_PARAMETER (text that
  * does not parse, unknown option), RP_INVALID_TYPE (unknown property or class,
@@ -349,6 +366,189 @@ uint32_t rp_export_reference_point(struct rp_store *store, const char *reference
 				   const char *export_directory,
 				   const char *export_setting_data,
 				   struct rp_job **ret_job, struct rp_error *reterr);
+
+/* -------------------------------------------------------------------- jobs */
+
+/*
+ * Every export is a job and has a record in the store, which any process can read at
+ * any time, while it runs and for seven days after (TimeBeforeRemoval in store.json,
+ * in seconds). A record is a JSON object: InstanceID, Name, JobState, JobStatus, Phase,
+ * PercentComplete, BytesTotal, BytesDone, BytesPerSecond, EstimatedTime (seconds left),
+ * TimeSubmitted, StartTime, ElapsedTime (seconds), TimeOfLastStateChange, Owner,
+ * Priority, ErrorCode, ErrorDescription, ErrorSummaryDescription, Cancellable,
+ * ExportDirectory, VirtualMachineId, ReferencePointId, BaseReferencePointId,
+ * ExportedDisks[], ExportedConfigFilePath, Disks[] (what was done, per disk, and why),
+ * ProcessId, Resumable, BandwidthLimit, TimeBeforeRemoval (seconds).
+ *
+ * PercentComplete never goes back, and is 100 only in state Completed.
+ */
+struct rp_job; /* a reference to a job: its holder need not be who works on it */
+
+enum rp_job_state {	     /* CIM_ConcreteJob.JobState */
+	RP_JOB_NEW = 2,	     /* waits for its turn */
+	RP_JOB_STARTING = 3, /* was suspended, and waits for its turn again */
+	RP_JOB_RUNNING = 4,
+	RP_JOB_SUSPENDED = 5,
+	RP_JOB_SHUTTING_DOWN = 6,
+	RP_JOB_COMPLETED = 7,
+	RP_JOB_TERMINATED = 8,
+	RP_JOB_KILLED = 9,
+	RP_JOB_EXCEPTION = 10, /* failed, or "interrupted": its process is gone */
+};
+
+enum rp_job_request {	  /* CIM_ConcreteJob.RequestStateChange: RequestedState */
+	RP_JOB_START = 2, /* resume */
+	RP_JOB_SUSPEND = 3,
+	RP_JOB_TERMINATE = 4, /* stop cleanly, keep what a resume needs */
+	RP_JOB_KILL = 5,      /* stop at once, keep nothing */
+	/* Added to RP_JOB_TERMINATE: keep nothing. */
+	RP_JOB_DISCARD = 0x10000,
+};
+
+enum rp_job_answer { /* what RequestStateChange returns */
+	RP_JOB_DONE = 0,
+	RP_JOB_UNSPECIFIED = 2,	  /* reterr has more */
+	RP_JOB_NOT_IN_TIME = 3,	  /* the request stands, but the time limit has passed */
+	RP_JOB_INVALID = 5,	  /* not a request */
+	RP_JOB_TRANSITION = 4096, /* started */
+	RP_JOB_FORBIDDEN = 4097,  /* invalid state transition */
+	RP_JOB_BUSY = 4099,	  /* another transition is not through yet */
+};
+
+/**
+ * rp_export_start() - as rp_export(), as a job of its own
+ * @options: as rp_export(); options->watch is called by the job's thread and must stay
+ *           valid until the job has ended
+ * @ret_job: set if RP_JOB_STARTED is returned; release with rp_job_close()
+ *
+ * Checks the parameters, begins the record and returns; a thread of this process does
+ * the work, with all signals blocked and a store handle of its own. It ends with the
+ * process: a job that must outlive it needs a process of its own, as
+ * "refpoint export --async" makes. At most JobLimit (store.json, default 4) started jobs
+ * of a store work at once, from whatever processes; the others wait as New, by Priority,
+ * then in the order they were started. rp_export() does not wait and does not count.
+ *
+ * Errors: as far as they are known before work begins, those of rp_export(); RP_FAILED
+ * also if there can be no record or no thread.
+ */
+uint32_t rp_export_start(struct rp_store *store, const char *point, const char *directory,
+			 const struct rp_export_options *options, struct rp_job **ret_job,
+			 struct rp_error *reterr);
+
+/**
+ * rp_job_list() - a JSON array of all job records, oldest first
+ */
+uint32_t rp_job_list(struct rp_store *store, char **ret_json, struct rp_error *reterr);
+
+/**
+ * rp_job_show() - one job's record
+ * @id: its InstanceID, or an unambiguous beginning of at least 4 characters
+ *
+ * Errors: RP_INVALID_PARAMETER (syntax, ambiguous), RP_NOT_AVAILABLE,
+ * RP_UNKNOWN_STATUS (its record is damaged).
+ */
+uint32_t rp_job_show(struct rp_store *store, const char *id, char **ret_json,
+		     struct rp_error *reterr);
+
+/**
+ * rp_job_open() - a reference to a job, whoever works on it
+ * @id:  as rp_job_show()
+ * @ret: set on success only; release with rp_job_close()
+ *
+ * The reference does not need @store any more. Errors: as rp_job_show().
+ */
+uint32_t rp_job_open(struct rp_store *store, const char *id, struct rp_job **ret,
+		     struct rp_error *reterr);
+
+/**
+ * rp_job_close() - release a reference; the job goes on
+ * @job: may be NULL
+ */
+void rp_job_close(struct rp_job *job);
+
+/** rp_job_id() - its InstanceID, valid as long as @job */
+const char *rp_job_id(const struct rp_job *job);
+
+/**
+ * rp_job_state() - what a job is doing
+ * @ret_state:    may be NULL
+ * @ret_progress: may be NULL
+ *
+ * Also makes rp_job_fd() unreadable until the next change.
+ *
+ * Errors: RP_NOT_AVAILABLE (its record was removed), RP_UNKNOWN_STATUS.
+ */
+uint32_t rp_job_state(struct rp_job *job, enum rp_job_state *ret_state,
+		      struct rp_progress *ret_progress, struct rp_error *reterr);
+
+/**
+ * rp_job_fd() - a descriptor for poll(2) and event loops
+ *
+ * Readable (POLLIN) when the job's state or progress may have changed, at most some 20
+ * times a second, and always once the job has ended. It belongs to @job.
+ *
+ * Return: the descriptor, or -errno.
+ */
+int rp_job_fd(struct rp_job *job);
+
+/**
+ * rp_job_wait() - wait until a job has ended, however
+ * @watch:      its progress is called when there is some; a return other than 0 ends the
+ *              wait, not the job. May be NULL
+ * @timeout_ms: 0 = no limit
+ *
+ * Return: what the job returned, with @reterr as it was. If it has not ended: RP_TIMEOUT
+ * (@timeout_ms) or RP_FAILED (ECANCELED, by @watch), both with the step "wait".
+ */
+uint32_t rp_job_wait(struct rp_job *job, const struct rp_watch *watch,
+		     uint64_t timeout_ms, struct rp_error *reterr);
+
+/**
+ * rp_job_error() - the error a job has ended with (GetError)
+ *
+ * Return: what the job returned, with @reterr as it was: RP_OK if it is Completed,
+ * RP_JOB_STARTED if it has not ended.
+ */
+uint32_t rp_job_error(struct rp_job *job, struct rp_error *reterr);
+
+/**
+ * rp_job_request_state_change() - suspend, resume, stop or kill a job
+ * @requested:  of enum rp_job_request
+ * @timeout_ms: how long to wait for the transition; 0 = not at all
+ *
+ *	            Start   Suspend  Terminate  Kill
+ *	New         4097    4096     4096       4096
+ *	Starting    4097    4096     4096       4096
+ *	Running     4097    4096     4096       4096
+ *	Suspended   4096    4097     4096       4096
+ *	Shut. Down  4099    4099     4099       4096
+ *	Completed   4097    4097     4097       4097
+ *	Terminated  4097    4097     4097       4097
+ *	Killed      4097    4097     4097       4097
+ *	Exception   4097    4097     4097       4097
+ *	 Resumable  4096    4097     4097       0
+ *
+ * Where the table says 4096 and there is time, the transition is waited for: 0 when it
+ * is through, else RP_JOB_NOT_IN_TIME, and the request stands. To start a job that has
+ * ended and is Resumable (Terminated or Exception), this process must be able to do its
+ * work: a thread of it does, as after rp_export_start(). Kill then discards what was
+ * kept. A requested stop takes effect within 200 ms, as long as the devices answer.
+ *
+ * Return: a value of enum rp_job_answer; @reterr is filled if it is not 0 or 4096, with
+ * the rp_return that is nearest: RP_INVALID_STATE for 4097, RP_IN_USE for 4099,
+ * RP_TIMEOUT for 3, RP_INVALID_PARAMETER for 5.
+ */
+uint32_t rp_job_request_state_change(struct rp_job *job, uint32_t requested,
+				     uint64_t timeout_ms, struct rp_error *reterr);
+
+/**
+ * rp_job_set_bandwidth() - change the limit of a job that has not ended
+ * @bandwidth: bytes a second; 0 = none
+ *
+ * Errors: RP_INVALID_STATE (it has ended), RP_NOT_AVAILABLE, RP_ACCESS_DENIED.
+ */
+uint32_t rp_job_set_bandwidth(struct rp_job *job, uint64_t bandwidth,
+			      struct rp_error *reterr);
 
 struct rp_read_options {
 	size_t size; /* sizeof(struct rp_read_options) */

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * detach.c - fork, begin, tell the parent, work
+ *
+ * The fork comes before any thread exists. The parent is told through a pipe whose end
+ * the kernel closes if the child dies before it could say anything.
+ */
+#include "cli/detach.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/out.h"
+#include "cli/progress.h"
+
+static void fail_start(struct started *s, const char *what)
+{
+	s->value = s->error.code = RP_FAILED;
+	s->error.os_error = errno;
+	s->error.offset = RP_NO_OFFSET;
+	snprintf(s->error.step, sizeof(s->error.step), "start");
+	snprintf(s->error.message, sizeof(s->error.message), "%s: %s", what,
+		 strerror(errno));
+}
+
+/* Away from the terminal, the shell's descriptors and its folder. */
+static void leave_shell(int keep)
+{
+	int null = open("/dev/null", O_RDWR);
+
+	setsid();
+	for (int fd = STDIN_FILENO; null >= 0 && fd <= STDERR_FILENO; fd++)
+		dup2(null, fd);
+	if (keep > STDERR_FILENO + 1)
+		close_range(STDERR_FILENO + 1, (unsigned)keep - 1, 0);
+	close_range((unsigned)keep + 1, ~0U, 0);
+	if (chdir("/") < 0) /* then it keeps its folder busy, no more */
+		return;
+}
+
+static int asked_to_stop(void *context, const struct rp_progress *progress)
+{
+	(void)context;
+	(void)progress;
+	return stop_signal() != 0;
+}
+
+/* Until the job has ended; asked to stop, it asks the job to, and waits for that. */
+static void see_through(struct rp_job *job)
+{
+	const struct rp_watch watch = {.size = sizeof(watch), .progress = asked_to_stop};
+
+	catch_stop_signals();
+	rp_job_wait(job, &watch, 0, NULL);
+	if (!stop_signal())
+		return;
+	rp_job_request_state_change(job, RP_JOB_TERMINATE, 0, NULL);
+	rp_job_wait(job, NULL, 0, NULL);
+}
+
+static void work(int to_parent, start_job *start, void *context)
+{
+	struct started started = {0};
+	struct rp_job *job = NULL;
+
+	leave_shell(to_parent);
+	started.value = start(context, &job, &started.error);
+	if (job)
+		snprintf(started.id, sizeof(started.id), "%s", rp_job_id(job));
+	if (write(to_parent, &started, sizeof(started)) < 0)
+		started.error.os_error = errno; /* a parent that is gone need not know */
+	close(to_parent);
+	if (job && started.value == RP_JOB_STARTED)
+		see_through(job);
+	rp_job_close(job);
+	_exit(0);
+}
+
+void detach_job(start_job *start, void *context, struct started *ret)
+{
+	int ends[2];
+	ssize_t n;
+	pid_t pid;
+
+	*ret = (struct started){0};
+	flush_output(); /* or it would be there twice */
+	if (pipe2(ends, O_CLOEXEC) < 0) {
+		fail_start(ret, "start a process for the job");
+		return;
+	}
+	pid = fork();
+	if (pid == 0) {
+		close(ends[0]);
+		work(ends[1], start, context);
+	}
+	if (pid < 0)
+		fail_start(ret, "start a process for the job");
+	close(ends[1]);
+	if (pid > 0) {
+		do /* less than a pipe's unit: whole, or not at all */
+			n = read(ends[0], ret, sizeof(*ret));
+		while (n < 0 && errno == EINTR);
+		if (n != sizeof(*ret)) {
+			errno = ECHILD;
+			fail_start(ret, "the job's process has died");
+		}
+	}
+	close(ends[0]);
+}

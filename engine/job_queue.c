@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * job_queue.c - entering, taking a turn, leaving
+ */
+#include "job_queue.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "io/base.h"
+#include "io/bell.h"
+#include "io/tree.h"
+
+#define LOCK_MS 30000
+
+/* The entries as they are while the folder is locked: first those that work, then those
+ * that wait, in order, as their names sort. */
+struct queue {
+	int lock;
+	char **names;
+	size_t count;
+};
+
+static bool works(const char *name)
+{
+	return name[0] == 'r';
+}
+
+static int queue_lock(const struct rp_store *store)
+{
+	int fd = io_dir_open(store->queue_fd, ".");
+	int r = fd < 0 ? fd : io_lock(fd, true, LOCK_MS);
+
+	if (r < 0 && fd >= 0)
+		close(fd);
+	return r < 0 ? r : fd;
+}
+
+/* Removes those whose owner is gone. */
+static void drop_dead(const struct rp_store *store, struct queue *q)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < q->count; i++) {
+		int fd = io_bell_watch(store->queue_fd, q->names[i]);
+
+		if (fd == -ENXIO)
+			unlinkat(store->queue_fd, q->names[i], 0);
+		if (fd < 0) {
+			free(q->names[i]);
+			continue;
+		}
+		close(fd);
+		q->names[kept++] = q->names[i];
+	}
+	q->count = kept;
+}
+
+static int queue_open(const struct rp_store *store, struct queue *ret)
+{
+	struct queue q = {.lock = queue_lock(store)};
+	int r;
+
+	if (q.lock < 0)
+		return q.lock;
+	r = io_dir_names(store->queue_fd, &q.names, &q.count);
+	if (r < 0) {
+		close(q.lock);
+		return r;
+	}
+	drop_dead(store, &q);
+	*ret = q;
+	return 0;
+}
+
+static void queue_close(struct queue *q)
+{
+	io_names_free(q->names, q->count);
+	close(q->lock);
+}
+
+/* The first entry at or after @from that waits; count if there is none. */
+static size_t next_waiting(const struct queue *q, size_t from)
+{
+	while (from < q->count && works(q->names[from]))
+		from++;
+	return from;
+}
+
+static void ring(const struct rp_store *store, const struct queue *q, size_t at)
+{
+	if (at < q->count)
+		io_bell_ring(store->queue_fd, q->names[at]);
+}
+
+int job_queue_enter(struct job *job)
+{
+	struct timespec now;
+	int lock, r = 0;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	lock = queue_lock(job->store);
+	if (lock < 0)
+		return lock;
+	snprintf(job->entry, sizeof(job->entry), "w.%02u.%011lld%09ld.%s", job->priority,
+		 (long long)now.tv_sec, now.tv_nsec, job->id);
+	if (linkat(job->fd, JOB_BELL, job->store->queue_fd, job->entry, 0) < 0) {
+		r = -errno;
+		job->entry[0] = '\0';
+	}
+	close(lock);
+	return r;
+}
+
+/* All that work, if @self is the first that waits; else the one before it. */
+static size_t watch_others(const struct rp_store *store, const struct queue *q,
+			   size_t self, int ret_watched[JOB_QUEUE_WATCHED])
+{
+	size_t from = self == next_waiting(q, 0) ? 0 : self - 1, count = 0;
+
+	for (size_t i = from; i < self && count < JOB_QUEUE_WATCHED; i++) {
+		int fd = io_bell_watch(store->queue_fd, q->names[i]);
+
+		if (fd >= 0)
+			ret_watched[count++] = fd;
+	}
+	return count;
+}
+
+static int take_turn(struct job *job)
+{
+	char name[sizeof(job->entry)];
+
+	memcpy(name, job->entry, sizeof(name));
+	name[0] = 'r';
+	if (renameat(job->store->queue_fd, job->entry, job->store->queue_fd, name) < 0)
+		return -errno;
+	memcpy(job->entry, name, sizeof(name));
+	return 1;
+}
+
+int job_queue_turn(struct job *job, int ret_watched[JOB_QUEUE_WATCHED], size_t *ret_count)
+{
+	struct queue q;
+	size_t self, first;
+	int r = queue_open(job->store, &q);
+
+	*ret_count = 0;
+	if (r < 0)
+		return r;
+	first = next_waiting(&q, 0);
+	for (self = first; self < q.count && strcmp(q.names[self], job->entry); self++)
+		;
+	if (self == q.count) {
+		r = -ENOENT; /* somebody has cleaned up too much */
+	} else if (self == first && first < job->store->job_limit) {
+		r = take_turn(job);
+		ring(job->store, &q, self + 1); /* it is the first now */
+	} else {
+		*ret_count = watch_others(job->store, &q, self, ret_watched);
+	}
+	queue_close(&q);
+	return r;
+}
+
+void job_queue_leave(struct job *job)
+{
+	struct queue q;
+	size_t self;
+
+	if (!job->entry[0])
+		return;
+	/* Without the lock the others are woken a little too often, or by our end. */
+	if (queue_open(job->store, &q) < 0) {
+		unlinkat(job->store->queue_fd, job->entry, 0);
+		job->entry[0] = '\0';
+		return;
+	}
+	for (self = 0; self < q.count && strcmp(q.names[self], job->entry); self++)
+		;
+	unlinkat(job->store->queue_fd, job->entry, 0);
+	if (next_waiting(&q, 0) != self)
+		ring(job->store, &q, next_waiting(&q, 0));
+	ring(job->store, &q, self + 1);
+	queue_close(&q);
+	job->entry[0] = '\0';
+}

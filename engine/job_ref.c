@@ -1,0 +1,433 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * job_ref.c - a reference to a job: waiting for it, asking things of it
+ *
+ * All of it goes through the job's folder, so it makes no difference which thread of
+ * which process works on the job. Who requests something locks the requests, decides by
+ * the table of job_states.c, writes the request and rings the bell.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "doc.h"
+#include "io/bell.h"
+#include "io/notice.h"
+#include "io/tree.h"
+#include "job.h"
+#include "job_view.h"
+#include "slip.h"
+#include "worker.h"
+
+#define REQUEST_LOCK_MS 30000
+#define LOOK_MS		1000 /* callers are asked, and owners looked for, so often */
+
+struct rp_job {
+	struct rp_store *store; /* its own */
+	char id[ID_SIZE];
+	int fd; /* its folder, wherever it goes */
+	struct io_notice notice;
+};
+
+uint32_t rp_job_open(struct rp_store *store, const char *id, struct rp_job **ret,
+		     struct rp_error *reterr)
+{
+	struct rp_job *job;
+	uint32_t rc;
+
+	rp_error_clear(reterr);
+	if (!store || !ret)
+		return rp_fail(reterr, RP_INVALID_PARAMETER, "check",
+			       "an argument is NULL");
+	job = calloc(1, sizeof(*job));
+	if (!job)
+		return rp_fail_os(reterr, -ENOMEM, "open", "job");
+	job->fd = -1;
+	job->notice = (struct io_notice)IO_NOTICE_NONE;
+	job->store = store_dup(store);
+	if (job->store)
+		rc = job_find(job->store, id, job->id, &job->fd, reterr);
+	else
+		rc = rp_fail_os(reterr, errno ? -errno : -ENOMEM, "open", "store %s",
+				store->path);
+	if (rc)
+		rp_job_close(job);
+	else
+		*ret = job;
+	return rc;
+}
+
+void rp_job_close(struct rp_job *job)
+{
+	if (!job)
+		return;
+	io_notice_close(&job->notice);
+	if (job->fd >= 0)
+		close(job->fd);
+	rp_store_close(job->store);
+	free(job);
+}
+
+const char *rp_job_id(const struct rp_job *job)
+{
+	return job ? job->id : "";
+}
+
+static uint32_t look(struct rp_job *job, struct job_view *ret, struct rp_error *err)
+{
+	int r = job_view(job->fd, ret);
+
+	return r < 0 ? job_view_fail(r, job->id, err) : RP_OK;
+}
+
+/* The words of rp_progress.phase: they outlive the view. */
+static const char *phase_word(const json_t *doc)
+{
+	static const char *const words[] = {"waiting",	 "planning",  "cloning",
+					    "copying",	 "verifying", "syncing",
+					    "publishing"};
+	const char *phase = "waiting";
+
+	doc_string(doc, "Phase", &phase);
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		if (!strcmp(words[i], phase))
+			return words[i];
+	return words[0];
+}
+
+static struct rp_progress progress_of(const struct job_view *v)
+{
+	struct rp_progress p = {.phase = phase_word(v->doc)};
+
+	doc_u64(v->doc, "BytesTotal", &p.bytes_total);
+	doc_u64(v->doc, "BytesDone", &p.bytes_done);
+	doc_u64(v->doc, "BytesPerSecond", &p.bytes_per_second);
+	return p;
+}
+
+uint32_t rp_job_state(struct rp_job *job, enum rp_job_state *ret_state,
+		      struct rp_progress *ret_progress, struct rp_error *reterr)
+{
+	struct job_view v;
+	uint32_t rc;
+
+	rp_error_clear(reterr);
+	if (!job)
+		return rp_fail(reterr, RP_INVALID_PARAMETER, "check", "job is NULL");
+	io_notice_take(&job->notice);
+	rc = look(job, &v, reterr);
+	if (rc)
+		return rc;
+	if (ret_state)
+		*ret_state = v.state;
+	if (ret_progress)
+		*ret_progress = progress_of(&v);
+	job_view_close(&v);
+	return RP_OK;
+}
+
+uint32_t rp_job_error(struct rp_job *job, struct rp_error *reterr)
+{
+	struct job_view v;
+	uint32_t rc;
+
+	rp_error_clear(reterr);
+	if (!job)
+		return rp_fail(reterr, RP_INVALID_PARAMETER, "check", "job is NULL");
+	rc = look(job, &v, reterr);
+	if (rc)
+		return rc;
+	rc = job_view_error(&v, reterr);
+	job_view_close(&v);
+	return rc;
+}
+
+int rp_job_fd(struct rp_job *job)
+{
+	char path[32];
+	int r;
+
+	if (!job)
+		return -EINVAL;
+	if (job->notice.fd >= 0)
+		return job->notice.fd;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", job->fd);
+	r = io_notice_open(job->fd, path, JOB_BELL, &job->notice);
+	return r < 0 ? r : job->notice.fd;
+}
+
+/* ----------------------------------------------------------------------- waiting */
+
+/* A wait for something to be true of the job. */
+struct waiting {
+	struct rp_job *job;
+	const struct rp_watch *watch; /* NULL = nobody looks on */
+	uint64_t deadline_ns;	      /* 0 = none */
+	bool (*over)(const struct job_view *v);
+};
+
+static bool has_ended(const struct job_view *v)
+{
+	return job_has_ended(v->state);
+}
+
+static int time_left_ms(const struct waiting *w, bool owned)
+{
+	uint64_t now = watch_now_ns(), left = UINT64_MAX;
+
+	if (w->deadline_ns)
+		left = w->deadline_ns > now ? (w->deadline_ns - now) / 1000000 + 1 : 0;
+	if (!owned || (w->watch && w->watch->progress))
+		left = min_u64(left, LOOK_MS);
+	return left > INT32_MAX ? -1 : (int)left;
+}
+
+static uint32_t tell_waiter(const struct waiting *w, const struct job_view *v,
+			    struct rp_error *err)
+{
+	const struct rp_progress p = progress_of(v);
+
+	if (w->watch && w->watch->progress && w->watch->progress(w->watch->context, &p)) {
+		rp_fail(err, RP_FAILED, "wait", "wait for job %s: cancelled", w->job->id);
+		if (err)
+			err->os_error = ECANCELED;
+		return RP_FAILED;
+	}
+	if (w->deadline_ns && watch_now_ns() >= w->deadline_ns)
+		return rp_fail(err, RP_TIMEOUT, "wait",
+			       "wait for job %s: the time limit has passed", w->job->id);
+	return RP_OK;
+}
+
+/* RP_OK with the view in which it was over. */
+static uint32_t wait_until(const struct waiting *w, struct job_view *ret,
+			   struct rp_error *err)
+{
+	uint32_t rc = RP_OK;
+	/* Opened before the first look, so that no change is missed; anew, as a job that
+	 * was resumed may have an owner again. */
+	struct io_notice n = IO_NOTICE_NONE;
+	char path[32];
+	int r;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", w->job->fd);
+	r = io_notice_open(w->job->fd, path, JOB_BELL, &n);
+	if (r < 0)
+		return rp_fail_os(err, r, "wait", "for job %s", w->job->id);
+	for (;;) {
+		io_notice_take(&n);
+		rc = look(w->job, ret, err);
+		if (rc || w->over(ret))
+			break;
+		rc = tell_waiter(w, ret, err);
+		job_view_close(ret);
+		if (rc)
+			break;
+		io_notice_wait(&n, time_left_ms(w, n.bell >= 0));
+	}
+	io_notice_close(&n);
+	return rc;
+}
+
+static uint64_t deadline_of(uint64_t timeout_ms)
+{
+	return timeout_ms ? watch_now_ns() + min_u64(timeout_ms, UINT32_MAX) * 1000000u
+			  : 0;
+}
+
+uint32_t rp_job_wait(struct rp_job *job, const struct rp_watch *watch,
+		     uint64_t timeout_ms, struct rp_error *reterr)
+{
+	const struct waiting w = {job, watch, deadline_of(timeout_ms), has_ended};
+	struct job_view v;
+	uint32_t rc;
+
+	rp_error_clear(reterr);
+	if (!job || (watch && watch->size < sizeof(*watch)))
+		return rp_fail(reterr, RP_INVALID_PARAMETER, "check",
+			       job ? "watch.size is not set" : "job is NULL");
+	rc = wait_until(&w, &v, reterr);
+	if (rc)
+		return rc;
+	rc = job_view_error(&v, reterr);
+	job_view_close(&v);
+	return rc;
+}
+
+/* ---------------------------------------------------------------------- requests */
+
+/* Locks the requests: who asks next waits until we have asked. Its fd, or -errno. */
+static int lock_requests(struct rp_job *job)
+{
+	int fd = slip_open(job->fd, JOB_REQUESTS);
+	int r = fd < 0 ? fd : io_lock(fd, true, REQUEST_LOCK_MS);
+
+	if (r < 0 && fd >= 0)
+		close(fd);
+	return r < 0 ? r : fd;
+}
+
+/* With @requests locked: makes @changes to it and wakes who works. 0 or -errno. */
+static int put_request(struct rp_job *job, int requests, json_t *changes)
+{
+	_cleanup_doc_ json_t *doc = NULL;
+	uint64_t serial = 0;
+	int r = slip_read(job->fd, JOB_REQUESTS, &doc);
+
+	if (r < 0)
+		return r;
+	doc_u64(doc, "Serial", &serial);
+	if (json_object_get(changes, "Request"))
+		json_object_set_new(changes, "Serial",
+				    json_integer((json_int_t)serial + 1));
+	if (json_object_update(doc, changes) < 0)
+		return -ENOMEM;
+	r = slip_write(requests, doc);
+	if (r == 0)
+		io_bell_ring(job->fd, JOB_BELL);
+	return r;
+}
+
+static uint32_t refuse(struct rp_job *job, uint32_t answer, const struct job_view *v,
+		       struct rp_error *err)
+{
+	switch (answer) {
+	case RP_JOB_INVALID:
+		rp_fail(err, RP_INVALID_PARAMETER, "request",
+			"job %s: the requested state is not one that can be requested",
+			job->id);
+		break;
+	case RP_JOB_BUSY:
+		rp_fail(err, RP_IN_USE, "request", "job %s: is shutting down already",
+			job->id);
+		break;
+	default:
+		rp_fail(err, RP_INVALID_STATE, "request",
+			"job %s: this cannot be requested in state %s", job->id,
+			job_state_name(v->state));
+	}
+	return answer;
+}
+
+static bool has_started(const struct job_view *v)
+{
+	return v->state == RP_JOB_RUNNING || job_has_ended(v->state);
+}
+
+static bool is_suspended(const struct job_view *v)
+{
+	return v->state == RP_JOB_SUSPENDED || job_has_ended(v->state);
+}
+
+/* Whether the transition is through, after which the job may be in another state. */
+static uint32_t await(struct rp_job *job, uint32_t request, uint64_t timeout_ms,
+		      struct rp_error *err)
+{
+	struct waiting w = {.job = job, .deadline_ns = deadline_of(timeout_ms)};
+	struct job_view v;
+	uint32_t rc;
+	bool reached;
+
+	w.over = request == RP_JOB_START     ? has_started
+		 : request == RP_JOB_SUSPEND ? is_suspended
+					     : has_ended;
+	rc = wait_until(&w, &v, err);
+	if (rc == RP_TIMEOUT)
+		return RP_JOB_NOT_IN_TIME;
+	if (rc)
+		return RP_JOB_UNSPECIFIED;
+	reached = request == RP_JOB_START || v.state == RP_JOB_TERMINATED ||
+		  v.state == RP_JOB_KILLED ||
+		  (request == RP_JOB_SUSPEND && v.state == RP_JOB_SUSPENDED);
+	if (!reached)
+		refuse(job, RP_JOB_FORBIDDEN, &v, err);
+	job_view_close(&v);
+	return reached ? RP_JOB_DONE : RP_JOB_FORBIDDEN;
+}
+
+/* A job nobody works on: it lies in jobs/ended/, or its owner has died just now. */
+static uint32_t request_of_ended(struct rp_job *job, uint32_t request,
+				 struct rp_error *err)
+{
+	job_sweep(job->store, job->id);
+	if (request == RP_JOB_START)
+		return worker_resume(job->store, job->id, err) ? RP_JOB_UNSPECIFIED
+							       : RP_JOB_TRANSITION;
+	return job_forget(job->store, job->id, err) ? RP_JOB_UNSPECIFIED : RP_JOB_DONE;
+}
+
+/* With @requests locked. */
+static uint32_t request_locked(struct rp_job *job, int requests, uint32_t request,
+			       struct rp_error *err)
+{
+	_cleanup_doc_ json_t *changes = json_pack("{s:i}", "Request", (int)request);
+	struct job_view v;
+	uint32_t answer;
+	int r;
+
+	if (look(job, &v, err))
+		return RP_JOB_UNSPECIFIED;
+	answer = job_answer(v.state, v.resumable, request);
+	if (answer != RP_JOB_TRANSITION && answer != RP_JOB_DONE) {
+		refuse(job, answer, &v, err);
+	} else if (job_has_ended(v.state)) {
+		answer = request_of_ended(job, request, err);
+	} else {
+		r = changes ? put_request(job, requests, changes) : -ENOMEM;
+		if (r < 0) {
+			rp_fail_os(err, r, "request", "of job %s", job->id);
+			answer = RP_JOB_UNSPECIFIED;
+		}
+	}
+	job_view_close(&v);
+	return answer;
+}
+
+uint32_t rp_job_request_state_change(struct rp_job *job, uint32_t requested,
+				     uint64_t timeout_ms, struct rp_error *reterr)
+{
+	_cleanup_close_ int requests = -1;
+	uint32_t answer;
+
+	rp_error_clear(reterr);
+	if (!job) {
+		rp_fail(reterr, RP_INVALID_PARAMETER, "check", "job is NULL");
+		return RP_JOB_INVALID;
+	}
+	requests = lock_requests(job);
+	if (requests < 0) {
+		rp_fail_os(reterr, requests, "request", "of job %s", job->id);
+		return RP_JOB_UNSPECIFIED;
+	}
+	answer = request_locked(job, requests, requested, reterr);
+	close(take_fd(&requests));
+	return answer == RP_JOB_TRANSITION && timeout_ms
+		       ? await(job, requested, timeout_ms, reterr)
+		       : answer;
+}
+
+uint32_t rp_job_set_bandwidth(struct rp_job *job, uint64_t bandwidth,
+			      struct rp_error *reterr)
+{
+	_cleanup_close_ int requests = -1;
+	_cleanup_doc_ json_t *changes = NULL;
+	enum rp_job_state state;
+	uint32_t rc;
+	int r;
+
+	rp_error_clear(reterr);
+	if (!job || bandwidth > INT64_MAX)
+		return rp_fail(reterr, RP_INVALID_PARAMETER, "check", "%s",
+			       job ? "bandwidth is out of range" : "job is NULL");
+	changes = json_pack("{s:I}", "BandwidthLimit", (json_int_t)bandwidth);
+	r = requests = lock_requests(job);
+	if (r < 0)
+		return rp_fail_os(reterr, r, "request", "of job %s", job->id);
+	rc = rp_job_state(job, &state, NULL, reterr);
+	if (rc)
+		return rc;
+	if (job_has_ended(state))
+		return rp_fail(reterr, RP_INVALID_STATE, "request", "job %s: has ended",
+			       job->id);
+	r = changes ? put_request(job, requests, changes) : -ENOMEM;
+	return r < 0 ? rp_fail_os(reterr, r, "request", "of job %s", job->id) : RP_OK;
+}

@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * job_view.c - finding, reading and listing job records
+ */
+#include "job_view.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "doc.h"
+#include "io/tree.h"
+#include "job.h"
+#include "slip.h"
+
+#define PREFIX_MIN 4
+
+void job_view_close(struct job_view *v)
+{
+	json_decref(v->doc);
+	*v = (struct job_view){0};
+}
+
+/* Whoever works on it has it locked. */
+static bool is_alive(int fd)
+{
+	_cleanup_close_ int look = io_dir_open(fd, ".");
+
+	return look >= 0 && io_lock(look, false, 0) == -EWOULDBLOCK;
+}
+
+static int load(int fd, struct job_view *v)
+{
+	int r = doc_load(fd, "job.json", &v->doc);
+
+	if (r < 0)
+		return r;
+	v->state = job_doc_state(v->doc);
+	v->resumable = json_is_true(json_object_get(v->doc, "Resumable"));
+	return 0;
+}
+
+/* Nobody has ended it, and nobody will. */
+static int see_interrupted(struct job_view *v)
+{
+	v->state = RP_JOB_EXCEPTION;
+	v->resumable = true;
+	if (json_object_set_new(v->doc, "ErrorCode", json_integer(RP_FAILED)) < 0 ||
+	    job_set_string(v->doc, "ErrorSummaryDescription", rp_return_name(RP_FAILED)) <
+		    0 ||
+	    job_set_string(v->doc, "ErrorDescription", "interrupted") < 0 ||
+	    json_object_set_new(v->doc, "Cancellable", json_false()) < 0)
+		return -ENOMEM;
+	return 0;
+}
+
+/* What is asked of it, if it has not ended. */
+static void see_requests(int fd, struct job_view *v)
+{
+	uint64_t request = 0;
+	json_t *doc;
+
+	if (slip_read(fd, JOB_REQUESTS, &doc) < 0)
+		return;
+	doc_u64(doc, "Request", &request);
+	request &= ~(uint64_t)RP_JOB_DISCARD;
+	if (v->alive && !job_has_ended(v->state) &&
+	    (request == RP_JOB_TERMINATE || request == RP_JOB_KILL))
+		v->state = RP_JOB_SHUTTING_DOWN;
+	json_object_set(v->doc, "BandwidthLimit", json_object_get(doc, "BandwidthLimit"));
+	json_decref(doc);
+}
+
+static double elapsed(const json_t *doc, bool ended)
+{
+	const char *started, *changed;
+	double begin, end;
+
+	if (doc_string(doc, "StartTime", &started) < 0 ||
+	    doc_string(doc, "TimeOfLastStateChange", &changed) < 0)
+		return 0;
+	begin = doc_time_seconds(started);
+	end = doc_time_seconds(ended ? changed : NULL);
+	return end > begin ? end - begin : 0;
+}
+
+static int see_progress(int fd, struct job_view *v)
+{
+	_cleanup_doc_ json_t *progress = NULL;
+	uint64_t total = 0, done = 0, rate = 0;
+
+	if (slip_read(fd, JOB_PROGRESS, &progress) < 0)
+		progress = json_pack("{s:n, s:i, s:i, s:i, s:i}", "Phase",
+				     "PercentComplete", 0, "BytesTotal", 0, "BytesDone",
+				     0, "BytesPerSecond", 0);
+	doc_u64(progress, "BytesTotal", &total);
+	doc_u64(progress, "BytesDone", &done);
+	doc_u64(progress, "BytesPerSecond", &rate);
+	if (!progress || json_object_update(v->doc, progress) < 0)
+		return -ENOMEM;
+	if (v->state == RP_JOB_COMPLETED)
+		json_object_set_new(v->doc, "PercentComplete", json_integer(100));
+	json_object_set_new(v->doc, "EstimatedTime",
+			    rate && total >= done && !job_has_ended(v->state)
+				    ? json_integer((json_int_t)((total - done) / rate))
+				    : json_null());
+	return 0;
+}
+
+int job_view(int fd, struct job_view *ret)
+{
+	struct job_view v = {0};
+	int r = load(fd, &v);
+
+	if (r == 0 && !job_has_ended(v.state)) {
+		v.alive = is_alive(fd);
+		if (!v.alive) { /* or it has ended since */
+			job_view_close(&v);
+			r = load(fd, &v);
+			if (r == 0 && !job_has_ended(v.state))
+				r = see_interrupted(&v);
+		}
+	}
+	if (r == 0)
+		r = see_progress(fd, &v);
+	if (r == 0) {
+		see_requests(fd, &v);
+		json_object_set_new(v.doc, "JobState", json_integer(v.state));
+		json_object_set_new(v.doc, "Resumable", json_boolean(v.resumable));
+		job_set_string(v.doc, "JobStatus", job_state_name(v.state));
+		json_object_set_new(v.doc, "ElapsedTime",
+				    json_real(elapsed(v.doc, job_has_ended(v.state))));
+		*ret = v;
+	} else {
+		job_view_close(&v);
+	}
+	return r;
+}
+
+uint32_t job_view_error(const struct job_view *v, struct rp_error *err)
+{
+	const json_t *error = json_object_get(v->doc, "Error");
+	const char *text = "", *step = "";
+	uint64_t code = RP_FAILED, number;
+
+	rp_error_clear(err);
+	if (!job_has_ended(v->state))
+		return RP_JOB_STARTED;
+	if (v->state == RP_JOB_COMPLETED)
+		return RP_OK;
+	doc_u64(v->doc, "ErrorCode", &code);
+	doc_string(v->doc, "ErrorDescription", &text);
+	doc_string(error, "Step", &step);
+	rp_fail(err, (uint32_t)code, *step ? step : "export", "%s",
+		*text ? text : job_state_name(v->state));
+	if (!err)
+		return (uint32_t)code;
+	if (doc_string(error, "System", &text) == 0)
+		snprintf(err->system, sizeof(err->system), "%s", text);
+	if (doc_string(error, "Disk", &text) == 0)
+		snprintf(err->disk, sizeof(err->disk), "%s", text);
+	if (doc_u64(error, "Errno", &number) == 0)
+		err->os_error = (int)number;
+	if (doc_u64(error, "Offset", &number) == 0)
+		err->offset = number;
+	return (uint32_t)code;
+}
+
+/* Entries of @dirfd that begin with @prefix; the last one is noted. 0 or -errno. */
+static int count_prefix(int dirfd, const char *prefix, char ret_id[ID_SIZE],
+			size_t *found)
+{
+	char **names;
+	size_t count;
+	int r = io_dir_names(dirfd, &names, &count);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < count; i++)
+		if (id_valid(names[i]) && !strncmp(names[i], prefix, strlen(prefix)) &&
+		    strcmp(names[i], ret_id)) { /* may be on its way between the two */
+			(*found)++;
+			memcpy(ret_id, names[i], ID_SIZE);
+		}
+	io_names_free(names, count);
+	return 0;
+}
+
+/* One may move while it is looked for, one way or the other. */
+static int open_job(const struct rp_store *store, const char *id)
+{
+	const int folders[] = {store->active_fd, store->ended_fd, store->active_fd};
+	int fd = -ENOENT;
+
+	for (size_t i = 0; fd == -ENOENT && i < ARRAY_SIZE(folders); i++)
+		fd = io_dir_open(folders[i], id);
+	return fd;
+}
+
+uint32_t job_find(struct rp_store *store, const char *id, char ret_id[ID_SIZE],
+		  int *ret_fd, struct rp_error *err)
+{
+	char found_id[ID_SIZE] = "";
+	size_t found = 0;
+	int r;
+
+	if (!id || strlen(id) < PREFIX_MIN || id[strspn(id, "0123456789abcdef-")] != '\0')
+		return rp_fail(err, RP_INVALID_PARAMETER, "find",
+			       "job '%s': not an ID, nor at least %u characters of one",
+			       id ?: "", PREFIX_MIN);
+	r = count_prefix(store->active_fd, id, found_id, &found);
+	if (r == 0)
+		r = count_prefix(store->ended_fd, id, found_id, &found);
+	if (r < 0)
+		return rp_fail_os(err, r, "read", "store %s", store->path);
+	if (found > 1)
+		return rp_fail(err, RP_INVALID_PARAMETER, "find",
+			       "job %s: ambiguous, %zu jobs begin so", id, found);
+	r = found ? open_job(store, found_id) : -ENOENT;
+	if (r == -ENOENT)
+		return rp_fail(err, RP_NOT_AVAILABLE, "find", "job %s: no such job", id);
+	if (r < 0)
+		return rp_fail_os(err, r, "open", "job %s", id);
+	memcpy(ret_id, found_id, ID_SIZE);
+	*ret_fd = r;
+	return RP_OK;
+}
+
+/* Adds what jobs lie in @dirfd; one that is damaged must not hide the others. */
+static int list_folder(int dirfd, json_t *list)
+{
+	char **names;
+	size_t count;
+	int r = io_dir_names(dirfd, &names, &count);
+
+	for (size_t i = 0; r == 0 && i < count; i++) {
+		_cleanup_close_ int fd = id_valid(names[i]) ? io_dir_open(dirfd, names[i])
+							    : -1;
+		struct job_view v;
+
+		if (fd < 0)
+			continue;
+		switch (job_view(fd, &v)) {
+		case 0:
+			r = json_array_append(list, v.doc) < 0 ? -ENOMEM : 0;
+			job_view_close(&v);
+			break;
+		case -EBADMSG:
+		case -EIO:
+		case -EOPNOTSUPP:
+			json_array_append_new(list, json_pack("{s:s, s:s}", "InstanceID",
+							      names[i], "JobStatus",
+							      "damaged"));
+		}
+	}
+	if (r == 0 || count)
+		io_names_free(names, count);
+	return r;
+}
+
+static int by_time(const void *a, const void *b)
+{
+	const char *ta = "", *tb = "";
+
+	doc_string(*(json_t *const *)a, "TimeSubmitted", &ta);
+	doc_string(*(json_t *const *)b, "TimeSubmitted", &tb);
+	return strcmp(ta, tb);
+}
+
+/* Oldest first; one that was on its way between the folders is there once. */
+static json_t *sorted(json_t *list)
+{
+	size_t count = json_array_size(list);
+	_cleanup_free_ json_t **jobs = calloc(count + 1, sizeof(json_t *));
+	_cleanup_doc_ json_t *seen = json_object();
+	json_t *ret = json_array();
+
+	for (size_t i = 0; jobs && i < count; i++)
+		jobs[i] = json_array_get(list, i);
+	if (!jobs || !seen || !ret)
+		return json_decref(ret), NULL;
+	qsort(jobs, count, sizeof(jobs[0]), by_time);
+	for (size_t i = 0; i < count; i++) {
+		const char *id = json_string_value(
+			json_object_get(jobs[i], "InstanceID"));
+
+		if (!json_object_get(seen, id))
+			json_array_append(ret, jobs[i]);
+		json_object_set_new(seen, id, json_true());
+	}
+	return ret;
+}
+
+uint32_t rp_job_list(struct rp_store *store, char **ret_json, struct rp_error *reterr)
+{
+	_cleanup_doc_ json_t *list = json_array(), *jobs = NULL;
+	char *text;
+	int r;
+
+	rp_error_clear(reterr);
+	if (!store || !ret_json)
+		return rp_fail(reterr, RP_INVALID_PARAMETER, "check",
+			       "an argument is NULL");
+	r = list ? list_folder(store->active_fd, list) : -ENOMEM;
+	if (r == 0)
+		r = list_folder(store->ended_fd, list);
+	jobs = r == 0 ? sorted(list) : NULL;
+	text = jobs ? doc_text(jobs) : NULL;
+	if (!text)
+		return rp_fail_os(reterr, r ?: -ENOMEM, "read", "jobs of store %s",
+				  store->path);
+	*ret_json = text;
+	return RP_OK;
+}
+
+uint32_t job_view_fail(int error, const char *id, struct rp_error *err)
+{
+	if (error == -ENOENT)
+		return rp_fail(err, RP_NOT_AVAILABLE, "read", "job %s: was removed", id);
+	if (error == -EBADMSG || error == -EIO)
+		return rp_fail(err, RP_UNKNOWN_STATUS, "read",
+			       "job %s: its record is damaged", id);
+	if (error == -EOPNOTSUPP)
+		return rp_fail(err, RP_NOT_SUPPORTED, "read",
+			       "job %s: made by a newer version of refpoint", id);
+	return rp_fail_os(err, error, "read", "job %s", id);
+}
+
+uint32_t rp_job_show(struct rp_store *store, const char *id, char **ret_json,
+		     struct rp_error *reterr)
+{
+	_cleanup_close_ int fd = -1;
+	char found[ID_SIZE];
+	struct job_view v;
+	uint32_t rc;
+	char *text;
+	int r;
+
+	rp_error_clear(reterr);
+	if (!store || !ret_json)
+		return rp_fail(reterr, RP_INVALID_PARAMETER, "check",
+			       "an argument is NULL");
+	rc = job_find(store, id, found, &fd, reterr);
+	if (rc)
+		return rc;
+	r = job_view(fd, &v);
+	if (r < 0)
+		return job_view_fail(r, found, reterr);
+	text = doc_text(v.doc);
+	job_view_close(&v);
+	if (!text)
+		return rp_fail_os(reterr, -ENOMEM, "read", "job %s", found);
+	*ret_json = text;
+	return RP_OK;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * job_view.h - a job as those see it who do not work on it
+ */
+#ifndef ENGINE_JOB_VIEW_H
+#define ENGINE_JOB_VIEW_H
+
+#include <jansson.h>
+
+#include "job_states.h"
+#include "store.h"
+
+struct job_view {
+	json_t *doc; /* the record, its progress, and what follows from both */
+	enum rp_job_state state;
+	bool alive; /* somebody works on it */
+	bool resumable;
+};
+
+/* Of the job whose folder is @fd. 0, -ENOENT (removed), -EBADMSG or -errno. */
+int job_view(int fd, struct job_view *ret);
+void job_view_close(struct job_view *v); /* zeros are fine */
+
+/* The error of a job_view() that failed with @error. */
+uint32_t job_view_fail(int error, const char *id, struct rp_error *err);
+
+/* The job with this ID, or whose ID alone begins so: its folder is *ret_fd. */
+uint32_t job_find(struct rp_store *store, const char *id, char ret_id[ID_SIZE],
+		  int *ret_fd, struct rp_error *err);
+
+/* What it has ended with; RP_JOB_STARTED if it has not. */
+uint32_t job_view_error(const struct job_view *v, struct rp_error *err);
+
+#endif

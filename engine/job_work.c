@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * job_work.c - a job while it is worked on: its turn, its progress, what is asked of it
+ */
+#include "job.h"
+
+#include <string.h>
+
+#include "doc.h"
+#include "io/bell.h"
+#include "job_queue.h"
+#include "slip.h"
+
+#define TELL_NS	   100000000u
+#define SIGNALS_MS 100 /* a caller that wants to be asked whether to go on */
+
+static unsigned percent_of(const struct rp_progress *p)
+{
+	double part = p->bytes_total ? (double)p->bytes_done / (double)p->bytes_total : 0;
+
+	return part >= 1 ? 99 : (unsigned)(100 * part); /* 100 is Completed */
+}
+
+void job_tell(struct job *job, const struct watch *w)
+{
+	const struct rp_progress *p = &w->progress;
+	json_t *doc;
+
+	if (percent_of(p) > job->percent)
+		job->percent = percent_of(p);
+	doc = json_pack("{s:s, s:i, s:I, s:I, s:I}", "Phase", p->phase, "PercentComplete",
+			(int)job->percent, "BytesTotal", (json_int_t)p->bytes_total,
+			"BytesDone", (json_int_t)p->bytes_done, "BytesPerSecond",
+			(json_int_t)p->bytes_per_second);
+	if (doc && job->progress >= 0)
+		slip_write(job->progress, doc);
+	json_decref(doc);
+	job->told_ns = watch_now_ns();
+	job->told_phase = p->phase;
+}
+
+/* The request that is new, 0 if there is none. */
+static uint32_t next_request(struct job *job, struct watch *w)
+{
+	uint64_t request = 0, serial = 0, bandwidth = 0;
+	json_t *doc;
+
+	if (!io_bell_rung(job->bell) || slip_read(job->fd, JOB_REQUESTS, &doc) < 0)
+		return 0;
+	if (doc_u64(doc, "BandwidthLimit", &bandwidth) == 0)
+		w->bandwidth = bandwidth;
+	if (doc_u64(doc, "Serial", &serial) < 0 || serial == job->serial ||
+	    doc_u64(doc, "Request", &request) < 0)
+		request = 0;
+	job->serial = serial;
+	json_decref(doc);
+	return (uint32_t)request;
+}
+
+/* Whether @request is to stop. */
+static bool is_stop(struct job *job, uint32_t request)
+{
+	job->terminate |= (request & ~(uint32_t)RP_JOB_DISCARD) == RP_JOB_TERMINATE;
+	job->discard |= (request & RP_JOB_DISCARD) != 0;
+	job->kill |= request == RP_JOB_KILL;
+	return job->terminate || job->kill;
+}
+
+/* How long to sleep: until the time limit, or until the caller is to be asked. */
+static int sleep_ms(const struct watch *w)
+{
+	uint64_t left = watch_left_ms(w, INT32_MAX);
+
+	if (w->user && w->user->progress)
+		left = min_u64(left, SIGNALS_MS);
+	return (int)min_u64(left, INT32_MAX);
+}
+
+/* Until it is to go on: 0, or -ECANCELED. Its time limit stands still meanwhile. */
+static int suspend(struct job *job, struct watch *w)
+{
+	uint64_t began = watch_now_ns(), slept;
+	uint32_t request = 0;
+	int r = 0;
+
+	job_queue_leave(job);
+	job_set_state(job, RP_JOB_SUSPENDED);
+	while (r == 0 && request != RP_JOB_START) {
+		io_bell_wait(job->bell, NULL, 0,
+			     w->user && w->user->progress ? SIGNALS_MS : -1);
+		request = next_request(job, w);
+		if (is_stop(job, request) || watch_ask(w) < 0)
+			r = -ECANCELED;
+	}
+	slept = watch_now_ns() - began;
+	w->phase_ns += slept;
+	if (w->deadline_ns)
+		w->deadline_ns += slept;
+	return r;
+}
+
+/* Waits until it may work: 0, -ECANCELED, -ETIME or -errno. */
+static int wait_turn(struct job *job, struct watch *w)
+{
+	int watched[JOB_QUEUE_WATCHED], r = 0, turn = 0;
+	size_t count;
+
+	if (!job->queued)
+		return 0;
+	if (!job->entry[0])
+		r = job_queue_enter(job);
+	while (r == 0 && (turn = job_queue_turn(job, watched, &count)) == 0) {
+		io_bell_wait(job->bell, watched, count, sleep_ms(w));
+		for (size_t i = 0; i < count; i++)
+			close(watched[i]);
+		w->attended_ns = 0; /* now, whenever it was last */
+		r = watch_tick(w);
+		if (r == 0 && !job->entry[0]) /* was suspended, and goes on */
+			r = job_queue_enter(job);
+	}
+	return r ? r : turn < 0 ? turn : 0;
+}
+
+/* A tick: 0, or -ECANCELED. */
+static int attend(void *context, struct watch *w)
+{
+	struct job *job = context;
+	enum rp_job_state before = job_doc_state(job->doc);
+	uint64_t now = watch_now_ns();
+	uint32_t request = next_request(job, w);
+	int r;
+
+	if (now - job->told_ns >= TELL_NS || job->told_phase != w->progress.phase)
+		job_tell(job, w);
+	if (is_stop(job, request))
+		return -ECANCELED;
+	if (request != RP_JOB_SUSPEND)
+		return 0;
+	r = suspend(job, w);
+	if (r < 0)
+		return r;
+	/* One that waited goes on waiting, in job_start(). */
+	job_set_state(job, before == RP_JOB_NEW ? RP_JOB_NEW : RP_JOB_STARTING);
+	if (before != RP_JOB_RUNNING)
+		return 0;
+	r = wait_turn(job, w);
+	if (r == 0)
+		job_set_state(job, RP_JOB_RUNNING);
+	return r;
+}
+
+int job_start(struct job *job, struct watch *w)
+{
+	int r;
+
+	if (!job->queued)
+		return 0;
+	watch_phase(w, "waiting");
+	r = wait_turn(job, w);
+	if (r == 0)
+		job_set_state(job, RP_JOB_RUNNING);
+	return r;
+}
+
+void job_attend(struct job *job, struct watch *w)
+{
+	uint64_t bandwidth = 0;
+	json_t *last;
+
+	if (slip_read(job->fd, JOB_PROGRESS, &last) == 0) { /* of before it was resumed */
+		uint64_t percent = 0;
+
+		doc_u64(last, "PercentComplete", &percent);
+		job->percent = (unsigned)min_u64(percent, 99);
+		json_decref(last);
+	}
+	doc_u64(json_object_get(json_object_get(job->doc, "Settings"), "Options"),
+		"BandwidthLimit", &bandwidth);
+	w->bandwidth = bandwidth;
+	w->attend = attend;
+	w->attendant = job;
+}

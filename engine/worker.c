@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * worker.c - starting threads for jobs
+ *
+ * A worker shares nothing with who started it: what others know of it they read from
+ * the job's record.
+ */
+#include "worker.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+#include "io/base.h"
+
+struct worker {
+	struct rp_store *store;
+	struct exporting *x;
+};
+
+static void worker_free(struct worker *w)
+{
+	exporting_free(w->x);
+	rp_store_close(w->store);
+	free(w);
+}
+
+static uint32_t worker_new(const struct rp_store *store, struct worker **ret,
+			   struct rp_error *err)
+{
+	struct worker *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		return rp_fail_os(err, -ENOMEM, "start", "job");
+	w->store = store_dup(store);
+	if (!w->store) {
+		int error = errno ? -errno : -ENOMEM;
+
+		worker_free(w);
+		return rp_fail_os(err, error, "open", "store %s", store->path);
+	}
+	*ret = w;
+	return RP_OK;
+}
+
+static void *work(void *arg)
+{
+	struct worker *w = arg;
+	struct rp_error err; /* in the record by the time it is lost here */
+
+	exporting_run(w->x, NULL, &err);
+	worker_free(w);
+	return NULL;
+}
+
+/* Signals are for the threads of the caller. */
+static uint32_t worker_start(struct worker *w, struct rp_error *err)
+{
+	pthread_attr_t attr;
+	sigset_t all, before;
+	pthread_t thread;
+	int r;
+
+	sigfillset(&all);
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	r = pthread_create(&thread, &attr, work, w);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_attr_destroy(&attr);
+	if (r == 0)
+		return RP_OK;
+	worker_free(w);
+	return rp_fail_os(err, -r, "start", "thread of the job");
+}
+
+uint32_t worker_export(struct rp_store *store, const char *point, const char *directory,
+		       const struct rp_export_options *options, struct rp_job **ret,
+		       struct rp_error *err)
+{
+	struct rp_job *job = NULL;
+	struct worker *w;
+	uint32_t rc = worker_new(store, &w, err);
+
+	if (rc)
+		return rc;
+	rc = exporting_new(w->store, point, directory, options, true, &w->x, err);
+	if (rc == RP_OK)
+		rc = rp_job_open(w->store, exporting_job(w->x), &job, err);
+	if (rc == RP_OK)
+		rc = worker_start(w, err);
+	else
+		worker_free(w);
+	if (rc)
+		rp_job_close(job);
+	else
+		*ret = job;
+	return rc;
+}
+
+uint32_t worker_resume(struct rp_store *store, const char *id, struct rp_error *err)
+{
+	struct worker *w;
+	uint32_t rc = worker_new(store, &w, err);
+
+	if (rc)
+		return rc;
+	rc = exporting_resume(w->store, id, &w->x, err);
+	if (rc) {
+		worker_free(w);
+		return rc;
+	}
+	return worker_start(w, err);
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * bell.c - owning, ringing and watching a bell
+ */
+#include "bell.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/stat.h>
+
+#include "base.h"
+
+#define WATCHED_MAX 64 /* at once; who has more looks again when one of these ends */
+
+int io_bell_make(int dirfd, const char *name)
+{
+	return mkfifoat(dirfd, name, 0600) < 0 && errno != EEXIST ? -errno : 0;
+}
+
+static int open_bell(int dirfd, const char *name, int flags)
+{
+	int fd = openat(dirfd, name, flags | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+	struct stat st;
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) < 0 || !S_ISFIFO(st.st_mode)) {
+		close(fd);
+		return -EINVAL;
+	}
+	return fd;
+}
+
+int io_bell_own(int dirfd, const char *name)
+{
+	return open_bell(dirfd, name, O_RDWR);
+}
+
+int io_bell_watch(int dirfd, const char *name)
+{
+	return open_bell(dirfd, name, O_WRONLY);
+}
+
+/* Opened for both, so that there is a reader and no SIGPIPE, whoever goes meanwhile. */
+void io_bell_ring(int dirfd, const char *name)
+{
+	int fd = open_bell(dirfd, name, O_RDWR);
+
+	if (fd < 0)
+		return;
+	while (write(fd, "", 1) < 0 && errno == EINTR) /* full: it was rung already */
+		;
+	close(fd);
+}
+
+bool io_bell_rung(int own)
+{
+	char rings[64];
+	bool rung = false;
+
+	while (read(own, rings, sizeof(rings)) > 0)
+		rung = true;
+	return rung;
+}
+
+bool io_bell_wait(int own, const int *watched, size_t count, int timeout_ms)
+{
+	struct pollfd fds[1 + WATCHED_MAX] = {{.fd = own, .events = POLLIN}};
+
+	count = min_u64(count, WATCHED_MAX);
+	for (size_t i = 0; i < count; i++)
+		fds[1 + i] = (struct pollfd){.fd = watched[i]};
+	return poll(fds, 1 + count, timeout_ms) != 0;
+}
