@@ -4,6 +4,7 @@
 # make deps      install the Debian packages that all targets need (as root)
 # make check     run all tests; as root, or those that mount are skipped
 # make demo      the main job on a real guest, from nothing
+# make fuzz      the readers of image formats under libFuzzer; FUZZ=1800 seconds
 # make bench     the benchmarks; QUICK=1 for a short run, W='cross many' for some of them
 # make gate      what must pass before a commit: both compilers with -Werror, check,
 #                check-asan, check-tsan, formatting, shellcheck
@@ -22,6 +23,7 @@ O          ?= build
 CFLAGS     ?= -O2 -g
 PKG_CONFIG ?= pkg-config
 T          ?= %
+FUZZ       ?= 1800
 PREFIX     ?= /usr/local
 BINDIR     ?= $(PREFIX)/bin
 LIBDIR     ?= $(PREFIX)/lib
@@ -54,9 +56,10 @@ FORMATTED := $(sort $(wildcard include/*.h io/*.[ch] engine/*.[ch] cli/*.[ch] be
 DEBS := gcc libc6-dev make pkg-config liburing-dev libaio-dev libjansson-dev \
 	libxxhash-dev libxml2-dev uuid-dev \
 	perl mount e2fsprogs xfsprogs btrfs-progs fuse3 libfuse3-dev nbdkit libnbd-bin \
+	qemu-utils python3-libvhdi \
 	jq groff mandoc \
 	qemu-system-x86 busybox-static grub-pc-bin grub-common fdisk \
-	qemu-utils fio rsync gnuplot-nox linux-perf \
+	fio rsync gnuplot-nox linux-perf \
 	clang clang-format shellcheck
 
 # Asked for when first needed, not when this file is read: "make deps all" must work.
@@ -152,6 +155,16 @@ bench: all $(BENCH_PROGRAMS)
 demo: all
 	$(Q)$(RUN) tests/demo.sh
 
+# One program of all sources, so that all of them are watched; its seeds are our images.
+FUZZER := clang $(OUR_CPPFLAGS) -std=gnu11 -O1 -g -pthread \
+	-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
+fuzz: $(O)/tests/format_corpus_test
+	$(Q)rm -rf $(O)/corpus && mkdir $(O)/corpus
+	$(Q)CORPUS=$(O)/corpus $(O)/tests/format_corpus_test
+	$(Q)$(FUZZER) $(PKG_CFLAGS) -o $(O)/fuzz tests/format_fuzz.c $(IO) $(ENGINE) $(LIBS)
+	$(Q)$(O)/fuzz -max_total_time=$(FUZZ) -max_len=65536 -timeout=20 -rss_limit_mb=1024 \
+		-artifact_prefix=$(O)/ -print_final_stats=1 $(O)/corpus
+
 gate:
 	$(Q)$(MAKE) all tests WERROR=1 CC=clang O=build-clang
 	$(Q)$(MAKE) all tests check WERROR=1 CC=gcc O=build-gcc
@@ -194,7 +207,7 @@ clean:
 	rm -rf $(O) build-asan build-tsan build-gcc build-clang
 
 FORCE:
-.PHONY: FORCE all tests help check check-asan check-tsan bench demo gate format deps \
+.PHONY: FORCE all tests help check check-asan check-tsan bench demo fuzz gate format deps \
 	install uninstall clean
 .DELETE_ON_ERROR:
 .SECONDARY:

@@ -28,14 +28,14 @@ never_calls() {
 		END { exit found || !NR }'
 }
 
-own='"[a-z_]+\.h"'
+own='"[a-z0-9_]+\.h"'
 
 check 'io includes io only' \
-	only_includes "\"io/[a-z_]+\.h\"|$own" io/*.[ch]
+	only_includes "\"io/[a-z0-9_]+\.h\"|$own" io/*.[ch]
 check 'engine includes the public header, engine and io' \
-	only_includes "<refpoint\.h>|\"(engine|io)/[a-z_]+\.h\"|$own" engine/*.[ch]
+	only_includes "<refpoint\.h>|\"(engine|io)/[a-z0-9_]+\.h\"|$own" engine/*.[ch]
 check 'cli includes the public header and cli' \
-	only_includes "<refpoint\.h>|\"cli/[a-z_]+\.h\"|$own" cli/*.[ch]
+	only_includes "<refpoint\.h>|\"cli/[a-z0-9_]+\.h\"|$own" cli/*.[ch]
 check 'the public header includes nothing of ours' only_includes '^$' include/refpoint.h
 
 library=(engine/*.c io/*.c)
@@ -56,7 +56,7 @@ check 'bytes are moved in io only' never_calls \
 O=$DIR
 printf '#include "engine/job.h"\n' >"$DIR/bad.h"
 printf '#include <stdio.h>\nvoid f(void);\nvoid f(void)\n{\n\tperror("f");\n}\n' >"$DIR/bad.c"
-check_status 1 'an include is found' only_includes "\"io/[a-z_]+\.h\"|$own" "$DIR/bad.h"
+check_status 1 'an include is found' only_includes "\"io/[a-z0-9_]+\.h\"|$own" "$DIR/bad.h"
 check 'a bad library is built' "$CC" -c -o "$DIR/bad.o" "$DIR/bad.c"
 check_status 1 'a call is found' never_calls 'puts perror' bad.c
 check 'another is not' never_calls 'puts error' bad.c
