@@ -162,7 +162,7 @@ for option in -h --help --hel; do
 done
 mapfile -t commands < <("$REFPOINT" --help |
 	sed -nE '/^Commands:/,/^$/s/^  ([a-z]+( [a-z]+)?)  .*/\1/p')
-check 'help lists the commands' test ${#commands[@]} = 12
+check 'help lists the commands' test ${#commands[@]} = 20
 for command in "${commands[@]}"; do
 	# shellcheck disable=SC2086 # "system add" is two words
 	rp 0 "help of $command" $command --help
@@ -178,19 +178,19 @@ rp 0 'version behind a command' list --version
 
 # --------------------------------------------------- not supported in this version
 
-for command in release changes job import probe; do
+for command in release changes import probe; do
 	rp 3 "$command" $command web1@latest --base web1@latest
 	said "$command: says so" \
 		"refpoint: $command: not supported in this version (32770 Not Supported)"
 done
-for option in '--base web1@latest' --merge --async '--bwlimit 10M' '--format qcow2' \
+for option in '--base web1@latest' --merge '--format qcow2' \
 	'--format vhdx'; do
 	# shellcheck disable=SC2086 # an option and its value
 	rp 3 "export $option" export web1@latest d $option
 	said "export $option: says so" \
 		"refpoint: export: option '$option' is not supported in this version (32770 Not Supported)"
 done
-rp 3 'not supported as JSON' job list --json
+rp 3 'not supported as JSON' import d --json
 json 'not supported as JSON: object' '.ReturnValue == 32770 and .Error.Name == "Not Supported"'
 
 # ------------------------------------------------------------------ the whole way

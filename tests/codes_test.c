@@ -295,14 +295,10 @@ TEST(not_supported_for_a_device_and_in_use_when_mounted)
 TEST_F(codes, not_supported_yet)
 {
 	const struct stage *s = &self->stage;
-	struct rp_job *job = NULL;
 	struct rp_error err;
 
 	GIVES(NOT_SUPPORTED,
 	      export(s, fmt("{\"BaseReferencePoint\": \"%s\"}", s->point), &err));
-	GIVES(NOT_SUPPORTED,
-	      rp_export_reference_point(s->store, s->point, s->exports, "", &job, &err));
-	EXPECT_EQ(job, NULL);
 	stage_expect_unharmed(s, "");
 }
 

@@ -70,7 +70,7 @@ check 'common options are found' grep -qx -- --json \
 
 # values: NAME VALUE of every return value in the header.
 values() {
-	sed -nE 's/^\t(RP_[A-Z_]+) = ([0-9]+),.*/\1 \2/p' include/refpoint.h
+	sed -nE '/^enum rp_return/,/^}/s/^\t(RP_[A-Z_]+) = ([0-9]+),.*/\1 \2/p' include/refpoint.h
 }
 
 # An error's exit status is its value less 32767.

@@ -36,18 +36,18 @@ check 'the C program builds' build
 check 'it is short' test "$(program | grep -c .)" -le 25
 
 # The walk from the shell, with its paths below $DIR; a copy where there is no reflink.
-mkdir "$DIR/vm" "$DIR/backup"
+mkdir "$DIR/vm" "$DIR/backup" "$DIR/backup2"
 head -c 3000001 /dev/urandom >"$DIR/vm/web1.raw"
 truncate -s 5000001 "$DIR/vm/web1.raw"
 echo '<domain/>' >"$DIR/vm/web1.xml"
 export REFPOINT_STORE=$DIR/vm/store
 walk() {
-	sed -n '/^## From the shell$/,/^## From C$/s/^    \(refpoint .*\)/\1/p' README.md |
+	sed -n '/^## From the shell$/,/^## From C$/s/^    \(\(job=\$(\)*refpoint .*\)/\1/p' README.md |
 		sed -e 's/ *#.*//' -e 's/create web1/& --allow-copy/' \
 			-e "s|/srv/vm|$DIR/vm|g; s|/etc/libvirt/qemu|$DIR/vm|g" \
-			-e "s|/backup|$DIR/backup|g; s|/<uuid>|/*|g" -e "s|^refpoint|\"$REFPOINT\"|"
+			-e "s|/backup|$DIR/backup|g; s|/<uuid>|/*|g" -e "s#^\(job=\$(\)*refpoint#\1\"$REFPOINT\"#"
 }
-check 'the walk has all of it' test "$(walk | wc -l)" -eq 7
+check 'the walk has all of it' test "$(walk | wc -l)" -eq 9
 check 'the walk works' bash -euc "$(walk)"
 check 'what is restored is the disk' cmp "$DIR/vm/web1.raw" "$DIR/vm/web1-restored.raw"
 
