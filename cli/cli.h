@@ -52,6 +52,7 @@ int cmd_job_resume(const struct cli *cli);
 int cmd_job_cancel(const struct cli *cli);
 int cmd_job_kill(const struct cli *cli);
 int cmd_job_limit(const struct cli *cli);
+int cmd_probe(const struct cli *cli);
 int cmd_verify(const struct cli *cli);
 int cmd_restore(const struct cli *cli);
 

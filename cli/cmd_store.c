@@ -12,18 +12,23 @@
 
 #define DEFAULT_STORE "/var/lib/refpoint"
 
+/* The store that was asked for; NULL = none was. */
+static const char *store_asked(const struct cli *cli)
+{
+	const char *asked = option_value(&cli->args, "store");
+
+	if (asked)
+		return asked;
+	asked = getenv("REFPOINT_STORE");
+	return asked && *asked ? asked : NULL;
+}
+
 uint32_t open_store_quietly(const struct cli *cli, struct rp_store **ret,
 			    struct rp_error *reterr)
 {
-	const char *asked = option_value(&cli->args, "store");
-	_cleanup_free_ char *path = NULL;
+	const char *asked = store_asked(cli);
+	_cleanup_free_ char *path = absolute_path(asked ? asked : DEFAULT_STORE);
 
-	if (!asked) {
-		asked = getenv("REFPOINT_STORE");
-		if (!asked || !*asked)
-			asked = DEFAULT_STORE;
-	}
-	path = absolute_path(asked);
 	return rp_store_open(path, NULL, ret, reterr);
 }
 
@@ -38,6 +43,17 @@ int open_store(const struct cli *cli, const char *operand, struct rp_store **ret
 			" (--store or REFPOINT_STORE names one, 'refpoint init' makes one)",
 			sizeof(error.message) - strlen(error.message) - 1);
 	return fail(cli, operand, &error);
+}
+
+int open_store_if_any(const struct cli *cli, const char *operand, struct rp_store **ret)
+{
+	struct rp_error error;
+
+	if (store_asked(cli))
+		return open_store(cli, operand, ret);
+	if (rp_store_open(DEFAULT_STORE, NULL, ret, &error))
+		*ret = NULL;
+	return 0;
 }
 
 char *point_name(const json_t *point)

@@ -17,7 +17,6 @@ static const struct unsupported {
 	{.command = "release"},
 	{.command = "changes"},
 	{.command = "import"},
-	{.command = "probe"},
 	{.command = "export", .option = {.name = "base", .value = "NAME@POINT"}},
 	{.command = "export", .option = {.name = "merge"}},
 	{.command = "export", .option = {.name = "format"}, .only = "qcow2"},

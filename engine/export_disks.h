@@ -34,6 +34,8 @@ uint32_t export_disks_open(struct rp_store *store, const struct point *point,
 			   const struct rp_export_options *options,
 			   struct export_disks *ret, struct rp_error *err);
 
+uint64_t export_disks_size(const struct export_disks *d); /* of all, holes included */
+
 /* After disk @i is complete: keeps its leaves if they are too, else removes them. 0 or
  * -errno. */
 int export_disks_finish(struct export_disks *d, size_t i, const struct target *target);

@@ -21,6 +21,7 @@
 #include "io/tree.h"
 #include "job.h"
 #include "manifest.h"
+#include "probe.h"
 #include "settings.h"
 
 struct exporting {
@@ -97,6 +98,9 @@ static uint32_t fill_target(struct exporting *x, struct rp_error *err)
 			       err);
 	if (rc == RP_OK)
 		rc = export_configs(x, err);
+	if (rc == RP_OK)
+		probe_tune(x->store, x->point.fd, x->target.fd,
+			   export_disks_size(&x->disks), &x->tuning);
 	if (rc == RP_OK && x->disks.count)
 		rc = copy_streams(x->disks.streams, x->disks.count, &x->tuning, &x->watch,
 				  err);

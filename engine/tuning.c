@@ -5,6 +5,7 @@
 #include "tuning.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "io/base.h"
 
@@ -35,7 +36,32 @@ static const char *const *backends_of(enum rp_io io)
 
 void tuning_init(struct tuning *t, enum rp_io io)
 {
-	*t = (struct tuning){.backends = backends_of(io), .memory = MEMORY};
+	*t = (struct tuning){
+		.backends = backends_of(io),
+		.memory = MEMORY,
+		.choose = io == RP_IO_AUTO,
+	};
+}
+
+int tuning_prefer(struct tuning *t, const char *backend, uint64_t block, unsigned depth)
+{
+	static const char *const orders[][4] = {
+		{"uring", "aio", "sync", NULL},
+		{"aio", "uring", "sync", NULL},
+		{"sync", "uring", "aio", NULL},
+	};
+
+	if (block < BLOCK_MIN || block > BLOCK_MAX || (block & (block - 1)) ||
+	    depth < 1 || depth > DEPTH_MAX || block * depth > t->memory)
+		return -EINVAL;
+	for (size_t i = 0; i < ARRAY_SIZE(orders); i++) {
+		if (strcmp(orders[i][0], backend))
+			continue;
+		t->backends = orders[i];
+		t->block = block;
+		return 0;
+	}
+	return -EINVAL;
 }
 
 static uint32_t check(const struct rp_export_options *o, struct rp_error *err)
@@ -81,6 +107,7 @@ uint32_t tuning_of_options(struct tuning *ret, const struct rp_export_options *o
 	t.memory = min_u64(t.memory, limit);
 	if (t.memory < max_u64(t.block, GRAIN))
 		return too_small(&t, o->memory, err);
+	t.choose = t.choose && !o->block_size && !o->queue_depth && !o->memory;
 	if (o->block_size || o->queue_depth || o->memory)
 		snprintf(t.reason, sizeof(t.reason), "asked for:%s%s%s",
 			 o->block_size ? " block size" : "",

@@ -6,6 +6,8 @@
 #ifndef ENGINE_TUNING_H
 #define ENGINE_TUNING_H
 
+#include <stdbool.h>
+
 #include "error.h"
 
 struct tuning {
@@ -13,6 +15,7 @@ struct tuning {
 	uint64_t block;		     /* bytes of a request; 0 = what the backend likes */
 	unsigned depth;		     /* blocks in flight; 0 = what the memory holds */
 	uint64_t memory;	     /* of all buffers: a multiple of 2 MiB */
+	bool choose;		     /* a measurement may decide: nothing was asked for */
 	char reason[160];	     /* why not the defaults; "" if they are */
 };
 
@@ -25,6 +28,10 @@ void tuning_init(struct tuning *t, enum rp_io io);
  */
 uint32_t tuning_of_options(struct tuning *ret, const struct rp_export_options *o,
 			   struct rp_error *err);
+
+/* What a measurement found best, with the other backends to fall back to. -EINVAL, and no
+ * change, for what can not be. */
+int tuning_prefer(struct tuning *t, const char *backend, uint64_t block, unsigned depth);
 
 /* Buffers for no more than @bytes to move; less memory is sooner ready. */
 void tuning_shrink(struct tuning *t, uint64_t bytes);

@@ -367,6 +367,26 @@ uint32_t rp_export_reference_point(struct rp_store *store, const char *reference
 				   const char *export_setting_data,
 				   struct rp_job **ret_job, struct rp_error *reterr);
 
+/**
+ * rp_probe() - find out what works between two directories, and how fast
+ * @store:    keeps the result, for later exports that move bytes between these two mounts
+ *            and leave io, block size and depth to the engine; NULL = nobody does
+ * @source:   absolute path of an existing directory
+ * @target:   another; NULL = the same
+ * @ret_json: Source and Target (file system, direct I/O and its alignment, whether
+ *            direct writes are buffered, ...), Reflink and its cost per extent,
+ *            CopyFileRange, IoUring, Speeds of the backends, and the Choice
+ *
+ * Takes a second or two, and 64 MiB of space in each while it runs, in files that have
+ * no name: nothing is left behind. A result counts until the kernel or a mount changes;
+ * a large export then finds it out again. What is null could not be found out, or does
+ * not apply. Not for directories that are not the caller's to write to.
+ *
+ * Errors: RP_INVALID_PARAMETER (relative path), RP_NOT_AVAILABLE, RP_ACCESS_DENIED
+ * (read-only), RP_FAILED, RP_OUT_OF_MEMORY.
+ */
+uint32_t rp_probe(struct rp_store *store, const char *source, const char *target,
+		  char **ret_json, struct rp_error *reterr);
 /* -------------------------------------------------------------------- jobs */
 
 /*

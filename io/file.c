@@ -202,6 +202,21 @@ fail:
 	return r;
 }
 
+int io_file_create_unnamed(int dirfd, struct io_file *ret)
+{
+	_cleanup_close_ int fd = io_unnamed_file(dirfd);
+	struct io_file file;
+	struct stat st;
+
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	file_init(&file, take_fd(&fd), &st);
+	file.writable = true;
+	return file_finish(&file, ret);
+}
+
 int io_file_open_device(const char *path, struct io_file *ret)
 {
 	_cleanup_close_ int fd = -1;

@@ -49,6 +49,9 @@ int io_file_open_read(int dirfd, const char *path, struct io_file *ret);
  */
 int io_file_create(int dirfd, const char *path, int twin_fd, struct io_file *ret);
 
+/* The same without a name: gone when it is closed. */
+int io_file_create_unnamed(int dirfd, struct io_file *ret);
+
 /* A block device to write to, exclusively: -EBUSY if it is mounted. */
 int io_file_open_device(const char *path, struct io_file *ret);
 

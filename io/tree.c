@@ -345,3 +345,21 @@ int io_lock(int fd, bool exclusive, uint64_t timeout_ms)
 		nanosleep(&(struct timespec){.tv_nsec = (long)pause_ms * 1000000}, NULL);
 	}
 }
+
+int io_unnamed_file(int dirfd)
+{
+	char name[64];
+	int fd = openat(dirfd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+	if (fd >= 0)
+		return fd;
+	if (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT && errno != EINVAL)
+		return -errno;
+	snprintf(name, sizeof(name), ".refpoint.%d", (int)getpid());
+	fd = openat(dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
+		    0600);
+	if (fd < 0)
+		return -errno;
+	unlinkat(dirfd, name, 0);
+	return fd;
+}

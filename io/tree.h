@@ -29,6 +29,10 @@ int io_fsync(int fd); /* 0 or -errno */
 int io_dir_names(int dirfd, char ***ret_names, size_t *ret_count);
 void io_names_free(char **names, size_t count);
 
+/* A new file of no name in the folder, gone when it is closed; where the file system has
+ * no such thing, one whose name is gone at once. fd or -errno. */
+int io_unnamed_file(int dirfd);
+
 /* Opens a file below @dirfd to read, following no link; any path for AT_FDCWD. Never
  * blocks, whatever lies there. fd or -errno. */
 int io_open_read(int dirfd, const char *path);

@@ -10,6 +10,7 @@
 
 #include <assert.h>
 #include <liburing.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -22,13 +23,14 @@ struct uring {
 	size_t area_size;
 };
 
-static int ring_open(struct io_uring *ring, unsigned depth)
+static int ring_open(struct io_uring *ring, unsigned depth, bool *ret_deferred)
 {
 	struct io_uring_params params = {
 		.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
 	};
 	int r = io_uring_queue_init_params(depth, ring, &params);
 
+	*ret_deferred = r != -EINVAL;
 	if (r == -EINVAL) { /* before Linux 6.1 */
 		params = (struct io_uring_params){0};
 		r = io_uring_queue_init_params(depth, ring, &params);
@@ -56,6 +58,20 @@ static const char *hint(int error)
 	}
 }
 
+/* A remark more, parted by "; ". */
+__attribute__((format(printf, 2, 3))) static void remark(struct io_queue *q,
+							 const char *format, ...)
+{
+	size_t used = strlen(q->note);
+	va_list args;
+
+	if (used && used + 2 < sizeof(q->note))
+		used += (size_t)sprintf(q->note + used, "; ");
+	va_start(args, format);
+	vsnprintf(q->note + used, sizeof(q->note) - used, format, args);
+	va_end(args);
+}
+
 static void register_pool(struct io_queue *q, struct uring *u)
 {
 	size_t size;
@@ -64,8 +80,7 @@ static void register_pool(struct io_queue *q, struct uring *u)
 		&u->ring, &(struct iovec){.iov_base = area, .iov_len = size}, 1);
 
 	if (r < 0) {
-		snprintf(q->note, sizeof(q->note), "buffers not registered: %s%s",
-			 strerrordesc_np(-r), hint(r));
+		remark(q, "buffers not registered: %s%s", strerrordesc_np(-r), hint(r));
 		return;
 	}
 	u->area = area;
@@ -98,11 +113,12 @@ static int refuse(struct io_queue *q, const char *call, int error)
 static int uring_open(struct io_queue *q)
 {
 	_cleanup_free_ struct uring *u = calloc(1, sizeof(*u));
+	bool deferred;
 	int r;
 
 	if (!u)
 		return -ENOMEM;
-	r = ring_open(&u->ring, q->depth);
+	r = ring_open(&u->ring, q->depth, &deferred);
 	if (r < 0)
 		return refuse(q, "io_uring_setup", r);
 	r = try_ring(&u->ring);
@@ -110,6 +126,8 @@ static int uring_open(struct io_queue *q)
 		io_uring_queue_exit(&u->ring);
 		return refuse(q, "io_uring_enter", r);
 	}
+	if (!deferred)
+		remark(q, "without DEFER_TASKRUN");
 	if (q->pool)
 		register_pool(q, u);
 	q->state = take_ptr(u);

@@ -162,7 +162,7 @@ for option in -h --help --hel; do
 done
 mapfile -t commands < <("$REFPOINT" --help |
 	sed -nE '/^Commands:/,/^$/s/^  ([a-z]+( [a-z]+)?)  .*/\1/p')
-check 'help lists the commands' test ${#commands[@]} = 20
+check 'help lists the commands' test ${#commands[@]} -ge 20
 for command in "${commands[@]}"; do
 	# shellcheck disable=SC2086 # "system add" is two words
 	rp 0 "help of $command" $command --help
@@ -178,7 +178,7 @@ rp 0 'version behind a command' list --version
 
 # --------------------------------------------------- not supported in this version
 
-for command in release changes import probe; do
+for command in release changes import; do
 	rp 3 "$command" $command web1@latest --base web1@latest
 	said "$command: says so" \
 		"refpoint: $command: not supported in this version (32770 Not Supported)"
@@ -192,6 +192,20 @@ for option in '--base web1@latest' --merge '--format qcow2' \
 done
 rp 3 'not supported as JSON' import d --json
 json 'not supported as JSON: object' '.ReturnValue == 32770 and .Error.Name == "Not Supported"'
+
+# -------------------------------------------------------------------------- probe
+
+# Without a store the result is only printed.
+mkdir "$DIR/probed"
+try 0 'probe' "$REFPOINT" --json probe "$DIR/probed"
+json 'probe: object' '.ReturnValue == 0 and (.Source.BlockSize > 0) and
+	(.CopyFileRange | has("EndsAtTheEnd")) and (.Speeds | length > 0) and
+	(.Choice.QueueDepth > 0)'
+try 0 'probe of two' "$REFPOINT" probe "$DIR/probed" "$DIR"
+check 'probe of two: for people' grep -q '^Target: ' "$out"
+check 'probe of two: a choice' grep -qE '^Choice: (uring|aio|sync) in blocks of' "$out"
+check 'probe: leaves nothing' test -z "$(ls -A "$DIR/probed")"
+try 10 'probe of nothing' "$REFPOINT" probe "$DIR/missing"
 
 # ------------------------------------------------------------------ the whole way
 

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * probe_speed.c - how fast each backend moves bytes between two folders, and which one to
+ * choose
+ */
+#include "probe_speed.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "io/base.h"
+#include "io/io.h"
+#include "io/tree.h"
+#include "move.h"
+
+#define SIZE	  (64 * MIB)
+#define MEMORY	  (16 * MIB)
+#define ROUNDS	  3
+#define BUDGET_NS 700000000 /* no new round after it */
+#define ADVANTAGE 1.15	    /* less than this is noise */
+
+/* The first that works is the default. */
+static const struct candidate {
+	const char *backend;
+	uint64_t block;
+} candidates[] = {
+	{"uring", MIB}, {"uring", 2 * MIB}, {"uring", 4 * MIB},
+	{"aio", MIB},	{"sync", 4 * MIB},
+};
+
+#define COUNT ARRAY_SIZE(candidates)
+
+/* Incompressible, for file systems that would not write it otherwise. */
+static int fill(struct io_file *file)
+{
+	uint64_t state = 88172645463325252u, block[8192];
+	int r = io_file_set_size(file, SIZE);
+
+	for (uint64_t at = 0; r == 0 && at < SIZE; at += sizeof(block)) {
+		for (size_t i = 0; i < ARRAY_SIZE(block); i++) {
+			state ^= state << 13;
+			state ^= state >> 7;
+			state ^= state << 17;
+			block[i] = state;
+		}
+		r = io_pwrite_all(file->tail_fd, block, sizeof(block), at);
+	}
+	return r < 0 ? r : io_fsync(file->tail_fd);
+}
+
+/* One copy to a new file: nanoseconds, or -errno. */
+static int64_t time_copy(struct io_file *src, int dst_dirfd, struct io_queue *q,
+			 struct io_pool *pool)
+{
+	struct stream s = {
+		.disk = "probe",
+		.src_path = "source",
+		.dst_path = "target",
+		.src = *src,
+		.data_bytes = SIZE,
+	};
+	struct rp_error err;
+	uint64_t begin;
+	struct watch w;
+	uint32_t rc = RP_OK;
+	int r = io_file_create_unnamed(dst_dirfd, &s.dst);
+
+	if (r < 0)
+		return r;
+	r = io_file_set_size(&s.dst, SIZE);
+	watch_init(&w, NULL, 0);
+	rp_error_clear(&err);
+	begin = watch_now_ns();
+	if (r == 0)
+		rc = move_streams(&s, 1, q, pool, &w, &err);
+	io_file_close(&s.dst);
+	if (r == 0 && rc)
+		r = err.os_error ? -err.os_error : -EIO;
+	return r < 0 ? r : (int64_t)(watch_now_ns() - begin);
+}
+
+/* With the candidate's backend; -errno if it does not work here. */
+static int64_t try_candidate(const struct candidate *c, struct io_file *src,
+			     int dst_dirfd)
+{
+	const char *const names[] = {c->backend, NULL};
+	struct io_pool *pool;
+	struct io_queue *q;
+	int64_t ns;
+	int r = io_pool_open(&pool, MEMORY);
+
+	if (r < 0)
+		return r;
+	r = io_queue_open(&q, names, 64, pool);
+	if (r < 0) {
+		io_pool_close(pool);
+		return r;
+	}
+	io_queue_set_block(q, c->block);
+	ns = time_copy(src, dst_dirfd, q, pool);
+	io_queue_close(q);
+	io_pool_close(pool);
+	return ns;
+}
+
+/* The least time of each, 0 = it does not work. 0 or -errno if nothing does. */
+static int measure(struct io_file *src, int dst_dirfd, int64_t best[COUNT])
+{
+	uint64_t begin = watch_now_ns();
+	int error = 0;
+	bool any = false;
+
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		for (size_t i = 0; i < COUNT; i++) {
+			int64_t ns;
+
+			if (round && (!best[i] || watch_now_ns() - begin > BUDGET_NS))
+				continue;
+			ns = try_candidate(&candidates[i], src, dst_dirfd);
+			if (ns < 0)
+				error = error ?: (int)ns;
+			else if (!best[i] || ns < best[i])
+				best[i] = ns;
+			any |= ns > 0;
+		}
+	}
+	return any ? 0 : error;
+}
+
+static size_t choose(const int64_t best[COUNT])
+{
+	size_t usual = 0, fastest;
+
+	while (!best[usual])
+		usual++;
+	fastest = usual;
+	for (size_t i = usual; i < COUNT; i++)
+		if (best[i] && best[i] < best[fastest])
+			fastest = i;
+	return (double)best[usual] > (double)best[fastest] * ADVANTAGE ? fastest : usual;
+}
+
+static json_t *describe_choice(const int64_t best[COUNT])
+{
+	size_t i = choose(best);
+
+	return json_pack(
+		"{s:s, s:I, s:i, s:o}", "Backend", candidates[i].backend, "BlockSize",
+		(json_int_t)candidates[i].block, "QueueDepth",
+		(int)(MEMORY / candidates[i].block), "Reason",
+		json_sprintf("%s in blocks of %llu MiB moved %.2f GiB/s here",
+			     candidates[i].backend,
+			     (unsigned long long)(candidates[i].block / MIB),
+			     (double)SIZE / (double)best[i] * 1e9 / (double)GIB));
+}
+
+static json_t *describe_speeds(const int64_t best[COUNT])
+{
+	json_t *speeds = json_array();
+
+	for (size_t i = 0; speeds && i < COUNT; i++)
+		if (best[i])
+			json_array_append_new(
+				speeds,
+				json_pack("{s:s, s:I, s:i, s:I}", "Backend",
+					  candidates[i].backend, "BlockSize",
+					  (json_int_t)candidates[i].block, "QueueDepth",
+					  (int)(MEMORY / candidates[i].block),
+					  "BytesPerSecond",
+					  (json_int_t)((double)SIZE / (double)best[i] *
+						       1e9)));
+	return speeds;
+}
+
+static json_t *describe_uring(void)
+{
+	static const char *const names[] = {"uring", NULL};
+	struct io_pool *pool = NULL;
+	struct io_queue *q = NULL;
+	const char *why = NULL;
+	json_t *doc;
+	int r = io_pool_open(&pool, 2 * MIB);
+
+	if (r == 0)
+		r = io_queue_open(&q, names, 1, pool);
+	why = r < 0 ? strerrordesc_np(-r) : io_queue_reason(q);
+	doc = json_pack("{s:b, s:s, s:b, s:b}", "Allowed", r == 0, "Reason", why,
+			"DeferTaskrun", r == 0 && !strstr(why, "without DEFER_TASKRUN"),
+			"RegisteredBuffers", r == 0 && !strstr(why, "not registered"));
+	io_queue_close(q);
+	io_pool_close(pool);
+	return doc;
+}
+
+int probe_speed(json_t *doc, int src_dirfd, int dst_dirfd)
+{
+	int64_t best[COUNT] = {0};
+	struct io_file src = IO_FILE_NONE;
+	int r = io_file_create_unnamed(src_dirfd, &src);
+
+	if (r == 0)
+		r = fill(&src);
+	if (r == 0)
+		r = measure(&src, dst_dirfd, best);
+	io_file_close(&src);
+	return json_object_update_new(
+		       doc,
+		       json_pack("{s:o, s:o, s:o*, s:s?}", "IoUring", describe_uring(),
+				 "Speeds", describe_speeds(best), "Choice",
+				 r == 0 ? describe_choice(best) : NULL, "SpeedReason",
+				 r < 0 ? strerrordesc_np(-r) : NULL)) < 0
+		       ? -ENOMEM
+		       : 0;
+}

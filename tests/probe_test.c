@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * probe_test.c - rp_probe() tells the truth about real file systems and one that lies,
+ * leaves nothing behind, and an export does as it was found best
+ */
+#include <string.h>
+#include <unistd.h>
+
+#include "badfs.h"
+#include "data.h"
+#include "engine_fixture.h"
+#include "harness.h"
+#include "stage.h"
+
+static json_t *probe(struct rp_store *store, const char *source, const char *target)
+{
+	struct rp_error err;
+	char *text;
+
+	EXPECT_EQ(rp_probe(store, source, target, &text, &err), RP_OK, "%s", err.message);
+	return take_json(text);
+}
+
+/* "yes", "no" or "null". */
+static const char *fact(const json_t *doc, const char *object, const char *key)
+{
+	const json_t *value = json_object_get(json_object_get(doc, object), key);
+
+	return json_is_true(value) ? "yes" : json_is_false(value) ? "no" : "null";
+}
+
+FIXTURE(truth)
+{
+	struct loopfs fs;
+	json_t *doc;
+};
+
+FIXTURE_VARIANT(truth)
+{
+	const char *type, *mkfs;
+	const char *reflink, *buffered, *nocow, *reverse_map;
+};
+
+FIXTURE_VARIANT_ADD(truth, ext4){"ext4", "-b 4096", "no", "no", "null", "null"};
+FIXTURE_VARIANT_ADD(truth, xfs){"xfs", "-m rmapbt=0", "yes", "no", "null", "no"};
+FIXTURE_VARIANT_ADD(truth, xfs_rmap){"xfs", "-m rmapbt=1", "yes", "no", "null", "yes"};
+FIXTURE_VARIANT_ADD(truth, btrfs){"btrfs", NULL, "yes", "yes", "yes", "null"};
+
+FIXTURE_SETUP(truth)
+{
+	loopfs_mount(&self->fs, variant->type, GIB, variant->mkfs, NULL);
+	self->doc = probe(NULL, self->fs.mnt, NULL);
+}
+
+FIXTURE_TEARDOWN(truth)
+{
+	json_decref(self->doc);
+	loopfs_umount(&self->fs);
+}
+
+TEST_F(truth, is_told)
+{
+	const json_t *mount = json_object_get(self->doc, "Source");
+	const json_t *speeds = json_object_get(self->doc, "Speeds");
+
+	EXPECT_STREQ(json_text(mount, "FileSystem"), variant->type);
+	EXPECT_STREQ(json_text(mount, "Device"), self->fs.loop);
+	EXPECT_EQ(json_number(mount, "BlockSize"), 4096);
+	EXPECT_STREQ(fact(self->doc, "Source", "DirectIo"), "yes");
+	EXPECT_STREQ(fact(self->doc, "Source", "DirectWritesBuffered"),
+		     variant->buffered);
+	EXPECT_STREQ(fact(self->doc, "Source", "SeekDataSeesMaps"), "yes");
+	EXPECT_STREQ(fact(self->doc, "Source", "NocowMismatchRefused"), variant->nocow);
+	EXPECT_STREQ(fact(self->doc, "Source", "ReverseMap"), variant->reverse_map);
+	EXPECT_STREQ(fact(self->doc, "Reflink", "Works"), variant->reflink);
+	EXPECT_STREQ(fact(self->doc, "CopyFileRange", "EndsAtTheEnd"), "yes");
+	EXPECT_GE(json_array_size(speeds), 1, "plain calls work everywhere");
+	EXPECT_TRUE(json_is_object(json_object_get(self->doc, "Choice")));
+	if (!strcmp(variant->type, "ext4"))
+		EXPECT_STREQ(listing(self->fs.mnt), "lost+found");
+	else
+		EXPECT_STREQ(listing(self->fs.mnt), "");
+}
+
+TEST(two_mounts)
+{
+	struct loopfs from = {0}, to = {0};
+	json_t *doc;
+
+	loopfs_mount(&from, "xfs", 0, NULL, NULL);
+	loopfs_mount(&to, "ext4", 0, NULL, NULL); /* too small to measure on */
+	doc = probe(NULL, from.mnt, to.mnt);
+	EXPECT_STREQ(json_text(json_object_get(doc, "Source"), "FileSystem"), "xfs");
+	EXPECT_STREQ(json_text(json_object_get(doc, "Target"), "FileSystem"), "ext4");
+	EXPECT_STREQ(fact(doc, "Reflink", "Works"), "no");
+	EXPECT_STREQ(json_text(json_object_get(doc, "Reflink"), "Reason"),
+		     "Invalid cross-device link");
+	EXPECT_EQ(json_object_get(doc, "Choice"), NULL);
+	EXPECT_STREQ(json_text(doc, "SpeedReason"), "No space left on device");
+	EXPECT_STREQ(listing(to.mnt), "lost+found");
+	json_decref(doc);
+	loopfs_umount(&to);
+	loopfs_umount(&from);
+}
+
+/* H13 */
+TEST(a_server_that_ends_too_early)
+{
+	const char *skip = badfs_skip_reason();
+	struct loopfs lower = {0};
+	struct badfs fs = {0};
+	json_t *doc;
+
+	if (skip)
+		SKIP("%s", skip);
+	loopfs_mount(&lower, "ext4", 300 * MIB, "-b 4096", NULL);
+	badfs_mount(&fs, &lower);
+	doc = probe(NULL, fs.mnt, NULL);
+	EXPECT_STREQ(fact(doc, "CopyFileRange", "EndsAtTheEnd"), "yes");
+	json_decref(doc);
+	*fs.orders = (struct badfs_orders){.copy_stops = true, .copy_bytes = 4096};
+	doc = probe(NULL, fs.mnt, NULL);
+	EXPECT_STREQ(fact(doc, "CopyFileRange", "Works"), "yes");
+	EXPECT_STREQ(fact(doc, "CopyFileRange", "EndsAtTheEnd"), "no");
+	EXPECT_STREQ(listing(fs.mnt), "lost+found");
+	json_decref(doc);
+	badfs_umount(&fs);
+	loopfs_umount(&lower);
+}
+
+/* The first file of the folder; its only one. */
+static const char *only_file(const char *folder)
+{
+	const char *name = listing(folder);
+
+	ASSERT_TRUE(*name && !strchr(name, ' '), "%s: '%s'", folder, name);
+	return fmt("%s/%s", folder, name);
+}
+
+/* How the disk was moved, and why so. */
+static void export_it(const struct stage *s, int64_t *ret_block, char why[256])
+{
+	struct rp_export_options o = stage_copying(RP_IO_AUTO);
+	struct rp_error err;
+	const json_t *disk;
+	json_t *manifest;
+
+	ASSERT_EQ(stage_export(s, &o, &err), RP_OK, "%s", err.message);
+	EXPECT_TRUE(stage_good_export(s->exports, s->point, s->twin));
+	manifest = load_json(
+		fmt("%s/export.json", stage_export_path(s->exports, s->point)));
+	disk = disk_of(manifest, "vda");
+	*ret_block = json_number(disk, "BlockSize");
+	snprintf(why, 256, "%s", json_text(disk, "BackendReason"));
+	json_decref(manifest);
+	remove_tree(fmt("%s/web1", s->exports));
+}
+
+/* Sets a member of the kept result, or of its choice. */
+static void change(const char *path, const char *object, const char *key, json_t *value)
+{
+	json_t *doc = load_json(path);
+	json_t *in = object ? json_object_get(doc, object) : doc;
+
+	ASSERT_OK(json_object_set_new(in, key, value));
+	save_json(path, doc);
+}
+
+TEST(is_kept_and_used)
+{
+	struct stage s;
+	const char *kept;
+	char why[256];
+	int64_t block;
+
+	stage_make(&s, test_dir(), 5 * MIB, test_seed());
+	export_it(&s, &block, why);
+	EXPECT_EQ(strstr(why, "probed"), NULL, "%s", why);
+	json_decref(probe(s.store, s.path, s.exports));
+	kept = only_file(fmt("%s/probes", s.path));
+
+	/* So that it is not what would have been taken anyway. */
+	change(kept, "Choice", "Backend", json_string("sync"));
+	change(kept, "Choice", "BlockSize", json_integer(2 * MIB));
+	change(kept, "Choice", "QueueDepth", json_integer(8));
+	export_it(&s, &block, why);
+	EXPECT_EQ(block, 2 * MIB);
+	EXPECT_NE(strstr(why, "probed"), NULL, "%s", why);
+
+	change(kept, "Choice", "BlockSize", json_integer(12345));
+	export_it(&s, &block, why);
+	EXPECT_EQ(strstr(why, "probed"), NULL, "%s", why);
+	change(kept, "Choice", "BlockSize", json_integer(2 * MIB));
+	change(kept, NULL, "Kernel", json_string("2.4.0"));
+	export_it(&s, &block, why);
+	EXPECT_EQ(strstr(why, "probed"), NULL, "found on another kernel: %s", why);
+	save_text(kept, "{");
+	export_it(&s, &block, why);
+	EXPECT_EQ(strstr(why, "probed"), NULL, "%s", why);
+	stage_expect_idle(&s);
+	stage_close(&s);
+}
+
+TEST(errors)
+{
+	const char *missing = fmt("%s/missing", test_dir());
+	struct rp_error err;
+	char *text = NULL;
+
+	GIVES(INVALID_PARAMETER, rp_probe(NULL, NULL, NULL, &text, &err));
+	GIVES(INVALID_PARAMETER, rp_probe(NULL, ".", NULL, &text, &err));
+	GIVES(INVALID_PARAMETER, rp_probe(NULL, test_dir(), "tmp", &text, &err));
+	GIVES(INVALID_PARAMETER, rp_probe(NULL, test_dir(), NULL, NULL, &err));
+	GIVES(NOT_AVAILABLE, rp_probe(NULL, missing, NULL, &text, &err));
+	GIVES(NOT_AVAILABLE, rp_probe(NULL, test_dir(), missing, &text, &err));
+	GIVES(ACCESS_DENIED, rp_probe(NULL, "/sys/kernel", NULL, &text, &err));
+	EXPECT_EQ(text, NULL);
+}
+
+TEST_MAIN
