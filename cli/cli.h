@@ -43,6 +43,8 @@ int cmd_create(const struct cli *cli);
 int cmd_list(const struct cli *cli);
 int cmd_show(const struct cli *cli);
 int cmd_destroy(const struct cli *cli);
+int cmd_release(const struct cli *cli);
+int cmd_changes(const struct cli *cli);
 int cmd_export(const struct cli *cli);
 int cmd_job_list(const struct cli *cli);
 int cmd_job_show(const struct cli *cli);
@@ -55,10 +57,12 @@ int cmd_job_limit(const struct cli *cli);
 int cmd_probe(const struct cli *cli);
 int cmd_verify(const struct cli *cli);
 int cmd_restore(const struct cli *cli);
+int cmd_import(const struct cli *cli);
 
 /* The options of those commands that have any, each beside its command. */
 extern const struct option_def system_add_options[];
 extern const struct option_def create_options[];
+extern const struct option_def changes_options[];
 extern const struct option_def export_options[];
 extern const struct option_def job_wait_options[];
 extern const struct option_def job_cancel_options[];

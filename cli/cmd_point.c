@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cmd_point.c - refpoint create | list | show | destroy
+ * cmd_point.c - refpoint create | list | show | destroy | release | import
  */
 #include "cli/cmd_store.h"
 
@@ -20,7 +20,7 @@ const struct option_def create_options[] = {
 };
 
 /* The new point's document, or only its name should it be gone again already. */
-static void print_created(struct rp_store *store, const char *point)
+static void print_point_made(struct rp_store *store, const char *point)
 {
 	json_auto_t *result = json_object(), *shown = NULL;
 	char *text;
@@ -58,7 +58,7 @@ int cmd_create(const struct cli *cli)
 	if (value)
 		return fail(cli, system, &error);
 	if (cli->json)
-		print_created(store, point);
+		print_point_made(store, point);
 	else
 		puts(point);
 	rp_free(point);
@@ -192,4 +192,50 @@ int cmd_show(const struct cli *cli)
 int cmd_destroy(const struct cli *cli)
 {
 	return call_method(cli, rp_destroy_reference_point);
+}
+
+int cmd_release(const struct cli *cli)
+{
+	_cleanup_(cleanup_store) struct rp_store *store = NULL;
+	const char *point = cli->args.operands[0];
+	struct rp_read_options options = {.size = sizeof(options)};
+	struct progress progress;
+	struct rp_error error;
+	uint32_t value;
+	int status;
+
+	status = open_store(cli, point, &store);
+	if (status)
+		return status;
+	progress_begin(&progress, cli, point, 1, 1);
+	options.watch = &progress.watch;
+	value = rp_release(store, point, &options, &error);
+	progress_end(&progress);
+	if (value)
+		return fail(cli, point, &error);
+	if (cli->json)
+		print_result(NULL, NULL);
+	return 0;
+}
+
+int cmd_import(const struct cli *cli)
+{
+	_cleanup_(cleanup_store) struct rp_store *store = NULL;
+	const char *operand = cli->args.operands[0];
+	_cleanup_free_ char *path = absolute_path(operand);
+	struct rp_error error;
+	char *point;
+	int status;
+
+	status = open_store(cli, operand, &store);
+	if (status)
+		return status;
+	if (rp_import(store, path, &point, &error))
+		return fail(cli, operand, &error);
+	if (cli->json)
+		print_point_made(store, point);
+	else
+		puts(point);
+	rp_free(point);
+	return 0;
 }

@@ -37,6 +37,11 @@ static const struct command commands[] = {
 	{"show", NULL, "NAME@POINT", "show one reference point", NULL, 1, 1, cmd_show},
 	{"destroy", NULL, "NAME@POINT", "delete a reference point and its data", NULL, 1,
 	 1, cmd_destroy},
+	{"release", NULL, "NAME@POINT", "drop the data of a point, keep it as a base",
+	 NULL, 1, 1, cmd_release},
+	{"changes", NULL, "NAME@POINT --base NAME@POINT [--disk ID] [--prove]",
+	 "list what changed between two reference points", changes_options, 1, 1,
+	 cmd_changes},
 	{"export", NULL, "{NAME@POINT ... | --all} DIRECTORY [OPTIONS]",
 	 "export reference points into a directory", export_options, 1, SIZE_MAX,
 	 cmd_export},
@@ -61,6 +66,8 @@ static const struct command commands[] = {
 	{"restore", NULL, "EXPORT --disk ID OUTPUT [OPTIONS]",
 	 "write one exported disk to a file or device", restore_options, 2, 2,
 	 cmd_restore},
+	{"import", NULL, "EXPORT", "register a reference point again, without data", NULL,
+	 1, 1, cmd_import},
 	{NULL, NULL, NULL, NULL, NULL, 0, 0, NULL},
 };
 
@@ -130,9 +137,6 @@ static int not_supported(const struct cli *cli, const char *option, const char *
 {
 	const char *space = value ? " " : "";
 
-	if (!option)
-		return fail_here(cli, NULL, RP_NOT_SUPPORTED, 0,
-				 "not supported in this version");
 	return fail_here(cli, NULL, RP_NOT_SUPPORTED, 0,
 			 "option '--%s%s%s' is not supported in this version", option,
 			 space, value ? value : "");
@@ -170,12 +174,8 @@ static int run(struct cli *cli, int argc, char **argv)
 				argv + next);
 	cli->json = option_given(args, "json");
 
-	if (word && !cli->command) {
-		if (*cli->name || !unsupported_command(word))
-			return unknown_command(cli, word);
-		cli->name = word;
-		return not_supported(cli, NULL, NULL);
-	}
+	if (word && !cli->command)
+		return unknown_command(cli, word);
 	if (option_given(args, "help")) {
 		if (cli->command)
 			help_command(cli->command);

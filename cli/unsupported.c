@@ -2,7 +2,7 @@
 /*
  * unsupported.c - the one table of what this version knows but cannot do
  *
- * Doing one of them is deleting its row and adding it to the command table, to
+ * Doing one of them is deleting its row and adding it to
  * its command's options or to the words of that option.
  */
 #include "cli/unsupported.h"
@@ -11,12 +11,9 @@
 
 static const struct unsupported {
 	const char *command;
-	struct option_def option; /* no name = the whole command */
-	const char *only;	  /* this value of an option the command has */
+	struct option_def option;
+	const char *only; /* this value of an option the command has */
 } unsupported[] = {
-	{.command = "release"},
-	{.command = "changes"},
-	{.command = "import"},
 	{.command = "export", .option = {.name = "base", .value = "NAME@POINT"}},
 	{.command = "export", .option = {.name = "merge"}},
 	{.command = "export", .option = {.name = "format"}, .only = "qcow2"},
@@ -25,20 +22,10 @@ static const struct unsupported {
 
 #define COUNT (sizeof(unsupported) / sizeof(unsupported[0]))
 
-bool unsupported_command(const char *command)
-{
-	for (const struct unsupported *u = unsupported; u < unsupported + COUNT; u++) {
-		if (!u->option.name && strcmp(u->command, command) == 0)
-			return true;
-	}
-	return false;
-}
-
 const struct option_def *unsupported_option(const char *command, size_t index)
 {
 	for (const struct unsupported *u = unsupported; u < unsupported + COUNT; u++) {
-		if (u->option.name && !u->only && strcmp(u->command, command) == 0 &&
-		    index-- == 0)
+		if (!u->only && strcmp(u->command, command) == 0 && index-- == 0)
 			return &u->option;
 	}
 	return NULL;
@@ -47,7 +34,7 @@ const struct option_def *unsupported_option(const char *command, size_t index)
 bool unsupported_use(const char *command, const char *option, const char *value)
 {
 	for (const struct unsupported *u = unsupported; u < unsupported + COUNT; u++) {
-		if (u->option.name && strcmp(u->command, command) == 0 &&
+		if (strcmp(u->command, command) == 0 &&
 		    strcmp(u->option.name, option) == 0 &&
 		    (!u->only || (value && strcmp(u->only, value) == 0)))
 			return true;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * unsupported.h - commands, options and values this version knows but cannot do
+ * unsupported.h - options and values this version knows but cannot do
  */
 #ifndef CLI_UNSUPPORTED_H
 #define CLI_UNSUPPORTED_H
@@ -8,8 +8,6 @@
 #include <stdbool.h>
 
 #include "cli/options.h"
-
-bool unsupported_command(const char *command);
 
 /* The @index-th option only this table knows for @command; NULL at the end. */
 const struct option_def *unsupported_option(const char *command, size_t index);

@@ -170,6 +170,25 @@ int point_next_sequence(const struct system *system, uint64_t *ret)
 	return 0;
 }
 
+int point_sequence_at(const struct system *system, const char *time, uint64_t *ret)
+{
+	struct point *points;
+	const char *made;
+	size_t count;
+	int r = load_all(system, &points, &count);
+
+	if (r < 0)
+		return r;
+	*ret = 0;
+	for (size_t i = 0; i < count; i++)
+		if (points[i].doc &&
+		    doc_string(points[i].doc, "CreationTime", &made) == 0 &&
+		    strcmp(made, time) <= 0)
+			*ret = sequence_of(&points[i]);
+	free_points(points, count);
+	return 0;
+}
+
 static uint32_t find_by_prefix(const struct system *system, const char *ref,
 			       const char *prefix, char ret_id[ID_SIZE],
 			       struct rp_error *err)

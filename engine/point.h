@@ -42,6 +42,10 @@ json_t *point_disk(const struct point *point, const char *id);
 /* < 0 if @a is older, > 0 if it is newer than @b; damaged points are older than all. */
 int point_compare_age(const struct point *a, const struct point *b);
 
+/* The sequence number of a point made at @time and registered now: that of the newest
+ * one older than it. */
+int point_sequence_at(const struct system *system, const char *time, uint64_t *ret);
+
 /* The sequence number the next point of @system gets; the caller holds its lock. */
 int point_next_sequence(const struct system *system, uint64_t *ret);
 

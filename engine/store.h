@@ -4,7 +4,8 @@
  *
  *	store.json			FormatVersion, when it was made
  *	systems/NAME/system.json	one virtual system: disks and config files
- *	systems/NAME/points/UUID/	one point: point.json, DISK.raw, config/
+ *	systems/NAME/points/UUID/	one point: point.json, config/, DISK.raw, or
+ *					DISK.digest if its data was released
  *	jobs/active/UUID/job.json	an export that runs; its folder is locked
  *	jobs/ended/UUID/job.json	one that has ended, however
  *	jobs/queue/			whose turn it is (job_queue.h)
@@ -23,7 +24,8 @@
  *	              >  pending/UUID  >  jobs/.../requests  >  jobs/queue
  *
  *	systems/NAME	exclusive: taking points, removing the system
- *	points/UUID	shared: reading the point's data; exclusive: destroying it
+ *	points/UUID	shared: reading the point's data; exclusive: destroying it, or
+ *			its data
  *	.../requests	exclusive, briefly: to request something of a job (job_ref.c)
  *	jobs/queue	exclusive, briefly: to look whose turn it is, and to change it
  *	the others	exclusive: whose they are works on them; jobs/.../UUID shared, for

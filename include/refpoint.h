@@ -85,8 +85,8 @@ void rp_free(char *string);
 /* ---------------------------------------------------------------- watching */
 
 struct rp_progress {
-	/* "waiting" (a job for its turn), "planning", "cloning", "copying", "verifying",
-	 * "syncing" or "publishing" */
+	/* "waiting" (a job for its turn), "planning", "mapping", "comparing", "proving",
+	 * "cloning", "copying", "verifying", "syncing" or "publishing" */
 	const char *phase;
 	/* Data bytes to clone, copy or read; grows while planning. */
 	uint64_t bytes_total;
@@ -280,6 +280,53 @@ uint32_t rp_show_reference_point(struct rp_store *store, const char *point,
  */
 uint32_t rp_destroy_reference_point(struct rp_store *store, const char *point,
 				    struct rp_error *reterr);
+
+/* ----------------------------------------------------------------- changes */
+
+/* One range of a disk that differs. */
+struct rp_change {
+	const char *disk; /* ID; good while the method runs */
+	uint64_t offset, length;
+	bool zero; /* reads as zeros in the newer point */
+};
+
+struct rp_changes_options {
+	size_t size;	  /* sizeof(struct rp_changes_options) */
+	const char *disk; /* ID of the one disk that is asked for; NULL = all */
+	bool prove;	  /* compare the bytes of everything that is called unchanged */
+	const struct rp_watch *watch;
+	/* If given, it is called for each range, disk by disk, after all is known, and
+	 * the report has no arrays; a return other than 0 cancels. The memory needed
+	 * does not grow with the number of ranges then. */
+	int (*change)(void *context, const struct rp_change *change);
+	void *context;
+};
+
+/**
+ * rp_changes() - which bytes of a system's disks differ between two points
+ * @point:      the newer point, as rp_show_reference_point()
+ * @base:       the older one
+ * @options:    borrowed for the call; NULL means defaults
+ * @ret_report: a JSON object with Disks[]: DiskId, Source, SourceReason, HasBase,
+ *              sizes, sums, and ChangedByteOffsets[], ChangedByteLengths[],
+ *              ChangedByteZero[]; may be NULL
+ *
+ * No byte that differs is missing. More may be listed: ranges are whole blocks of 4096
+ * bytes (the last one may end with the disk), and the same bytes written again count
+ * where the evidence, Source, is "extents" or "tree". A disk of which the base has
+ * nothing (HasBase false: it is new, or its data was released without a digest) is
+ * listed as a whole, with a warning. What lies behind the end of a smaller disk counts
+ * as zeros.
+ *
+ * Errors: RP_INVALID_STATE (the base is of another system, is the same point or newer;
+ * the data of @point was released, or of @base and it is to be proved),
+ * RP_INVALID_PARAMETER (unknown disk), RP_NOT_AVAILABLE, RP_IN_USE, RP_FAILED (a read
+ * failed, cancelled; proof failed: @reterr has the disk and the offset),
+ * RP_UNKNOWN_STATUS, RP_ACCESS_DENIED, RP_OUT_OF_MEMORY.
+ */
+uint32_t rp_changes(struct rp_store *store, const char *point, const char *base,
+		    const struct rp_changes_options *options, char **ret_report,
+		    struct rp_error *reterr);
 
 /* ----------------------------------------------------------------- exports */
 
@@ -609,6 +656,39 @@ uint32_t rp_verify(const char *export_path, const struct rp_read_options *option
 uint32_t rp_restore(const char *export_path, const char *disk, const char *output,
 		    const struct rp_read_options *options, char **ret_report,
 		    struct rp_error *reterr);
+
+/* ------------------------------------------------- points without their data */
+
+/**
+ * rp_release() - RemoveAssociatedData: a point gives up its data and stays
+ * @options: io and watch count; borrowed for the call; NULL means defaults
+ *
+ * Reads every disk once, for a digest tree that is kept: with it the point still serves
+ * as a base, with a grain of 64 KiB. It cannot be exported any more. There is the point
+ * with its data or the point without, whatever happens meanwhile.
+ *
+ * Errors: RP_IN_USE (it, or what it is the base of, is being exported),
+ * RP_INVALID_STATE (released already), RP_NOT_SUPPORTED (the store's file system cannot
+ * exchange two folders), RP_FAILED, as rp_show_reference_point().
+ */
+uint32_t rp_release(struct rp_store *store, const char *point,
+		    const struct rp_read_options *options, struct rp_error *reterr);
+
+/**
+ * rp_import() - ImportReferencePointMetadata: a point is registered from its export
+ * @export_path: a published export folder (holds export.json)
+ * @ret_point:   "NAME@UUID", as it was
+ *
+ * It comes back as one without data, as after rp_release(); it can be a base if the
+ * export has digests of whole disks. Its age among the system's points is that of its
+ * creation time. Its system must be registered.
+ *
+ * Errors: RP_INVALID_STATE (the point exists), RP_NOT_AVAILABLE (no export there; the
+ * system is not registered), RP_UNKNOWN_STATUS (the export is damaged), RP_FAILED (a
+ * config file differs from the manifest), RP_NOT_SUPPORTED (newer format), RP_TIMEOUT.
+ */
+uint32_t rp_import(struct rp_store *store, const char *export_path, char **ret_point,
+		   struct rp_error *reterr);
 
 #ifdef __cplusplus
 }

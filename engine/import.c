@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * import.c - a point is registered again from its export, as a point without data
+ *
+ * Its system must be registered: where its disks are is in no export. Digest trees come
+ * along where the export has those of whole disks, so that the point can be a base.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "doc.h"
+#include "io/tree.h"
+#include "leaves.h"
+#include "manifest.h"
+#include "released.h"
+
+struct importing {
+	struct rp_store *store;
+	struct exported export;
+	const char *id; /* the point's; the manifest's */
+	struct system system;
+	char pending[ID_SIZE];
+	int fd;
+	json_t *doc;
+};
+
+/* 0 and no digest where the export has none of the whole disk, or lost it. */
+static int import_leaves(struct importing *x, const json_t *from, json_t **ret)
+{
+	const json_t *digest = json_object_get(from, "Digest");
+	struct digest old, leaves = {.fd = -1};
+	char name[RELEASED_NAME_SIZE];
+	uint8_t leaf[DIGEST_SIZE];
+	const char *id, *format, *kind;
+	uint64_t size, index = 0;
+	int r;
+
+	doc_string(from, "DiskId", &id);
+	doc_string(from, "Format", &format);
+	doc_string(x->export.manifest, "Kind", &kind);
+	doc_u64(from, "VirtualSize", &size);
+	if (!json_is_object(digest) || strcmp(format, "raw") ||
+	    !strcmp(kind, "differential") ||
+	    leaves_open(x->export.fd, digest, size, &old) < 0)
+		return 0;
+	released_leaves_name(id, name);
+	r = leaves_create(x->fd, name, size, &leaves);
+	for (; r == 0 && (r = digest_next(&old, index, &index)) == 0; index++) {
+		r = digest_get(&old, index, leaf, 1);
+		if (r == 0)
+			r = digest_put(&leaves, index, leaf, 1);
+	}
+	if (r == -ENXIO)
+		r = io_fsync(leaves.fd);
+	if (r == 0)
+		r = leaves_describe(&leaves, name, ret);
+	close(old.fd);
+	if (leaves.fd >= 0)
+		close(leaves.fd);
+	return r;
+}
+
+static int import_disk(struct importing *x, const json_t *from)
+{
+	json_t *disk, *digest = NULL;
+	char tracking[ID_SIZE];
+	const char *id;
+	uint64_t size;
+	int r = import_leaves(x, from, &digest);
+
+	if (r < 0)
+		return r;
+	doc_string(from, "DiskId", &id);
+	doc_u64(from, "VirtualSize", &size);
+	id_new(tracking);
+	disk = json_pack("{s:s, s:o, s:I, s:n, s:n, s:s, s:s+, s:b, s:b}", "DiskId", id,
+			 "File", json_sprintf("%s.raw", id), "VirtualSize",
+			 (json_int_t)size, "Extents", "CloneMilliseconds", "Method",
+			 "import", "MethodReason", "imported from ", x->export.path,
+			 "ReadOnly", true, "Immutable", false);
+	if (!disk || released_disk(disk, digest) < 0 ||
+	    json_array_append_new(json_object_get(x->doc, "Disks"), disk) < 0 ||
+	    json_array_append_new(json_object_get(x->doc, "VirtualDiskIdentifiers"),
+				  json_string(id)) < 0 ||
+	    json_array_append_new(
+		    json_object_get(x->doc, "ResilientChangeTrackingIdentifiers"),
+		    json_string(tracking)) < 0)
+		return -ENOMEM;
+	return 0;
+}
+
+/* What a point's document says beside its disks. -EBADMSG if the manifest lacks it. */
+static int describe(struct importing *x)
+{
+	static const char *const same[] = {"ReferencePointType", "ConsistencyLevel",
+					   "Consistency", "CreationTime"};
+	json_t *config, *configs;
+	char now[DOC_TIME_SIZE];
+	const char *time;
+	uint64_t sequence;
+	size_t i;
+	int r;
+
+	if (doc_string(x->export.manifest, "CreationTime", &time) < 0)
+		return -EBADMSG;
+	r = point_sequence_at(&x->system, time, &sequence);
+	if (r < 0)
+		return r;
+	doc_time(now);
+	x->doc = doc_new();
+	if (!x->doc ||
+	    json_object_update_new(
+		    x->doc,
+		    json_pack(
+			    "{s:s, s:s, s:I, s:n, s:b, s:s, s:[], s:[], s:[], s:[], s:[]}",
+			    "InstanceID", x->id, "VirtualSystemIdentifier",
+			    x->export.system, "Sequence", (json_int_t)sequence, "Label",
+			    "HasAssociatedData", false, "ImportTime", now, "Disks",
+			    "VirtualDiskIdentifiers",
+			    "ResilientChangeTrackingIdentifiers", "ConfigFiles",
+			    "Warnings")) < 0)
+		return -ENOMEM;
+	for (i = 0; i < ARRAY_SIZE(same); i++)
+		json_object_set(x->doc, same[i],
+				json_object_get(x->export.manifest, same[i]));
+	configs = json_object_get(x->doc, "ConfigFiles");
+	json_array_foreach(json_object_get(x->export.manifest, "ConfigFiles"), i, config)
+		if (json_array_append_new(configs, json_string(json_string_value(config) +
+							       strlen("config/"))) < 0)
+			return -ENOMEM;
+	return 0;
+}
+
+static uint32_t fill(struct importing *x, struct rp_error *err)
+{
+	_cleanup_close_ int from = -1;
+	json_t *disk;
+	uint32_t rc;
+	size_t i;
+	int r = describe(x);
+
+	if (r == -EBADMSG)
+		return rp_fail(err, RP_UNKNOWN_STATUS, "import",
+			       "import %s: export.json is damaged", x->export.path);
+	json_array_foreach(exported_disks(&x->export), i, disk)
+		if (r == 0)
+			r = import_disk(x, disk);
+	if (r < 0)
+		return rp_fail_os(err, r, "import", "%s", x->export.path);
+	from = io_dir_open(x->export.fd, "config");
+	if (from < 0)
+		return rp_fail_os(err, from, "open", "%s/config", x->export.path);
+	rc = released_configs(from, json_object_get(x->doc, "ConfigFiles"), x->fd, err);
+	if (rc)
+		return rc;
+	r = doc_save(x->fd, "point.json", x->doc); /* syncs the folder too */
+	return r < 0 ? rp_fail_os(err, r, "write", "point.json") : RP_OK;
+}
+
+static uint32_t open_system(struct importing *x, struct rp_error *err)
+{
+	uint32_t rc = system_open(x->store, x->export.system, SYSTEM_TAKE, &x->system,
+				  err);
+
+	if (rc == RP_NOT_AVAILABLE)
+		return rp_fail(
+			err, rc, "import",
+			"import %s: its system %s is not registered here, and where "
+			"its disks are is in no export: add it first",
+			x->export.path, x->export.system);
+	return rc;
+}
+
+static uint32_t import(struct importing *x, struct rp_error *err)
+{
+	uint32_t rc;
+	int r;
+
+	doc_string(x->export.manifest, "ReferencePointId", &x->id);
+	rc = exported_check_configs(&x->export, err);
+	if (rc == RP_OK)
+		rc = open_system(x, err);
+	if (rc == RP_OK)
+		rc = store_birth(x->store, x->store->pending_fd, x->pending, &x->fd, err);
+	if (rc)
+		return rc;
+	rc = fill(x, err);
+	if (rc == RP_OK) {
+		r = io_rename_new(x->store->pending_fd, x->pending, x->system.points_fd,
+				  x->id);
+		if (r == 0)
+			r = io_fsync(x->system.points_fd);
+		if (r == -EEXIST)
+			rc = rp_fail(err, RP_INVALID_STATE, "import",
+				     "import %s: reference point %s@%s exists",
+				     x->export.path, x->export.system, x->id);
+		else if (r < 0)
+			rc = rp_fail_os(err, r, "import", "%s", x->export.path);
+	}
+	if (rc)
+		io_tree_remove(x->store->pending_fd, x->pending);
+	return rc;
+}
+
+uint32_t rp_import(struct rp_store *store, const char *export_path, char **ret_point,
+		   struct rp_error *reterr)
+{
+	struct importing x = {
+		.store = store, .export = EXPORTED_NONE, .system = SYSTEM_NONE, .fd = -1};
+	char *name = NULL;
+	uint32_t rc;
+
+	rp_error_clear(reterr);
+	if (!store || !ret_point)
+		return rp_fail(reterr, RP_INVALID_PARAMETER, "check",
+			       "an argument is NULL");
+	rc = exported_open(export_path, &x.export, reterr);
+	if (rc)
+		return rc;
+	rc = import(&x, reterr);
+	if (rc == RP_OK && asprintf(&name, "%s@%s", x.export.system, x.id) < 0)
+		rc = rp_fail_os(reterr, -ENOMEM, "import", "%s", export_path);
+	if (rc)
+		rp_fail_of(reterr, x.export.system, NULL);
+	else
+		*ret_point = name;
+	if (x.fd >= 0)
+		close(x.fd);
+	json_decref(x.doc);
+	system_close(&x.system);
+	exported_close(&x.export);
+	return rc;
+}
