@@ -67,5 +67,6 @@ extern const struct option_def export_options[];
 extern const struct option_def job_wait_options[];
 extern const struct option_def job_cancel_options[];
 extern const struct option_def restore_options[];
+extern const struct option_def verify_options[];
 
 #endif

@@ -23,6 +23,9 @@
 const struct option_def export_options[] = {
 	{"all", NULL, "export the latest point of every virtual system", false},
 	{"disk", "ID", "only this disk (repeatable)", false},
+	{"base", "NAME@POINT", "only what has changed since this older point", false},
+	{"strict", NULL, "fail rather than export a disk in full for want of a base",
+	 false},
 	{"format", "raw", "format of the disk images", true},
 	{"settings", "TEXT|@FILE", "ExportSettingData, JSON or CIM-XML", false},
 	{"io", "auto|uring|aio|sync", "how bytes are moved", true},
@@ -185,6 +188,8 @@ static int take_options(struct exporting *e)
 	e->options.ionice = option_choice(args, "ionice");
 	e->disks = option_values(args, "disk", &e->options.disk_count);
 	e->options.disks = e->options.disk_count ? e->disks : NULL;
+	e->options.base = option_value(args, "base");
+	e->options.strict = option_given(args, "strict");
 	e->options.io = option_choice(args, "io");
 	e->options.clone = option_choice(args, "clone");
 	e->options.digest = option_choice(args, "digest");

@@ -6,11 +6,13 @@
 
 #include "cli/out.h"
 #include "cli/progress.h"
+#include "cli/search.h"
 #include "cli/table.h"
 #include "cli/text.h"
 
 const struct option_def restore_options[] = {
 	{"disk", "ID", "the disk to restore", false},
+	{"search", "DIR", "look for bases of the export here too (repeatable)", false},
 	{"force", NULL, "replace OUTPUT if it is an existing file", false},
 	{"io", "auto|uring|aio|sync", "how bytes are moved", true},
 	{"clone", "auto|never|always", "whether blocks are shared", true},
@@ -47,6 +49,7 @@ int cmd_restore(const struct cli *cli)
 		.clone = option_choice(&cli->args, "clone"),
 		.replace = option_given(&cli->args, "force"),
 	};
+	_cleanup_(search_cleanup) struct search search = {0};
 	json_auto_t *report = NULL;
 	struct progress progress;
 	struct rp_error error;
@@ -57,6 +60,9 @@ int cmd_restore(const struct cli *cli)
 	free(option_values(&cli->args, "disk", &disk_count));
 	if (disk_count != 1)
 		return wrong_usage(cli, "option '--disk' must be given once");
+	take_search(&cli->args, &search);
+	options.search = search.paths;
+	options.search_count = search.count;
 	progress_begin(&progress, cli, operand, 1, 1);
 	options.watch = &progress.watch;
 	value = rp_restore(path, disk, output, &options, &text, &error);

@@ -8,8 +8,15 @@
 
 #include "cli/out.h"
 #include "cli/progress.h"
+#include "cli/search.h"
 #include "cli/table.h"
 #include "cli/text.h"
+
+const struct option_def verify_options[] = {
+	{"search", "DIR", "look for bases of the export here too (repeatable)", false},
+	{"chain", NULL, "read the data of the bases as well", false},
+	{NULL, NULL, NULL, false},
+};
 
 static void print_verified(const json_t *report)
 {
@@ -38,13 +45,20 @@ int cmd_verify(const struct cli *cli)
 {
 	const char *operand = cli->args.operands[0];
 	_cleanup_free_ char *path = absolute_path(operand);
-	struct rp_read_options options = {.size = sizeof(options)};
+	struct rp_read_options options = {
+		.size = sizeof(options),
+		.chain = option_given(&cli->args, "chain"),
+	};
+	_cleanup_(search_cleanup) struct search search = {0};
 	json_auto_t *report = NULL;
 	struct progress progress;
 	struct rp_error error;
 	uint32_t value;
 	char *text;
 
+	take_search(&cli->args, &search);
+	options.search = search.paths;
+	options.search_count = search.count;
 	progress_begin(&progress, cli, operand, 1, 1);
 	options.watch = &progress.watch;
 	value = rp_verify(path, &options, &text, &error);

@@ -14,7 +14,6 @@ static const struct unsupported {
 	struct option_def option;
 	const char *only; /* this value of an option the command has */
 } unsupported[] = {
-	{.command = "export", .option = {.name = "base", .value = "NAME@POINT"}},
 	{.command = "export", .option = {.name = "merge"}},
 	{.command = "export", .option = {.name = "format"}, .only = "qcow2"},
 	{.command = "export", .option = {.name = "format"}, .only = "vhdx"},

@@ -78,14 +78,7 @@ static uint32_t export_by_settings(struct rp_store *store, const char *point,
 	if (rc)
 		return rc;
 	settings_options(&settings, &options);
-	if (settings.base)
-		rc = rp_fail(
-			err, RP_NOT_SUPPORTED, "settings",
-			"BaseReferencePoint: differential exports are not supported in "
-			"this version");
-	else
-		rc = export_point(store, point, directory, &options, ret_report, ret_job,
-				  err);
+	rc = export_point(store, point, directory, &options, ret_report, ret_job, err);
 	settings_free(&settings);
 	return rc;
 }

@@ -18,8 +18,9 @@ static bool is_file_name(const char *name)
 	return name[0] && strcmp(name, ".") && strcmp(name, "..") && !strchr(name, '/');
 }
 
-static int check_disk(const json_t *disk)
+static int check_disk(const json_t *disk, bool differential)
 {
+	const json_t *changes = json_object_get(disk, "Changes");
 	const json_t *digest = json_object_get(disk, "Digest");
 	const char *text;
 	uint64_t number;
@@ -28,6 +29,10 @@ static int check_disk(const json_t *disk)
 	    doc_string(disk, "File", &text) < 0 || !is_file_name(text) ||
 	    doc_string(disk, "Format", &text) < 0 ||
 	    doc_u64(disk, "VirtualSize", &number) < 0)
+		return -EBADMSG;
+	if (changes && !json_is_null(changes) &&
+	    (!differential || doc_string(changes, "File", &text) < 0 ||
+	     !is_file_name(text) || doc_string(changes, "Digest", &text) < 0))
 		return -EBADMSG;
 	if (json_is_null(digest))
 		return 0;
@@ -42,10 +47,28 @@ static int check_disk(const json_t *disk)
 	return 0;
 }
 
+/* "full", "merged" and "differential"; the last one has a base. */
+static int check_kind(const json_t *manifest, bool *ret_differential)
+{
+	const char *kind, *id, *base = NULL;
+
+	if (doc_string(manifest, "Kind", &kind) < 0 ||
+	    doc_string(manifest, "ReferencePointId", &id) < 0 || !id_valid(id))
+		return -EBADMSG;
+	*ret_differential = !strcmp(kind, "differential");
+	if (!*ret_differential)
+		return !strcmp(kind, "full") || !strcmp(kind, "merged") ? 0 : -EOPNOTSUPP;
+	if (doc_string(manifest, "BaseReferencePointId", &base) < 0 || !id_valid(base) ||
+	    !strcmp(base, id))
+		return -EBADMSG;
+	return 0;
+}
+
 static int check_manifest(const json_t *manifest)
 {
 	json_t *disks, *configs, *digests, *item;
 	const char *text;
+	bool differential;
 	size_t i;
 	int r;
 
@@ -54,13 +77,13 @@ static int check_manifest(const json_t *manifest)
 	    doc_array(manifest, "ConfigFileDigests", &digests) < 0 ||
 	    json_array_size(configs) != json_array_size(digests) ||
 	    doc_string(manifest, "VirtualSystemIdentifier", &text) < 0 ||
-	    !name_valid(text) || doc_string(manifest, "ReferencePointId", &text) < 0 ||
-	    !id_valid(text) || doc_string(manifest, "Kind", &text) < 0)
+	    !name_valid(text))
 		return -EBADMSG;
-	if (strcmp(text, "full"))
-		return -EOPNOTSUPP;
+	r = check_kind(manifest, &differential);
+	if (r < 0)
+		return r;
 	json_array_foreach(disks, i, item) {
-		r = check_disk(item);
+		r = check_disk(item, differential);
 		if (r < 0)
 			return r;
 	}
@@ -105,6 +128,9 @@ uint32_t exported_check_options(const struct rp_read_options *o, struct rp_error
 	if (o->size < sizeof(*o) || (o->watch && o->watch->size < sizeof(*o->watch)))
 		return rp_fail(err, RP_INVALID_PARAMETER, "check",
 			       "options.size or its watch's is not set");
+	if (o->search_count && !o->search)
+		return rp_fail(err, RP_INVALID_PARAMETER, "check",
+			       "options.search is NULL");
 	if ((unsigned)o->io > RP_IO_SYNC || (unsigned)o->clone > RP_CLONE_ALWAYS)
 		return rp_fail(err, RP_INVALID_PARAMETER, "check",
 			       "options: io or clone is not a value of its type");
@@ -141,6 +167,81 @@ void exported_close(struct exported *e)
 json_t *exported_disks(const struct exported *e)
 {
 	return json_object_get(e->manifest, "Disks");
+}
+
+json_t *exported_disk(const struct exported *e, const char *id)
+{
+	json_t *disk;
+	size_t i;
+
+	json_array_foreach(exported_disks(e), i, disk)
+		if (!strcmp(json_string_value(json_object_get(disk, "DiskId")), id))
+			return disk;
+	return NULL;
+}
+
+bool exported_is_differential(const json_t *disk)
+{
+	return json_is_object(json_object_get(disk, "Changes"));
+}
+
+const char *exported_base(const struct exported *e)
+{
+	return json_string_value(json_object_get(e->manifest, "BaseReferencePointId"));
+}
+
+static uint32_t damaged_list(const struct exported *e, const json_t *disk,
+			     const char *file, const char *what, struct rp_error *err)
+{
+	rp_fail(err, RP_UNKNOWN_STATUS, "check", "check %s/%s: %s", e->path, file, what);
+	rp_fail_of(err, NULL, json_string_value(json_object_get(disk, "DiskId")));
+	return RP_UNKNOWN_STATUS;
+}
+
+/* The hash makes it the very list; what it says must be what is said elsewhere too. */
+static const char *wrong_list(const struct exported *e, const json_t *disk,
+			      const struct change_list_head *head, const char *digest)
+{
+	const char *want, *id, *point;
+	uint64_t size;
+
+	doc_string(json_object_get(disk, "Changes"), "Digest", &want);
+	doc_string(disk, "DiskId", &id);
+	doc_string(e->manifest, "ReferencePointId", &point);
+	doc_u64(disk, "VirtualSize", &size);
+	if (strcmp(digest, want))
+		return "its digest is not the manifest's";
+	if (strcmp(head->disk, id) || strcmp(head->point, point) ||
+	    strcmp(head->base, exported_base(e)) || head->size != size)
+		return "it is the list of another disk";
+	return NULL;
+}
+
+uint32_t exported_open_list(const struct exported *e, const json_t *disk,
+			    struct change_list **ret, struct rp_error *err)
+{
+	char digest[DIGEST_TEXT_SIZE];
+	struct change_list *list;
+	const char *file, *wrong;
+	uint32_t rc;
+	int r;
+
+	doc_string(json_object_get(disk, "Changes"), "File", &file);
+	r = change_list_open(e->fd, file, &list, digest);
+	if (r == -EBADMSG)
+		return damaged_list(e, disk, file, "no list of changes, or damaged", err);
+	if (r < 0) {
+		rc = rp_fail_os(err, r, "open", "%s/%s", e->path, file);
+		rp_fail_of(err, NULL, json_string_value(json_object_get(disk, "DiskId")));
+		return rc;
+	}
+	wrong = wrong_list(e, disk, change_list_head(list), digest);
+	if (wrong) {
+		change_list_close(list);
+		return damaged_list(e, disk, file, wrong, err);
+	}
+	*ret = list;
+	return RP_OK;
 }
 
 static uint32_t damaged(const struct stream *s, const char *what, struct rp_error *err)
@@ -209,29 +310,42 @@ static uint32_t check_holes(struct stream *s, struct rp_error *err)
 			   : stream_fail(s, r, "map", s->src_path, RP_NO_OFFSET, err);
 }
 
+uint32_t exported_open_file(const struct exported *e, const json_t *disk,
+			    const char *path, struct io_file *ret, struct rp_error *err)
+{
+	const char *id, *name;
+	uint64_t size;
+	uint32_t rc;
+	int r;
+
+	doc_string(disk, "DiskId", &id);
+	doc_string(disk, "File", &name);
+	doc_u64(disk, "VirtualSize", &size);
+	r = io_file_open_read(e->fd, name, ret);
+	if (r < 0) {
+		rc = rp_fail_os(err, r, "open", "%s", path);
+		return rp_fail_of(err, NULL, id), rc;
+	}
+	if (!ret->device && ret->size == size)
+		return RP_OK;
+	rp_fail(err, RP_FAILED, "check",
+		"check size of %s: %" PRIu64 " bytes, the manifest says %" PRIu64, path,
+		ret->size, size);
+	io_file_close(ret);
+	return rp_fail_of(err, NULL, id), RP_FAILED;
+}
+
 uint32_t exported_open_disk(const struct exported *e, const json_t *disk,
 			    struct stream *s, struct rp_error *err)
 {
 	const json_t *digest = json_object_get(disk, "Digest");
-	uint64_t size;
-	uint32_t rc = RP_OK;
-	int r;
+	uint32_t rc;
 
 	s->src = (struct io_file)IO_FILE_NONE;
 	s->leaves.fd = -1;
 	doc_string(disk, "DiskId", &s->disk);
 	doc_string(disk, "File", &s->src_path);
-	doc_u64(disk, "VirtualSize", &size);
-	r = io_file_open_read(e->fd, s->src_path, &s->src);
-	if (r < 0)
-		return stream_fail(s, r, "open", s->src_path, RP_NO_OFFSET, err);
-	if (s->src.device || s->src.size != size) {
-		rp_fail(err, RP_FAILED, "check",
-			"check size of %s: %" PRIu64 " bytes, the manifest says %" PRIu64,
-			s->src_path, s->src.size, size);
-		rp_fail_of(err, NULL, s->disk);
-		rc = RP_FAILED;
-	}
+	rc = exported_open_file(e, disk, s->src_path, &s->src, err);
 	if (rc == RP_OK && !json_is_null(digest))
 		rc = open_leaves(e, digest, s, err);
 	if (rc == RP_OK && s->digest == STREAM_DIGEST_CHECK)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * exporting.c - one reference point, whole, to a directory
+ * exporting.c - one reference point, whole or what changed of it, to a directory
  *
  *	find and lock the point ──> job record ──> partial folder ──> disks through
  *	the engine, config files ──> manifest ──> publish
@@ -16,6 +16,7 @@
 #include "config.h"
 #include "copy.h"
 #include "doc.h"
+#include "export_changes.h"
 #include "export_disks.h"
 #include "io/nice.h"
 #include "io/tree.h"
@@ -34,6 +35,7 @@ struct exporting {
 	struct job job;
 	struct tuning tuning;
 	struct export_disks disks;
+	struct export_changes changes;
 	json_t *manifest;
 	struct watch watch;
 };
@@ -79,6 +81,9 @@ static uint32_t write_manifest(struct exporting *x, struct rp_error *err)
 		if (r == 0)
 			r = manifest_add_disk(x->manifest, s, disk->file,
 					      s->digested ? disk->leaves : NULL);
+		if (r == 0 && x->options.base)
+			r = export_changes_finish(&x->changes, i, &x->point, &x->disks,
+						  &x->target, x->manifest);
 	}
 	if (r == 0)
 		r = doc_save(x->target.fd, "export.json", x->manifest);
@@ -96,6 +101,11 @@ static uint32_t fill_target(struct exporting *x, struct rp_error *err)
 		return rp_fail_os(err, -ENOMEM, "write", "manifest");
 	rc = export_disks_open(x->store, &x->point, &x->target, &x->options, &x->disks,
 			       err);
+	if (rc == RP_OK && x->options.base)
+		rc = export_changes_find(&x->changes, &x->point, &x->disks, &x->watch,
+					 err);
+	if (rc == RP_OK && x->options.base)
+		export_changes_apply(&x->changes, &x->disks);
 	if (rc == RP_OK)
 		rc = export_configs(x, err);
 	if (rc == RP_OK)
@@ -163,6 +173,7 @@ static uint32_t begin_job(struct exporting *x, struct rp_error *err)
 	const struct job_order order = {
 		.system = x->point.system,
 		.id = x->point.id,
+		.base = x->options.base ? x->changes.base.id : NULL,
 		.directory = x->directory,
 		.options = &x->options,
 		.queued = x->queued,
@@ -193,13 +204,30 @@ static int copy_options(struct exporting *x, const struct rp_export_options *o)
 	x->options.disks = (const char *const *)disks;
 	x->options.disk_count = 0;
 	x->options.settings = NULL;
+	x->options.base = o->base ? strdup(o->base) : NULL;
 	for (size_t i = 0; disks && i < o->disk_count; i++) {
 		disks[i] = strdup(o->disks[i] ?: "");
 		if (!disks[i])
 			return -ENOMEM;
 		x->options.disk_count++;
 	}
-	return disks ? 0 : -ENOMEM;
+	return disks && !x->options.base == !o->base ? 0 : -ENOMEM;
+}
+
+/* From now on the base has its full name, which goes on meaning the same. */
+static uint32_t begin_changes(struct exporting *x, struct rp_error *err)
+{
+	uint32_t rc = export_changes_begin(&x->changes, x->store, x->options.base,
+					   &x->point, x->options.strict, &x->watch, err);
+	char *name;
+
+	if (rc)
+		return rc;
+	if (asprintf(&name, "%s@%s", x->changes.base.system, x->changes.base.id) < 0)
+		return rp_fail_os(err, -ENOMEM, "open", "base %s", x->options.base);
+	free((char *)x->options.base);
+	x->options.base = name;
+	return RP_OK;
 }
 
 /* Without its job. */
@@ -217,6 +245,8 @@ static uint32_t check(struct exporting *x, const char *point, struct rp_error *e
 	if (rc)
 		return rc;
 	rc = export_disks_check(&x->point, &x->options, err);
+	if (rc == RP_OK && x->options.base)
+		rc = begin_changes(x, err);
 	if (rc)
 		rp_fail_of(err, x->point.system, NULL);
 	return rc;
@@ -232,6 +262,7 @@ static struct exporting *new (struct rp_store *store, const char *directory,
 	x->store = store;
 	x->job = (struct job)JOB_NONE;
 	x->point = (struct point)POINT_NONE;
+	x->changes = (struct export_changes)EXPORT_CHANGES_NONE;
 	x->directory = strdup(directory);
 	if (x->directory && copy_options(x, options) == 0)
 		return x;
@@ -357,11 +388,13 @@ void exporting_free(struct exporting *x)
 	if (!x)
 		return;
 	job_end(&x->job, RP_FAILED, NULL, NULL); /* it was not run */
+	export_changes_close(&x->changes);
 	point_close(&x->point);
 	json_decref(x->manifest);
 	for (size_t i = 0; i < x->options.disk_count; i++)
 		free((char *)x->options.disks[i]);
 	free((char **)x->options.disks);
+	free((char *)x->options.base);
 	free(x->directory);
 	free(x);
 }

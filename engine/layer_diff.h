@@ -7,16 +7,23 @@
 #ifndef ENGINE_LAYER_DIFF_H
 #define ENGINE_LAYER_DIFF_H
 
+#include "change.h"
 #include "change_list.h"
 #include "layer.h"
 
 struct layer_diff {
 	struct layer layer;
 	struct change_list *list; /* closed with the layer */
+	/* Instead of a list: a map, borrowed. Cursors for who looks ahead, who comes
+	 * behind, and who looks elsewhere. */
+	struct ranges_cursor cursors[3];
 };
 
 /* A differential raw image with its list: layer.file and layer.path are set, @list is
  * taken over. */
 void layer_diff_listed(struct layer_diff *d, struct change_list *list);
+
+/* What has changed in a point's disk: layer.file is the whole disk. */
+void layer_diff_mapped(struct layer_diff *d, const struct change_map *map);
 
 #endif

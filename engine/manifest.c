@@ -76,6 +76,25 @@ int manifest_add_disk(json_t *manifest, const struct stream *s, const char *file
 		       : 0;
 }
 
+int manifest_add_to_disk(json_t *manifest, json_t *members)
+{
+	json_t *disks = json_object_get(manifest, "Disks");
+	json_t *disk = json_array_get(disks, json_array_size(disks) - 1);
+	int r = !members || json_object_update(disk, members) < 0 ? -ENOMEM : 0;
+
+	json_decref(members);
+	return r;
+}
+
+int manifest_set_base(json_t *manifest, const char *kind, const char *base_id)
+{
+	if (json_object_set_new(manifest, "Kind", json_string(kind)) < 0 ||
+	    json_object_set_new(manifest, "BaseReferencePointId", json_string(base_id)) <
+		    0)
+		return -ENOMEM;
+	return 0;
+}
+
 int manifest_add_config(json_t *manifest, const char *name, const char *digest)
 {
 	if (json_array_append_new(json_object_get(manifest, "ConfigFiles"),

@@ -10,6 +10,7 @@
 
 #include <jansson.h>
 
+#include "change_list.h"
 #include "point.h"
 #include "stream.h"
 
@@ -21,6 +22,13 @@ json_t *manifest_new(const struct point *point);
  * NULL. 0 or -errno. */
 int manifest_add_disk(json_t *manifest, const struct stream *s, const char *file,
 		      const char *leaves);
+
+/* Says more of the disk that was added last; takes over @members, which may be NULL: no
+ * memory. 0 or -errno. */
+int manifest_add_to_disk(json_t *manifest, json_t *members);
+
+/* The export is of this kind, and has a base. */
+int manifest_set_base(json_t *manifest, const char *kind, const char *base_id);
 
 /* Adds config file @name (in config/) with its digest. */
 int manifest_add_config(json_t *manifest, const char *name, const char *digest);
@@ -44,6 +52,23 @@ uint32_t exported_open(const char *path, struct exported *ret, struct rp_error *
 void exported_close(struct exported *e); /* unopened is fine */
 
 json_t *exported_disks(const struct exported *e);
+
+/* Borrowed; NULL if it does not have this disk. */
+json_t *exported_disk(const struct exported *e, const char *id);
+
+/* Whether the file of the disk holds only what has changed since the base. */
+bool exported_is_differential(const json_t *disk);
+
+/* ReferencePointId of the base; there is one if a disk is differential. */
+const char *exported_base(const struct exported *e);
+
+/* Opens the file of a disk, and checks its size; @path is for people. */
+uint32_t exported_open_file(const struct exported *e, const json_t *disk,
+			    const char *path, struct io_file *ret, struct rp_error *err);
+
+/* Opens the list of a differential disk, and checks that it is the one. */
+uint32_t exported_open_list(const struct exported *e, const json_t *disk,
+			    struct change_list **ret, struct rp_error *err);
 
 /*
  * Opens one of exported_disks() as the source of @s, which is zeroed but for the

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "chain.h"
 #include "copy.h"
 #include "doc.h"
 #include "io/tree.h"
@@ -123,7 +124,8 @@ static int make_partial(struct output *o, int twin_fd, struct io_file *ret)
 	return o->made ? 0 : -EWOULDBLOCK;
 }
 
-static uint32_t open_file(struct output *o, struct stream *s, struct rp_error *err)
+static uint32_t open_file(struct output *o, struct stream *s, int twin_fd,
+			  struct rp_error *err)
 {
 	const char *slash = strrchr(o->path, '/');
 	_cleanup_free_ char *folder = strndup(o->path, (size_t)(slash - o->path) + 1);
@@ -134,9 +136,9 @@ static uint32_t open_file(struct output *o, struct stream *s, struct rp_error *e
 	o->dirfd = io_dir_open(AT_FDCWD, folder);
 	if (o->dirfd < 0)
 		return stream_fail(s, o->dirfd, "open", folder, RP_NO_OFFSET, err);
-	r = make_partial(o, s->src.tail_fd, &s->dst);
+	r = make_partial(o, twin_fd, &s->dst);
 	if (r == 0)
-		r = io_file_set_size(&s->dst, s->src.size);
+		r = io_file_set_size(&s->dst, stream_size(s));
 	return r < 0 ? stream_fail(s, r, "create", o->path, RP_NO_OFFSET, err) : RP_OK;
 }
 
@@ -147,10 +149,10 @@ static uint32_t open_device(const struct output *o, struct stream *s,
 
 	if (r < 0)
 		return stream_fail(s, r, "open", o->path, RP_NO_OFFSET, err);
-	if (s->dst.size < s->src.size) {
+	if (s->dst.size < stream_size(s)) {
 		rp_fail(err, RP_INVALID_PARAMETER, "check",
 			"output %s: %" PRIu64 " bytes, the disk has %" PRIu64, o->path,
-			s->dst.size, s->src.size);
+			s->dst.size, stream_size(s));
 		return rp_fail_of(err, NULL, s->disk), RP_INVALID_PARAMETER;
 	}
 	return RP_OK;
@@ -192,31 +194,40 @@ static json_t *describe(const struct output *o, const struct stream *s)
 	return json_pack(
 		"{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:s?, s:s?, s:b}",
 		"DiskId", s->disk, "Output", o->path, "VirtualSize",
-		(json_int_t)s->src.size, "ClonedBytes", (json_int_t)s->cloned_bytes,
+		(json_int_t)stream_size(s), "ClonedBytes", (json_int_t)s->cloned_bytes,
 		"CopiedBytes", (json_int_t)s->copied_bytes, "ServerCopiedBytes",
 		(json_int_t)s->server_bytes, "ZeroBytes",
-		(json_int_t)(s->src.size - s->data_bytes), "Method", stream_method(s),
+		(json_int_t)(stream_size(s) - s->data_bytes), "Method", stream_method(s),
 		"MethodReason", s->reason, "Backend", s->backend, "BackendReason",
 		s->backend ? s->backend_reason : NULL, "DigestChecked", s->digested);
 }
 
-static uint32_t restore(struct stream *s, struct output *o,
-			const struct rp_read_options *options, char **ret_report,
-			struct rp_error *err)
-{
-	_cleanup_doc_ json_t *doc = NULL;
+/* What is restored, from where, and how. */
+struct restore {
+	const struct rp_read_options *options;
+	struct chain chain;
+	struct chain_disk disk; /* if it lies in several files */
+	struct stream stream;
+	struct output output;
 	struct tuning tuning;
 	struct watch watch;
+};
+
+static uint32_t run(struct restore *r, char **ret_report, struct rp_error *err)
+{
+	struct stream *s = &r->stream;
+	struct output *o = &r->output;
+	_cleanup_doc_ json_t *doc = NULL;
 	char *text = NULL;
+	int twin_fd = s->from ? r->disk.layer[r->disk.count - 1]->file.tail_fd
+			      : s->src.tail_fd;
 	uint32_t rc;
 
-	watch_init(&watch, options->watch, 0);
-	tuning_init(&tuning, options->io);
-	s->clone = options->clone;
+	s->clone = r->options->clone;
 	s->dst_path = o->path;
-	rc = o->device ? open_device(o, s, err) : open_file(o, s, err);
+	rc = o->device ? open_device(o, s, err) : open_file(o, s, twin_fd, err);
 	if (rc == RP_OK)
-		rc = copy_streams(s, 1, &tuning, &watch, err);
+		rc = copy_streams(s, 1, &r->tuning, &r->watch, err);
 	if (rc == RP_OK && ret_report) {
 		doc = describe(o, s);
 		text = doc ? doc_text(doc) : NULL;
@@ -234,21 +245,10 @@ static uint32_t restore(struct stream *s, struct output *o,
 	return rc;
 }
 
-static json_t *find_disk(const struct exported *e, const char *id)
-{
-	json_t *disk;
-	size_t i;
-
-	json_array_foreach(exported_disks(e), i, disk)
-		if (!strcmp(json_string_value(json_object_get(disk, "DiskId")), id))
-			return disk;
-	return NULL;
-}
-
 static uint32_t check_disk(const struct exported *e, const char *id, const json_t **ret,
 			   struct rp_error *err)
 {
-	const json_t *disk = id ? find_disk(e, id) : NULL;
+	const json_t *disk = id ? exported_disk(e, id) : NULL;
 	const char *format;
 
 	if (!disk)
@@ -262,37 +262,65 @@ static uint32_t check_disk(const struct exported *e, const char *id, const json_
 	return RP_OK;
 }
 
+/*
+ * Of a disk in one file what passes is compared with its digest. The files of a chain
+ * have a digest each, of which parts show only: they are read as wholes before.
+ */
+static uint32_t open_source(struct restore *r, const json_t *disk, struct rp_error *err)
+{
+	const char *id;
+	uint32_t rc;
+
+	if (!exported_is_differential(disk))
+		return exported_open_disk(&r->chain.parts[0], disk, &r->stream, err);
+	doc_string(disk, "DiskId", &id);
+	r->stream.disk = id;
+	rc = chain_disk_open(&r->chain, id, &r->disk, err);
+	if (rc == RP_OK)
+		rc = chain_check(&r->chain, 0, r->chain.count, id, &r->tuning, &r->watch,
+				 err);
+	r->stream.src_path = r->chain.paths[0];
+	r->stream.from = &r->disk.layers.source;
+	return rc;
+}
+
 uint32_t rp_restore(const char *export_path, const char *disk, const char *output,
 		    const struct rp_read_options *options, char **ret_report,
 		    struct rp_error *reterr)
 {
 	static const struct rp_read_options defaults = {.size = sizeof(defaults)};
-	struct stream s = {.src = IO_FILE_NONE, .dst = IO_FILE_NONE, .leaves.fd = -1};
-	struct exported e = EXPORTED_NONE;
-	struct output o = {.dirfd = -1};
+	struct restore r = {
+		.stream = {.src = IO_FILE_NONE, .dst = IO_FILE_NONE, .leaves.fd = -1},
+		.output = {.dirfd = -1},
+		.options = options ?: &defaults,
+	};
 	const json_t *found = NULL;
 	uint32_t rc;
 
 	rp_error_clear(reterr);
-	options = options ?: &defaults;
-	rc = exported_check_options(options, reterr);
-	if (rc == RP_OK)
-		rc = exported_open(export_path, &e, reterr);
-	if (rc == RP_OK)
-		rc = check_disk(&e, disk, &found, reterr);
-	if (rc == RP_OK)
-		rc = check_output(&o, output, options->replace, reterr);
-	if (rc == RP_OK)
-		rc = exported_open_disk(&e, found, &s, reterr);
-	if (rc == RP_OK)
-		rc = restore(&s, &o, options, ret_report, reterr);
-	io_file_close(&s.dst);
-	exported_close_disk(&s);
-	if (o.dirfd >= 0)
-		close(o.dirfd);
-	free(o.real);
+	rc = exported_check_options(r.options, reterr);
 	if (rc)
-		rp_fail_of(reterr, e.system, NULL);
-	exported_close(&e);
+		return rc;
+	watch_init(&r.watch, r.options->watch, 0);
+	tuning_init(&r.tuning, r.options->io);
+	rc = chain_open(export_path, disk, r.options->search, r.options->search_count,
+			&r.chain, reterr);
+	if (rc == RP_OK)
+		rc = check_disk(&r.chain.parts[0], disk, &found, reterr);
+	if (rc == RP_OK)
+		rc = check_output(&r.output, output, r.options->replace, reterr);
+	if (rc == RP_OK)
+		rc = open_source(&r, found, reterr);
+	if (rc == RP_OK)
+		rc = run(&r, ret_report, reterr);
+	io_file_close(&r.stream.dst);
+	exported_close_disk(&r.stream);
+	chain_disk_close(&r.disk);
+	if (r.output.dirfd >= 0)
+		close(r.output.dirfd);
+	free(r.output.real);
+	if (rc && r.chain.count)
+		rp_fail_of(reterr, r.chain.parts[0].system, NULL);
+	chain_close(&r.chain);
 	return rc;
 }

@@ -150,6 +150,8 @@ void settings_options(const struct settings *s, struct rp_export_options *ret)
 	ret->bandwidth = s->bandwidth;
 	ret->priority = s->priority;
 	ret->ionice = s->ionice;
+	ret->base = s->base;
+	ret->strict = s->strict;
 }
 
 void settings_free(struct settings *s)

@@ -10,6 +10,7 @@
 #define ENGINE_SETTINGS_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -28,6 +29,7 @@ struct settings {
 	uint64_t bandwidth; /* 0 = no limit */
 	uint32_t priority;  /* 0 = the usual one */
 	enum rp_ionice ionice;
+	bool strict;
 };
 
 /**

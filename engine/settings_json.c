@@ -268,6 +268,20 @@ static uint32_t read_ionice(struct settings *s, const json_t *value, struct rp_e
 	return code;
 }
 
+static uint32_t read_flag(const char *option, const json_t *value, bool *ret,
+			  struct rp_error *err)
+{
+	if (!json_is_boolean(value))
+		return wrong_type(err, option, "true or false", value);
+	*ret = json_is_true(value);
+	return RP_OK;
+}
+
+static uint32_t read_strict(struct settings *s, const json_t *value, struct rp_error *err)
+{
+	return read_flag("Strict", value, &s->strict, err);
+}
+
 static uint32_t read_options(struct settings *s, const json_t *value,
 			     struct rp_error *err)
 {
@@ -282,6 +296,7 @@ static uint32_t read_options(struct settings *s, const json_t *value,
 		{"BandwidthLimit", read_bandwidth},
 		{"Priority", read_priority},
 		{"IoNice", read_ionice},
+		{"Strict", read_strict},
 	};
 
 	if (!json_is_object(value))
@@ -350,6 +365,8 @@ static int add_options(json_t *options, const struct rp_export_options *o)
 	if (o->ionice)
 		r |= json_object_set_new(options, "IoNice",
 					 json_string(ionice_words[o->ionice]));
+	if (o->strict)
+		r |= json_object_set_new(options, "Strict", json_true());
 	return r;
 }
 
@@ -360,7 +377,7 @@ json_t *settings_doc(const struct rp_export_options *o)
 
 	for (size_t i = 0; r == 0 && i < o->disk_count; i++)
 		r = json_array_append_new(disks, json_string(o->disks[i]));
-	return r == 0 ? json_pack("{s:O, s:O}", "DisksToExport", disks, "Options",
-				  options)
+	return r == 0 ? json_pack("{s:s?, s:O, s:O}", "BaseReferencePoint", o->base,
+				  "DisksToExport", disks, "Options", options)
 		      : NULL;
 }

@@ -100,25 +100,37 @@ static bool may_copy(const struct stream *s, int error, const struct piece *p)
 		(error == -EINVAL && p->end == stream_size(s) && p->end % s->dst.block));
 }
 
-/* H18, where files cannot be compared as wholes: every range has data where it went. */
-static int check_pieces(struct stream *s)
+/* Whether @len bytes of the clone have data where those it was made of have. */
+static int check_piece(const struct stream *s, const struct piece *p, uint64_t len)
 {
-	uint64_t pos = 0, start, end;
-	struct piece p;
+	uint64_t done = 0, start, end, at, stop;
 	int r = 0;
 
-	while (pos < s->shared_to && (r = next_piece(s, pos, &p)) == 0) {
-		uint64_t at = p.to, stop;
-
-		p.end = min_u64(p.end, s->shared_to);
-		stop = p.to + (p.end - p.start);
+	while (done < len && (r = io_next_data(p->file->tail_fd, p->at + done,
+					       p->at + len, &start, &end)) == 0) {
+		at = p->to + (start - p->at);
+		stop = p->to + (end - p->at);
 		while (at < stop) {
 			r = io_next_data(s->dst.tail_fd, at, stop, &start, &end);
 			if (r < 0 || start != at)
 				return r < 0 && r != -ENXIO ? r : -EIO;
 			at = end;
 		}
-		pos = p.end;
+		done = stop - p->to;
+	}
+	return r == -ENXIO ? 0 : r;
+}
+
+/* H18, where files cannot be compared as wholes. */
+static int check_pieces(struct stream *s)
+{
+	uint64_t pos = 0;
+	struct piece p;
+	int r = 0;
+
+	while (r == 0 && pos < s->shared_to && (r = next_piece(s, pos, &p)) == 0) {
+		pos = min_u64(p.end, s->shared_to);
+		r = check_piece(s, &p, pos - p.start);
 	}
 	return r == -ENXIO ? 0 : r;
 }

@@ -4,13 +4,32 @@
  */
 #include <string.h>
 
+#include "chain.h"
 #include "copy.h"
 #include "doc.h"
 #include "manifest.h"
 
-static json_t *describe(const struct exported *e, const struct stream *streams,
-			size_t count)
+/* The parts, the export itself first. */
+static json_t *describe_chain(const struct chain *c)
 {
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < c->count; i++) {
+		const json_t *manifest = c->parts[i].manifest;
+
+		json_array_append_new(
+			list, json_pack("{s:s, s:O, s:O}", "ExportPath", c->paths[i],
+					"ReferencePointId",
+					json_object_get(manifest, "ReferencePointId"),
+					"Kind", json_object_get(manifest, "Kind")));
+	}
+	return list;
+}
+
+static json_t *describe(const struct chain *c, const struct stream *streams, size_t count,
+			bool bases)
+{
+	const struct exported *e = &c->parts[0];
 	json_t *disks = json_array();
 
 	for (size_t i = 0; i < count; i++)
@@ -24,33 +43,55 @@ static json_t *describe(const struct exported *e, const struct stream *streams,
 						       ? digest_chunk_count(
 								 streams[i].src.size)
 						       : 0)));
-	return json_pack(
-		"{s:s, s:O, s:O, s:o, s:O}", "ExportPath", e->path, "ReferencePointId",
-		json_object_get(e->manifest, "ReferencePointId"),
-		"VirtualSystemIdentifier",
-		json_object_get(e->manifest, "VirtualSystemIdentifier"), "Disks", disks,
-		"ConfigFiles", json_object_get(e->manifest, "ConfigFiles"));
+	return json_pack("{s:s, s:O, s:O, s:O, s:o, s:O, s:o, s:b}", "ExportPath",
+			 e->path, "ReferencePointId",
+			 json_object_get(e->manifest, "ReferencePointId"),
+			 "VirtualSystemIdentifier",
+			 json_object_get(e->manifest, "VirtualSystemIdentifier"), "Kind",
+			 json_object_get(e->manifest, "Kind"), "Disks", disks,
+			 "ConfigFiles", json_object_get(e->manifest, "ConfigFiles"),
+			 "Chain", describe_chain(c), "BasesCompared", bases);
 }
 
-static uint32_t report(const struct exported *e, const struct stream *streams,
-		       size_t count, char **ret_report, struct rp_error *err)
+static uint32_t report(const struct chain *c, const struct stream *streams, size_t count,
+		       bool bases, char **ret_report, struct rp_error *err)
 {
 	_cleanup_doc_ json_t *doc = NULL;
 	char *text;
 
 	if (!ret_report)
 		return RP_OK;
-	doc = describe(e, streams, count);
+	doc = describe(c, streams, count, bases);
 	text = doc ? doc_text(doc) : NULL;
 	if (!text)
-		return rp_fail_os(err, -ENOMEM, "verify", "%s", e->path);
+		return rp_fail_os(err, -ENOMEM, "verify", "%s", c->paths[0]);
 	*ret_report = text;
 	return RP_OK;
 }
 
-static uint32_t verify(const struct exported *e, const struct rp_read_options *options,
+/* Whether every differential disk can be put together. */
+static uint32_t check_fit(const struct chain *c, struct rp_error *err)
+{
+	uint32_t rc = RP_OK;
+	json_t *disk;
+	size_t i;
+
+	json_array_foreach(exported_disks(&c->parts[0]), i, disk) {
+		struct chain_disk d = {0};
+		const char *id;
+
+		doc_string(disk, "DiskId", &id);
+		if (rc == RP_OK && exported_is_differential(disk))
+			rc = chain_disk_open(c, id, &d, err);
+		chain_disk_close(&d);
+	}
+	return rc;
+}
+
+static uint32_t verify(const struct chain *c, const struct rp_read_options *options,
 		       char **ret_report, struct rp_error *err)
 {
+	const struct exported *e = &c->parts[0];
 	size_t count = json_array_size(exported_disks(e)), opened = 0;
 	_cleanup_free_ struct stream *streams = calloc(count + 1, sizeof(*streams));
 	struct tuning tuning;
@@ -67,10 +108,14 @@ static uint32_t verify(const struct exported *e, const struct rp_read_options *o
 		rc = exported_open_disk(e, json_array_get(exported_disks(e), opened),
 					&streams[opened], err);
 	}
+	if (rc == RP_OK)
+		rc = check_fit(c, err);
 	if (rc == RP_OK && count)
 		rc = copy_streams(streams, count, &tuning, &watch, err);
+	if (rc == RP_OK && options->chain)
+		rc = chain_check(c, 1, c->count, NULL, &tuning, &watch, err);
 	if (rc == RP_OK)
-		rc = report(e, streams, count, ret_report, err);
+		rc = report(c, streams, count, options->chain, ret_report, err);
 	for (size_t i = 0; i < opened; i++)
 		exported_close_disk(&streams[i]);
 	return rc;
@@ -80,18 +125,19 @@ uint32_t rp_verify(const char *export_path, const struct rp_read_options *option
 		   char **ret_report, struct rp_error *reterr)
 {
 	static const struct rp_read_options defaults = {.size = sizeof(defaults)};
-	struct exported e = EXPORTED_NONE;
+	struct chain c = {0};
 	uint32_t rc;
 
 	rp_error_clear(reterr);
 	options = options ?: &defaults;
 	rc = exported_check_options(options, reterr);
 	if (rc == RP_OK)
-		rc = exported_open(export_path, &e, reterr);
+		rc = chain_open(export_path, NULL, options->search, options->search_count,
+				&c, reterr);
 	if (rc == RP_OK)
-		rc = verify(&e, options, ret_report, reterr);
-	if (rc)
-		rp_fail_of(reterr, e.system, NULL);
-	exported_close(&e);
+		rc = verify(&c, options, ret_report, reterr);
+	if (rc && c.count)
+		rp_fail_of(reterr, c.parts[0].system, NULL);
+	chain_close(&c);
 	return rc;
 }

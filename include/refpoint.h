@@ -352,6 +352,10 @@ struct rp_export_options {
 	unsigned queue_depth; /* blocks on their way at once, up to 256 */
 	uint64_t memory;      /* limit of all buffers together, in steps of 2 MiB; if it
 			       * cannot hold one set of them: RP_OUT_OF_MEMORY */
+	/* "SYSTEM@POINT", an older point of the same system: only what has changed since
+	 * is exported. NULL = everything. */
+	const char *base;
+	bool strict; /* a disk without usable base is an error, not exported in full */
 	const struct rp_watch *watch;
 	/* Bytes a second that are moved, all disks together; 0 = as fast as it goes.
 	 * Cloning moves no bytes and is not slowed. */
@@ -376,11 +380,16 @@ struct rp_export_options {
  * it is on stable storage. Blocks are shared where the file system can, else
  * moved; holes stay holes. The source is only read.
  *
+ * With options->base a disk's file holds only what has changed since, and has a list
+ * of that beside it (refpoint(1), "Differential disks"). A disk for which the base is
+ * of no use is exported whole, with a warning to options->watch.
+ *
  * Errors: RP_INVALID_PARAMETER (relative path, unknown disk), RP_NOT_AVAILABLE
  * (point or directory), RP_IN_USE (the same export is running), RP_INVALID_STATE
- * (it exists already), RP_TIMEOUT, RP_NOT_SUPPORTED (RP_CLONE_ALWAYS),
- * RP_ACCESS_DENIED, RP_FAILED (EIO, ENOSPC, ... with disk and offset; cancelled),
- * RP_OUT_OF_MEMORY.
+ * (it exists already; the base is of another system, the same point or a newer one;
+ * options->strict and a disk has no usable base), RP_TIMEOUT, RP_NOT_SUPPORTED
+ * (RP_CLONE_ALWAYS), RP_ACCESS_DENIED, RP_FAILED (EIO, ENOSPC, ... with disk and offset;
+ * cancelled), RP_OUT_OF_MEMORY.
  */
 uint32_t rp_export(struct rp_store *store, const char *point, const char *directory,
 		   const struct rp_export_options *options, char **ret_report,
@@ -406,8 +415,7 @@ uint32_t rp_export(struct rp_store *store, const char *point, const char *direct
  *
  * Errors: those of rp_export(); for the settings RP_INVALID_PARAMETER (text that
  * does not parse, unknown option), RP_INVALID_TYPE (unknown property or class,
- * wrong type), RP_NOT_SUPPORTED (BaseReferencePoint: differential exports are
- * not in this version).
+ * wrong type).
  */
 uint32_t rp_export_reference_point(struct rp_store *store, const char *reference_point,
 				   const char *export_directory,
@@ -622,6 +630,11 @@ struct rp_read_options {
 	enum rp_io io;
 	enum rp_clone clone; /* restore only */
 	bool replace;	     /* restore only: replace an existing regular file */
+	/* Where bases of a differential export are looked for, besides its own folder:
+	 * absolute paths of directories that were exported to. */
+	const char *const *search;
+	size_t search_count;
+	bool chain; /* verify only: read the data of the bases too */
 	const struct rp_watch *watch;
 };
 
@@ -633,10 +646,13 @@ struct rp_read_options {
  *
  * Needs no store. Compares sizes, config files and, where the export has
  * digests, every chunk of data; a disk without digests says so in the report.
+ * Of a differential export, the exports of its bases must be there (beside it, or in
+ * options->search) and fit; with options->chain their data is read as well.
  *
  * Errors: RP_FAILED (differs: @reterr has the disk and the offset of the first
  * bad chunk), RP_UNKNOWN_STATUS (the manifest or a digest file is damaged),
- * RP_NOT_AVAILABLE (no export there), RP_NOT_SUPPORTED (newer format).
+ * RP_NOT_AVAILABLE (no export there, or not of a base), RP_NOT_SUPPORTED (newer
+ * format).
  */
 uint32_t rp_verify(const char *export_path, const struct rp_read_options *options,
 		   char **ret_report, struct rp_error *reterr);
@@ -648,7 +664,8 @@ uint32_t rp_verify(const char *export_path, const struct rp_read_options *option
  *
  * A file appears under its name only when it is complete and on stable storage.
  * A block device is written in place; what lies behind the disk's size stays.
- * Where the export has digests the bytes are checked while they pass.
+ * Where the export has digests the bytes are checked while they pass; a disk that is
+ * put together from a chain of exports is checked before anything is written.
  *
  * Errors: as rp_verify(); RP_INVALID_STATE (output exists), RP_IN_USE (device
  * is mounted), RP_INVALID_PARAMETER (unknown disk, device too small).

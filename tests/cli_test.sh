@@ -178,7 +178,7 @@ rp 0 'version behind a command' list --version
 
 # --------------------------------------------------- not supported in this version
 
-for option in '--base web1@latest' --merge '--format qcow2' \
+for option in --merge '--format qcow2' \
 	'--format vhdx'; do
 	# shellcheck disable=SC2086 # an option and its value
 	rp 3 "export $option" export web1@latest d $option
@@ -335,7 +335,7 @@ printf '{}\0' >"$DIR/nul"
 rp 6 'settings: not a text' export "$second" "$DIR/settings" --settings @"$DIR/nul"
 rp 6 'settings: syntax' export "$second" "$DIR/settings" --settings '{'
 rp 9 'settings: type' export "$second" "$DIR/settings" --settings '{"DisksToExport": "vda"}'
-rp 3 'settings: base' export "$second" "$DIR/settings" --settings '{"BaseReferencePoint": "web1@latest~1"}'
+rp 8 'settings: base that is none' export "$first" "$DIR/settings" --settings '{"BaseReferencePoint": "web1@latest"}'
 echo '{"DisksToExport": ["vda"]}' >"$DIR/settings.json"
 rp 0 'settings from a file' export web1@latest "$DIR/settings" --settings @"$DIR/settings.json" --json
 json 'settings from a file: path' \

@@ -292,12 +292,12 @@ TEST(not_supported_for_a_device_and_in_use_when_mounted)
 	stage_close(&s);
 }
 
-TEST_F(codes, not_supported_yet)
+TEST_F(codes, base_is_the_point_itself)
 {
 	const struct stage *s = &self->stage;
 	struct rp_error err;
 
-	GIVES(NOT_SUPPORTED,
+	GIVES(INVALID_STATE,
 	      export(s, fmt("{\"BaseReferencePoint\": \"%s\"}", s->point), &err));
 	stage_expect_unharmed(s, "");
 }

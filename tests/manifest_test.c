@@ -103,7 +103,8 @@ static const struct lie lies[] = {
 	{"FormatVersion", "1.0", RP_UNKNOWN_STATUS},
 	{"FormatVersion", "\"1\"", RP_UNKNOWN_STATUS},
 	{"FormatVersion", NULL, RP_UNKNOWN_STATUS},
-	{"Kind", "\"differential\"", RP_NOT_SUPPORTED},
+	{"Kind", "\"incremental\"", RP_NOT_SUPPORTED},
+	{"Kind", "\"differential\"", RP_UNKNOWN_STATUS}, /* there is no base */
 	{"Kind", "[]", RP_UNKNOWN_STATUS},
 	{"ReferencePointId", "\"../..\"", RP_UNKNOWN_STATUS},
 	{"ReferencePointId", "null", RP_UNKNOWN_STATUS},

@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * chain.c - finding the parts of a chain, and laying one disk's over each other
+ */
+#include "chain.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "change_list.h"
+#include "copy.h"
+#include "doc.h"
+#include "io/base.h"
+#include "layer_diff.h"
+
+static const char *id_of(const struct exported *e)
+{
+	return json_string_value(json_object_get(e->manifest, "ReferencePointId"));
+}
+
+/* Whether part @k has to have disk @id: all above it leave something to it. */
+static bool needs(const struct chain *c, size_t k, const char *id)
+{
+	for (size_t i = 0; i < k; i++) {
+		const json_t *disk = exported_disk(&c->parts[i], id);
+
+		if (!disk || !exported_is_differential(disk))
+			return false;
+	}
+	return true;
+}
+
+/* The first disk of the export (@filter, if not NULL) that needs what is below the last
+ * part; NULL if the chain is complete. */
+static const char *open_end(const struct chain *c, const char *filter)
+{
+	json_t *disk;
+	size_t i;
+
+	json_array_foreach(exported_disks(&c->parts[0]), i, disk) {
+		const char *id = json_string_value(json_object_get(disk, "DiskId"));
+
+		if ((!filter || !strcmp(filter, id)) && needs(c, c->count, id))
+			return id;
+	}
+	return NULL;
+}
+
+/* ---------------------------------------------------------------- finding the parts */
+
+/* A search for the base of the last part. */
+struct search {
+	struct chain *chain;
+	const char *filter;
+	const char *base; /* its ID */
+	bool found;	  /* it is the last part now */
+	uint32_t rc;	  /* of the first that was there, and was not it */
+	struct rp_error error;
+};
+
+static uint32_t not_it(const char *path, const char *what, struct rp_error *err)
+{
+	return rp_fail(err, RP_UNKNOWN_STATUS, "open", "open export %s: %s", path, what);
+}
+
+/* Whether @e is the base that is looked for, with what is needed of it. */
+static uint32_t check_base(const struct search *s, const struct exported *e,
+			   struct rp_error *err)
+{
+	const struct chain *c = s->chain;
+	json_t *disk;
+	size_t i;
+
+	if (strcmp(id_of(e), s->base))
+		return not_it(e->path, "it is one of another reference point", err);
+	if (strcmp(e->system, c->parts[0].system))
+		return not_it(e->path, "it is one of another virtual system", err);
+	json_array_foreach(exported_disks(&c->parts[0]), i, disk) {
+		const char *id = json_string_value(json_object_get(disk, "DiskId"));
+
+		if ((s->filter && strcmp(s->filter, id)) || !needs(c, c->count, id) ||
+		    exported_disk(e, id))
+			continue;
+		rp_fail(err, RP_NOT_AVAILABLE, "open",
+			"open export %s: it was exported without this disk", e->path);
+		rp_fail_of(err, NULL, id);
+		return RP_NOT_AVAILABLE;
+	}
+	return RP_OK;
+}
+
+static uint32_t add_part(struct chain *c, char *path, const struct exported *e,
+			 struct rp_error *err)
+{
+	struct exported *parts = realloc(c->parts, (c->count + 1) * sizeof(*parts));
+	char **paths;
+
+	if (parts)
+		c->parts = parts;
+	paths = parts ? realloc(c->paths, (c->count + 1) * sizeof(*paths)) : NULL;
+	if (!paths)
+		return rp_fail_os(err, -ENOMEM, "open", "export %s", path);
+	c->paths = paths;
+	c->paths[c->count] = path;
+	c->parts[c->count++] = *e;
+	return RP_OK;
+}
+
+static bool is_export(const char *path)
+{
+	struct stat st;
+	char name[PATH_MAX];
+
+	return (size_t)snprintf(name, sizeof(name), "%s/export.json", path) <
+		       sizeof(name) &&
+	       lstat(name, &st) == 0;
+}
+
+/* Takes over @path; NULL = no memory. */
+static void try_path(struct search *s, char *path)
+{
+	struct exported e = EXPORTED_NONE;
+	struct rp_error err;
+	uint32_t rc;
+
+	rp_error_clear(&err);
+	if (s->found || (path && !is_export(path))) {
+		free(path);
+		return;
+	}
+	rc = path ? exported_open(path, &e, &err)
+		  : rp_fail_os(&err, -ENOMEM, "open", "base %s", s->base);
+	if (rc == RP_OK)
+		rc = check_base(s, &e, &err);
+	if (rc == RP_OK)
+		rc = add_part(s->chain, path, &e, &err);
+	s->found = rc == RP_OK;
+	if (s->found)
+		return;
+	if (!s->rc) {
+		s->rc = rc;
+		s->error = err;
+	}
+	exported_close(&e);
+	free(path);
+}
+
+static char *beside(const char *path, const char *id)
+{
+	_cleanup_free_ char *real = realpath(path, NULL);
+	char *slash = real ? strrchr(real, '/') : NULL, *text;
+
+	if (!slash || asprintf(&text, "%.*s/%s", (int)(slash - real), real, id) < 0)
+		return NULL;
+	return text;
+}
+
+static char *below(const char *dir, const char *system, const char *id)
+{
+	char *text;
+
+	return asprintf(&text, "%s%s%s/%s", dir, system ? "/" : "", system ?: "", id) < 0
+		       ? NULL
+		       : text;
+}
+
+static uint32_t find_base(struct chain *c, const char *filter, const char *const *dirs,
+			  size_t count, struct rp_error *err)
+{
+	const char *last = c->paths[c->count - 1], *system = c->parts[0].system;
+	struct search s = {.chain = c,
+			   .filter = filter,
+			   .base = exported_base(&c->parts[c->count - 1])};
+
+	for (size_t i = 0; i < c->count; i++)
+		if (!strcmp(id_of(&c->parts[i]), s.base))
+			return not_it(last,
+				      "its base is an export that is based "
+				      "on it",
+				      err);
+	try_path(&s, beside(last, s.base));
+	for (size_t i = 0; i < count; i++) {
+		try_path(&s, below(dirs[i], system, s.base));
+		try_path(&s, below(dirs[i], NULL, s.base));
+	}
+	if (s.found)
+		return RP_OK;
+	if (s.rc) {
+		if (err)
+			*err = s.error;
+		return s.rc;
+	}
+	rp_fail(err, RP_NOT_AVAILABLE, "open",
+		"open export of %s, the base of %s: not found beside it%s", s.base, last,
+		count ? " nor where to search" : "");
+	rp_fail_of(err, NULL, open_end(c, filter));
+	return RP_NOT_AVAILABLE;
+}
+
+uint32_t chain_open(const char *path, const char *disk, const char *const *search,
+		    size_t search_count, struct chain *ret, struct rp_error *err)
+{
+	struct exported e = EXPORTED_NONE;
+	struct chain c = {0};
+	char *own;
+	uint32_t rc;
+
+	for (size_t i = 0; i < search_count; i++)
+		if (!search[i] || search[i][0] != '/' || !doc_is_text(search[i]))
+			return rp_fail(err, RP_INVALID_PARAMETER, "check",
+				       "search '%s': not an absolute path in UTF-8",
+				       search[i] ?: "");
+	own = path ? strdup(path) : NULL;
+	rc = path && !own ? rp_fail_os(err, -ENOMEM, "open", "export %s", path)
+			  : exported_open(own, &e, err);
+	if (rc == RP_OK)
+		rc = add_part(&c, own, &e, err);
+	if (rc) {
+		exported_close(&e);
+		free(own);
+	}
+	while (rc == RP_OK && open_end(&c, disk))
+		rc = find_base(&c, disk, search, search_count, err);
+	if (rc && c.count)
+		rp_fail_of(err, c.parts[0].system, NULL);
+	if (rc)
+		chain_close(&c);
+	else
+		*ret = c;
+	return rc;
+}
+
+void chain_close(struct chain *c)
+{
+	for (size_t i = 0; i < c->count; i++) {
+		exported_close(&c->parts[i]);
+		free(c->paths[i]);
+	}
+	free(c->parts);
+	free(c->paths);
+	*c = (struct chain){0};
+}
+
+/* ------------------------------------------------------------------------ one disk */
+
+/* The sizes of a differential and of what lies below it must be those it was made for. */
+static uint32_t check_fit(const struct chain_disk *d, size_t i, struct rp_error *err)
+{
+	const struct layer_diff *upper = container_of(d->layer[i - 1], struct layer_diff,
+						      layer);
+	uint64_t want = change_list_head(upper->list)->base_size;
+
+	if (d->layer[i]->size == want)
+		return RP_OK;
+	rp_fail(err, RP_UNKNOWN_STATUS, "check",
+		"check %s: made for a base of %" PRIu64 " bytes, %s has %" PRIu64,
+		d->path[i - 1], want, d->path[i], d->layer[i]->size);
+	rp_fail_of(err, NULL, d->id);
+	return RP_UNKNOWN_STATUS;
+}
+
+static uint32_t open_layer(struct chain_disk *d, const struct exported *e,
+			   struct rp_error *err)
+{
+	const json_t *disk = exported_disk(e, d->id);
+	struct layer_diff *layer = calloc(1, sizeof(*layer));
+	struct change_list *list = NULL;
+	uint32_t rc;
+
+	if (!layer || asprintf(&d->path[d->count], "%s/%s", e->path,
+			       json_string_value(json_object_get(disk, "File"))) < 0) {
+		free(layer);
+		return rp_fail_os(err, -ENOMEM, "open", "export %s", e->path);
+	}
+	layer->layer.file = (struct io_file)IO_FILE_NONE;
+	layer->layer.path = d->path[d->count];
+	d->layer[d->count++] = &layer->layer;
+	rc = exported_open_file(e, disk, layer->layer.path, &layer->layer.file, err);
+	if (rc == RP_OK && exported_is_differential(disk))
+		rc = exported_open_list(e, disk, &list, err);
+	if (rc)
+		return rc;
+	if (list)
+		layer_diff_listed(layer, list);
+	else
+		layer_raw(&layer->layer);
+	return RP_OK;
+}
+
+uint32_t chain_disk_open(const struct chain *c, const char *id, struct chain_disk *ret,
+			 struct rp_error *err)
+{
+	struct chain_disk d = {.id = id};
+	uint32_t rc = RP_OK;
+
+	d.layer = calloc(c->count, sizeof(*d.layer));
+	d.path = calloc(c->count, sizeof(*d.path));
+	if (!d.layer || !d.path)
+		rc = rp_fail_os(err, -ENOMEM, "open", "export %s", c->paths[0]);
+	for (size_t i = 0; rc == RP_OK && i < c->count && needs(c, i, id); i++) {
+		rc = open_layer(&d, &c->parts[i], err);
+		if (rc == RP_OK && i)
+			rc = check_fit(&d, i, err);
+	}
+	if (rc) {
+		chain_disk_close(&d);
+		return rc;
+	}
+	layers_init(&d.layers, d.layer, d.count);
+	*ret = d;
+	return RP_OK;
+}
+
+void chain_disk_close(struct chain_disk *d)
+{
+	for (size_t i = 0; i < d->count; i++) {
+		layer_close(d->layer[i]);
+		free(container_of(d->layer[i], struct layer_diff, layer));
+	}
+	for (size_t i = 0; d->path && i < d->count; i++)
+		free(d->path[i]);
+	free(d->layer);
+	free(d->path);
+	*d = (struct chain_disk){0};
+}
+
+/* ------------------------------------------------------------------------ checking */
+
+static uint32_t check_disk(const struct exported *e, const char *id,
+			   const struct tuning *tuning, struct watch *w,
+			   struct rp_error *err)
+{
+	struct stream s = {.dst = IO_FILE_NONE};
+	_cleanup_free_ char *path = NULL;
+	uint32_t rc;
+
+	rc = exported_open_disk(e, exported_disk(e, id), &s, err);
+	if (rc)
+		return rc;
+	if (asprintf(&path, "%s/%s", e->path, s.src_path) < 0)
+		rc = rp_fail_os(err, -ENOMEM, "verify", "export %s", e->path);
+	if (rc == RP_OK) {
+		s.src_path = path;
+		rc = copy_streams(&s, 1, tuning, w, err);
+	}
+	exported_close_disk(&s);
+	return rc;
+}
+
+uint32_t chain_check(const struct chain *c, size_t first, size_t end, const char *id,
+		     const struct tuning *tuning, struct watch *w, struct rp_error *err)
+{
+	uint32_t rc = RP_OK;
+
+	for (size_t k = first; k < end; k++) {
+		json_t *disk;
+		size_t i;
+
+		json_array_foreach(exported_disks(&c->parts[0]), i, disk) {
+			const char *name = json_string_value(
+				json_object_get(disk, "DiskId"));
+
+			if (rc || (id && strcmp(id, name)) || !needs(c, k, name))
+				continue;
+			rc = check_disk(&c->parts[k], name, tuning, w, err);
+		}
+	}
+	return rc;
+}

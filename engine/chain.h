@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * chain.h - an export, and the older ones that its differential disks need
+ *
+ *	export T3 (differential)  ──> T2 (differential)  ──> T1 (full)
+ *
+ * Each names its base by ReferencePointId; where that was exported to is for us to find:
+ * beside the export, or in one of the folders given. Nothing in them is believed: the
+ * base has the right name, system and disk, of the size its differential was made for.
+ */
+#ifndef ENGINE_CHAIN_H
+#define ENGINE_CHAIN_H
+
+#include "layer.h"
+#include "manifest.h"
+#include "stream.h"
+#include "tuning.h"
+#include "watch.h"
+
+struct chain {
+	struct exported *parts; /* the export itself first */
+	char **paths;		/* of the parts */
+	size_t count;
+};
+
+/*
+ * Opens @path, and what its disk @disk (NULL = every one) needs. Bases are looked for in
+ * the folder of the export, then in @search as DIR/SYSTEM/ID and DIR/ID.
+ *
+ * Errors: those of exported_open(), RP_NOT_AVAILABLE (a base was not found: says which),
+ * RP_UNKNOWN_STATUS (what is there is not it, or damaged; a cycle).
+ */
+uint32_t chain_open(const char *path, const char *disk, const char *const *search,
+		    size_t search_count, struct chain *ret, struct rp_error *err);
+void chain_close(struct chain *chain); /* zeros are fine */
+
+/* One disk of a chain: a layer for each part it needs, the topmost first. */
+struct chain_disk {
+	const char *id;
+	struct layer **layer;
+	char **path;
+	size_t count;
+	struct layers layers; /* all of them as a source */
+};
+
+/* Opens disk @id, which the export has; checks that its parts fit each other, and the
+ * size of each. @chain must outlive @ret. */
+uint32_t chain_disk_open(const struct chain *chain, const char *id,
+			 struct chain_disk *ret, struct rp_error *err);
+void chain_disk_close(struct chain_disk *disk); /* zeros are fine */
+
+/* Reads the data that parts [first, end) have of disk @id (NULL = all) and compares it
+ * with their digests; without a digest there is nothing to compare. */
+uint32_t chain_check(const struct chain *chain, size_t first, size_t end, const char *id,
+		     const struct tuning *tuning, struct watch *w, struct rp_error *err);
+
+#endif

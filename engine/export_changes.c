@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * export_changes.c - the base of an export, and differential disks
+ */
+#include "export_changes.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "manifest.h"
+
+uint32_t export_changes_begin(struct export_changes *c, struct rp_store *store,
+			      const char *ref, const struct point *point, bool strict,
+			      const struct watch *w, struct rp_error *err)
+{
+	uint32_t rc;
+
+	c->strict = strict;
+	rc = point_open(store, ref, POINT_SHARED, watch_left_ms(w, store->busy_ms),
+			&c->base, err);
+	if (rc == RP_OK)
+		rc = change_check(point, &c->base, err);
+	if (rc)
+		export_changes_close(c);
+	return rc;
+}
+
+/* The disk has no base that is of use. */
+static uint32_t no_base(const struct export_changes *c, const struct stream *s,
+			const struct change_map *map, const struct watch *w,
+			struct rp_error *err)
+{
+	if (c->strict) {
+		rp_fail(err, RP_INVALID_STATE, "check", "no usable base: %s",
+			map->reason);
+		rp_fail_of(err, NULL, s->disk);
+		return RP_INVALID_STATE;
+	}
+	watch_warn(w, "disk %s: exported in full, there is no usable base: %s", s->disk,
+		   map->reason);
+	return RP_OK;
+}
+
+uint32_t export_changes_find(struct export_changes *c, const struct point *point,
+			     const struct export_disks *disks, struct watch *w,
+			     struct rp_error *err)
+{
+	uint32_t rc = RP_OK;
+
+	c->disks = calloc(disks->count + 1, sizeof(*c->disks));
+	if (!c->disks)
+		return rp_fail_os(err, -ENOMEM, "open", "disks");
+	for (size_t i = 0; rc == RP_OK && i < disks->count; i++) {
+		struct export_change *change = &c->disks[c->count++];
+		const struct stream *s = &disks->streams[i];
+
+		change->diff.layer.file = (struct io_file)IO_FILE_NONE;
+		rc = change_open(point, &c->base, s->disk, false, w, &change->map, err);
+		if (rc == RP_OK && change->map->whole)
+			rc = no_base(c, s, change->map, w, err);
+	}
+	return rc;
+}
+
+void export_changes_apply(struct export_changes *c, struct export_disks *disks)
+{
+	for (size_t i = 0; i < c->count; i++) {
+		struct export_change *change = &c->disks[i];
+		struct stream *s = &disks->streams[i];
+
+		if (change->map->whole)
+			continue;
+		change->differential = true;
+		change->diff.layer.file = s->src;
+		change->diff.layer.path = s->src_path;
+		s->src = (struct io_file)IO_FILE_NONE;
+		layer_diff_mapped(&change->diff, change->map);
+		change->layer = &change->diff.layer;
+		layers_init(&change->layers, &change->layer, 1);
+		s->from = &change->layers.source;
+	}
+}
+
+static int write_list(const struct change_map *map, int dirfd, const char *name,
+		      const struct change_list_head *head,
+		      char ret_digest[DIGEST_TEXT_SIZE])
+{
+	struct ranges_cursor cursor = {.ranges = &map->ranges};
+	struct change_list_writer *w;
+	struct change change = {0};
+	int r = change_list_create(dirfd, name, head, &w);
+
+	if (r < 0)
+		return r;
+	while ((r = change_next(&cursor, change.end, &change)) == 0) {
+		r = change_list_add(w, change.start, change.end,
+				    change.kind == CHANGE_ZERO);
+		if (r < 0)
+			break;
+	}
+	if (r == -ENXIO)
+		return change_list_finish(w, ret_digest);
+	change_list_abandon(w);
+	return r;
+}
+
+/* *ret: what the manifest says of the list; null if the disk is whole. */
+static int make_list(struct export_change *change, const struct export_changes *c,
+		     const char *disk, const struct point *point,
+		     const struct target *target, json_t **ret)
+{
+	const struct change_map *map = change->map;
+	struct change_list_head head = {
+		.size = map->size, .base_size = map->base_size, .count = map->count};
+	char digest[DIGEST_TEXT_SIZE];
+	int r;
+
+	if (!change->differential) {
+		*ret = json_null();
+		return 0;
+	}
+	snprintf(change->list, sizeof(change->list), "%s.changes", disk);
+	snprintf(head.disk, sizeof(head.disk), "%s", disk);
+	memcpy(head.point, point->id, sizeof(head.point));
+	memcpy(head.base, c->base.id, sizeof(head.base));
+	r = write_list(map, target->fd, change->list, &head, digest);
+	if (r < 0)
+		return r;
+	*ret = json_pack("{s:s, s:s, s:I}", "File", change->list, "Digest", digest,
+			 "Count", (json_int_t)map->count);
+	return *ret ? 0 : -ENOMEM;
+}
+
+int export_changes_finish(struct export_changes *c, size_t i, const struct point *point,
+			  const struct export_disks *disks, const struct target *target,
+			  json_t *manifest)
+{
+	struct export_change *change = &c->disks[i];
+	const struct change_map *map = change->map;
+	json_t *list, *said;
+	int r;
+
+	r = make_list(change, c, disks->streams[i].disk, point, target, &list);
+	if (r < 0)
+		return r;
+	said = json_pack("{s:o, s:I, s:s, s:s}", "Changes", list, "ChangedBytes",
+			 (json_int_t)(map->data_bytes + map->zero_bytes), "ChangeSource",
+			 map->source, "ChangeSourceReason", map->reason);
+	if (!change->differential)
+		return manifest_add_to_disk(manifest, said);
+	/* What is in no range is neither data nor zeros of this disk. */
+	if (json_object_set_new(said, "ZeroBytes",
+				json_integer((json_int_t)map->zero_bytes)) < 0 ||
+	    manifest_set_base(manifest, "differential", c->base.id) < 0) {
+		json_decref(said);
+		return -ENOMEM;
+	}
+	return manifest_add_to_disk(manifest, said);
+}
+
+void export_changes_close(struct export_changes *c)
+{
+	for (size_t i = 0; i < c->count; i++) {
+		layer_close(&c->disks[i].diff.layer);
+		change_close(c->disks[i].map);
+	}
+	free(c->disks);
+	point_close(&c->base);
+	*c = (struct export_changes)EXPORT_CHANGES_NONE;
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * export_changes.h - what an export that has a base knows of its disks: what changed
+ *
+ * A disk without a usable base is exported in full, with a warning, or refused.
+ */
+#ifndef ENGINE_EXPORT_CHANGES_H
+#define ENGINE_EXPORT_CHANGES_H
+
+#include <jansson.h>
+
+#include "change.h"
+#include "export_disks.h"
+#include "layer_diff.h"
+
+/* Of one disk. */
+struct export_change {
+	struct change_map *map;
+	bool differential; /* its file holds only what changed, and has a list */
+	char list[NAME_SIZE + 16];
+	/* The source of such a disk. */
+	struct layer_diff diff;
+	struct layer *layer;
+	struct layers layers;
+};
+
+struct export_changes {
+	struct point base; /* unopened: the export has none */
+	bool strict;
+	struct export_change *disks; /* as many as the export has */
+	size_t count;
+};
+
+#define EXPORT_CHANGES_NONE         \
+	{                           \
+		.base = POINT_NONE, \
+	}
+
+/* Opens and locks base point @ref, which must be one for @point. */
+uint32_t export_changes_begin(struct export_changes *c, struct rp_store *store,
+			      const char *ref, const struct point *point, bool strict,
+			      const struct watch *w, struct rp_error *err);
+
+/* Finds out what has changed on @disks, which are open. RP_INVALID_STATE if one has no
+ * usable base and that is not allowed. */
+uint32_t export_changes_find(struct export_changes *c, const struct point *point,
+			     const struct export_disks *disks, struct watch *w,
+			     struct rp_error *err);
+
+/* Lets the streams of @disks move only what has changed. */
+void export_changes_apply(struct export_changes *c, struct export_disks *disks);
+
+/* After disk @i is complete and in the manifest: its list, and what is said of it. 0 or
+ * -errno. */
+int export_changes_finish(struct export_changes *c, size_t i, const struct point *point,
+			  const struct export_disks *disks, const struct target *target,
+			  json_t *manifest);
+
+void export_changes_close(struct export_changes *c); /* unopened is fine */
+
+#endif
