@@ -481,6 +481,50 @@ stubborn() {
 }
 try 130 'a second signal ends it at once' stubborn
 
+# ------------------------------------------------- changes, release, import
+
+wrong 'changes without a base' \
+	"refpoint: changes: option '--base' must be given. See 'refpoint changes --help'." \
+	changes web1@latest
+rp 0 'changes: none' changes "$second" --base "$first"
+printed 'changes: none, none listed' ''
+printf x | dd of="$DIR/a.img" bs=1 seek=1048580 conv=notrunc status=none
+dd if=/dev/zero of="$DIR/a.img" bs=4096 seek=2 count=1 conv=notrunc status=none
+printf x | dd of="$DIR/b.img" bs=1 seek=69999 conv=notrunc status=none
+rp 0 'create, to compare' create web1 --allow-copy
+third=$(cat "$out")
+rp 0 'changes of two disks' changes "$third" --base "$second" --prove
+printed 'changes of two disks: each by its name' \
+	$'vda:\n8192 4096 zero\n1048576 4096 data\nvdb:\n69632 368 data'
+rp 0 'changes of one disk' changes web1@latest --base web1@latest~1 --disk vdb
+printed 'changes of one disk: nothing but ranges' '69632 368 data'
+rp 0 'changes, JSON' changes "$third" --base "$first" --json
+json 'changes, JSON: object' ".ReturnValue == 0 and \"web1@\" + .BaseReferencePointId == \"$first\" and
+	[.Disks[].DiskId] == [\"vda\", \"vdb\"] and .Disks[0].ChangedByteOffsets == [8192, 1048576] and
+	.Disks[0].ChangedByteLengths == [4096, 4096] and .Disks[0].ChangedByteZero == [true, false] and
+	([.Disks[] | .Source, .SourceReason] | all(length > 0))"
+rp 8 'changes the wrong way round' changes "$first" --base "$third"
+check 'changes the wrong way round: one line' \
+	grep -qx "refpoint: changes $first: .* is newer (32775 Invalid state for this operation)" "$err"
+rp 6 'changes of a disk it has not' changes "$third" --base "$first" --disk vdz
+rp 0 'release' release "$first"
+printed 'release: silent' ''
+rp 8 'release twice' release "$first"
+rp 0 'show of a released point' show "$first"
+check 'show of a released point: says so' grep -qE '^Data: +released$' "$out"
+rp 8 'export of a released point' export "$first" "$DIR/settings"
+rp 0 'changes since a released point' changes "$third" --base "$first" --disk vdb --json
+json 'changes since a released point: by digest' '.Disks[0].Source == "digest" and
+	.Disks[0].ChangedByteOffsets == [65536]'
+rp 8 'import of a point that is there' import "$one"
+rp 0 'destroy, to import' destroy "$first"
+try 0 'import' relative import "exports/web1/${first#*@}"
+printed 'import: prints NAME@UUID' "$first"
+rp 0 'imported: the oldest again' show web1@latest~2 --json
+json 'imported: the same' "\"web1@\" + .InstanceID == \"$first\" and .HasAssociatedData == false"
+rp 10 'import of no export' import "$exports"
+rp 0 'destroy, as before' destroy "$third"
+
 # -------------------------------------------------------------------- the end
 
 rp 6 'destroy: syntax' destroy web1

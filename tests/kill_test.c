@@ -19,11 +19,13 @@
 #include <unistd.h>
 
 #include "data.h"
+#include "engine/leaves.h"
+#include "engine_fixture.h"
 #include "harness.h"
 #include "loopfs.h"
 #include "stage.h"
 
-#define ROUNDS 29 /* of each of the seven variants: 203 in all */
+#define ROUNDS 29 /* of each of the eight variants: 232 in all */
 
 static const char *program;
 
@@ -87,6 +89,10 @@ FIXTURE_VARIANT_ADD(killed, export_sync){
 FIXTURE_VARIANT_ADD(killed, destroy){
 	.type = "xfs",
 	.command = "destroy",
+};
+FIXTURE_VARIANT_ADD(killed, release){
+	.type = "xfs",
+	.command = "release",
 };
 
 FIXTURE_SETUP(killed)
@@ -163,7 +169,8 @@ static int run(const char *const argv[])
 	return status;
 }
 
-/* The point's name is that of stage.point; a point that is destroyed is one more. */
+/* The point's name is that of stage.point; one that is destroyed or released is one more.
+ */
 static const char *const *command_line(struct killed_fixture *self,
 				       const struct killed_variant *variant,
 				       const char *point)
@@ -194,7 +201,23 @@ static void run_next_command(const struct stage *s)
 
 /* ------------------------------------------------------------- what must be true then */
 
-/* Each listed point has its data, and can be exported; there are no others. */
+/* It has its digests instead of its data, and nothing else. */
+static void expect_released(const char *folder, const json_t *point)
+{
+	const json_t *digest = json_object_get(disk_of(point, "vda"), "Digest");
+	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct digest leaves;
+
+	EXPECT_STREQ(listing(folder), "config point.json vda.digest");
+	ASSERT_OK(leaves_open(fd, digest,
+			      (uint64_t)json_number(disk_of(point, "vda"), "VirtualSize"),
+			      &leaves));
+	close(leaves.fd);
+	close(fd);
+}
+
+/* Each listed point has its data, and can be exported, or it was released; there are no
+ * others. */
 static void expect_whole_points(const struct killed_fixture *self)
 {
 	const struct stage *s = &self->stage;
@@ -209,9 +232,13 @@ static void expect_whole_points(const struct killed_fixture *self)
 		const char *name = fmt("web1@%s", id);
 
 		EXPECT_STREQ(json_text(point, "Status"), "", "%s", name);
-		EXPECT_TRUE(data_same(fmt("%s/%s/vda.raw", folder, id), s->twin));
 		EXPECT_NE(strstr(listing(folder), id), NULL);
 		length += strlen(id) + (i > 0);
+		if (!json_is_true(json_object_get(point, "HasAssociatedData"))) {
+			expect_released(fmt("%s/%s", folder, id), point);
+			continue;
+		}
+		EXPECT_TRUE(data_same(fmt("%s/%s/vda.raw", folder, id), s->twin));
 		if (!strcmp(name, s->point))
 			continue;
 		ASSERT_OK(mkdir(scratch, 0700));
@@ -294,14 +321,14 @@ static void look(struct killed_fixture *self)
 	stage_close(s);
 }
 
-/* A point to destroy; else the one there is. */
+/* A point to destroy or release; else the one there is. */
 static const char *prepare(struct killed_fixture *self,
 			   const struct killed_variant *variant)
 {
 	struct stage *s = &self->stage;
 	char point[POINT_SIZE];
 
-	if (strcmp(variant->command, "destroy"))
+	if (strcmp(variant->command, "destroy") && strcmp(variant->command, "release"))
 		return s->point;
 	s->store = stage_open(s, 0);
 	stage_take(s, point);

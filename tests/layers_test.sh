@@ -51,6 +51,8 @@ check 'bytes are moved in io only' never_calls \
 	'read write pread pwrite preadv pwritev preadv2 pwritev2 readv writev ioctl fallocate
 	copy_file_range sendfile splice mmap fopen fdopen fread fwrite syscall
 	io_submit io_uring_submit' engine/*.c
+check 'H9: addresses of blocks are compared, nothing is read from them' \
+	diff <(echo io/fiemap.c) <(grep -l 'fe_physical' io/*.c engine/*.c)
 
 # These checks do find what they look for.
 O=$DIR

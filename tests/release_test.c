@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * release_test.c - points without data: what a release keeps, what an import brings
+ * back, and that both can be a base
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "data.h"
+#include "engine_fixture.h"
+#include "harness.h"
+
+FIXTURE(released)
+{
+	struct engine e;
+	struct rp_error err;
+	char point[POINT_SIZE];
+};
+FIXTURE_VARIANT(released)
+{
+	const char *type;
+};
+FIXTURE_VARIANT_ADD(released, xfs){.type = "xfs"};
+FIXTURE_VARIANT_ADD(released, btrfs){.type = "btrfs"};
+FIXTURE_VARIANT_ADD(released, ext4){.type = "ext4"};
+
+static void take(struct released_fixture *self)
+{
+	struct rp_create_options options = {.size = sizeof(options), .allow_copy = true};
+
+	json_decref(engine_take(&self->e, &options));
+	memcpy(self->point, self->e.point, sizeof(self->point));
+}
+
+FIXTURE_SETUP(released)
+{
+	engine_open(&self->e, variant->type, 400 * MIB, NULL, NULL);
+}
+
+FIXTURE_TEARDOWN(released)
+{
+	engine_close(&self->e);
+}
+
+static void make_system(struct released_fixture *self)
+{
+	engine_make_disk(&self->e, "vda", 3 * MIB + 17);
+	engine_make_disk(&self->e, "vdb", MIB);
+	engine_add(&self->e, (const char *[]){"vda", "vdb"}, 2);
+	take(self);
+}
+
+static void write_disk(struct released_fixture *self, uint64_t start, uint64_t len)
+{
+	int fd = open(engine_disk(&self->e, "vda"), O_RDWR | O_CLOEXEC);
+
+	ASSERT_GE(fd, 0);
+	data_write(fd, 99, start, len);
+	close(fd);
+}
+
+static const char *id_of(const char *point)
+{
+	return strchr(point, '@') + 1;
+}
+
+static const char *folder_of(const struct released_fixture *self, const char *point)
+{
+	return fmt("%s/store/systems/web1/points/%s", self->e.fs.mnt, id_of(point));
+}
+
+/* An export of the last point with digests of everything; its folder. */
+static const char *export(struct released_fixture *self, enum rp_digest digest)
+{
+	const struct rp_export_options options = {.size = sizeof(options),
+						  .digest = digest};
+
+	json_decref(engine_export(&self->e, self->e.out, &options));
+	return fmt("%s/web1/%s", self->e.out, id_of(self->e.point));
+}
+
+static json_t *show(struct released_fixture *self, const char *point)
+{
+	char *text;
+
+	ASSERT_EQ(rp_show_reference_point(self->e.store, point, &text, &self->err), RP_OK,
+		  "%s", self->err.message);
+	return take_json(text);
+}
+
+static const char *root_of(const json_t *disk)
+{
+	return json_text(json_object_get(disk, "Digest"), "Root");
+}
+
+/* "SOURCE BYTES" of vda since @base. */
+static const char *changes_since(struct released_fixture *self, const char *base)
+{
+	const char *said;
+	json_t *report, *disk;
+	char *text;
+
+	ASSERT_EQ(rp_changes(self->e.store, self->e.point, base, NULL, &text, &self->err),
+		  RP_OK, "%s", self->err.message);
+	report = take_json(text);
+	disk = disk_of(report, "vda");
+	said = fmt("%s %lld", json_text(disk, "Source"),
+		   (long long)(json_number(disk, "DataBytes") +
+			       json_number(disk, "ZeroBytes")));
+	json_decref(report);
+	return said;
+}
+
+TEST_F(released, data_goes_and_the_rest_stays)
+{
+	json_t *before, *after, *disk;
+	struct rp_error err;
+	size_t i;
+
+	make_system(self);
+	before = show(self, self->point);
+	GIVES(OK, rp_release(self->e.store, self->point, NULL, &err));
+	EXPECT_STREQ(listing(folder_of(self, self->point)),
+		     "config point.json vda.digest vdb.digest");
+	after = show(self, self->point);
+	EXPECT_FALSE(json_is_true(json_object_get(after, "HasAssociatedData")));
+	json_array_foreach(json_object_get(after, "Disks"), i, disk) {
+		EXPECT_EQ(json_number(disk, "AllocatedBytes"), 0);
+		EXPECT_STREQ(json_text(json_object_get(disk, "Digest"), "File"),
+			     fmt("%s.digest", json_text(disk, "DiskId")));
+		json_object_del(disk, "AllocatedBytes");
+		json_object_del(disk, "Digest");
+	}
+	json_array_foreach(json_object_get(before, "Disks"), i, disk)
+		json_object_del(disk, "AllocatedBytes");
+	json_object_set_new(before, "HasAssociatedData", json_false());
+	EXPECT_TRUE(json_equal(before, after));
+	json_decref(before);
+	json_decref(after);
+
+	GIVES(INVALID_STATE, rp_release(self->e.store, self->point, NULL, &err));
+	GIVES(INVALID_STATE,
+	      rp_export(self->e.store, self->point, self->e.out, NULL, NULL, &err));
+	GIVES(INVALID_PARAMETER, rp_release(NULL, self->point, NULL, &err));
+	GIVES(INVALID_PARAMETER, rp_release(self->e.store, "web1", NULL, &err));
+	GIVES(NOT_AVAILABLE, rp_release(self->e.store, "web1@00000000", NULL, &err));
+	engine_expect_idle(&self->e);
+	GIVES(OK, rp_destroy_reference_point(self->e.store, self->point, &err));
+}
+
+/* The digest of a release is that of an export, whatever the disk looks like. */
+TEST_F_TIMEOUT(released, disks_of_every_shape, 120)
+{
+	const char *ids[SHAPE_COUNT];
+	json_t *manifest, *point;
+	struct rp_error err;
+
+	for (size_t i = 0; i < SHAPE_COUNT; i++) {
+		ids[i] = shapes[i].id;
+		shape_make(&shapes[i], engine_disk(&self->e, ids[i]), i);
+	}
+	engine_add(&self->e, ids, SHAPE_COUNT);
+	take(self);
+	manifest = load_json(fmt("%s/export.json", export(self, RP_DIGEST_ALWAYS)));
+	GIVES(OK, rp_release(self->e.store, self->point, NULL, &err));
+	point = show(self, self->point);
+	for (size_t i = 0; i < SHAPE_COUNT; i++)
+		EXPECT_STREQ(root_of(disk_of(point, ids[i])),
+			     root_of(disk_of(manifest, ids[i])), "%s", ids[i]);
+	json_decref(point);
+	json_decref(manifest);
+}
+
+static int cancel(void *context, const struct rp_progress *progress)
+{
+	(void)context;
+	return strcmp(progress->phase, "verifying") == 0;
+}
+
+TEST_F(released, a_release_that_is_called_off_changes_nothing)
+{
+	const struct rp_watch watch = {.size = sizeof(watch), .progress = cancel};
+	const struct rp_read_options options = {.size = sizeof(options), .watch = &watch};
+	struct rp_error err;
+
+	make_system(self);
+	GIVES(FAILED, rp_release(self->e.store, self->point, &options, &err));
+	EXPECT_EQ(err.os_error, ECANCELED);
+	engine_expect_idle(&self->e);
+	EXPECT_STREQ(listing(folder_of(self, self->point)),
+		     "config point.json vda.raw vdb.raw");
+	GIVES(OK, rp_export(self->e.store, self->point, self->e.out, NULL, NULL, &err));
+}
+
+/* -------------------------------------------------------------------------- import */
+
+TEST_F(released, import_brings_a_point_back_as_a_base)
+{
+	json_t *before, *after, *manifest;
+	char old[POINT_SIZE], *name;
+	const char *folder;
+	struct rp_error err;
+
+	make_system(self);
+	memcpy(old, self->point, sizeof(old));
+	before = show(self, old);
+	folder = export(self, RP_DIGEST_ALWAYS);
+	manifest = load_json(fmt("%s/export.json", folder));
+	GIVES(INVALID_STATE, rp_import(self->e.store, folder, &name, &err));
+	write_disk(self, MIB + 64 * KIB, 1);
+	take(self);
+	GIVES(OK, rp_destroy_reference_point(self->e.store, old, &err));
+	GIVES(OK, rp_import(self->e.store, folder, &name, &err));
+	EXPECT_STREQ(name, old);
+	rp_free(name);
+	EXPECT_STREQ(listing(folder_of(self, old)),
+		     "config point.json vda.digest vdb.digest");
+	after = show(self, old);
+	EXPECT_STREQ(json_text(after, "CreationTime"), json_text(before, "CreationTime"));
+	EXPECT_STREQ(json_text(after, "Consistency"), json_text(before, "Consistency"));
+	EXPECT_FALSE(json_is_true(json_object_get(after, "HasAssociatedData")));
+	EXPECT_EQ(json_number(disk_of(after, "vda"), "VirtualSize"), 3 * MIB + 17);
+	EXPECT_STREQ(root_of(disk_of(after, "vda")), root_of(disk_of(manifest, "vda")));
+	EXPECT_TRUE(json_equal(json_object_get(after, "ConfigFiles"),
+			       json_object_get(before, "ConfigFiles")));
+	json_decref(before);
+	json_decref(after);
+	json_decref(manifest);
+	/* It is older than what was taken before it came back. */
+	EXPECT_STREQ(changes_since(self, old), "digest 65536");
+	EXPECT_STREQ(changes_since(self, "web1@latest~1"), "digest 65536");
+	GIVES(INVALID_STATE, rp_import(self->e.store, folder, &name, &err));
+	engine_expect_idle(&self->e);
+}
+
+/* A store that is lost: a new one, and the exports of the old one. */
+TEST_F(released, import_into_a_new_store)
+{
+	struct rp_disk disk = {.id = "vda", .path = engine_disk(&self->e, "vda")};
+	char first[POINT_SIZE], second[POINT_SIZE], *name;
+	const char *one, *two;
+	struct rp_store *store;
+	struct rp_error err;
+	json_t *list;
+	char *text;
+
+	make_system(self);
+	memcpy(first, self->point, sizeof(first));
+	one = export(self, RP_DIGEST_ALWAYS);
+	write_disk(self, 0, 1);
+	take(self);
+	memcpy(second, self->point, sizeof(second));
+	two = export(self, RP_DIGEST_NEVER);
+
+	GIVES(OK, rp_store_init(fmt("%s/new", self->e.fs.mnt), &err));
+	GIVES(OK, rp_store_open(fmt("%s/new", self->e.fs.mnt), NULL, &store, &err));
+	GIVES(NOT_AVAILABLE, rp_import(store, one, &name, &err));
+	EXPECT_NE(strstr(err.message, "is not registered here"), NULL);
+	GIVES(OK, rp_system_add(store, "web1", &disk, 1, NULL, 0, &err));
+	GIVES(OK, rp_import(store, two, &name, &err)); /* in any order */
+	rp_free(name);
+	GIVES(OK, rp_import(store, one, &name, &err));
+	rp_free(name);
+	GIVES(OK, rp_list_reference_points(store, "web1", &text, &err));
+	list = take_json(text);
+	ASSERT_EQ(json_array_size(list), 2);
+	EXPECT_STREQ(json_text(json_array_get(list, 0), "InstanceID"), id_of(first));
+	EXPECT_STREQ(json_text(json_array_get(list, 1), "InstanceID"), id_of(second));
+	/* Without digests there is nothing to compare with. */
+	EXPECT_TRUE(json_is_null(
+		json_object_get(disk_of(json_array_get(list, 1), "vda"), "Digest")));
+	json_decref(list);
+	rp_store_close(self->e.store);
+	self->e.store = store;
+	take(self);
+	EXPECT_STREQ(changes_since(self, second), "all 3145745");
+	EXPECT_STREQ(changes_since(self, first), "digest 65536");
+}
+
+TEST_F(released, what_is_not_imported)
+{
+	struct rp_error err;
+	const char *folder;
+	char *name = NULL;
+	json_t *doc;
+
+	make_system(self);
+	folder = export(self, RP_DIGEST_ALWAYS);
+	GIVES(OK, rp_destroy_reference_point(self->e.store, self->point, &err));
+	GIVES(INVALID_PARAMETER, rp_import(self->e.store, "relative", &name, &err));
+	GIVES(INVALID_PARAMETER, rp_import(NULL, folder, &name, &err));
+	GIVES(INVALID_PARAMETER, rp_import(self->e.store, folder, NULL, &err));
+	GIVES(NOT_AVAILABLE, rp_import(self->e.store, self->e.out, &name, &err));
+
+	/* Its document lacks what a point needs. */
+	doc = load_json(fmt("%s/export.json", folder));
+	json_object_del(doc, "CreationTime");
+	save_json(fmt("%s/export.json", folder), doc);
+	GIVES(UNKNOWN_STATUS, rp_import(self->e.store, folder, &name, &err));
+	engine_expect_idle(&self->e);
+	save_text(fmt("%s/export.json", folder), "{");
+	GIVES(UNKNOWN_STATUS, rp_import(self->e.store, folder, &name, &err));
+	EXPECT_EQ(name, NULL);
+	EXPECT_STREQ(listing(fmt("%s/store/systems/web1/points", self->e.fs.mnt)), "");
+	engine_expect_idle(&self->e);
+}
+
+/* Leaves that are not those of the manifest prove nothing and are left behind. */
+TEST_F(released, damaged_leaves_are_not_imported)
+{
+	struct rp_error err;
+	const char *folder;
+	char *name;
+	json_t *point;
+	int fd;
+
+	make_system(self);
+	folder = export(self, RP_DIGEST_ALWAYS);
+	GIVES(OK, rp_destroy_reference_point(self->e.store, self->point, &err));
+	fd = open(fmt("%s/vda.digest", folder), O_RDWR | O_CLOEXEC);
+	ASSERT_GE(fd, 0);
+	ASSERT_EQ(pwrite(fd, "x", 1, 3), 1);
+	close(fd);
+	GIVES(OK, rp_import(self->e.store, folder, &name, &err));
+	rp_free(name);
+	point = show(self, self->point);
+	EXPECT_TRUE(json_is_null(json_object_get(disk_of(point, "vda"), "Digest")));
+	EXPECT_NE(root_of(disk_of(point, "vdb"))[0], 0);
+	EXPECT_STREQ(listing(folder_of(self, self->point)),
+		     "config point.json vdb.digest");
+	json_decref(point);
+}
+
+TEST_MAIN
