@@ -4,7 +4,8 @@
 # demo.sh - the main job on a real guest, from nothing; "make demo" runs it.
 #
 # A Linux machine writes to its disk, a reference point is taken meanwhile, exported
-# to the same file system and to another one, verified, and each export is booted.
+# to the same file system and to another one, verified, and each export is booted. The
+# next night only what has changed since is exported; what is restored of both boots.
 # As root the machine's disk and the store are on an XFS image, loop-mounted under
 # ${TMPDIR:-/var/tmp}, and the disk is cloned while it is written to. Without root
 # they are ordinary files there; the machine is then stopped and its disk may be
@@ -97,14 +98,15 @@ size() {
 	numfmt --to=iec-i --suffix=B --format=%.1f "$1"
 }
 
-# export_to DIRECTORY TITLE: one row of the table
+# export_to DIRECTORY TITLE POINT [OPTION...]: one row of the table
 export_to() {
 	local directory=$1 title=$2 report disk0 method started seconds
 
-	mkdir "$directory"
+	shift 2
+	mkdir -p "$directory"
 	step "exporting: $title"
 	started=$EPOCHREALTIME
-	report=$(refpoint --store "$store" --json export "$point" "$directory")
+	report=$(refpoint --store "$store" --json export "$@" "$directory")
 	seconds=$(awk -v a="$started" -v b="$EPOCHREALTIME" 'BEGIN { print b - a }')
 	exported=$(jq -r .ExportPath <<<"$report")
 	disk0=$(jq '.Disks[0]' <<<"$report")
@@ -177,12 +179,14 @@ if [ -e "$work/pid" ]; then
 fi
 refpoint --store "$store" show "$point" | sed 's/^/    /'
 
-export_to "$home/exports" "same file system ($(file_system "$home"))"
+export_to "$home/exports" "same file system ($(file_system "$home"))" "$point"
 same=$exported
 if [ "$(id -u)" = 0 ]; then
-	export_to "$work/exports" "other file system ($(file_system "$work"))"
+	away=$work/exports
+	export_to "$away" "other file system ($(file_system "$work"))" "$point"
 else
-	export_to "$work/exports-2" "elsewhere on it ($(file_system "$work"))"
+	away=$work/exports-2
+	export_to "$away" "elsewhere on it ($(file_system "$work"))" "$point"
 fi
 other=$exported
 
@@ -191,6 +195,25 @@ refpoint verify "$same" | sed 's/^/    /'
 refpoint verify "$other" | sed 's/^/    /'
 cmp "$same/vda.raw" "$other/vda.raw"
 say "the two disks are equal, byte for byte"
+
+step "the next night: the guest has written on, and a second point is taken"
+if [ ! -e "$work/pid" ]; then
+	"$guest" start "$disk" "$work/console-2" "$work/pid"
+	"$guest" acked "$work/console-2" $((acked + 100)) >/dev/null
+	"$guest" stop "$work/pid"
+	acked2=$("$guest" acked "$work/console-2")
+else
+	acked2=$("$guest" acked "$work/console" $((acked + 100)))
+fi
+say "last record acknowledged before: $acked2"
+point2=$("${create[@]}")
+say "$point2"
+export_to "$away" "only what has changed" "$point2" --base "$point"
+changed=$exported
+
+step "verifying the chain, and restoring its tip"
+refpoint verify "$changed" | sed 's/^/    /'
+refpoint restore "$changed" --disk vda "$work/restored.raw" | sed 's/^/    /'
 
 if [ -e "$work/pid" ]; then
 	step "stopping the guest"
@@ -203,6 +226,10 @@ for exported in "$same" "$other"; do
 	say "$(file_system "$exported"): $("$guest" check "$exported/vda.raw" "$acked")"
 done
 say "the records acknowledged before the point, $acked, are among them"
+
+step "booting what was restored from the full and the differential export"
+say "restored: $("$guest" check "$work/restored.raw" "$acked2")"
+say "the records acknowledged before the second point, $acked2, are among them"
 
 step "what it took"
 printf '    %-25s %9s %9s %9s %8s  %s\n' "EXPORT TO" BYTES SHARED COPIED SECONDS METHOD
