@@ -38,6 +38,7 @@ const struct option_def export_options[] = {
 	{"bwlimit", "RATE", "move no more bytes a second", false},
 	{"ionice", "none|low|idle", "I/O priority", true},
 	{"priority", "1-99", "with --async: whose turn it is first [50]", false},
+	{"restart", NULL, "start over where an export was interrupted", false},
 	{"async", NULL, "start a job for each point, and print its ID", false},
 	{NULL, NULL, NULL, false},
 };
@@ -106,8 +107,8 @@ static int take_settings(struct exporting *e, const char *text)
 static int check_settings_alone(const struct cli *cli)
 {
 	static const char *const replaced[] = {
-		"disk",	       "io",	 "clone",   "digest", "timeout", "block-size",
-		"queue-depth", "memory", "bwlimit", "ionice", "priority"};
+		"disk",	       "io",	 "clone",   "digest", "timeout",  "block-size",
+		"queue-depth", "memory", "bwlimit", "ionice", "priority", "restart"};
 
 	for (size_t i = 0; i < sizeof(replaced) / sizeof(replaced[0]); i++) {
 		if (option_given(&cli->args, replaced[i]))
@@ -186,6 +187,7 @@ static int take_options(struct exporting *e)
 				   "'%s'",
 				   priority);
 	e->options.ionice = option_choice(args, "ionice");
+	e->options.restart = option_given(args, "restart");
 	e->disks = option_values(args, "disk", &e->options.disk_count);
 	e->options.disks = e->options.disk_count ? e->disks : NULL;
 	e->options.base = option_value(args, "base");

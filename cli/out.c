@@ -83,11 +83,12 @@ int fail(const struct cli *cli, const char *operand, const struct rp_error *erro
 	_cleanup_free_ char *what = printable(operand ? operand : "");
 	_cleanup_free_ char *why = NULL;
 	int sig = error->os_error == ECANCELED ? stop_signal() : 0;
+	const char *kept = strchr(error->message, ';'); /* how to go on */
 	struct rp_error shown = *error;
 
 	if (sig)
-		snprintf(shown.message, sizeof(shown.message), "interrupted by SIG%s",
-			 sigabbrev_np(sig));
+		snprintf(shown.message, sizeof(shown.message), "interrupted by SIG%s%s",
+			 sigabbrev_np(sig), kept ? kept : "");
 	why = printable(shown.message);
 	fprintf(stderr, "refpoint: %s%s%s%s%s (%u %s)\n", cli->name, *what ? " " : "",
 		what, *cli->name ? ": " : "", why, shown.code,

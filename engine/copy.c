@@ -37,6 +37,7 @@ static uint32_t measure(struct stream *streams, size_t count, struct watch *w,
 			return stream_fail(&streams[i], r, "map", streams[i].src_path,
 					   RP_NO_OFFSET, err);
 		w->progress.bytes_total += streams[i].data_bytes;
+		w->progress.bytes_done += streams[i].kept_bytes;
 		r = watch_tick(w);
 		if (r < 0)
 			return watch_fail(w, r, err);
@@ -92,7 +93,7 @@ static uint32_t check_space(const struct stream *streams, size_t count,
 			continue;
 		if (!first && left_bytes(&streams[i]))
 			first = &streams[i];
-		need += left_bytes(&streams[i]);
+		need += left_bytes(&streams[i]) - streams[i].kept_bytes;
 	}
 	if (!first || fstatfs(first->dst.tail_fd, &fs) < 0)
 		return RP_OK; /* the writes will tell */
@@ -124,6 +125,11 @@ static uint32_t share(struct stream *s, struct watch *w, struct rp_error *err)
 
 	if (!stream_writes(s))
 		return RP_OK;
+	if (s->kept_to) {
+		stream_because(s, "resumed: %.1f MiB were there already",
+			       (double)s->kept_bytes / (double)MIB);
+		return RP_OK;
+	}
 	rc = share_clone(s, w, err);
 	if (rc == RP_OK)
 		rc = share_server_copy(s, w, err);

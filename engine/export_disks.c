@@ -17,6 +17,7 @@ struct opening {
 	const struct point *point;
 	const struct target *target;
 	const struct rp_export_options *options;
+	struct journal *journal;
 	struct export_disks *d;
 };
 
@@ -48,26 +49,60 @@ uint32_t export_disks_check(const struct point *point, const struct rp_export_op
 	return RP_OK;
 }
 
+/* Where there are no digests, the journal needs leaves all the same. */
 static const enum stream_digest digest_modes[] = {
 	[RP_DIGEST_AUTO] = STREAM_DIGEST,
 	[RP_DIGEST_ALWAYS] = STREAM_DIGEST_READ,
-	[RP_DIGEST_NEVER] = STREAM_NO_DIGEST,
+	[RP_DIGEST_NEVER] = STREAM_DIGEST,
 };
 
-static int open_leaves(const struct opening *x, size_t i)
+static int open_leaves(const struct opening *x, size_t i, int flags)
 {
 	struct stream *s = &x->d->streams[i];
 
 	s->digest = digest_modes[x->options->digest];
-	if (s->digest == STREAM_NO_DIGEST)
-		return 0;
 	s->leaves.size = s->src.size;
 	s->leaves.fd = openat(x->target->fd, x->d->disks[i].leaves,
-			      O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+			      O_RDWR | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
 	if (s->leaves.fd < 0)
 		return -errno;
-	return ftruncate(s->leaves.fd, (off_t)digest_file_size(s->src.size)) < 0 ? -errno
-										 : 0;
+	return flags && ftruncate(s->leaves.fd, (off_t)digest_file_size(s->src.size)) < 0
+		       ? -errno
+		       : 0;
+}
+
+static int make_files(const struct opening *x, size_t i)
+{
+	struct stream *s = &x->d->streams[i];
+	int r = io_file_create(x->target->fd, x->d->disks[i].file, s->src.tail_fd,
+			       &s->dst);
+
+	if (r == 0)
+		r = io_file_set_size(&s->dst, s->src.size);
+	return r < 0 ? r : open_leaves(x, i, O_CREAT | O_EXCL);
+}
+
+/* Of a disk that an interrupted export has moved a part of. */
+static int open_files(const struct opening *x, size_t i)
+{
+	struct stream *s = &x->d->streams[i];
+	int r = io_file_open_write(x->target->fd, x->d->disks[i].file, &s->dst);
+
+	if (r == 0)
+		s->dst.size = s->src.size; /* if it is not, that will be found */
+	if (r == 0)
+		r = open_leaves(x, i, 0);
+	return r == -ENOENT ? -ESTALE : r;
+}
+
+static int find_mark(const struct opening *x, struct stream *s)
+{
+	s->journal = x->journal;
+	s->slot = journal_disk(x->journal, s->disk, s->src.size);
+	if (s->slot < 0)
+		return s->slot;
+	s->kept_to = journal_mark(x->journal, s->slot);
+	return 0;
 }
 
 static uint32_t open_disk(const struct opening *x, size_t i, const json_t *disk,
@@ -104,11 +139,14 @@ static uint32_t open_disk(const struct opening *x, size_t i, const json_t *disk,
 		rp_fail_of(err, NULL, s->disk);
 		return RP_UNKNOWN_STATUS;
 	}
-	r = io_file_create(x->target->fd, d->file, s->src.tail_fd, &s->dst);
+	r = find_mark(x, s);
 	if (r == 0)
-		r = io_file_set_size(&s->dst, s->src.size);
-	if (r == 0)
-		r = open_leaves(x, i);
+		r = s->kept_to ? open_files(x, i) : make_files(x, i);
+	if (r == -ESTALE)
+		return rp_fail(err, RP_INVALID_STATE, "resume",
+			       "resume %s: disk %s: its file is missing or has another "
+			       "size; --restart starts over",
+			       x->target->path, s->disk);
 	return r < 0 ? stream_fail(s, r, "create", s->dst_path, RP_NO_OFFSET, err)
 		     : RP_OK;
 }
@@ -116,14 +154,15 @@ static uint32_t open_disk(const struct opening *x, size_t i, const json_t *disk,
 uint32_t export_disks_open(struct rp_store *store, const struct point *point,
 			   const struct target *target,
 			   const struct rp_export_options *options,
-			   struct export_disks *ret, struct rp_error *err)
+			   struct journal *journal, struct export_disks *ret,
+			   struct rp_error *err)
 {
-	const struct opening x = {store, point, target, options, ret};
+	const struct opening x = {store, point, target, options, journal, ret};
 	json_t *disks = json_object_get(point->doc, "Disks"), *disk;
 	uint32_t rc = RP_OK;
 	size_t k;
 
-	*ret = (struct export_disks){0};
+	*ret = (struct export_disks){.digests = options->digest != RP_DIGEST_NEVER};
 	ret->streams = calloc(json_array_size(disks) + 1, sizeof(*ret->streams));
 	ret->disks = calloc(json_array_size(disks) + 1, sizeof(*ret->disks));
 	if (!ret->streams || !ret->disks)
@@ -156,6 +195,7 @@ int export_disks_finish(struct export_disks *d, size_t i, const struct target *t
 {
 	struct stream *s = &d->streams[i];
 
+	s->digested = s->digested && d->digests;
 	if (s->digested)
 		return io_fsync(s->leaves.fd);
 	if (s->leaves.fd >= 0 && unlinkat(target->fd, d->disks[i].leaves, 0) < 0)

@@ -5,6 +5,7 @@
 #ifndef ENGINE_EXPORT_DISKS_H
 #define ENGINE_EXPORT_DISKS_H
 
+#include "journal.h"
 #include "point.h"
 #include "stream.h"
 #include "target.h"
@@ -21,6 +22,7 @@ struct export_disks {
 	struct stream *streams;
 	struct export_disk *disks;
 	size_t count;
+	bool digests; /* are wanted; leaves there are anyway, for the journal */
 };
 
 /* Whether @point has the disks that @options name, and their data. */
@@ -28,11 +30,15 @@ uint32_t export_disks_check(const struct point *point,
 			    const struct rp_export_options *options,
 			    struct rp_error *err);
 
-/* Opens each disk in the point and makes its files in the partial folder. */
+/*
+ * Opens each disk in the point and its files in the partial folder: new ones, except of
+ * disks that have a mark in @journal, whose streams then begin there.
+ */
 uint32_t export_disks_open(struct rp_store *store, const struct point *point,
 			   const struct target *target,
 			   const struct rp_export_options *options,
-			   struct export_disks *ret, struct rp_error *err);
+			   struct journal *journal, struct export_disks *ret,
+			   struct rp_error *err);
 
 uint64_t export_disks_size(const struct export_disks *d); /* of all, holes included */
 

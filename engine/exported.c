@@ -11,6 +11,7 @@
 #include "doc.h"
 #include "io/extent.h"
 #include "io/tree.h"
+#include "leaves.h"
 #include "manifest.h"
 
 static bool is_file_name(const char *name)
@@ -283,33 +284,6 @@ static uint32_t open_leaves(const struct exported *e, const json_t *digest,
 	return RP_OK;
 }
 
-/* What is read is compared chunk by chunk; a chunk that should have data and is a
- * hole is not read at all, and is found here. */
-static uint32_t check_holes(struct stream *s, struct rp_error *err)
-{
-	uint64_t index = 0, start, end;
-	int r;
-
-	while ((r = digest_next(&s->leaves, index, &index)) == 0) {
-		r = stream_next_data(s, index * DIGEST_CHUNK, &start, &end);
-		if (r < 0 && r != -ENXIO)
-			break;
-		if (r == -ENXIO || start >= (index + 1) * DIGEST_CHUNK) {
-			rp_fail(err, RP_FAILED, "digest",
-				"digest %s at %" PRIu64 ": chunk %" PRIu64
-				" is a hole but had data",
-				s->src_path, index * DIGEST_CHUNK, index);
-			if (err)
-				err->offset = index * DIGEST_CHUNK;
-			rp_fail_of(err, NULL, s->disk);
-			return RP_FAILED;
-		}
-		index = max_u64(index + 1, end / DIGEST_CHUNK);
-	}
-	return r == -ENXIO ? RP_OK
-			   : stream_fail(s, r, "map", s->src_path, RP_NO_OFFSET, err);
-}
-
 uint32_t exported_open_file(const struct exported *e, const json_t *disk,
 			    const char *path, struct io_file *ret, struct rp_error *err)
 {
@@ -349,7 +323,7 @@ uint32_t exported_open_disk(const struct exported *e, const json_t *disk,
 	if (rc == RP_OK && !json_is_null(digest))
 		rc = open_leaves(e, digest, s, err);
 	if (rc == RP_OK && s->digest == STREAM_DIGEST_CHECK)
-		rc = check_holes(s, err);
+		rc = leaves_check_holes(s, err);
 	if (rc)
 		exported_close_disk(s);
 	return rc;

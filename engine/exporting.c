@@ -2,11 +2,11 @@
 /*
  * exporting.c - one reference point, whole or what changed of it, to a directory
  *
- *	find and lock the point ──> job record ──> partial folder ──> disks through
- *	the engine, config files ──> manifest ──> publish
+ *	find and lock the point ──> job record ──> partial folder and journal ──> disks
+ *	through the engine, config files ──> manifest ──> journal gone ──> publish
  *
- * The folder gets its name after everything in it is on stable storage; until then
- * whatever fails removes it.
+ * The folder gets its name after everything in it is on stable storage. Whatever fails
+ * before removes it, unless the journal says that there is something to go on with.
  */
 #include "exporting.h"
 
@@ -23,6 +23,7 @@
 #include "job.h"
 #include "manifest.h"
 #include "probe.h"
+#include "resume.h"
 #include "settings.h"
 
 struct exporting {
@@ -31,6 +32,9 @@ struct exporting {
 	char *directory;
 	struct point point;
 	struct target target;
+	struct journal journal;
+	bool complete; /* the partial folder lacks only its name */
+	bool keep;     /* it, if this fails */
 	bool queued;
 	struct job job;
 	struct tuning tuning;
@@ -91,6 +95,88 @@ static uint32_t write_manifest(struct exporting *x, struct rp_error *err)
 		     : RP_OK;
 }
 
+/* Goes on where the journal says; if all is to be cloned, what was moved is of no use. */
+static uint32_t go_on(struct exporting *x, struct rp_error *err)
+{
+	int r = 0;
+
+	if (x->options.clone == RP_CLONE_ALWAYS && journal_has_marks(&x->journal)) {
+		for (size_t i = 0; i < x->journal.count; i++)
+			journal_forget(&x->journal, (int)i);
+		r = journal_save(&x->journal);
+	}
+	return r < 0 ? rp_fail_os(err, r, "write", "journal of %s", x->target.path)
+		     : resume_clean(&x->target, &x->journal, err);
+}
+
+/* It had a manifest, so everything in it was synced; it is read again all the same. */
+static uint32_t check_complete(struct exporting *x, struct rp_error *err)
+{
+	const struct rp_read_options options = {
+		.size = sizeof(options), .io = x->options.io, .watch = x->options.watch};
+	_cleanup_free_ char *path = NULL;
+	const char *id = "";
+	uint32_t rc;
+
+	x->keep = true;
+	if (asprintf(&path, "%s/%s/%s", x->directory, x->point.system,
+		     x->target.partial) < 0)
+		return rp_fail_os(err, -ENOMEM, "resume", "%s", x->target.path);
+	rc = rp_verify(path, &options, NULL, err);
+	if (rc)
+		return rc;
+	if (doc_load(x->target.fd, "export.json", &x->manifest) < 0 ||
+	    doc_string(x->manifest, "ReferencePointId", &id) < 0 ||
+	    strcmp(id, x->point.id))
+		return rp_fail(err, RP_INVALID_STATE, "resume",
+			       "resume %s: the manifest there is of another export; "
+			       "--restart starts over",
+			       x->target.path);
+	x->complete = true;
+	return RP_OK;
+}
+
+/* What an interrupted export has left is taken up, or there is a new journal. */
+static uint32_t begin_target(struct exporting *x, struct rp_error *err)
+{
+	json_t *identity = journal_identity(&x->point, &x->options);
+	enum resume_kind kind = RESUME_NOTHING;
+	uint32_t rc;
+	int r;
+
+	if (x->target.found) {
+		rc = resume_look(&x->target, json_incref(identity), &x->journal, &kind,
+				 err);
+		x->keep = rc != RP_OK; /* as evidence */
+		if (rc || kind != RESUME_NOTHING)
+			json_decref(identity);
+		if (rc)
+			return rc;
+	}
+	if (kind == RESUME_JOURNAL)
+		return go_on(x, err);
+	if (kind == RESUME_COMPLETE)
+		return check_complete(x, err);
+	r = journal_begin(&x->journal, x->target.fd, identity);
+	return r < 0 ? rp_fail_os(err, r, "write", "journal of %s", x->target.path)
+		     : RP_OK;
+}
+
+static uint32_t copy_disks(struct exporting *x, struct rp_error *err)
+{
+	uint32_t rc;
+
+	rc = resume_bind(&x->disks, &x->journal, err);
+	if (rc == RP_OK)
+		rc = resume_prove(&x->disks, &x->target, &x->journal, &x->tuning,
+				  &x->watch, err);
+	if (rc) { /* evidence, or at least no worse than before */
+		x->keep = true;
+		return rc;
+	}
+	return copy_streams(x->disks.streams, x->disks.count, &x->tuning, &x->watch, err);
+}
+
 /* Everything between the birth of the partial folder and its publication. */
 static uint32_t fill_target(struct exporting *x, struct rp_error *err)
 {
@@ -99,8 +185,8 @@ static uint32_t fill_target(struct exporting *x, struct rp_error *err)
 	x->manifest = manifest_new(&x->point);
 	if (!x->manifest)
 		return rp_fail_os(err, -ENOMEM, "write", "manifest");
-	rc = export_disks_open(x->store, &x->point, &x->target, &x->options, &x->disks,
-			       err);
+	rc = export_disks_open(x->store, &x->point, &x->target, &x->options, &x->journal,
+			       &x->disks, err);
 	if (rc == RP_OK && x->options.base)
 		rc = export_changes_find(&x->changes, &x->point, &x->disks, &x->watch,
 					 err);
@@ -112,11 +198,42 @@ static uint32_t fill_target(struct exporting *x, struct rp_error *err)
 		probe_tune(x->store, x->point.fd, x->target.fd,
 			   export_disks_size(&x->disks), &x->tuning);
 	if (rc == RP_OK && x->disks.count)
-		rc = copy_streams(x->disks.streams, x->disks.count, &x->tuning, &x->watch,
-				  err);
+		rc = copy_disks(x, err);
 	if (rc == RP_OK)
 		rc = write_manifest(x, err);
 	return rc;
+}
+
+/* The journal goes last: a folder without one has a manifest, and is complete. */
+static uint32_t publish(struct exporting *x, struct rp_error *err)
+{
+	int r;
+
+	watch_phase(&x->watch, "publishing");
+	r = watch_tick(&x->watch); /* the last chance to stop it */
+	if (r < 0)
+		return watch_fail(&x->watch, r, err);
+	if (unlinkat(x->target.fd, JOURNAL_FILE, 0) < 0 && errno != ENOENT)
+		return rp_fail_os(err, -errno, "publish", "%s", x->target.path);
+	x->keep = false;
+	journal_close(&x->journal);
+	return target_publish(&x->target, err);
+}
+
+/* Whether there is something to go on with, and nobody who does not want it. */
+static bool worth_keeping(const struct exporting *x)
+{
+	return (x->keep || journal_has_marks(&x->journal)) && !x->job.kill &&
+	       !x->job.discard;
+}
+
+static void keep_target(struct exporting *x, uint32_t rc, struct rp_error *err)
+{
+	target_keep(&x->target);
+	if (rc != RP_INVALID_STATE) /* that says what to do */
+		strncat(err->message,
+			"; what was exported is kept: the same export again goes on",
+			sizeof(err->message) - strlen(err->message) - 1);
 }
 
 static char *make_report(const struct exporting *x, const char *path)
@@ -136,27 +253,27 @@ static uint32_t run(struct exporting *x, char **ret_report, struct rp_error *err
 	_cleanup_free_ char *path = NULL;
 	char *report = NULL;
 	uint32_t rc;
-	int r;
 
-	rc = target_open(x->directory, x->point.system, x->point.id, &x->watch,
-			 x->store->busy_ms, &x->target, err);
+	rc = target_open(x->directory, x->point.system, x->point.id, x->options.restart,
+			 &x->watch, x->store->busy_ms, &x->target, err);
 	if (rc)
 		return rc;
-	rc = fill_target(x, err);
+	rc = begin_target(x, err);
+	if (rc == RP_OK && !x->complete)
+		rc = fill_target(x, err);
 	if (rc == RP_OK && ret_report) {
 		path = strdup(x->target.path);
 		report = path ? make_report(x, path) : NULL;
 		if (!report)
 			rc = rp_fail_os(err, -ENOMEM, "export", "%s", x->target.path);
 	}
-	if (rc == RP_OK) {
-		watch_phase(&x->watch, "publishing");
-		r = watch_tick(&x->watch); /* the last chance to stop it */
-		rc = r < 0 ? watch_fail(&x->watch, r, err)
-			   : target_publish(&x->target, err);
-	}
+	if (rc == RP_OK)
+		rc = publish(x, err);
 	export_disks_close(&x->disks);
-	target_discard(&x->target);
+	if (rc && worth_keeping(x))
+		keep_target(x, rc, err);
+	else
+		target_discard(&x->target);
 	if (rc)
 		free(report);
 	else if (ret_report)
@@ -263,6 +380,7 @@ static struct exporting *new (struct rp_store *store, const char *directory,
 	x->job = (struct job)JOB_NONE;
 	x->point = (struct point)POINT_NONE;
 	x->changes = (struct export_changes)EXPORT_CHANGES_NONE;
+	x->journal = (struct journal)JOURNAL_NONE;
 	x->directory = strdup(directory);
 	if (x->directory && copy_options(x, options) == 0)
 		return x;
@@ -389,6 +507,7 @@ void exporting_free(struct exporting *x)
 		return;
 	job_end(&x->job, RP_FAILED, NULL, NULL); /* it was not run */
 	export_changes_close(&x->changes);
+	journal_close(&x->journal);
 	point_close(&x->point);
 	json_decref(x->manifest);
 	for (size_t i = 0; i < x->options.disk_count; i++)

@@ -15,6 +15,7 @@
 #include "io/bell.h"
 #include "io/tree.h"
 #include "job_queue.h"
+#include "journal.h"
 #include "settings.h"
 #include "slip.h"
 #include "target.h"
@@ -167,6 +168,8 @@ static int open_tools(struct job *job, uint64_t bandwidth)
 		r = io_bell_make(job->fd, JOB_BELL);
 	if (r == 0)
 		r = job->bell = io_bell_own(job->fd, JOB_BELL);
+	if (!job->queued && (r == -ENOSYS || r == -EOPNOTSUPP || r == -EPERM))
+		r = 0; /* a file system without FIFOs: heard with the next tick */
 	if (r >= 0)
 		r = job->progress = slip_open(job->fd, JOB_PROGRESS);
 	return r < 0 ? r : 0;
@@ -283,9 +286,12 @@ static void forget_old(struct rp_store *store)
 	for (size_t i = 0; i < count; i++) {
 		struct stat st;
 
-		if (fstatat(store->ended_fd, names[i], &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		    st.st_mtime < oldest)
-			io_tree_remove(store->ended_fd, names[i]);
+		if (fstatat(store->ended_fd, names[i], &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+		    st.st_mtime >= oldest)
+			continue;
+		if (id_valid(names[i])) /* with what it has kept */
+			job_forget(store, names[i], NULL);
+		io_tree_remove(store->ended_fd, names[i]);
 	}
 	io_names_free(names, count);
 }
@@ -302,6 +308,7 @@ static void job_retire(struct job *job)
 		forget_old(store);
 	}
 	job_queue_leave(job);
+	unlinkat(job->fd, JOB_BELL, 0);
 	job_release(job);
 }
 
@@ -340,6 +347,17 @@ static enum rp_job_state end_state(const struct job *job, uint32_t rc,
 								     : RP_JOB_EXCEPTION;
 }
 
+/* The same again would come to another end, or could: it was stopped, or something
+ * failed that may have been mended by then. */
+static bool may_resume(const struct job *job, enum rp_job_state state, uint32_t rc)
+{
+	if (job->discard)
+		return false;
+	return state == RP_JOB_TERMINATED ||
+	       (state == RP_JOB_EXCEPTION && (rc == RP_FAILED || rc == RP_TIMEOUT ||
+					      rc == RP_OUT_OF_MEMORY || rc == RP_IN_USE));
+}
+
 void job_end(struct job *job, uint32_t rc, const json_t *manifest,
 	     const struct rp_error *err)
 {
@@ -351,14 +369,14 @@ void job_end(struct job *job, uint32_t rc, const json_t *manifest,
 	set_error(job->doc, rc, err);
 	json_object_set_new(job->doc, "Cancellable", json_false());
 	json_object_set_new(job->doc, "Resumable",
-			    json_boolean(state == RP_JOB_TERMINATED && !job->discard));
+			    json_boolean(may_resume(job, state, rc)));
 	if (rc == RP_OK && manifest)
 		describe(job->doc, manifest);
 	job_retire(job);
 }
 
 /* What it has left at its target; negative if that may still be somewhere. */
-static int discard_target(const json_t *doc, bool *ret_published)
+static int discard_target(const json_t *doc, bool (*keep)(int dir), bool *ret_published)
 {
 	const char *directory, *system, *id;
 	uint64_t device;
@@ -370,7 +388,7 @@ static int discard_target(const json_t *doc, bool *ret_published)
 	    doc_string(doc, "ReferencePointId", &id) < 0 || directory[0] != '/' ||
 	    !name_valid(system) || !id_valid(id))
 		return 0;
-	r = target_discard_dead(directory, system, id, ret_published);
+	r = target_discard_dead(directory, system, id, keep, ret_published);
 	if (r != 0 || *ret_published)
 		return r;
 	/* It may have written to what is not mounted there now. Only if nothing is found:
@@ -391,7 +409,7 @@ uint32_t job_forget(struct rp_store *store, const char *id, struct rp_error *err
 
 	if (rc)
 		return rc;
-	r = discard_target(job.doc, &published);
+	r = discard_target(job.doc, NULL, &published);
 	json_object_set_new(job.doc, "Resumable", json_false());
 	if (r >= 0)
 		r = set_state(job.doc, RP_JOB_KILLED);
@@ -399,6 +417,26 @@ uint32_t job_forget(struct rp_store *store, const char *id, struct rp_error *err
 		r = job_save(&job);
 	job_release(&job);
 	return r < 0 ? rp_fail_os(err, r, "discard", "what job %s has kept", id) : RP_OK;
+}
+
+void job_forget_point(struct rp_store *store, const char *id)
+{
+	char **names;
+	size_t count;
+
+	if (io_dir_names(store->ended_fd, &names, &count) < 0)
+		return;
+	for (size_t i = 0; i < count; i++) {
+		_cleanup_close_ int fd = io_dir_open(store->ended_fd, names[i]);
+		_cleanup_doc_ json_t *doc = NULL;
+		const char *point;
+
+		if (fd >= 0 && doc_load(fd, "job.json", &doc) == 0 &&
+		    doc_string(doc, "ReferencePointId", &point) == 0 &&
+		    !strcmp(point, id) && id_valid(names[i]))
+			job_forget(store, names[i], NULL);
+	}
+	io_names_free(names, count);
 }
 
 /* So long ago that its target will not come back. */
@@ -415,7 +453,8 @@ static void end_dead(struct job *job)
 	struct rp_error err;
 	bool published = false;
 
-	if (discard_target(job->doc, &published) < 0 && !is_old(job)) {
+	if (discard_target(job->doc, journal_worth_keeping, &published) < 0 &&
+	    !is_old(job)) {
 		job_release(job);
 		return;
 	}

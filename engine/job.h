@@ -87,9 +87,12 @@ void job_end(struct job *job, uint32_t rc, const json_t *manifest,
  * not one that can be resumed. */
 uint32_t job_forget(struct rp_store *store, const char *id, struct rp_error *err);
 
-/* Entry @name of jobs/active/: if its process is gone, removes what it left at its
- * target and ends it as interrupted. While the target is not there (not mounted) the
- * job stays, for the next command. */
+/* What ended jobs have kept of point @id, which is destroyed, goes. */
+void job_forget_point(struct rp_store *store, const char *id);
+
+/* Entry @name of jobs/active/: if its process is gone, ends it as interrupted, and
+ * removes what it left at its target if a resume could do nothing with it. While the
+ * target is not there (not mounted) the job stays, for the next command. */
 void job_sweep(struct rp_store *store, const char *name);
 
 /* Of others' jobs. */

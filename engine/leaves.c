@@ -5,6 +5,7 @@
 #include "leaves.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -104,4 +105,29 @@ int leaves_open(int dirfd, const json_t *digest, uint64_t size, struct digest *r
 	take_fd(&fd);
 	*ret = leaves;
 	return 0;
+}
+
+uint32_t leaves_check_holes(struct stream *s, struct rp_error *err)
+{
+	uint64_t index = 0, start, end;
+	int r;
+
+	while ((r = digest_next(&s->leaves, index, &index)) == 0) {
+		r = stream_next_data(s, index * DIGEST_CHUNK, &start, &end);
+		if (r < 0 && r != -ENXIO)
+			break;
+		if (r == -ENXIO || start >= (index + 1) * DIGEST_CHUNK) {
+			rp_fail(err, RP_FAILED, "digest",
+				"digest %s at %" PRIu64 ": chunk %" PRIu64
+				" is a hole but had data",
+				s->src_path, index * DIGEST_CHUNK, index);
+			if (err)
+				err->offset = index * DIGEST_CHUNK;
+			rp_fail_of(err, NULL, s->disk);
+			return RP_FAILED;
+		}
+		index = max_u64(index + 1, end / DIGEST_CHUNK);
+	}
+	return r == -ENXIO ? RP_OK
+			   : stream_fail(s, r, "map", s->src_path, RP_NO_OFFSET, err);
 }

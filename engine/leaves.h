@@ -11,6 +11,7 @@
 #include "digest.h"
 #include "error.h"
 #include "io/file.h"
+#include "stream.h"
 #include "watch.h"
 
 /* A new file of leaves, all 0, for a disk of @size bytes; @name NULL = one without a
@@ -31,5 +32,9 @@ int leaves_describe(const struct digest *leaves, const char *file, json_t **ret)
  * -EOPNOTSUPP if it is of another kind.
  */
 int leaves_open(int dirfd, const json_t *digest, uint64_t size, struct digest *ret);
+
+/* What is read is compared chunk by chunk; a chunk that should have data and is a hole is
+ * not read at all, and is found here. */
+uint32_t leaves_check_holes(struct stream *s, struct rp_error *err);
 
 #endif

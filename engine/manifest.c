@@ -60,7 +60,7 @@ int manifest_add_disk(json_t *manifest, const struct stream *s, const char *file
 		       json_object_get(manifest, "Disks"),
 		       json_pack(
 			       "{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:s?, "
-			       "s:s?, s:I, s:i, s:o}",
+			       "s:s?, s:I, s:i, s:I, s:o}",
 			       "DiskId", s->disk, "File", file, "Format", "raw",
 			       "VirtualSize", (json_int_t)stream_size(s), "DataBytes",
 			       (json_int_t)s->data_bytes, "ClonedBytes",
@@ -71,7 +71,8 @@ int manifest_add_disk(json_t *manifest, const struct stream *s, const char *file
 			       "Backend", s->backend, "BackendReason",
 			       s->backend ? s->backend_reason : NULL, "BlockSize",
 			       (json_int_t)s->block, "QueueDepth", (int)s->depth,
-			       "Digest", digest)) < 0
+			       "ResumedBytes", (json_int_t)s->kept_bytes, "Digest",
+			       digest)) < 0
 		       ? -ENOMEM
 		       : 0;
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "checkpoint.h"
 #include "chunk.h"
 #include "io/base.h"
 #include "throttle.h"
@@ -26,6 +27,7 @@ struct lane {
 	bool planned;	      /* no windows left */
 	bool syncing, synced;
 	unsigned in_flight; /* chunks */
+	uint64_t lost_at;   /* the first window that was given up */
 	struct io_req sync;
 	struct mover *mover;
 };
@@ -40,7 +42,8 @@ struct mover {
 	struct lane *lanes;
 	size_t lane_count, turn;
 	uint64_t window;
-	unsigned depth;		  /* full windows that the memory holds */
+	unsigned depth; /* full windows that the memory holds */
+	struct checkpoint checkpoint;
 	struct throttle throttle; /* of all lanes together */
 	bool throttled;		  /* chunks wait for it */
 	struct watch *w;
@@ -93,6 +96,8 @@ static void chunk_changed(struct chunk *c)
 	lane->in_flight--;
 	if (c->state == CHUNK_DONE)
 		count_bytes(m->w, c->bytes);
+	else
+		lane->lost_at = min_u64(lane->lost_at, c->window);
 	io_pool_put(m->pool, c->buf, c->room);
 	c->buf = NULL;
 	c->next = m->idle;
@@ -142,6 +147,12 @@ static int reserve(struct lane *lane, const struct chunk *c)
 		lane->reserved_to = end;
 	}
 	return 0;
+}
+
+/* What is only read moves nothing. */
+static uint64_t rate(const struct mover *m)
+{
+	return stream_writes(m->lanes[0].s) ? m->w->bandwidth : 0;
 }
 
 /* The next lane, in turn, that has a window to plan; NULL if none has. */
@@ -194,6 +205,7 @@ static void drop_waiting(struct mover *m)
 
 	m->waiting = NULL;
 	lane->in_flight--;
+	lane->lost_at = min_u64(lane->lost_at, c->window);
 	c->next = m->idle;
 	m->idle = c;
 }
@@ -215,6 +227,7 @@ static void plan_chunk(struct mover *m, struct lane *lane)
 	}
 	r = reserve(lane, c);
 	if (r < 0) {
+		lane->lost_at = min_u64(lane->lost_at, c->window);
 		fail(m, lane->s, r, "allocate", lane->s->dst_path,
 		     c->window + c->plan[0].start);
 		return;
@@ -256,6 +269,45 @@ static void sync_lane(struct mover *m, struct lane *lane)
 		fail(m, lane->s, r, "queue", lane->s->dst_path, RP_NO_OFFSET);
 }
 
+/* Everything of the stream before it has been delivered. */
+static uint64_t delivered_to(const struct mover *m, const struct lane *lane)
+{
+	uint64_t pos = lane->planned ? stream_size(lane->s) : lane->plan.pos;
+
+	pos = min_u64(min_u64(pos, lane->lost_at), stream_size(lane->s));
+	if (m->waiting && m->waiting->owner == lane)
+		pos = min_u64(pos, m->waiting->window);
+	for (unsigned i = 0; lane->in_flight && i < m->chunk_count; i++) {
+		const struct chunk *c = m->chunks[i];
+
+		if (c->buf && c->owner == lane)
+			pos = min_u64(pos, c->window);
+	}
+	return pos;
+}
+
+static void mark_all(struct mover *m)
+{
+	for (size_t i = 0; i < m->checkpoint.count; i++)
+		checkpoint_mark(&m->checkpoint, i, delivered_to(m, &m->lanes[i]));
+}
+
+static void step_checkpoint(struct mover *m)
+{
+	struct checkpoint *c = &m->checkpoint;
+	uint64_t now = watch_now_ns();
+
+	if (m->rc) /* there will be a last one */
+		return;
+	if (checkpoint_due(c, now)) {
+		checkpoint_begin(c, now);
+		mark_all(m);
+	}
+	checkpoint_step(c, m->q, now);
+	if (c->error)
+		fail(m, c->failed, c->error, c->step, c->failed->dst_path, RP_NO_OFFSET);
+}
+
 /* Queues what chunks have to do, and plans while there are idle ones. */
 static void mover_fill(struct mover *m)
 {
@@ -278,11 +330,11 @@ static void mover_fill(struct mover *m)
 	m->throttled = false;
 	while (!m->rc && !m->waiting && m->idle && !m->throttled &&
 	       (lane = next_lane(m))) {
-		m->throttled = !throttle_ready(&m->throttle, m->w->bandwidth,
-					       watch_now_ns());
+		m->throttled = !throttle_ready(&m->throttle, rate(m), watch_now_ns());
 		if (!m->throttled)
 			plan_chunk(m, lane);
 	}
+	step_checkpoint(m);
 	for (size_t i = 0; !m->rc && i < m->lane_count; i++)
 		sync_lane(m, &m->lanes[i]);
 }
@@ -307,7 +359,7 @@ static int wait_for_work(struct mover *m)
 	int most = REAP_LIMIT_MS;
 
 	if (m->throttled)
-		most = throttle_wait_ms(&m->throttle, m->w->bandwidth, most);
+		most = throttle_wait_ms(&m->throttle, rate(m), most);
 	if (io_queue_in_flight(m->q) || !m->throttled)
 		return io_queue_reap(m->q, 1, most);
 	nanosleep(&(struct timespec){.tv_nsec = most * 1000000L}, NULL);
@@ -345,11 +397,22 @@ static uint64_t lane_align(const struct stream *s)
 static void lane_open(struct mover *m, struct lane *lane, struct stream *s)
 {
 	/* A digest needs every byte, also those that were shared. */
-	uint64_t pos = s->digest == STREAM_NO_DIGEST ? s->shared_to : 0;
+	uint64_t pos = s->digest == STREAM_NO_DIGEST ? s->shared_to : s->kept_to;
 
-	*lane = (struct lane){.s = s, .mover = m, .reserves = stream_writes(s)};
+	*lane = (struct lane){
+		.s = s, .mover = m, .reserves = stream_writes(s), .lost_at = UINT64_MAX};
 	plan_init(&lane->plan, stream_next_data, s, stream_size(s), m->window,
 		  lane_align(s), round_down(pos, m->window));
+}
+
+static uint64_t window_size(const struct mover *m, const struct stream *first)
+{
+	uint64_t window = io_queue_block(m->q);
+
+	while (stream_writes(first) && m->w->bandwidth &&
+	       window > max_u64(m->w->bandwidth / 32, DIGEST_CHUNK))
+		window /= 2; /* the smaller the steps, the smoother */
+	return window;
 }
 
 static int mover_open(struct mover *m, struct stream *streams, size_t count)
@@ -357,9 +420,7 @@ static int mover_open(struct mover *m, struct stream *streams, size_t count)
 	size_t memory;
 
 	io_pool_area(m->pool, &memory);
-	m->window = io_queue_block(m->q);
-	while (m->w->bandwidth && m->window > max_u64(m->w->bandwidth / 32, DIGEST_CHUNK))
-		m->window /= 2; /* the smaller the steps, the smoother */
+	m->window = window_size(m, &streams[0]);
 	throttle_init(&m->throttle, m->window, watch_now_ns());
 	m->depth = (unsigned)(memory / m->window);
 	m->chunk_count = CHUNKS;
@@ -377,7 +438,7 @@ static int mover_open(struct mover *m, struct stream *streams, size_t count)
 	m->lane_count = count;
 	for (size_t i = 0; i < count; i++)
 		lane_open(m, &m->lanes[i], &streams[i]);
-	return 0;
+	return checkpoint_open(&m->checkpoint, streams, count);
 }
 
 /* Which backend moves the bytes, why, and how each side is opened. */
@@ -400,6 +461,7 @@ static void explain(struct mover *m)
 
 static void mover_close(struct mover *m)
 {
+	checkpoint_close(&m->checkpoint);
 	for (unsigned i = 0; m->chunks && i < m->chunk_count; i++)
 		chunk_free(m->chunks[i]);
 	free(m->chunks);
@@ -418,6 +480,10 @@ uint32_t move_streams(struct stream *streams, size_t count, struct io_queue *q,
 		watch_phase(w, stream_writes(&streams[0]) ? "copying" : "verifying");
 		explain(&m);
 		mover_loop(&m);
+		if (m.rc) { /* what is kept for a resume */
+			mark_all(&m);
+			checkpoint_last(&m.checkpoint);
+		}
 	}
 	mover_close(&m);
 	return m.rc;

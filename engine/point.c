@@ -9,6 +9,7 @@
 
 #include "doc.h"
 #include "io/tree.h"
+#include "job.h"
 
 /* What the rest of the engine relies on without looking again. */
 static int check_doc(const json_t *doc, const struct point *point)
@@ -425,6 +426,8 @@ uint32_t rp_destroy_reference_point(struct rp_store *store, const char *ref,
 		rc = system_open(store, point.system, SYSTEM_POINTS, &system, reterr);
 	if (rc == RP_OK)
 		rc = store_bury(store, system.points_fd, point.id, reterr);
+	if (rc == RP_OK)
+		job_forget_point(store, point.id);
 	if (rc)
 		rp_fail_of(reterr, point.system, NULL);
 	system_close(&system);

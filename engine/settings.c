@@ -152,6 +152,7 @@ void settings_options(const struct settings *s, struct rp_export_options *ret)
 	ret->ionice = s->ionice;
 	ret->base = s->base;
 	ret->strict = s->strict;
+	ret->restart = s->restart;
 }
 
 void settings_free(struct settings *s)

@@ -30,6 +30,7 @@ struct settings {
 	uint32_t priority;  /* 0 = the usual one */
 	enum rp_ionice ionice;
 	bool strict;
+	bool restart;
 };
 
 /**
@@ -50,8 +51,8 @@ uint32_t settings_parse(const char *text, struct settings *ret, struct rp_error 
 /* As options of an export, which borrow @s. */
 void settings_options(const struct settings *s, struct rp_export_options *ret);
 
-/* The other way round: the JSON form of @options, as a record of a job has it. NULL = no
- * memory. */
+/* The other way round: the JSON form of @options, as a record of a job has it: without
+ * restart, which is done once. NULL = no memory. */
 json_t *settings_doc(const struct rp_export_options *options);
 
 void settings_free(struct settings *s); /* what it points to; twice is fine */

@@ -282,6 +282,12 @@ static uint32_t read_strict(struct settings *s, const json_t *value, struct rp_e
 	return read_flag("Strict", value, &s->strict, err);
 }
 
+static uint32_t read_restart(struct settings *s, const json_t *value,
+			     struct rp_error *err)
+{
+	return read_flag("Restart", value, &s->restart, err);
+}
+
 static uint32_t read_options(struct settings *s, const json_t *value,
 			     struct rp_error *err)
 {
@@ -297,6 +303,7 @@ static uint32_t read_options(struct settings *s, const json_t *value,
 		{"Priority", read_priority},
 		{"IoNice", read_ionice},
 		{"Strict", read_strict},
+		{"Restart", read_restart},
 	};
 
 	if (!json_is_object(value))

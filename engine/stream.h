@@ -17,6 +17,8 @@
 #include "place.h"
 #include "source.h"
 
+struct journal;
+
 enum stream_digest {
 	STREAM_NO_DIGEST,
 	STREAM_DIGEST,	     /* store the leaves, if all bytes pass anyway */
@@ -37,6 +39,12 @@ struct stream {
 	enum rp_clone clone;
 	enum stream_digest digest;
 	struct digest leaves; /* unless STREAM_NO_DIGEST */
+	/* Who notes how far it is, and where there; NULL = nobody. Borrowed. */
+	struct journal *journal;
+	int slot;
+	/* Everything before it was moved by an export that this one goes on with, and was
+	 * proven: the leaves too. So much of it is data. */
+	uint64_t kept_to, kept_bytes;
 
 	/* What was done. */
 	uint64_t data_bytes; /* of the source; the rest is holes */
@@ -61,6 +69,13 @@ static inline bool stream_writes(const struct stream *s)
 static inline uint64_t stream_size(const struct stream *s)
 {
 	return s->from ? s->from->size : s->src.size;
+}
+
+/* Only what is moved and digested, to where it is on the disk, can be proven later. */
+static inline bool stream_journalled(const struct stream *s)
+{
+	return s->journal && !s->place && !s->shared_to &&
+	       (s->digest == STREAM_DIGEST || s->digest == STREAM_DIGEST_READ);
 }
 
 /* Nothing before it is left to write: whole blocks, or all of it. */

@@ -99,10 +99,10 @@ static int open_partial(const struct target *t)
 }
 
 /*
- * Makes and locks the partial folder; the caller holds the system folder. A dead
- * export's is removed first. -EWOULDBLOCK: a running export's, @ret_busy is its fd.
+ * Makes, or takes over, and locks the partial folder; the caller holds the system folder.
+ * -EWOULDBLOCK: a running export's, @ret_busy is its fd.
  */
-static int bear_partial(struct target *t, int *ret_busy)
+static int bear_partial(struct target *t, bool restart, int *ret_busy)
 {
 	bool made;
 	int r;
@@ -123,10 +123,14 @@ static int bear_partial(struct target *t, int *ret_busy)
 			*ret_busy = take_fd(&fd);
 		if (r < 0)
 			return r;
-		if (made)
+		if (!made && !io_dir_is_at(t->system_fd, t->partial, fd))
+			continue;
+		if (made || !restart) {
+			t->found = !made;
 			t->fd = take_fd(&fd);
-		else if (io_dir_is_at(t->system_fd, t->partial, fd))
+		} else {
 			r = io_tree_remove(t->system_fd, t->partial);
+		}
 		if (r < 0)
 			return r;
 	} while (t->fd < 0);
@@ -147,8 +151,8 @@ static void target_close(struct target *t)
 }
 
 /* One try; RP_OK with t->fd still -1 means: try again, who was there has ended. */
-static uint32_t target_try(struct target *t, const struct watch *w, uint64_t busy_ms,
-			   struct rp_error *err)
+static uint32_t target_try(struct target *t, bool restart, const struct watch *w,
+			   uint64_t busy_ms, struct rp_error *err)
 {
 	_cleanup_close_ int lock = -1, busy = -1;
 	uint32_t rc;
@@ -160,7 +164,7 @@ static uint32_t target_try(struct target *t, const struct watch *w, uint64_t bus
 	rc = check_unpublished(t, err);
 	if (rc)
 		return rc;
-	r = bear_partial(t, &busy);
+	r = bear_partial(t, restart, &busy);
 	if (r == -EWOULDBLOCK) {
 		/* Others must be able to work in the folder while we wait. */
 		close(take_fd(&lock));
@@ -170,7 +174,7 @@ static uint32_t target_try(struct target *t, const struct watch *w, uint64_t bus
 	return r < 0 ? rp_fail_os(err, r, "mkdir", "%s", t->path) : RP_OK;
 }
 
-static uint32_t target_make(struct target *t, const char *directory,
+static uint32_t target_make(struct target *t, const char *directory, bool restart,
 			    const struct watch *w, uint64_t busy_ms, struct rp_error *err)
 {
 	size_t len = strlen(directory);
@@ -188,20 +192,20 @@ static uint32_t target_make(struct target *t, const char *directory,
 		return rp_fail_os(err, -ENOMEM, "open", "export directory %s", directory);
 	}
 	while (rc == RP_OK && t->fd < 0)
-		rc = target_try(t, w, busy_ms, err);
+		rc = target_try(t, restart, w, busy_ms, err);
 	return rc;
 }
 
 uint32_t target_open(const char *directory, const char *system, const char *id,
-		     const struct watch *w, uint64_t busy_ms, struct target *ret,
-		     struct rp_error *err)
+		     bool restart, const struct watch *w, uint64_t busy_ms,
+		     struct target *ret, struct rp_error *err)
 {
 	struct target t = {
 		.system = system, .directory_fd = -1, .system_fd = -1, .fd = -1};
 	uint32_t rc;
 
 	target_name(&t, id);
-	rc = target_make(&t, directory, w, busy_ms, err);
+	rc = target_make(&t, directory, restart, w, busy_ms, err);
 	if (rc) {
 		target_discard(&t);
 		return rc;
@@ -227,6 +231,11 @@ uint32_t target_publish(struct target *t, struct rp_error *err)
 	return RP_OK;
 }
 
+void target_keep(struct target *t)
+{
+	target_close(t);
+}
+
 void target_discard(struct target *t)
 {
 	_cleanup_close_ int lock = -1;
@@ -250,7 +259,7 @@ static bool looks_ours(int fd)
 
 /* With the system folder locked, so that nobody bears what we take for dead. 1 if it was
  * there, 0 if not. */
-static int discard_partial(struct target *t)
+static int discard_partial(struct target *t, bool (*keep)(int dir))
 {
 	int r;
 
@@ -262,13 +271,13 @@ static int discard_partial(struct target *t)
 	r = io_lock(t->fd, true, 0);
 	if (r == -EWOULDBLOCK) /* another export is at it by now */
 		return 1;
-	if (r == 0)
+	if (r == 0 && !(keep && keep(t->fd)))
 		r = io_tree_remove(t->system_fd, t->partial);
 	return r < 0 ? r : 1;
 }
 
 int target_discard_dead(const char *directory, const char *system, const char *id,
-			bool *ret_published)
+			bool (*keep)(int dir), bool *ret_published)
 {
 	struct target t = {
 		.system = system, .directory_fd = -1, .system_fd = -1, .fd = -1};
@@ -282,7 +291,7 @@ int target_discard_dead(const char *directory, const char *system, const char *i
 	if (r >= 0)
 		r = lock_folder(&t, t.system_fd, FOLDER_WAIT_MS, &lock);
 	if (r == 0)
-		r = discard_partial(&t);
+		r = discard_partial(&t, keep);
 	*ret_published = t.system_fd >= 0 && faccessat(t.system_fd, id, F_OK, 0) == 0;
 	if (r >= 0 && looks_ours(t.system_fd))
 		unlinkat(t.directory_fd, t.system, AT_REMOVEDIR);

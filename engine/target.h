@@ -8,8 +8,8 @@
  *
  * DIRECTORY/SYSTEM is locked (exclusive, briefly) while a partial folder is born or
  * a dead one is removed, the partial folder itself as long as its export runs. A
- * partial folder with a free lock belongs to an export that died. DIRECTORY/SYSTEM may
- * be a link to a folder; what is in it may not.
+ * partial folder with a free lock belongs to an export that was interrupted.
+ *DIRECTORY/SYSTEM may be a link to a folder; what is in it may not.
  */
 #ifndef ENGINE_TARGET_H
 #define ENGINE_TARGET_H
@@ -26,6 +26,7 @@ struct target {
 	char partial[ID_SIZE + 16];
 	const char *system; /* borrowed */
 	bool made;	    /* DIRECTORY/SYSTEM is ours */
+	bool found;	    /* the partial folder: an interrupted export's */
 	int directory_fd;
 	int system_fd; /* DIRECTORY/SYSTEM */
 	int fd;	       /* the partial folder; holds the lock */
@@ -34,12 +35,12 @@ struct target {
 /*
  * Makes the partial folder for point @id of @system. If another export of it runs it
  * is waited for until @w's time limit, or else @busy_ms: RP_TIMEOUT; RP_IN_USE if that
- * is 0. RP_INVALID_STATE if it is published. What a dead export left is removed.
- * @system must outlive @ret.
+ * is 0. RP_INVALID_STATE if it is published. What an interrupted export left is taken
+ * over as it is or, to @restart, removed. @system must outlive @ret.
  */
 uint32_t target_open(const char *directory, const char *system, const char *id,
-		     const struct watch *w, uint64_t busy_ms, struct target *ret,
-		     struct rp_error *err);
+		     bool restart, const struct watch *w, uint64_t busy_ms,
+		     struct target *ret, struct rp_error *err);
 
 /* Publishes: everything in it is on stable storage already. Closes on success. */
 uint32_t target_publish(struct target *target, struct rp_error *err);
@@ -47,12 +48,16 @@ uint32_t target_publish(struct target *target, struct rp_error *err);
 /* Removes what was written and closes; fine after target_publish(). */
 void target_discard(struct target *target);
 
+/* Closes and leaves what was written to who resumes the export. */
+void target_keep(struct target *target);
+
 /*
- * Removes the partial folder that an export left that is no more. 1 if it was there (and
- * stays, if another export is at it), 0 if not, else -errno. *ret_published tells
- * whether the export is there, complete.
+ * Removes the partial folder that an export left that is no more, unless @keep says of
+ * the folder that it is worth to be kept (NULL: none is). 1 if it was there (and stays,
+ * also if another export is at it), 0 if not, else -errno. *ret_published tells whether
+ * the export is there, complete.
  */
 int target_discard_dead(const char *directory, const char *system, const char *id,
-			bool *ret_published);
+			bool (*keep)(int dir), bool *ret_published);
 
 #endif

@@ -362,6 +362,7 @@ struct rp_export_options {
 	uint64_t bandwidth;
 	uint32_t priority; /* 1 (first) to 99 (last); 0 = 50 */
 	enum rp_ionice ionice;
+	bool restart; /* throw away what an interrupted export has left there */
 	/* ExportSettingData (see rp_export_reference_point()): counts instead of all
 	 * the above but watch. NULL = none. */
 	const char *settings;
@@ -377,8 +378,12 @@ struct rp_export_options {
  *
  * Writes DIRECTORY/SYSTEM/UUID/ with one raw file per disk, the config files and
  * export.json, or nothing: the folder appears by one rename after everything in
- * it is on stable storage. Blocks are shared where the file system can, else
- * moved; holes stay holes. The source is only read.
+ * it is on stable storage. What an export has moved when it is cancelled, killed or
+ * fails by a device stays in DIRECTORY/SYSTEM/.UUID.partial/ with a journal, and the same
+ * export again goes on from there, after it has proven it by its digests; if it is
+ * not as it was left, that is RP_INVALID_STATE, and options->restart starts over. Blocks
+ * are shared where the file system can, else moved; holes stay holes. The source is only
+ * read.
  *
  * With options->base a disk's file holds only what has changed since, and has a list
  * of that beside it (refpoint(1), "Differential disks"). A disk for which the base is
@@ -407,7 +412,8 @@ uint32_t rp_export(struct rp_store *store, const char *point, const char *direct
  *                                    "BlockSize": 2097152, "QueueDepth": 8,
  *                                    "Memory": 33554432,
  *                                    "BandwidthLimit": 52428800,
- *                                    "Priority": 50, "IoNice": "none"}}
+ *                                    "Priority": 50, "IoNice": "none",
+ *                                    "Restart": false}}
  *                       (Timeout in seconds, sizes in bytes, BandwidthLimit in bytes
  *                       a second)
  * @ret_job:             NULL: run now, return RP_OK. Otherwise start, return

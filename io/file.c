@@ -217,6 +217,28 @@ int io_file_create_unnamed(int dirfd, struct io_file *ret)
 	return file_finish(&file, ret);
 }
 
+int io_file_open_write(int dirfd, const char *path, struct io_file *ret)
+{
+	struct io_file file;
+	struct stat st;
+	int fd, r = 0;
+
+	fd = openat(dirfd, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) < 0)
+		r = -errno;
+	else if (!S_ISREG(st.st_mode))
+		r = -EINVAL;
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	file_init(&file, fd, &st);
+	file.writable = true;
+	return file_finish(&file, ret);
+}
+
 int io_file_open_device(const char *path, struct io_file *ret)
 {
 	_cleanup_close_ int fd = -1;

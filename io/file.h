@@ -51,6 +51,8 @@ int io_file_create(int dirfd, const char *path, int twin_fd, struct io_file *ret
 
 /* The same without a name: gone when it is closed. */
 int io_file_create_unnamed(int dirfd, struct io_file *ret);
+/* Opens a regular file to go on writing it; not a link: -ELOOP. */
+int io_file_open_write(int dirfd, const char *path, struct io_file *ret);
 
 /* A block device to write to, exclusively: -EBUSY if it is mounted. */
 int io_file_open_device(const char *path, struct io_file *ret);

@@ -587,7 +587,7 @@ static void limit_memory(uint64_t more)
 	ASSERT_OK(setrlimit(RLIMIT_AS, &limit));
 }
 
-/* The buffers need 16 MiB. */
+/* The buffers of so small a disk need some 2 MiB. */
 TEST_F(codes, out_of_memory)
 {
 	const struct rlimit none = {RLIM_INFINITY, RLIM_INFINITY};
@@ -601,7 +601,7 @@ TEST_F(codes, out_of_memory)
 	struct rp_error err;
 	uint32_t rc;
 
-	limit_memory(8 * MIB);
+	limit_memory(MIB);
 	rc = stage_export(s, &options, &err);
 	ASSERT_OK(setrlimit(RLIMIT_AS, &none));
 	expect_error(rc, &err, &want);

@@ -3,7 +3,7 @@
  * kill_test.c - SIGKILL while the real command works: at random instants of its run, and
  * before each of its changes to the file system. Afterwards the store opens, a point or
  * an export is whole or is not there, and the next command leaves nothing of what was
- * left behind
+ * left behind but what the same export goes on with
  */
 #include <fcntl.h>
 #include <limits.h>
@@ -251,19 +251,27 @@ static void expect_whole_points(const struct killed_fixture *self)
 	json_decref(points);
 }
 
-/* Published and whole, or not there. Returns whether it is. */
+/* Published and whole, or not there, or kept, and then the same export makes it whole.
+ * Returns whether it was published. */
 static bool expect_whole_export(const struct stage *s)
 {
 	const char *folder = fmt("%s/web1", s->exports);
+	const char *partial = fmt(".%s.partial", strchr(s->point, '@') + 1);
+	bool kept = exists(fmt("%s/%s", folder, partial));
+	struct rp_error err;
 
 	if (!exists(folder)) {
 		EXPECT_STREQ(listing(s->exports), "");
 		return false;
 	}
 	EXPECT_STREQ(listing(s->exports), "web1");
+	if (kept) {
+		EXPECT_STREQ(listing(folder), partial);
+		EXPECT_EQ(stage_export(s, NULL, &err), RP_OK, "%s", err.message);
+	}
 	EXPECT_STREQ(listing(folder), strchr(s->point, '@') + 1);
 	EXPECT_TRUE(stage_good_export(s->exports, s->point, s->twin));
-	return true;
+	return !kept;
 }
 
 /* Every record says how its export ended. */

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * checkpoint.c - the steps of a checkpoint
+ */
+#include "checkpoint.h"
+
+#include "io/base.h"
+#include "io/tree.h"
+#include "journal.h"
+#include "watch.h"
+
+#define COST	 50	     /* the pause is so many times what a checkpoint took */
+#define PAUSE_NS 250000000u  /* at least */
+#define LONG_NS	 5000000000u /* and at most */
+
+int checkpoint_open(struct checkpoint *c, struct stream *streams, size_t count)
+{
+	*c = (struct checkpoint){0};
+	if (!streams[0].journal)
+		return 0;
+	c->syncs = calloc(count, sizeof(*c->syncs));
+	if (!c->syncs)
+		return -ENOMEM;
+	c->count = count;
+	c->next_ns = watch_now_ns() + PAUSE_NS;
+	for (size_t i = 0; i < count; i++)
+		c->syncs[i] = (struct checkpoint_sync){.s = &streams[i], .checkpoint = c};
+	return 0;
+}
+
+void checkpoint_close(struct checkpoint *c)
+{
+	free(c->syncs);
+}
+
+static void fail(struct checkpoint *c, struct stream *s, int error, const char *step)
+{
+	if (c->error)
+		return;
+	c->error = error;
+	c->step = step;
+	c->failed = s;
+}
+
+bool checkpoint_due(const struct checkpoint *c, uint64_t now_ns)
+{
+	return c->count && !c->running && now_ns >= c->next_ns;
+}
+
+void checkpoint_begin(struct checkpoint *c, uint64_t now_ns)
+{
+	c->running = true;
+	c->began_ns = now_ns;
+}
+
+void checkpoint_mark(struct checkpoint *c, size_t stream, uint64_t mark)
+{
+	struct checkpoint_sync *sync = &c->syncs[stream];
+	const struct stream *s = sync->s;
+
+	sync->mark = mark;
+	sync->wanted = stream_journalled(s) && mark > journal_mark(s->journal, s->slot);
+}
+
+static void sync_done(struct io_req *req)
+{
+	struct checkpoint_sync *sync = container_of(req, struct checkpoint_sync, req);
+
+	sync->checkpoint->in_flight--;
+	if (req->result < 0)
+		fail(sync->checkpoint, sync->s, req->result, "sync");
+}
+
+/* The destination is synced; the leaves are next. */
+static bool advance(struct checkpoint *c, struct checkpoint_sync *sync)
+{
+	struct stream *s = sync->s;
+	int r;
+
+	if (c->error || !stream_journalled(s) ||
+	    sync->mark <= journal_mark(s->journal, s->slot))
+		return false;
+	r = io_fsync(s->leaves.fd);
+	if (r == 0)
+		r = journal_advance(s->journal, s->slot, &s->leaves, sync->mark);
+	if (r < 0)
+		fail(c, s, r, "write digests of");
+	return r == 0;
+}
+
+static void note(struct checkpoint *c)
+{
+	bool advanced = false;
+	int r;
+
+	for (size_t i = 0; i < c->count; i++)
+		advanced |= advance(c, &c->syncs[i]);
+	if (c->error || !advanced)
+		return;
+	r = journal_save(c->syncs[0].s->journal);
+	if (r < 0)
+		fail(c, c->syncs[0].s, r, "write journal of");
+}
+
+void checkpoint_step(struct checkpoint *c, struct io_queue *q, uint64_t now_ns)
+{
+	bool queued = true;
+	uint64_t took;
+
+	if (!c->running)
+		return;
+	for (size_t i = 0; i < c->count; i++) {
+		struct checkpoint_sync *sync = &c->syncs[i];
+		int r;
+
+		if (!sync->wanted)
+			continue;
+		sync->req = (struct io_req){
+			.op = IO_SYNC, .file = &sync->s->dst, .done = sync_done};
+		r = io_queue_add(q, &sync->req);
+		if (r == -EAGAIN) { /* full: next time */
+			queued = false;
+			break;
+		}
+		sync->wanted = false;
+		if (r < 0)
+			fail(c, sync->s, r, "queue");
+		else
+			c->in_flight++;
+	}
+	if (!queued || c->in_flight)
+		return;
+	note(c);
+	c->running = false;
+	took = watch_now_ns() - c->began_ns;
+	c->next_ns = now_ns + min_u64(max_u64(COST * took, PAUSE_NS), LONG_NS);
+}
+
+void checkpoint_last(struct checkpoint *c)
+{
+	c->error = 0; /* of before: whoever failed is not at its mark */
+	for (size_t i = 0; i < c->count; i++) {
+		struct stream *s = c->syncs[i].s;
+		int r = stream_journalled(s) ? io_fsync(s->dst.tail_fd) : 0;
+
+		if (r == 0)
+			r = s->dst.error;
+		if (r < 0)
+			fail(c, s, r, "sync");
+	}
+	if (c->count && !c->error)
+		note(c);
+}

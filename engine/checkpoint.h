@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * checkpoint.h - making what was moved so far durable, and noting it, while more moves
+ *
+ *	marks ──> sync of each destination ──> sync of leaves ──> journal
+ *
+ * A mark is taken when its sync is queued: the sync covers what was delivered before
+ * (io.h). The next checkpoint comes when many times as long has passed as this one took,
+ * so that all of them together cost next to nothing, whatever the device.
+ */
+#ifndef ENGINE_CHECKPOINT_H
+#define ENGINE_CHECKPOINT_H
+
+#include "io/io.h"
+#include "stream.h"
+
+struct checkpoint_sync { /* of one stream */
+	struct io_req req;
+	struct stream *s;
+	uint64_t mark;
+	bool wanted; /* waits for room in the queue */
+	struct checkpoint *checkpoint;
+};
+
+struct checkpoint {
+	struct checkpoint_sync *syncs;
+	size_t count;	  /* of streams; 0 = nobody wants to know */
+	size_t in_flight; /* syncs */
+	bool running;
+	uint64_t began_ns, next_ns;
+	/* The first failure, and of which stream. */
+	int error;
+	const char *step;
+	struct stream *failed;
+};
+
+int checkpoint_open(struct checkpoint *c, struct stream *streams, size_t count);
+void checkpoint_close(struct checkpoint *c); /* zeros are fine */
+
+/* Whether it is time for one. */
+bool checkpoint_due(const struct checkpoint *c, uint64_t now_ns);
+
+/* Begins one; checkpoint_mark() is called for each stream, then checkpoint_step(). */
+void checkpoint_begin(struct checkpoint *c, uint64_t now_ns);
+void checkpoint_mark(struct checkpoint *c, size_t stream, uint64_t mark);
+
+/* Queues what is to be queued, and ends the checkpoint when all syncs are in. */
+void checkpoint_step(struct checkpoint *c, struct io_queue *q, uint64_t now_ns);
+
+/* At once and without the queue, which is idle: the last one of work that stops. What
+ * fails is not noted, no more. */
+void checkpoint_last(struct checkpoint *c);
+
+#endif

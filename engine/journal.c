@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * journal.c - beginning, advancing and reading journals
+ */
+#include "journal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "doc.h"
+#include "io/tree.h"
+#include "settings.h"
+
+#define JOURNAL_VERSION 1
+#define READ_SIZE	(64 * KIB) /* of leaves */
+
+/* The hash goes on from mark to mark: leaves are read once. */
+struct journal_mark {
+	uint64_t mark;
+	XXH3_state_t *hash; /* of the leaves before hashed */
+	uint64_t hashed;    /* leaves */
+};
+
+/* Of the settings only what shapes the bytes. */
+static json_t *shape_of(const struct rp_export_options *options)
+{
+	static const char *const others[] = {
+		"Io",	      "Clone",	"Digest",	  "Timeout",  "BlockSize",
+		"QueueDepth", "Memory", "BandwidthLimit", "Priority", "IoNice"};
+	json_t *shape = settings_doc(options);
+
+	for (size_t i = 0; shape && i < ARRAY_SIZE(others); i++)
+		json_object_del(json_object_get(shape, "Options"), others[i]);
+	return shape;
+}
+
+json_t *journal_identity(const struct point *point,
+			 const struct rp_export_options *options)
+{
+	json_t *shape = shape_of(options);
+
+	if (!shape)
+		return NULL;
+	return json_pack("{s:i, s:i, s:s, s:s, s:s, s:o}", "FormatVersion", DOC_VERSION,
+			 "JournalVersion", JOURNAL_VERSION, "EngineVersion", rp_version(),
+			 "VirtualSystemIdentifier", point->system, "ReferencePointId",
+			 point->id, "Settings", shape);
+}
+
+int journal_begin(struct journal *j, int dir, json_t *identity)
+{
+	if (!identity || json_object_set_new(identity, "Disks", json_array()) < 0) {
+		json_decref(identity);
+		return -ENOMEM;
+	}
+	*j = (struct journal){.dir = dir, .doc = identity};
+	return journal_save(j);
+}
+
+static json_t *disks_of(const struct journal *j)
+{
+	return json_object_get(j->doc, "Disks");
+}
+
+static int add_mark(struct journal *j, uint64_t mark)
+{
+	struct journal_mark *marks = reallocarray(j->marks, j->count + 1, sizeof(*marks));
+
+	if (!marks)
+		return -ENOMEM;
+	j->marks = marks;
+	marks[j->count] = (struct journal_mark){.mark = mark, .hash = XXH3_createState()};
+	if (!marks[j->count].hash)
+		return -ENOMEM;
+	XXH3_128bits_reset(marks[j->count].hash);
+	j->count++;
+	return 0;
+}
+
+static int check_disk(struct journal *j, const json_t *disk)
+{
+	const char *text;
+	uint64_t mark, size;
+
+	if (doc_string(disk, "DiskId", &text) < 0 || doc_u64(disk, "Size", &size) < 0 ||
+	    doc_u64(disk, "Mark", &mark) < 0 || mark > size ||
+	    (mark % DIGEST_CHUNK && mark != size) ||
+	    doc_string(disk, "LeavesDigest", &text) < 0)
+		return -EBADMSG;
+	return add_mark(j, mark);
+}
+
+int journal_open(struct journal *ret, int dir)
+{
+	struct journal j = {.dir = dir};
+	json_t *disk;
+	size_t i;
+	int r = doc_load(dir, JOURNAL_FILE, &j.doc);
+
+	if (r == 0 && !json_is_array(disks_of(&j)))
+		r = -EBADMSG;
+	if (r == 0)
+		json_array_foreach(disks_of(&j), i, disk)
+			if (r == 0)
+				r = check_disk(&j, disk);
+	if (r < 0)
+		journal_close(&j);
+	else
+		*ret = j;
+	return r;
+}
+
+void journal_close(struct journal *j)
+{
+	for (size_t i = 0; i < j->count; i++)
+		XXH3_freeState(j->marks[i].hash);
+	free(j->marks);
+	json_decref(j->doc);
+	*j = (struct journal)JOURNAL_NONE;
+}
+
+const char *journal_differs(const struct journal *j, json_t *identity)
+{
+	static const struct {
+		const char *key, *text;
+	} keys[] = {
+		{"JournalVersion", "it was written by another version of refpoint"},
+		{"EngineVersion", "it was written by another version of refpoint"},
+		{"VirtualSystemIdentifier", "it is of another virtual system"},
+		{"ReferencePointId", "it is of another reference point"},
+		{"Settings", "it is of other disks, another base or another format"},
+	};
+	const char *why = identity ? NULL : "there is no memory to compare it";
+
+	for (size_t i = 0; !why && i < ARRAY_SIZE(keys); i++)
+		if (!json_equal(json_object_get(j->doc, keys[i].key),
+				json_object_get(identity, keys[i].key)))
+			why = keys[i].text;
+	json_decref(identity);
+	return why;
+}
+
+int journal_disk(struct journal *j, const char *disk, uint64_t size)
+{
+	json_t *entry;
+	size_t i;
+	int r;
+
+	json_array_foreach(disks_of(j), i, entry) {
+		const char *id;
+		uint64_t had;
+
+		if (doc_string(entry, "DiskId", &id) < 0 || strcmp(id, disk))
+			continue;
+		return doc_u64(entry, "Size", &had) == 0 && had == size ? (int)i
+									: -ESTALE;
+	}
+	r = json_array_append_new(disks_of(j), json_pack("{s:s, s:I, s:i, s:s}", "DiskId",
+							 disk, "Size", (json_int_t)size,
+							 "Mark", 0, "LeavesDigest", "")) <
+			    0
+		    ? -ENOMEM
+		    : add_mark(j, 0);
+	return r < 0 ? r : (int)j->count - 1;
+}
+
+uint64_t journal_mark(const struct journal *j, int disk)
+{
+	return j->marks[disk].mark;
+}
+
+/* Hashes on up to @mark. */
+static int hash_leaves(struct journal_mark *m, const struct digest *leaves, uint64_t mark)
+{
+	_cleanup_free_ uint8_t *buf = malloc(READ_SIZE);
+	uint64_t end = digest_chunk_count(mark);
+
+	if (!buf)
+		return -ENOMEM;
+	while (m->hashed < end) {
+		size_t count = (size_t)min_u64(end - m->hashed, READ_SIZE / DIGEST_SIZE);
+		int r = digest_get(leaves, m->hashed, buf, count);
+
+		if (r < 0)
+			return r;
+		XXH3_128bits_update(m->hash, buf, count * DIGEST_SIZE);
+		m->hashed += count;
+	}
+	return 0;
+}
+
+static void hash_text(const struct journal_mark *m, char ret[DIGEST_TEXT_SIZE])
+{
+	XXH128_canonical_t canonical;
+
+	XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(m->hash));
+	digest_text(canonical.digest, ret);
+}
+
+int journal_check_leaves(struct journal *j, int disk, const struct digest *leaves)
+{
+	json_t *entry = json_array_get(disks_of(j), (size_t)disk);
+	struct journal_mark *m = &j->marks[disk];
+	char have[DIGEST_TEXT_SIZE];
+	const char *want;
+	int r = hash_leaves(m, leaves, m->mark);
+
+	if (r < 0)
+		return r;
+	hash_text(m, have);
+	doc_string(entry, "LeavesDigest", &want);
+	return strcmp(have, want) ? -EILSEQ : 0;
+}
+
+int journal_advance(struct journal *j, int disk, const struct digest *leaves,
+		    uint64_t mark)
+{
+	json_t *entry = json_array_get(disks_of(j), (size_t)disk);
+	struct journal_mark *m = &j->marks[disk];
+	char text[DIGEST_TEXT_SIZE];
+	int r;
+
+	if (mark <= m->mark)
+		return 0;
+	r = hash_leaves(m, leaves, mark);
+	if (r < 0)
+		return r;
+	hash_text(m, text);
+	m->mark = mark;
+	return json_object_set_new(entry, "Mark", json_integer((json_int_t)mark)) < 0 ||
+			       json_object_set_new(entry, "LeavesDigest",
+						   json_string(text)) < 0
+		       ? -ENOMEM
+		       : 0;
+}
+
+int journal_bind(struct journal *j, int disk, const char *ranges)
+{
+	json_t *entry = json_array_get(disks_of(j), (size_t)disk);
+	const char *had = "";
+
+	doc_string(entry, "Ranges", &had);
+	if (!strcmp(had, ranges))
+		return 0;
+	if (json_object_set_new(entry, "Ranges", json_string(ranges)) < 0)
+		return -ENOMEM;
+	return j->marks[disk].mark != 0;
+}
+
+void journal_forget(struct journal *j, int disk)
+{
+	json_t *entry = json_array_get(disks_of(j), (size_t)disk);
+	struct journal_mark *m = &j->marks[disk];
+
+	json_object_set_new(entry, "Mark", json_integer(0));
+	json_object_set_new(entry, "LeavesDigest", json_string(""));
+	m->mark = m->hashed = 0;
+	XXH3_128bits_reset(m->hash);
+}
+
+int journal_save(const struct journal *j)
+{
+	return doc_save(j->dir, JOURNAL_FILE, j->doc);
+}
+
+bool journal_has_marks(const struct journal *j)
+{
+	for (size_t i = 0; i < j->count; i++)
+		if (j->marks[i].mark)
+			return true;
+	return false;
+}
+
+bool journal_is_unborn(int dir)
+{
+	char **names;
+	size_t count;
+	bool is = true;
+
+	if (io_dir_names(dir, &names, &count) < 0)
+		return false;
+	for (size_t i = 0; i < count; i++)
+		is &= !strcmp(names[i], "." JOURNAL_FILE ".new");
+	io_names_free(names, count);
+	return is;
+}
+
+bool journal_worth_keeping(int dir)
+{
+	struct journal j = JOURNAL_NONE;
+	bool has;
+	int r = journal_open(&j, dir);
+
+	if (r < 0)
+		return r != -ENOENT || !journal_is_unborn(dir);
+	has = journal_has_marks(&j);
+	journal_close(&j);
+	return has;
+}

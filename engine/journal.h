@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * journal.h - how far an export is known to be on stable storage
+ *
+ * The file .journal in the partial folder: what is exported, and for each disk a mark.
+ * Everything of the disk before its mark was written, digested and synced before the
+ * mark was, so what a mark says is true after a power cut too. What lies behind it is
+ * not believed. A mark comes with the hash of the leaves before it, so that data and
+ * leaves prove each other when the export is resumed.
+ *
+ * It is the first file in the folder and the last to go: a folder with files but without
+ * it (and without a manifest, see exporting.c) has lost its evidence.
+ */
+#ifndef ENGINE_JOURNAL_H
+#define ENGINE_JOURNAL_H
+
+#include <jansson.h>
+
+#include "digest.h"
+#include "point.h"
+
+#define JOURNAL_FILE ".journal"
+
+struct journal_mark; /* of one disk */
+
+struct journal {
+	int dir; /* the partial folder; borrowed */
+	json_t *doc;
+	struct journal_mark *marks;
+	size_t count;
+};
+
+#define JOURNAL_NONE      \
+	{                 \
+		.dir = -1 \
+	}
+
+/* What is exported: two journals of one export have the same. NULL = no memory. */
+json_t *journal_identity(const struct point *point,
+			 const struct rp_export_options *options);
+
+/* Begins one in folder @dir, with no marks. Takes over @identity. 0 or -errno. */
+int journal_begin(struct journal *j, int dir, json_t *identity);
+
+/* Opens the one in @dir: 0, -ENOENT, -EBADMSG (damaged) or -errno. */
+int journal_open(struct journal *j, int dir);
+
+void journal_close(struct journal *j); /* unopened is fine */
+
+/* Why @identity, which this takes over, is not that of the journal; NULL if it is. */
+const char *journal_differs(const struct journal *j, json_t *identity);
+
+/* The disk's place in the journal, which has no mark if it is new there. -ENOMEM. */
+int journal_disk(struct journal *j, const char *disk, uint64_t size);
+
+/* Its mark: 0 if nothing is known of it. */
+uint64_t journal_mark(const struct journal *j, int disk);
+
+/* Whether @leaves before the mark are those it was made with: 0, -EILSEQ or -errno. */
+int journal_check_leaves(struct journal *j, int disk, const struct digest *leaves);
+
+/* The disk's data and leaves before @mark are on stable storage. Not saved. 0, -errno. */
+int journal_advance(struct journal *j, int disk, const struct digest *leaves,
+		    uint64_t mark);
+
+/* Notes which ranges the disk's data are, as a hash: 1 if it was another with this mark.
+ */
+int journal_bind(struct journal *j, int disk, const char *ranges);
+
+/* The disk begins again. */
+void journal_forget(struct journal *j, int disk);
+
+int journal_save(const struct journal *j); /* 0 or -errno */
+
+/* Whether there is something that a resume could use. */
+bool journal_has_marks(const struct journal *j);
+
+/* Whether folder @dir has no more in it than a process leaves that dies before its
+ * journal is there. */
+bool journal_is_unborn(int dir);
+
+/* The same of an export that has died, whose partial folder is @dir: also if its journal
+ * cannot be read, or it has lost it: what is there is evidence. */
+bool journal_worth_keeping(int dir);
+
+#endif
