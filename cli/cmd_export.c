@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cmd_export.c - refpoint export: one or more points, one after another
+ * cmd_export.c - refpoint export: one point, or many at once
  *
  * A point that fails does not keep the others from being exported; the exit
  * status is the first failure's.
@@ -282,7 +282,7 @@ static int export_one(const struct exporting *e, size_t index)
 	uint32_t value;
 	char *text;
 
-	progress_begin(&progress, e->cli, point, index + 1, e->point_count);
+	progress_begin(&progress, e->cli, point, 1, 1);
 	options.watch = &progress.watch;
 	value = rp_export(e->store, point, e->directory, &options, &text, &error);
 	progress_end(&progress);
@@ -335,9 +335,8 @@ static int start_one(const struct exporting *e, size_t index)
 	return 0;
 }
 
-static int export_all(const struct exporting *e)
+static int start_all(const struct exporting *e)
 {
-	bool async = option_given(&e->cli->args, "async");
 	int first = 0;
 
 	for (size_t i = 0; i < e->point_count; i++) {
@@ -346,13 +345,66 @@ static int export_all(const struct exporting *e)
 		if (stop_signal()) /* between two points: no method is there to say so */
 			return fail_here(e->cli, e->points[i], RP_FAILED, ECANCELED,
 					 "export");
-		status = async ? start_one(e, i) : export_one(e, i);
-		if (status && stop_signal())
-			return status;
+		status = start_one(e, i);
 		if (!first)
 			first = status;
 	}
 	return first;
+}
+
+/* A set while it is exported. */
+struct exporting_set {
+	const struct exporting *e;
+	struct progress progress;
+	size_t first; /* of those that failed */
+	int status;   /* its exit status, 0 = none has failed */
+	bool stopped; /* said so */
+};
+
+static void export_done(void *context, size_t index, uint32_t value, const char *report,
+			const struct rp_error *error)
+{
+	struct exporting_set *s = context;
+	const struct cli *cli = s->e->cli;
+	json_auto_t *parsed = NULL;
+	int status;
+
+	progress_end(&s->progress);
+	if (s->progress.index < s->progress.count)
+		s->progress.index++;
+	if (!value) {
+		parsed = document(must(strdup(report)));
+		if (cli->json)
+			print_result(NULL, parsed);
+		else
+			print_report(parsed);
+		return;
+	}
+	if (stop_signal() && s->stopped)
+		return; /* what was not begun needs no line each */
+	s->stopped = stop_signal() != 0;
+	status = fail(cli, s->e->points[index], error);
+	if (!s->status || index < s->first) {
+		s->first = index;
+		s->status = status;
+	}
+}
+
+static int export_set(const struct exporting *e)
+{
+	struct rp_export_options options = e->options;
+	struct exporting_set set = {.e = e};
+	struct rp_error error;
+	uint32_t value;
+
+	progress_begin(&set.progress, e->cli, e->directory, 1, e->point_count);
+	options.watch = &set.progress.watch;
+	value = rp_export_set(e->store, (const char *const *)e->points, e->point_count,
+			      e->directory, &options, export_done, &set, &error);
+	progress_end(&set.progress);
+	if (value && !set.status) /* none was begun */
+		return fail(e->cli, NULL, &error);
+	return set.status;
 }
 
 int cmd_export(const struct cli *cli)
@@ -375,5 +427,7 @@ int cmd_export(const struct cli *cli)
 		if (cli->json)
 			print_result(NULL, NULL);
 	}
-	return export_all(&e);
+	if (option_given(&cli->args, "async"))
+		return start_all(&e);
+	return e.point_count == 1 ? export_one(&e, 0) : export_set(&e);
 }

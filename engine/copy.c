@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/vfs.h>
 
+#include "gear.h"
 #include "io/base.h"
 #include "io/tree.h"
 #include "move.h"
@@ -17,8 +18,6 @@
 #ifndef ZFS_SUPER_MAGIC
 #define ZFS_SUPER_MAGIC 0x2fc12fc1
 #endif
-
-#define QUEUE_DEPTH 128 /* a buffer may be many small writes */
 
 /* Data that no rung has placed yet; only what is to be written counts. */
 static uint64_t left_bytes(const struct stream *s)
@@ -182,12 +181,11 @@ static void explain(struct stream *s, const struct tuning *t)
 			 "; %s", t->reason);
 }
 
-static uint32_t move(struct stream *streams, size_t count, const struct tuning *tuning,
+static uint32_t move(struct stream *streams, size_t count, const struct tuning *t,
 		     struct watch *w, struct rp_error *err)
 {
-	struct tuning t = *tuning;
 	struct io_queue *q = NULL;
-	struct io_pool *pool;
+	struct io_pool *pool = NULL;
 	uint64_t bytes = 0;
 	uint32_t rc;
 	int r;
@@ -195,22 +193,14 @@ static uint32_t move(struct stream *streams, size_t count, const struct tuning *
 	for (size_t i = 0; i < count; i++)
 		if (add_overflows(bytes, stream_size(&streams[i]), &bytes))
 			bytes = UINT64_MAX;
-	tuning_shrink(&t, bytes);
-	r = io_pool_open(&pool, t.memory);
-	if (r < 0)
+	r = gear_take(t, bytes, &pool, &q);
+	if (r < 0 && !pool)
 		return rp_fail_os(err, r, "allocate", "buffers");
-	r = io_queue_open(&q, t.backends, (unsigned)max_u64(QUEUE_DEPTH, t.depth), pool);
-	if (r < 0) {
-		rc = no_backend(r, t.backends[0], err);
-	} else {
-		if (t.block)
-			io_queue_set_block(q, t.block);
-		rc = move_streams(streams, count, q, pool, w, err);
-	}
+	rc = r < 0 ? no_backend(r, t->backends[0], err)
+		   : move_streams(streams, count, q, pool, w, err);
 	for (size_t i = 0; i < count; i++)
-		explain(&streams[i], &t);
-	io_queue_close(q);
-	io_pool_close(pool);
+		explain(&streams[i], t);
+	gear_give(t, pool, q);
 	return rc;
 }
 

@@ -5,6 +5,7 @@
 #include "doc.h"
 #include "exporting.h"
 #include "io/base.h"
+#include "set.h"
 #include "settings.h"
 #include "worker.h"
 
@@ -42,8 +43,9 @@ static uint32_t check_arguments(const struct rp_store *store, const char *direct
 /* Now; or, with a @ret_job, as a job. */
 static uint32_t export_point(struct rp_store *store, const char *point,
 			     const char *directory,
-			     const struct rp_export_options *options, char **ret_report,
-			     struct rp_job **ret_job, struct rp_error *err)
+			     const struct rp_export_options *options, struct gear *gear,
+			     char **ret_report, struct rp_job **ret_job,
+			     struct rp_error *err)
 {
 	struct exporting *x;
 	uint32_t rc;
@@ -58,6 +60,7 @@ static uint32_t export_point(struct rp_store *store, const char *point,
 	rc = exporting_new(store, point, directory, options, false, &x, err);
 	if (rc)
 		return rc;
+	exporting_use(x, gear);
 	rc = exporting_run(x, ret_report, err);
 	exporting_free(x);
 	return rc;
@@ -66,8 +69,8 @@ static uint32_t export_point(struct rp_store *store, const char *point,
 static uint32_t export_by_settings(struct rp_store *store, const char *point,
 				   const char *directory,
 				   const struct rp_export_options *given,
-				   char **ret_report, struct rp_job **ret_job,
-				   struct rp_error *err)
+				   struct gear *gear, char **ret_report,
+				   struct rp_job **ret_job, struct rp_error *err)
 {
 	struct rp_export_options options = {.size = sizeof(options),
 					    .watch = given->watch};
@@ -78,14 +81,16 @@ static uint32_t export_by_settings(struct rp_store *store, const char *point,
 	if (rc)
 		return rc;
 	settings_options(&settings, &options);
-	rc = export_point(store, point, directory, &options, ret_report, ret_job, err);
+	rc = export_point(store, point, directory, &options, gear, ret_report, ret_job,
+			  err);
 	settings_free(&settings);
 	return rc;
 }
 
 static uint32_t export(struct rp_store *store, const char *point, const char *directory,
-		       const struct rp_export_options *options, char **ret_report,
-		       struct rp_job **ret_job, struct rp_error *reterr)
+		       const struct rp_export_options *options, struct gear *gear,
+		       char **ret_report, struct rp_job **ret_job,
+		       struct rp_error *reterr)
 {
 	static const struct rp_export_options defaults = {.size = sizeof(defaults)};
 	struct rp_error own, *err = reterr ?: &own; /* the job's record wants it */
@@ -93,16 +98,24 @@ static uint32_t export(struct rp_store *store, const char *point, const char *di
 	rp_error_clear(err);
 	options = options ?: &defaults;
 	if (options->size >= sizeof(*options) && options->settings)
-		return export_by_settings(store, point, directory, options, ret_report,
-					  ret_job, err);
-	return export_point(store, point, directory, options, ret_report, ret_job, err);
+		return export_by_settings(store, point, directory, options, gear,
+					  ret_report, ret_job, err);
+	return export_point(store, point, directory, options, gear, ret_report, ret_job,
+			    err);
 }
 
 uint32_t rp_export(struct rp_store *store, const char *point, const char *directory,
 		   const struct rp_export_options *options, char **ret_report,
 		   struct rp_error *reterr)
 {
-	return export(store, point, directory, options, ret_report, NULL, reterr);
+	return export(store, point, directory, options, NULL, ret_report, NULL, reterr);
+}
+
+uint32_t export_with(struct rp_store *store, const char *point, const char *directory,
+		     const struct rp_export_options *options, struct gear *gear,
+		     char **ret_report, struct rp_error *err)
+{
+	return export(store, point, directory, options, gear, ret_report, NULL, err);
 }
 
 uint32_t rp_export_start(struct rp_store *store, const char *point, const char *directory,
@@ -112,7 +125,25 @@ uint32_t rp_export_start(struct rp_store *store, const char *point, const char *
 	rp_error_clear(reterr);
 	if (!ret_job)
 		return rp_fail(reterr, RP_INVALID_PARAMETER, "check", "ret_job is NULL");
-	return export(store, point, directory, options, NULL, ret_job, reterr);
+	return export(store, point, directory, options, NULL, NULL, ret_job, reterr);
+}
+
+uint32_t rp_export_set(struct rp_store *store, const char *const *points, size_t count,
+		       const char *directory, const struct rp_export_options *options,
+		       set_done *done, void *context, struct rp_error *reterr)
+{
+	static const struct rp_export_options defaults = {.size = sizeof(defaults)};
+	struct rp_error own, *err = reterr ?: &own;
+	uint32_t rc;
+
+	rp_error_clear(err);
+	options = options ?: &defaults;
+	rc = check_arguments(store, directory, options, err);
+	if (rc == RP_OK && count && !points)
+		rc = rp_fail(err, RP_INVALID_PARAMETER, "check", "points is NULL");
+	return rc ? rc
+		  : set_export(store, points, count, directory, options, done, context,
+			       err);
 }
 
 uint32_t rp_export_reference_point(struct rp_store *store, const char *reference_point,
@@ -123,6 +154,6 @@ uint32_t rp_export_reference_point(struct rp_store *store, const char *reference
 	const struct rp_export_options options = {.size = sizeof(options),
 						  .settings = export_setting_data ?: ""};
 
-	return export(store, reference_point, export_directory, &options, NULL, ret_job,
-		      reterr);
+	return export(store, reference_point, export_directory, &options, NULL, NULL,
+		      ret_job, reterr);
 }

@@ -474,6 +474,11 @@ const char *exporting_job(const struct exporting *x)
 	return x->job.id;
 }
 
+void exporting_use(struct exporting *x, struct gear *gear)
+{
+	x->tuning.gear = gear;
+}
+
 uint32_t exporting_run(struct exporting *x, char **ret_report, struct rp_error *err)
 {
 	int nice = io_nice_set(x->options.ionice == RP_IONICE_LOW    ? IO_NICE_LOW

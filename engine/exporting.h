@@ -5,6 +5,7 @@
 #ifndef ENGINE_EXPORTING_H
 #define ENGINE_EXPORTING_H
 
+#include "gear.h"
 #include "store.h"
 
 struct exporting;
@@ -25,6 +26,9 @@ uint32_t exporting_resume(struct rp_store *store, const char *job, struct export
 
 /* The ID of its job. */
 const char *exporting_job(const struct exporting *x);
+
+/* Before it runs: what to move bytes with. */
+void exporting_use(struct exporting *x, struct gear *gear);
 
 /* Exports, and ends the job. @ret_report may be NULL, @err not. */
 uint32_t exporting_run(struct exporting *x, char **ret_report, struct rp_error *err);

@@ -274,13 +274,19 @@ uint32_t job_resume(struct rp_store *store, const char *id, struct job *ret,
 	return RP_OK;
 }
 
+#define FORGET_SECONDS 60
+
 /* Records of exports that ended longer ago go. */
 static void forget_old(struct rp_store *store)
 {
-	time_t oldest = time(NULL) - (time_t)store->keep_seconds;
+	time_t now = time(NULL), oldest = now - (time_t)store->keep_seconds;
 	char **names;
 	size_t count;
 
+	/* Of a thousand exports one looks through the records. */
+	if (store->forgot && now - store->forgot < FORGET_SECONDS)
+		return;
+	store->forgot = now;
 	if (io_dir_names(store->ended_fd, &names, &count) < 0)
 		return;
 	for (size_t i = 0; i < count; i++) {

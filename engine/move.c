@@ -43,6 +43,7 @@ struct mover {
 	size_t lane_count, turn;
 	uint64_t window;
 	unsigned depth; /* full windows that the memory holds */
+	size_t held;	/* of the pool, which others may use too */
 	struct checkpoint checkpoint;
 	struct throttle throttle; /* of all lanes together */
 	bool throttled;		  /* chunks wait for it */
@@ -99,6 +100,7 @@ static void chunk_changed(struct chunk *c)
 	else
 		lane->lost_at = min_u64(lane->lost_at, c->window);
 	io_pool_put(m->pool, c->buf, c->room);
+	m->held -= c->room;
 	c->buf = NULL;
 	c->next = m->idle;
 	m->idle = c;
@@ -189,9 +191,12 @@ static void begin_waiting(struct mover *m)
 	struct lane *lane = c->owner;
 
 	c->room = chunk_room(c);
+	if (m->held && m->held + c->room > io_pool_share(m->pool))
+		return;
 	c->buf = io_pool_get(m->pool, c->room);
 	if (!c->buf)
 		return;
+	m->held += c->room;
 	m->waiting = NULL;
 	chunk_begin(c, lane->s, m->window);
 	throttle_take(&m->throttle, c->bytes);
@@ -360,7 +365,9 @@ static int wait_for_work(struct mover *m)
 
 	if (m->throttled)
 		most = throttle_wait_ms(&m->throttle, rate(m), most);
-	if (io_queue_in_flight(m->q) || !m->throttled)
+	else if (m->waiting && !m->held)
+		most = 1; /* others have the whole pool */
+	if (io_queue_in_flight(m->q) || !(m->throttled || m->waiting))
 		return io_queue_reap(m->q, 1, most);
 	nanosleep(&(struct timespec){.tv_nsec = most * 1000000L}, NULL);
 	return 0;

@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <xxhash.h>
 
@@ -48,12 +49,16 @@ int slip_write(int fd, const json_t *doc)
 	return io_pwrite_all(fd, slip, sizeof(slip), 0);
 }
 
-/* -EAGAIN: torn. */
+/* -EAGAIN: torn. -ENOENT: nothing was ever written. */
 static int read_once(int fd, json_t **ret)
 {
 	char slip[SLIP_SIZE], sum[SUM_LEN + 1];
-	int r = io_pread_all(fd, slip, sizeof(slip), 0);
+	struct stat st;
+	int r;
 
+	if (fstat(fd, &st) == 0 && st.st_size == 0)
+		return -ENOENT;
+	r = io_pread_all(fd, slip, sizeof(slip), 0);
 	if (r < 0)
 		return r == -ENODATA ? -EAGAIN : r;
 	checksum(slip + SUM_LEN, sum);

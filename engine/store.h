@@ -36,6 +36,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "error.h"
 #include "name.h"
@@ -49,6 +50,7 @@ struct rp_store {
 	int ended_fd;	  /* jobs/ended */
 	int queue_fd;	  /* jobs/queue */
 	uint64_t wait_ms; /* for the store's own locks */
+	time_t forgot;	  /* when old records were looked for last */
 	uint64_t busy_ms; /* for points and targets; 0 = not at all */
 	/* store.json's */
 	uint64_t job_limit;    /* JobLimit: of those in the queue that work at once */

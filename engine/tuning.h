@@ -10,11 +10,14 @@
 
 #include "error.h"
 
+struct gear;
+
 struct tuning {
 	const char *const *backends; /* best first, NULL terminated */
 	uint64_t block;		     /* bytes of a request; 0 = what the backend likes */
 	unsigned depth;		     /* blocks in flight; 0 = what the memory holds */
 	uint64_t memory;	     /* of all buffers: a multiple of 2 MiB */
+	struct gear *gear;	     /* to use; NULL = new ones; borrowed */
 	bool choose;		     /* a measurement may decide: nothing was asked for */
 	char reason[160];	     /* why not the defaults; "" if they are */
 };

@@ -497,6 +497,28 @@ enum rp_job_answer { /* what RequestStateChange returns */
 };
 
 /**
+ * rp_export_set() - export many points into a directory at once
+ * @points:  as rp_export(); each is exported and published by itself
+ * @options: as rp_export(), for each of them; options->watch sees them together, its
+ *           progress adds up. memory bounds all of them together; with a bandwidth or
+ *           another limit they are exported one after another
+ * @done:    called for each as it ends, from the thread that called, with what
+ *           rp_export() would have returned: report or error. May be NULL
+ *
+ * Some threads of the library work on the points, those with the least data first, with
+ * one pool of buffers shared fairly. A point that fails does not keep the others from
+ * being exported.
+ *
+ * Return: RP_OK if all were exported; else the value of the first of @points that was
+ * not, with @reterr. If there are no threads or buffers, the error of that.
+ */
+uint32_t rp_export_set(struct rp_store *store, const char *const *points, size_t count,
+		       const char *directory, const struct rp_export_options *options,
+		       void (*done)(void *context, size_t index, uint32_t value,
+				    const char *report, const struct rp_error *error),
+		       void *context, struct rp_error *reterr);
+
+/**
  * rp_export_start() - as rp_export(), as a job of its own
  * @options: as rp_export(); options->watch is called by the job's thread and must stay
  *           valid until the job has ended

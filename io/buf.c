@@ -5,6 +5,7 @@
 #include "buf.h"
 
 #include <assert.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -15,6 +16,8 @@
 struct io_pool {
 	char *area; /* aligned to HUGE_PAGE */
 	size_t area_size;
+	pthread_mutex_t lock; /* of what follows */
+	unsigned users;
 	size_t count, free_count; /* units */
 	bool used[];
 };
@@ -57,6 +60,7 @@ int io_pool_open(struct io_pool **ret, size_t bytes)
 	/* Without huge pages it is slower, not wrong. */
 	madvise(pool->area, bytes, MADV_HUGEPAGE);
 	madvise(pool->area, bytes, MADV_DONTFORK); /* (H26) */
+	pthread_mutex_init(&pool->lock, NULL);
 	*ret = pool;
 	return 0;
 }
@@ -67,6 +71,7 @@ void io_pool_close(struct io_pool *pool)
 		return;
 	assert(pool->free_count == pool->count);
 	munmap(pool->area, pool->area_size);
+	pthread_mutex_destroy(&pool->lock);
 	free(pool);
 }
 
@@ -76,7 +81,7 @@ static size_t units(size_t len)
 }
 
 /* The lowest run that is long enough: what was used last is still in the caches. */
-void *io_pool_get(struct io_pool *pool, size_t len)
+static void *get(struct io_pool *pool, size_t len)
 {
 	size_t want = units(len), run = 0;
 
@@ -93,15 +98,51 @@ void *io_pool_get(struct io_pool *pool, size_t len)
 	return NULL;
 }
 
+void *io_pool_get(struct io_pool *pool, size_t len)
+{
+	void *buf;
+
+	pthread_mutex_lock(&pool->lock);
+	buf = get(pool, len);
+	pthread_mutex_unlock(&pool->lock);
+	return buf;
+}
+
 void io_pool_put(struct io_pool *pool, void *buf, size_t len)
 {
 	size_t first = (size_t)((char *)buf - pool->area) / IO_POOL_UNIT;
 
+	pthread_mutex_lock(&pool->lock);
 	for (size_t i = first; i < first + units(len); i++) {
 		assert(pool->used[i]);
 		pool->used[i] = false;
 	}
 	pool->free_count += units(len);
+	pthread_mutex_unlock(&pool->lock);
+}
+
+void io_pool_join(struct io_pool *pool)
+{
+	pthread_mutex_lock(&pool->lock);
+	pool->users++;
+	pthread_mutex_unlock(&pool->lock);
+}
+
+void io_pool_leave(struct io_pool *pool)
+{
+	pthread_mutex_lock(&pool->lock);
+	pool->users--;
+	pthread_mutex_unlock(&pool->lock);
+}
+
+size_t io_pool_share(struct io_pool *pool)
+{
+	size_t share;
+
+	pthread_mutex_lock(&pool->lock);
+	share = pool->area_size / (pool->users ?: 1);
+	pthread_mutex_unlock(&pool->lock);
+	return share;
 }
 
 void *io_pool_area(const struct io_pool *pool, size_t *ret_size)

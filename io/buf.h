@@ -23,6 +23,14 @@ void io_pool_close(struct io_pool *pool); /* NULL is fine; all buffers returned 
 void *io_pool_get(struct io_pool *pool, size_t len); /* NULL while there is no room */
 void io_pool_put(struct io_pool *pool, void *buf, size_t len); /* as it was got */
 
+/*
+ * Several threads may use one pool. One that is about to take buffers joins and, when it
+ * has put back all of them, leaves; io_pool_share() is what is one user's for now.
+ */
+void io_pool_join(struct io_pool *pool);
+void io_pool_leave(struct io_pool *pool);
+size_t io_pool_share(struct io_pool *pool);
+
 /* The whole area, for a backend that registers it with the kernel. */
 void *io_pool_area(const struct io_pool *pool, size_t *ret_size);
 

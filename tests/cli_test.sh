@@ -308,8 +308,9 @@ rp 8 'several points: the first failure counts, the others are exported' \
 	export "$first" "$second" $no_point "$exports" --json
 check 'several points: one line for each' test "$(wc -l <"$out")" = 3
 two=$exports/web1/${second#*@}
-check 'several points: their values' jq -s -e "[.[].ReturnValue] == [32775, 0, 32777] and
-	.[0].Error.Operand == \"$first\" and .[1].ExportPath == \"$two\"" "$out"
+check 'several points: their values' jq -s -e "sort_by(.ReturnValue) |
+	[.[].ReturnValue] == [0, 32775, 32777] and
+	.[1].Error.Operand == \"$first\" and .[0].ExportPath == \"$two\"" "$out"
 check 'several points: a line for each failure' test "$(wc -l <"$err")" = 2
 
 mkdir "$DIR/all" "$DIR/relative" "$DIR/settings" "$DIR/part"
@@ -450,7 +451,7 @@ interrupted() {
 mkdir "$DIR/stop"
 for signal in INT TERM; do
 	try $((128 + $(kill -l $signal))) "SIG$signal" interrupted $signal \
-		"$REFPOINT" --store "$store" --json export "$big" web1@latest "$DIR/stop"
+		"$REFPOINT" --store "$store" --json export "$big" "$DIR/stop"
 	said "SIG$signal: one line" "refpoint: export $big: interrupted by SIG$signal (32768 Failed)"
 	json "SIG$signal: one object" '.ReturnValue == 32768 and .Error.Errno == 125'
 	check "SIG$signal: leaves nothing" test -z "$(find "$DIR/stop" -mindepth 2)"

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * gear.c - what one thread moves bytes with: a queue and a share of a pool, kept from one
+ * move to the next
+ */
+#include "gear.h"
+
+#include <string.h>
+
+#include "io/base.h"
+
+#define QUEUE_DEPTH 128 /* a buffer may be many small writes */
+
+static int open_queue(const struct tuning *t, struct io_pool *pool, struct io_queue **ret)
+{
+	return io_queue_open(ret, t->backends, (unsigned)max_u64(QUEUE_DEPTH, t->depth),
+			     pool);
+}
+
+static int take_kept(struct gear *gear, const struct tuning *t, struct io_queue **ret)
+{
+	int r;
+
+	if (gear->q && strcmp(gear->backend, t->backends[0])) {
+		io_queue_close(gear->q);
+		gear->q = NULL;
+	}
+	if (!gear->q) {
+		r = open_queue(t, gear->pool, &gear->q);
+		if (r < 0)
+			return r;
+		gear->backend = t->backends[0];
+	}
+	*ret = gear->q;
+	return 0;
+}
+
+int gear_take(const struct tuning *tuning, uint64_t bytes, struct io_pool **ret_pool,
+	      struct io_queue **ret_q)
+{
+	struct gear *gear = tuning->gear;
+	struct tuning t = *tuning;
+	size_t kept = 0;
+	int r;
+
+	if (gear)
+		io_pool_area(gear->pool, &kept);
+	if (t.memory <= kept) {
+		*ret_pool = gear->pool;
+		io_pool_join(gear->pool);
+		r = take_kept(gear, &t, ret_q);
+	} else {
+		tuning_shrink(&t, bytes);
+		r = io_pool_open(ret_pool, t.memory);
+		if (r == 0)
+			r = open_queue(&t, *ret_pool, ret_q);
+	}
+	if (r == 0)
+		io_queue_set_block(*ret_q, t.block);
+	return r;
+}
+
+void gear_give(const struct tuning *t, struct io_pool *pool, struct io_queue *q)
+{
+	if (t->gear && pool == t->gear->pool) {
+		io_pool_leave(pool);
+		return;
+	}
+	io_queue_close(q);
+	io_pool_close(pool);
+}
+
+void gear_close(struct gear *gear)
+{
+	io_queue_close(gear->q);
+	gear->q = NULL;
+}

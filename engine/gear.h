@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * gear.h - what one thread moves bytes with: a queue and a share of a pool, kept from one
+ * move to the next
+ *
+ * The threads of a set have one pool together. Nobody takes more than his share of it
+ * while there are others, so that a large disk leaves room for the small ones.
+ */
+#ifndef ENGINE_GEAR_H
+#define ENGINE_GEAR_H
+
+#include "io/io.h"
+#include "tuning.h"
+
+struct gear {
+	struct io_pool *pool; /* borrowed */
+	struct io_queue *q;   /* opened by the first move */
+	const char *backend;  /* it was opened for; of struct tuning */
+};
+
+/*
+ * A queue over a pool as @t wants them, for @bytes to move: those of its gear, or new
+ * ones. 0 or -errno: of the pool if *ret_pool is still NULL. Give them back with
+ * gear_give().
+ */
+int gear_take(const struct tuning *t, uint64_t bytes, struct io_pool **ret_pool,
+	      struct io_queue **ret_q);
+void gear_give(const struct tuning *t, struct io_pool *pool, struct io_queue *q);
+
+void gear_close(struct gear *gear); /* zeros are fine */
+
+#endif

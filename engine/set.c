@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * set.c - many points exported at once, by a few threads
+ */
+#include "set.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+
+#include "doc.h"
+#include "io/base.h"
+#include "point.h"
+#include "watch.h"
+
+#define WORKERS 8
+#define MEMORY	(16 * MIB)
+#define TICK_MS 50
+
+/* One point. */
+struct member {
+	const char *point;
+	uint64_t size;
+	uint32_t value;
+	char *report;
+	struct rp_error err;
+	struct member *next; /* in the list of those that have ended */
+};
+
+struct worker {
+	struct set *set;
+	pthread_t thread;
+	struct rp_store *store;
+	struct gear gear;
+	struct rp_watch watch;
+	/* Under the set's lock: of the point it works on. */
+	struct rp_progress progress;
+};
+
+struct warning {
+	struct warning *next;
+	char text[];
+};
+
+struct set {
+	const char *directory;
+	const struct rp_export_options *options;
+	struct watch watch; /* of the caller's thread */
+	struct member *members;
+	size_t *order; /* indices of members, least data first */
+	size_t count;
+	struct worker workers[WORKERS];
+	unsigned worker_count;
+	struct io_pool *pool;
+
+	pthread_mutex_t lock; /* of what follows */
+	pthread_cond_t changed;
+	size_t taken;
+	unsigned running; /* workers */
+	bool stop;
+	uint64_t done_bytes, done_total; /* of the points that have ended */
+	struct member *ended, **last;
+	struct warning *warnings;
+};
+
+/* ------------------------------------------------------------ in a worker's thread */
+
+static int on_progress(void *context, const struct rp_progress *progress)
+{
+	struct worker *w = context;
+	bool stop;
+
+	pthread_mutex_lock(&w->set->lock);
+	w->progress = *progress;
+	stop = w->set->stop;
+	pthread_mutex_unlock(&w->set->lock);
+	return stop;
+}
+
+static void on_warning(void *context, const char *text)
+{
+	struct worker *w = context;
+	struct warning *warning = malloc(sizeof(*warning) + strlen(text) + 1);
+
+	if (!warning)
+		return;
+	strcpy(warning->text, text);
+	pthread_mutex_lock(&w->set->lock);
+	warning->next = w->set->warnings;
+	w->set->warnings = warning;
+	pthread_mutex_unlock(&w->set->lock);
+}
+
+static struct member *take(struct worker *w)
+{
+	struct set *set = w->set;
+	struct member *m = NULL;
+
+	pthread_mutex_lock(&set->lock);
+	if (!set->stop && set->taken < set->count)
+		m = &set->members[set->order[set->taken++]];
+	pthread_mutex_unlock(&set->lock);
+	return m;
+}
+
+static void give_back(struct worker *w, struct member *m)
+{
+	struct set *set = w->set;
+
+	pthread_mutex_lock(&set->lock);
+	set->done_bytes += w->progress.bytes_total; /* a failed one will not go on */
+	set->done_total += w->progress.bytes_total;
+	w->progress = (struct rp_progress){0};
+	*set->last = m;
+	set->last = &m->next;
+	pthread_cond_signal(&set->changed);
+	pthread_mutex_unlock(&set->lock);
+}
+
+static void *work(void *arg)
+{
+	struct worker *w = arg;
+	struct rp_export_options options = *w->set->options;
+	struct member *m;
+
+	options.watch = &w->watch;
+	while ((m = take(w))) {
+		/* The limit is one of the whole set. */
+		options.timeout_ms = watch_left_ms(&w->set->watch, 0);
+		m->value = export_with(w->store, m->point, w->set->directory, &options,
+				       &w->gear, &m->report, &m->err);
+		give_back(w, m);
+	}
+	pthread_mutex_lock(&w->set->lock);
+	w->set->running--;
+	pthread_cond_signal(&w->set->changed);
+	pthread_mutex_unlock(&w->set->lock);
+	return NULL;
+}
+
+/* -------------------------------------------------------------- in the caller's */
+
+/* What is not known is small: it fails soon. */
+static uint64_t size_of(struct rp_store *store, const char *ref)
+{
+	struct point point = POINT_NONE;
+	uint64_t size = 0, one;
+	json_t *disk;
+	size_t i;
+
+	if (point_open(store, ref, POINT_UNLOCKED, 0, &point, NULL) == RP_OK)
+		json_array_foreach(json_object_get(point.doc, "Disks"), i, disk)
+			if (doc_u64(disk, "VirtualSize", &one) == 0)
+				size = size + one < size ? UINT64_MAX : size + one;
+	point_close(&point);
+	return size;
+}
+
+static int by_size(const void *a, const void *b, void *members)
+{
+	const struct member *m = members;
+	size_t i = *(const size_t *)a, k = *(const size_t *)b;
+
+	if (m[i].size != m[k].size)
+		return m[i].size < m[k].size ? -1 : 1;
+	return i < k ? -1 : 1;
+}
+
+static uint32_t set_open(struct set *set, struct rp_store *store,
+			 const char *const *points, struct rp_error *err)
+{
+	uint64_t memory = set->options->memory ?: MEMORY;
+	int r;
+
+	set->members = calloc(set->count, sizeof(*set->members));
+	set->order = calloc(set->count, sizeof(*set->order));
+	r = set->members && set->order ? 0 : -ENOMEM;
+	if (r == 0)
+		r = io_pool_open(&set->pool,
+				 max_u64(round_down(memory, 2 * MIB), 2 * MIB));
+	if (r < 0)
+		return rp_fail_os(err, r, "export", "set of %zu points", set->count);
+	for (size_t i = 0; i < set->count; i++) {
+		set->members[i].point = points[i];
+		set->members[i].size = points[i] ? size_of(store, points[i]) : 0;
+		set->order[i] = i;
+	}
+	qsort_r(set->order, set->count, sizeof(*set->order), by_size, set->members);
+	return RP_OK;
+}
+
+/* Limits are of each export, so there is one at a time. */
+static unsigned workers_for(const struct set *set)
+{
+	if (set->options->bandwidth)
+		return 1;
+	return (unsigned)min_u64(WORKERS, set->count);
+}
+
+static int start(struct set *set, struct rp_store *store, struct worker *w)
+{
+	int r;
+
+	w->set = set;
+	w->gear.pool = set->pool;
+	w->watch = (struct rp_watch){
+		.size = sizeof(w->watch),
+		.context = w,
+		.progress = on_progress,
+		.warning = on_warning,
+	};
+	w->store = store_dup(store);
+	if (!w->store)
+		return errno ? -errno : -ENOMEM;
+	set->running++;
+	r = -pthread_create(&w->thread, NULL, work, w);
+	if (r < 0) {
+		set->running--;
+		rp_store_close(w->store);
+	}
+	return r;
+}
+
+/* With fewer than wanted the set takes longer; signals are for the caller's threads. */
+static uint32_t start_workers(struct set *set, struct rp_store *store,
+			      struct rp_error *err)
+{
+	unsigned want = workers_for(set);
+	sigset_t all, before;
+	int r = 0;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	pthread_mutex_lock(&set->lock);
+	while (r == 0 && set->worker_count < want) {
+		r = start(set, store, &set->workers[set->worker_count]);
+		if (r == 0)
+			set->worker_count++;
+	}
+	pthread_mutex_unlock(&set->lock);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return set->worker_count ? RP_OK
+				 : rp_fail_os(err, r, "start", "threads of the set");
+}
+
+/* With the lock. */
+static void add_up(struct set *set)
+{
+	struct rp_progress *p = &set->watch.progress;
+	uint64_t done = set->done_bytes;
+
+	p->bytes_total = set->done_total;
+	for (unsigned i = 0; i < set->worker_count; i++) {
+		const struct rp_progress *one = &set->workers[i].progress;
+
+		p->bytes_total += one->bytes_total;
+		done += one->bytes_done;
+		if (one->phase)
+			p->phase = one->phase;
+	}
+	p->bytes_done = max_u64(p->bytes_done, done);
+}
+
+/* With the lock, which is given up meanwhile. */
+static void deliver(struct set *set, set_done *done, void *context)
+{
+	struct member *m = set->ended;
+	struct warning *warning = set->warnings, *next;
+
+	set->ended = NULL;
+	set->last = &set->ended;
+	set->warnings = NULL;
+	pthread_mutex_unlock(&set->lock);
+	for (; warning; warning = next) {
+		next = warning->next;
+		watch_warn(&set->watch, "%s", warning->text);
+		free(warning);
+	}
+	for (; m; m = m->next) {
+		if (done)
+			done(context, (size_t)(m - set->members), m->value,
+			     m->value ? NULL : m->report, m->value ? &m->err : NULL);
+		rp_free(m->report);
+		m->report = NULL;
+	}
+	pthread_mutex_lock(&set->lock);
+}
+
+/* Until all workers have ended: 0, or why they were stopped. */
+static int attend(struct set *set, set_done *done, void *context)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&set->lock);
+	while (set->running || set->ended || set->warnings) {
+		struct timespec until;
+
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_nsec += TICK_MS * 1000000L;
+		if (until.tv_nsec >= 1000000000L) {
+			until.tv_nsec -= 1000000000L;
+			until.tv_sec++;
+		}
+		if (!set->ended && !set->warnings)
+			pthread_cond_timedwait(&set->changed, &set->lock, &until);
+		add_up(set);
+		deliver(set, done, context);
+		r = r ?: watch_tick(&set->watch);
+		set->stop = r != 0;
+	}
+	pthread_mutex_unlock(&set->lock);
+	return r;
+}
+
+/* Those that no worker has begun, in the order they would have been. */
+static void refuse_rest(struct set *set, int why, set_done *done, void *context)
+{
+	for (; set->taken < set->count; set->taken++) {
+		struct member *m = &set->members[set->order[set->taken]];
+
+		m->value = watch_fail(&set->watch, why ?: -ECANCELED, &m->err);
+		if (done)
+			done(context, (size_t)(m - set->members), m->value, NULL,
+			     &m->err);
+	}
+}
+
+static void set_close(struct set *set)
+{
+	for (unsigned i = 0; i < set->worker_count; i++) {
+		struct worker *w = &set->workers[i];
+
+		pthread_join(w->thread, NULL);
+		gear_close(&w->gear);
+		rp_store_close(w->store);
+	}
+	io_pool_close(set->pool);
+	pthread_cond_destroy(&set->changed);
+	pthread_mutex_destroy(&set->lock);
+	free(set->members);
+	free(set->order);
+}
+
+static uint32_t first_failure(const struct set *set, struct rp_error *err)
+{
+	for (size_t i = 0; i < set->count; i++)
+		if (set->members[i].value) {
+			*err = set->members[i].err;
+			return set->members[i].value;
+		}
+	return RP_OK;
+}
+
+uint32_t set_export(struct rp_store *store, const char *const *points, size_t count,
+		    const char *directory, const struct rp_export_options *options,
+		    set_done *done, void *context, struct rp_error *err)
+{
+	struct set set = {.directory = directory, .options = options, .count = count};
+	uint32_t rc;
+
+	if (!count)
+		return RP_OK;
+	set.last = &set.ended;
+	pthread_mutex_init(&set.lock, NULL);
+	pthread_cond_init(&set.changed, NULL);
+	watch_init(&set.watch, options->watch, options->timeout_ms);
+	rc = set_open(&set, store, points, err);
+	if (rc == RP_OK)
+		rc = start_workers(&set, store, err);
+	if (rc == RP_OK) {
+		int why;
+
+		watch_phase(&set.watch, "planning");
+		why = attend(&set, done, context);
+		refuse_rest(&set, why, done, context);
+		rc = first_failure(&set, err);
+	}
+	set_close(&set);
+	return rc;
+}

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * set_test.c - many points exported at once: each arrives or says why not, whatever
+ * becomes of the others, with few descriptors and bounded memory
+ */
+#include <pthread.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "data.h"
+#include "engine_fixture.h"
+#include "harness.h"
+#include "stage.h"
+
+#define COUNT 24
+
+FIXTURE(set)
+{
+	struct engine e;
+	char names[COUNT][POINT_SIZE];
+	const char *points[COUNT];
+	/* What was told. */
+	unsigned told[COUNT];
+	uint32_t values[COUNT];
+	char messages[COUNT][1024];
+	pthread_t caller;
+	/* By the watch. */
+	uint64_t last_done, last_total;
+	unsigned calls, stop_after;
+};
+
+/* Small disks, and a few that are not. */
+static uint64_t size_of(unsigned i)
+{
+	return i % 8 == 7 ? 5 * MIB + 512 * i : 65536 + 4096 * i + 1;
+}
+
+static void add_system(struct set_fixture *self, unsigned i)
+{
+	const char *id = fmt("disk%u", i), *name = fmt("vm%02u", i);
+	struct rp_disk disk = {.id = "vda", .path = engine_disk(&self->e, id)};
+	const struct rp_create_options options = {.size = sizeof(options),
+						  .allow_copy = true};
+	struct rp_error err;
+	char *point;
+
+	engine_make_disk(&self->e, id, size_of(i));
+	ASSERT_EQ(rp_system_add(self->e.store, name, &disk, 1, NULL, 0, &err), RP_OK,
+		  "%s", err.message);
+	ASSERT_EQ(rp_create_reference_point(self->e.store, name, &options, &point, &err),
+		  RP_OK, "%s", err.message);
+	snprintf(self->names[i], POINT_SIZE, "%s", point);
+	self->points[i] = self->names[i];
+	rp_free(point);
+}
+
+FIXTURE_SETUP(set)
+{
+	engine_open(&self->e, "xfs", 0, NULL, NULL);
+	for (unsigned i = 0; i < COUNT; i++)
+		add_system(self, i);
+	self->caller = pthread_self();
+}
+
+FIXTURE_TEARDOWN(set)
+{
+	engine_close(&self->e);
+}
+
+static void told(void *context, size_t index, uint32_t value, const char *report,
+		 const struct rp_error *error)
+{
+	struct set_fixture *self = context;
+
+	ASSERT_LT(index, COUNT);
+	EXPECT_TRUE(pthread_equal(pthread_self(), self->caller));
+	self->told[index]++;
+	self->values[index] = value;
+	EXPECT_EQ(!!report, value == RP_OK);
+	EXPECT_EQ(!!error, value != RP_OK);
+	if (error)
+		snprintf(self->messages[index], sizeof(self->messages[index]), "%s",
+			 error->message);
+}
+
+static int watched(void *context, const struct rp_progress *p)
+{
+	struct set_fixture *self = context;
+
+	EXPECT_TRUE(pthread_equal(pthread_self(), self->caller));
+	EXPECT_GE(p->bytes_done, self->last_done);
+	EXPECT_GE(p->bytes_total, self->last_total);
+	self->last_done = p->bytes_done;
+	self->last_total = p->bytes_total;
+	return self->stop_after && ++self->calls >= self->stop_after;
+}
+
+static uint32_t export(struct set_fixture *self, const struct rp_export_options *options,
+		       struct rp_error *err)
+{
+	return rp_export_set(self->e.store, self->points, COUNT, self->e.out, options,
+			     told, self, err);
+}
+
+/* Point @i is there, verifies, and is the disk. */
+static bool arrived(const struct set_fixture *self, unsigned i)
+{
+	const char *path = fmt("%s/vm%02u/%s", self->e.out, i,
+			       strchr(self->names[i], '@') + 1);
+	struct rp_error err;
+
+	if (!exists(path))
+		return false;
+	EXPECT_EQ(rp_verify(path, NULL, NULL, &err), RP_OK, "%s", err.message);
+	EXPECT_TRUE(data_same(fmt("%s/vda.raw", path),
+			      engine_twin(&self->e, fmt("disk%u", i))));
+	return true;
+}
+
+static void expect_all(const struct set_fixture *self)
+{
+	for (unsigned i = 0; i < COUNT; i++) {
+		EXPECT_EQ(self->told[i], 1, "%u", i);
+		EXPECT_EQ(self->values[i], RP_OK, "%s", self->messages[i]);
+		EXPECT_TRUE(arrived(self, i), "%u", i);
+	}
+	engine_expect_idle(&self->e);
+}
+
+TEST_F(set, all_arrive_by_sharing)
+{
+	struct rp_error err;
+
+	EXPECT_EQ(export(self, NULL, &err), RP_OK, "%s", err.message);
+	expect_all(self);
+}
+
+TEST_F(set, all_arrive_by_copying)
+{
+	struct rp_export_options o = stage_copying(RP_IO_AUTO);
+	struct rp_watch watch = {
+		.size = sizeof(watch), .context = self, .progress = watched};
+	struct rp_error err;
+
+	o.watch = &watch;
+	o.digest = RP_DIGEST_ALWAYS;
+	EXPECT_EQ(export(self, &o, &err), RP_OK, "%s", err.message);
+	expect_all(self);
+	EXPECT_GT(self->last_total, 0);
+}
+
+/* A pool that only one of them fits into, and every backend. */
+TEST_F(set, little_memory)
+{
+	static const enum rp_io ios[] = {RP_IO_URING, RP_IO_AIO, RP_IO_SYNC};
+	struct rp_error err;
+
+	for (size_t i = 0; i < ARRAY_SIZE(ios); i++) {
+		struct rp_export_options o = stage_copying(ios[i]);
+
+		if (!backend_works(ios[i]))
+			continue;
+		o.memory = 2 * MIB;
+		o.block_size = MIB;
+		memset(self->told, 0, sizeof(self->told));
+		EXPECT_EQ(export(self, &o, &err), RP_OK, "%s", err.message);
+		expect_all(self);
+		for (unsigned k = 0; k < COUNT; k++)
+			remove_tree(fmt("%s/vm%02u", self->e.out, k));
+	}
+}
+
+TEST_F(set, one_that_fails_stops_no_other)
+{
+	struct rp_error err;
+	uint32_t rc;
+
+	self->points[3] = "vm03@00000000-0000-0000-0000-000000000000";
+	self->points[9] = "nobody@latest";
+	self->points[17] = NULL;
+	rc = export(self, NULL, &err);
+	EXPECT_EQ(rc, RP_NOT_AVAILABLE, "that of the first");
+	EXPECT_STREQ(err.message, self->messages[3]);
+	EXPECT_EQ(self->values[9], RP_NOT_AVAILABLE);
+	EXPECT_EQ(self->values[17], RP_INVALID_PARAMETER);
+	for (unsigned i = 0; i < COUNT; i++) {
+		bool bad = i == 3 || i == 9 || i == 17;
+
+		EXPECT_EQ(self->told[i], 1);
+		EXPECT_EQ(arrived(self, i), !bad, "%u: %s", i, self->messages[i]);
+	}
+	engine_expect_idle(&self->e);
+}
+
+/* Twice the same point: one of the two is refused, and harms nothing. */
+TEST_F(set, the_same_point_twice)
+{
+	struct rp_error err;
+
+	self->points[1] = self->names[0];
+	EXPECT_NE(export(self, NULL, &err), RP_OK);
+	EXPECT_EQ((self->values[0] == RP_OK) + (self->values[1] == RP_OK), 1);
+	EXPECT_TRUE(arrived(self, 0));
+	EXPECT_FALSE(arrived(self, 1));
+	EXPECT_TRUE(arrived(self, 2));
+	engine_expect_idle(&self->e);
+}
+
+TEST_F(set, is_cancelled_as_one)
+{
+	struct rp_export_options o = stage_copying(RP_IO_AUTO);
+	struct rp_watch watch = {
+		.size = sizeof(watch), .context = self, .progress = watched};
+	struct rp_error err;
+
+	o.watch = &watch;
+	self->stop_after = 1;
+	EXPECT_EQ(export(self, &o, &err), RP_FAILED);
+	EXPECT_EQ(err.os_error, ECANCELED);
+	for (unsigned i = 0; i < COUNT; i++) {
+		EXPECT_EQ(self->told[i], 1);
+		EXPECT_EQ(arrived(self, i), self->values[i] == RP_OK);
+	}
+	engine_expect_idle(&self->e);
+}
+
+TEST_F(set, few_descriptors)
+{
+	struct rlimit limit;
+	struct rp_error err;
+
+	ASSERT_OK(getrlimit(RLIMIT_NOFILE, &limit));
+	limit.rlim_cur = 256;
+	ASSERT_OK(setrlimit(RLIMIT_NOFILE, &limit));
+	EXPECT_EQ(export(self, NULL, &err), RP_OK, "%s", err.message);
+	expect_all(self);
+}
+
+TEST_F(set, of_nothing)
+{
+	struct rp_error err;
+
+	EXPECT_EQ(rp_export_set(self->e.store, NULL, 0, self->e.out, NULL, told, self,
+				&err),
+		  RP_OK);
+	GIVES(INVALID_PARAMETER,
+	      rp_export_set(self->e.store, NULL, 1, self->e.out, NULL, told, self, &err));
+	GIVES(INVALID_PARAMETER, rp_export_set(NULL, self->points, COUNT, self->e.out,
+					       NULL, told, self, &err));
+	GIVES(INVALID_PARAMETER, rp_export_set(self->e.store, self->points, COUNT, "out",
+					       NULL, told, self, &err));
+	EXPECT_EQ(self->told[0], 0);
+}
+
+TEST_MAIN
