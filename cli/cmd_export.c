@@ -26,7 +26,8 @@ const struct option_def export_options[] = {
 	{"base", "NAME@POINT", "only what has changed since this older point", false},
 	{"strict", NULL, "fail rather than export a disk in full for want of a base",
 	 false},
-	{"format", "raw", "format of the disk images", true},
+	{"format", "raw|qcow2|vhdx", "format of the disk images", true},
+	{"cluster-size", "SIZE", "of a qcow2's clusters or a VHDX's blocks", false},
 	{"settings", "TEXT|@FILE", "ExportSettingData, JSON or CIM-XML", false},
 	{"io", "auto|uring|aio|sync", "how bytes are moved", true},
 	{"clone", "auto|never|always", "whether blocks are shared", true},
@@ -107,8 +108,9 @@ static int take_settings(struct exporting *e, const char *text)
 static int check_settings_alone(const struct cli *cli)
 {
 	static const char *const replaced[] = {
-		"disk",	       "io",	 "clone",   "digest", "timeout",  "block-size",
-		"queue-depth", "memory", "bwlimit", "ionice", "priority", "restart"};
+		"disk",	      "io",	     "clone",	     "digest",	"timeout",
+		"block-size", "queue-depth", "memory",	     "bwlimit", "ionice",
+		"priority",   "format",	     "cluster-size", "restart"};
 
 	for (size_t i = 0; i < sizeof(replaced) / sizeof(replaced[0]); i++) {
 		if (option_given(&cli->args, replaced[i]))
@@ -145,6 +147,8 @@ static int take_tuning(struct exporting *e)
 
 	if (!status)
 		status = take_size(e, "memory", &e->options.memory);
+	if (!status)
+		status = take_size(e, "cluster-size", &e->options.cluster_size);
 	if (status || !depth)
 		return status;
 	e->options.queue_depth = (unsigned)strtoul(depth, NULL, 10);
@@ -188,6 +192,7 @@ static int take_options(struct exporting *e)
 				   priority);
 	e->options.ionice = option_choice(args, "ionice");
 	e->options.restart = option_given(args, "restart");
+	e->options.format = option_choice(args, "format");
 	e->disks = option_values(args, "disk", &e->options.disk_count);
 	e->options.disks = e->options.disk_count ? e->disks : NULL;
 	e->options.base = option_value(args, "base");

@@ -15,8 +15,6 @@ static const struct unsupported {
 	const char *only; /* this value of an option the command has */
 } unsupported[] = {
 	{.command = "export", .option = {.name = "merge"}},
-	{.command = "export", .option = {.name = "format"}, .only = "qcow2"},
-	{.command = "export", .option = {.name = "format"}, .only = "vhdx"},
 };
 
 #define COUNT (sizeof(unsupported) / sizeof(unsupported[0]))

@@ -3,6 +3,7 @@
  * export.c - the methods that export: their arguments, checked
  */
 #include "doc.h"
+#include "export_images.h"
 #include "exporting.h"
 #include "io/base.h"
 #include "set.h"
@@ -32,12 +33,13 @@ static uint32_t check_arguments(const struct rp_store *store, const char *direct
 			       "options.priority %u: above 99", o->priority);
 	if ((unsigned)o->digest > RP_DIGEST_NEVER ||
 	    (unsigned)o->ionice > RP_IONICE_IDLE ||
-	    (unsigned)o->clone > RP_CLONE_ALWAYS || (unsigned)o->io > RP_IO_SYNC)
+	    (unsigned)o->clone > RP_CLONE_ALWAYS || (unsigned)o->io > RP_IO_SYNC ||
+	    (unsigned)o->format > RP_FORMAT_VHDX)
 		return rp_fail(
 			err, RP_INVALID_PARAMETER, "check",
-			"options: io, clone, digest or ionice is not a value of its "
-			"type");
-	return RP_OK;
+			"options: io, clone, digest, ionice or format is not a value of "
+			"its type");
+	return export_images_check(o, err);
 }
 
 /* Now; or, with a @ret_job, as a job. */

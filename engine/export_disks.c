@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "doc.h"
+#include "format.h"
 #include "io/tree.h"
 
 /* What is open()ed for one disk after another. */
@@ -77,7 +78,7 @@ static int make_files(const struct opening *x, size_t i)
 	int r = io_file_create(x->target->fd, x->d->disks[i].file, s->src.tail_fd,
 			       &s->dst);
 
-	if (r == 0)
+	if (r == 0 && x->options->format == RP_FORMAT_RAW)
 		r = io_file_set_size(&s->dst, s->src.size);
 	return r < 0 ? r : open_leaves(x, i, O_CREAT | O_EXCL);
 }
@@ -110,6 +111,7 @@ static uint32_t open_disk(const struct opening *x, size_t i, const json_t *disk,
 {
 	struct stream *s = &x->d->streams[i];
 	struct export_disk *d = &x->d->disks[i];
+	const struct format *format = format_of(x->options->format);
 	const char *file;
 	uint64_t size;
 	int r;
@@ -117,7 +119,8 @@ static uint32_t open_disk(const struct opening *x, size_t i, const json_t *disk,
 	doc_string(disk, "DiskId", &s->disk);
 	doc_string(disk, "File", &file);
 	doc_u64(disk, "VirtualSize", &size);
-	snprintf(d->file, sizeof(d->file), "%s.raw", s->disk);
+	snprintf(d->file, sizeof(d->file), "%s.%s", s->disk,
+		 format ? format->suffix : "raw");
 	snprintf(d->leaves, sizeof(d->leaves), "%s.digest", s->disk);
 	if (asprintf(&d->src_path, "%s/systems/%s/points/%s/%s", x->store->path,
 		     x->point->system, x->point->id, file) < 0)

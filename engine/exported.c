@@ -9,6 +9,7 @@
 
 #include "config.h"
 #include "doc.h"
+#include "exported_image.h"
 #include "io/extent.h"
 #include "io/tree.h"
 #include "leaves.h"
@@ -265,14 +266,15 @@ static uint32_t open_leaves(const struct exported *e, const json_t *digest,
 
 	doc_string(digest, "File", &file);
 	doc_string(digest, "Root", &want);
-	s->leaves.size = s->src.size;
+	s->leaves.size = stream_size(s);
 	s->leaves.fd = openat(e->fd, file,
 			      O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (s->leaves.fd < 0)
 		return stream_fail(s, -errno, "open", file, RP_NO_OFFSET, err);
 	if (fstat(s->leaves.fd, &st) < 0)
 		return stream_fail(s, -errno, "stat", file, RP_NO_OFFSET, err);
-	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != digest_file_size(s->src.size))
+	if (!S_ISREG(st.st_mode) ||
+	    (uint64_t)st.st_size != digest_file_size(stream_size(s)))
 		return damaged(s, "their file has a wrong size", err);
 	r = digest_root(&s->leaves, root);
 	if (r < 0)
@@ -300,7 +302,7 @@ uint32_t exported_open_file(const struct exported *e, const json_t *disk,
 		rc = rp_fail_os(err, r, "open", "%s", path);
 		return rp_fail_of(err, NULL, id), rc;
 	}
-	if (!ret->device && ret->size == size)
+	if (!ret->device && (exported_is_image(disk) || ret->size == size))
 		return RP_OK;
 	rp_fail(err, RP_FAILED, "check",
 		"check size of %s: %" PRIu64 " bytes, the manifest says %" PRIu64, path,
@@ -320,6 +322,8 @@ uint32_t exported_open_disk(const struct exported *e, const json_t *disk,
 	doc_string(disk, "DiskId", &s->disk);
 	doc_string(disk, "File", &s->src_path);
 	rc = exported_open_file(e, disk, s->src_path, &s->src, err);
+	if (rc == RP_OK && exported_is_image(disk))
+		rc = exported_image_stream(disk, s, err);
 	if (rc == RP_OK && !json_is_null(digest))
 		rc = open_leaves(e, digest, s, err);
 	if (rc == RP_OK && s->digest == STREAM_DIGEST_CHECK)
@@ -331,6 +335,9 @@ uint32_t exported_open_disk(const struct exported *e, const json_t *disk,
 
 void exported_close_disk(struct stream *s)
 {
+	if (s->from && s->from->close)
+		s->from->close(s->from);
+	s->from = NULL;
 	io_file_close(&s->src);
 	if (s->leaves.fd >= 0)
 		close(s->leaves.fd);

@@ -18,6 +18,7 @@
 #include "doc.h"
 #include "export_changes.h"
 #include "export_disks.h"
+#include "export_images.h"
 #include "io/nice.h"
 #include "io/tree.h"
 #include "job.h"
@@ -40,6 +41,7 @@ struct exporting {
 	struct tuning tuning;
 	struct export_disks disks;
 	struct export_changes changes;
+	struct export_images images;
 	json_t *manifest;
 	struct watch watch;
 };
@@ -88,6 +90,9 @@ static uint32_t write_manifest(struct exporting *x, struct rp_error *err)
 		if (r == 0 && x->options.base)
 			r = export_changes_finish(&x->changes, i, &x->point, &x->disks,
 						  &x->target, x->manifest);
+		if (r == 0 && x->images.format)
+			r = manifest_add_to_disk(x->manifest,
+						 export_images_describe(&x->images, i));
 	}
 	if (r == 0)
 		r = doc_save(x->target.fd, "export.json", x->manifest);
@@ -193,6 +198,9 @@ static uint32_t fill_target(struct exporting *x, struct rp_error *err)
 	if (rc == RP_OK && x->options.base)
 		export_changes_apply(&x->changes, &x->disks);
 	if (rc == RP_OK)
+		rc = export_images_lay_out(&x->images, &x->options, &x->disks, &x->watch,
+					   err);
+	if (rc == RP_OK)
 		rc = export_configs(x, err);
 	if (rc == RP_OK)
 		probe_tune(x->store, x->point.fd, x->target.fd,
@@ -269,6 +277,7 @@ static uint32_t run(struct exporting *x, char **ret_report, struct rp_error *err
 	}
 	if (rc == RP_OK)
 		rc = publish(x, err);
+	export_images_close(&x->images);
 	export_disks_close(&x->disks);
 	if (rc && worth_keeping(x))
 		keep_target(x, rc, err);

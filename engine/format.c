@@ -9,14 +9,23 @@
 #include "io/base.h"
 #include "io/extent.h"
 
-static const struct format *const formats[] = {&format_qcow2, &format_vhdx};
+static const struct format *const formats[] = {
+	[RP_FORMAT_RAW] = NULL,
+	[RP_FORMAT_QCOW2] = &format_qcow2,
+	[RP_FORMAT_VHDX] = &format_vhdx,
+};
 
 const struct format *format_find(const char *name)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(formats); i++)
-		if (!strcmp(formats[i]->name, name))
+		if (formats[i] && !strcmp(formats[i]->name, name))
 			return formats[i];
 	return NULL;
+}
+
+const struct format *format_of(enum rp_format format)
+{
+	return formats[format];
 }
 
 int format_grain(const struct format *format, uint64_t wanted, uint64_t size,
@@ -29,12 +38,6 @@ int format_grain(const struct format *format, uint64_t wanted, uint64_t size,
 		return -EINVAL;
 	*ret = wanted;
 	return 0;
-}
-
-int format_write(const struct format *format, struct io_file *file,
-		 const struct image *image)
-{
-	return format->write(file, image);
 }
 
 /* The run that holds @pos; that of the last time, as neighbours are asked for in turn. */

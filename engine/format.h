@@ -19,6 +19,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <refpoint.h>
+
 #include "io/file.h"
 #include "layer.h"
 #include "place.h"
@@ -62,7 +64,11 @@ struct format {
 	uint64_t min_grain, max_grain;
 	/* The grain for a disk of that many bytes. */
 	uint64_t (*choose)(uint64_t size);
-	/* -EOPNOTSUPP: the format has no room for such a disk; -ENAMETOOLONG. */
+	/*
+	 * Writes the tables of @image to a new and empty @file and gives it its size. All
+	 * but the data is there then, not yet on stable storage. -EOPNOTSUPP: the format
+	 * has no room for such a disk; -ENAMETOOLONG.
+	 */
 	int (*write)(struct io_file *file, const struct image *image);
 	/* -EOPNOTSUPP: something that is not written here; -EBADMSG: damaged. */
 	int (*open)(const struct io_file *file, struct image_file **ret);
@@ -73,8 +79,9 @@ struct format {
 
 extern const struct format format_qcow2, format_vhdx;
 
-/* NULL: no such format. */
+/* NULL: no such format, or raw. */
 const struct format *format_find(const char *name);
+const struct format *format_of(enum rp_format format);
 
 /*
  * The grain to use: @wanted or, if that is 0, the format's choice. 0, -EINVAL if @wanted
@@ -82,13 +89,6 @@ const struct format *format_find(const char *name);
  */
 int format_grain(const struct format *format, uint64_t wanted, uint64_t size,
 		 uint64_t *ret);
-
-/*
- * Writes the tables of @image to a new and empty @file and gives it its size. All of it
- * but the data is there then, not yet on stable storage.
- */
-int format_write(const struct format *format, struct io_file *file,
-		 const struct image *image);
 
 /*
  * Understands the tables of @file, which stays the caller's, open as long as the image;

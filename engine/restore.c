@@ -219,8 +219,8 @@ static uint32_t run(struct restore *r, char **ret_report, struct rp_error *err)
 	struct output *o = &r->output;
 	_cleanup_doc_ json_t *doc = NULL;
 	char *text = NULL;
-	int twin_fd = s->from ? r->disk.layer[r->disk.count - 1]->file.tail_fd
-			      : s->src.tail_fd;
+	int twin_fd = r->disk.count ? r->disk.layer[r->disk.count - 1]->file.tail_fd
+				    : s->src.tail_fd;
 	uint32_t rc;
 
 	s->clone = r->options->clone;
@@ -249,15 +249,10 @@ static uint32_t check_disk(const struct exported *e, const char *id, const json_
 			   struct rp_error *err)
 {
 	const json_t *disk = id ? exported_disk(e, id) : NULL;
-	const char *format;
 
 	if (!disk)
 		return rp_fail(err, RP_INVALID_PARAMETER, "check",
 			       "disk '%s': not in export %s", id ?: "", e->path);
-	doc_string(disk, "Format", &format);
-	if (strcmp(format, "raw"))
-		return rp_fail(err, RP_NOT_SUPPORTED, "check",
-			       "disk %s: cannot be restored from format %s", id, format);
 	*ret = disk;
 	return RP_OK;
 }

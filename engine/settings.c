@@ -153,6 +153,8 @@ void settings_options(const struct settings *s, struct rp_export_options *ret)
 	ret->base = s->base;
 	ret->strict = s->strict;
 	ret->restart = s->restart;
+	ret->format = s->format;
+	ret->cluster_size = s->cluster_size;
 }
 
 void settings_free(struct settings *s)

@@ -31,6 +31,8 @@ struct settings {
 	enum rp_ionice ionice;
 	bool strict;
 	bool restart;
+	enum rp_format format;
+	uint64_t cluster_size; /* 0 = not given */
 };
 
 /**

@@ -43,6 +43,13 @@ static const char *const ionice_words[] = {
 	NULL,
 };
 
+static const char *const format_words[] = {
+	[RP_FORMAT_RAW] = "raw",
+	[RP_FORMAT_QCOW2] = "qcow2",
+	[RP_FORMAT_VHDX] = "vhdx",
+	NULL,
+};
+
 /* One member of an object: its name, and who reads its value into the settings. */
 struct member {
 	const char *name;
@@ -288,6 +295,21 @@ static uint32_t read_restart(struct settings *s, const json_t *value,
 	return read_flag("Restart", value, &s->restart, err);
 }
 
+static uint32_t read_format(struct settings *s, const json_t *value, struct rp_error *err)
+{
+	unsigned word = RP_FORMAT_RAW;
+	uint32_t code = read_word("Format", format_words, value, &word, err);
+
+	s->format = word;
+	return code;
+}
+
+static uint32_t read_cluster_size(struct settings *s, const json_t *value,
+				  struct rp_error *err)
+{
+	return read_number("ClusterSize", value, 1, INT64_MAX, &s->cluster_size, err);
+}
+
 static uint32_t read_options(struct settings *s, const json_t *value,
 			     struct rp_error *err)
 {
@@ -304,6 +326,8 @@ static uint32_t read_options(struct settings *s, const json_t *value,
 		{"IoNice", read_ionice},
 		{"Strict", read_strict},
 		{"Restart", read_restart},
+		{"Format", read_format},
+		{"ClusterSize", read_cluster_size},
 	};
 
 	if (!json_is_object(value))
@@ -374,6 +398,12 @@ static int add_options(json_t *options, const struct rp_export_options *o)
 					 json_string(ionice_words[o->ionice]));
 	if (o->strict)
 		r |= json_object_set_new(options, "Strict", json_true());
+	if (o->format)
+		r |= json_object_set_new(options, "Format",
+					 json_string(format_words[o->format]));
+	if (o->cluster_size)
+		r |= json_object_set_new(options, "ClusterSize",
+					 json_integer((json_int_t)o->cluster_size));
 	return r;
 }
 

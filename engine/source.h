@@ -26,6 +26,7 @@ struct source {
 	/* The range of data that holds @pos or, if there is none, the next one, clipped
 	 * to begin at @pos. 0, -ENXIO if all that is left reads as zeros, or -errno. */
 	int (*next)(struct source *source, uint64_t pos, struct source_range *ret);
+	void (*close)(struct source *source); /* NULL: that is somebody else's */
 };
 
 #endif

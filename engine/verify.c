@@ -37,11 +37,11 @@ static json_t *describe(const struct chain *c, const struct stream *streams, siz
 			disks,
 			json_pack("{s:s, s:s, s:I, s:s, s:I}", "DiskId", streams[i].disk,
 				  "File", streams[i].src_path, "VirtualSize",
-				  (json_int_t)streams[i].src.size, "Compared",
+				  (json_int_t)stream_size(&streams[i]), "Compared",
 				  streams[i].digested ? "digest" : "size", "Chunks",
 				  (json_int_t)(streams[i].digested
 						       ? digest_chunk_count(
-								 streams[i].src.size)
+								 stream_size(&streams[i]))
 						       : 0)));
 	return json_pack("{s:s, s:O, s:O, s:O, s:o, s:O, s:o, s:b}", "ExportPath",
 			 e->path, "ReferencePointId",

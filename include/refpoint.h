@@ -225,6 +225,13 @@ enum rp_digest {
 	RP_DIGEST_NEVER,
 };
 
+/* What the exported disks are. */
+enum rp_format {
+	RP_FORMAT_RAW,	 /* the bytes of the disk, or of the image it is */
+	RP_FORMAT_QCOW2, /* QEMU's, version 3 */
+	RP_FORMAT_VHDX,	 /* Hyper-V's; up to 64 TiB */
+};
+
 struct rp_create_options {
 	size_t size;	   /* sizeof(struct rp_create_options) */
 	const char *label; /* any text up to 255 bytes; NULL = none */
@@ -363,6 +370,11 @@ struct rp_export_options {
 	uint32_t priority; /* 1 (first) to 99 (last); 0 = 50 */
 	enum rp_ionice ionice;
 	bool restart; /* throw away what an interrupted export has left there */
+	enum rp_format
+		format; /* RP_NOT_SUPPORTED but for raw if a disk is qcow2 itself */
+	/* Of qcow2: bytes of a cluster, 64 KiB to 2 MiB; of VHDX: of a block, 1 MiB to
+	 * 256 MiB; a power of two. 0 = what suits the disk. */
+	uint64_t cluster_size;
 	/* ExportSettingData (see rp_export_reference_point()): counts instead of all
 	 * the above but watch. NULL = none. */
 	const char *settings;
@@ -413,7 +425,8 @@ uint32_t rp_export(struct rp_store *store, const char *point, const char *direct
  *                                    "Memory": 33554432,
  *                                    "BandwidthLimit": 52428800,
  *                                    "Priority": 50, "IoNice": "none",
- *                                    "Restart": false}}
+ *                                    "Restart": false,
+ *                                    "Format": "raw", "ClusterSize": 65536}}
  *                       (Timeout in seconds, sizes in bytes, BandwidthLimit in bytes
  *                       a second)
  * @ret_job:             NULL: run now, return RP_OK. Otherwise start, return

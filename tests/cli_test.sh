@@ -94,7 +94,7 @@ wrong 'part of one of the words' \
 	"refpoint: export: option '--clone' takes auto|never|always, not 'auto|never'. See 'refpoint export --help'." \
 	export --clone 'auto|never' a@latest d
 wrong 'unknown format' \
-	"refpoint: export: option '--format' takes raw, not 'floppy'. See 'refpoint export --help'." \
+	"refpoint: export: option '--format' takes raw|qcow2|vhdx, not 'floppy'. See 'refpoint export --help'." \
 	export --format floppy a@latest d
 for seconds in -1 0 0.0 1e3 ' 1' 1.2.3 . '' nan 4294967296 5s; do
 	wrong "timeout '$seconds'" \
@@ -178,8 +178,7 @@ rp 0 'version behind a command' list --version
 
 # --------------------------------------------------- not supported in this version
 
-for option in --merge '--format qcow2' \
-	'--format vhdx'; do
+for option in --merge; do
 	# shellcheck disable=SC2086 # an option and its value
 	rp 3 "export $option" export web1@latest d $option
 	said "export $option: says so" \
@@ -327,6 +326,19 @@ rp 0 'export of one disk, options in any place' export --disk vdb "$second" --io
 	--block-size 2M --queue-depth 4 --memory 0.5g
 check 'export of one disk: only that' diff \
 	<(printf '%s\n' config export.json vdb.digest vdb.raw) <(ls "$DIR/part/web1/${second#*@}")
+mkdir "$DIR/images"
+rp 0 'export as qcow2' export "$second" "$DIR/images" --format qcow2 --cluster-size 128K --json
+json 'export as qcow2: report' '[.Disks[] | .Format, .ClusterSize] == ["qcow2", 131072, "qcow2", 131072]'
+check 'export as qcow2: QEMU reads it' qemu-img compare -q -f raw -F qcow2 \
+	"$two/vda.raw" "$DIR/images/web1/${second#*@}/vda.qcow2"
+rp 0 'export as qcow2: verify' verify "$DIR/images/web1/${second#*@}"
+rp 6 'export with clusters that qcow2 has not' export "$first" "$DIR/images" --format qcow2 \
+	--cluster-size 4M
+rp 6 'export with clusters of a raw disk' export "$first" "$DIR/images" --cluster-size 64K
+rp 0 'export as vhdx, by settings' export "$first" "$DIR/images" \
+	--settings '{"Options": {"Format": "vhdx", "ClusterSize": 2097152}}'
+check 'export as vhdx: QEMU reads it' qemu-img compare -q -f raw -F vhdx \
+	"$one/vda.raw" "$DIR/images/web1/${first#*@}/vda.vhdx"
 rp 6 'export of a disk it has not' export "$second" --disk vdz "$DIR/settings"
 rp 3 'export that must clone and cannot' export "$second" --clone always "$DIR/settings"
 rp 10 'settings: no such file' export "$second" "$DIR/settings" --settings @"$DIR/nowhere"

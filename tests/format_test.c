@@ -53,7 +53,8 @@ static int next_of_pattern(struct source *source, uint64_t pos, struct source_ra
 
 static struct pattern pattern(uint64_t size, uint64_t step, uint64_t len)
 {
-	return (struct pattern){{size, next_of_pattern}, step, len};
+	return (struct pattern){
+		{.size = size, .next = next_of_pattern}, .step = step, .len = len};
 }
 
 /* The changes of a disk are those of another pattern. */
@@ -311,7 +312,7 @@ static int write_image(struct image_fixture *self, const struct format *format,
 	ASSERT_OK(io_file_create(AT_FDCWD, self->path, false, &self->file));
 	if (!im->grain)
 		ASSERT_OK(format_grain(format, 0, im->source->size, &im->grain));
-	return format_write(format, &self->file, im);
+	return format->write(&self->file, im);
 }
 
 static int reopen(struct image_fixture *self, const struct format *format)

@@ -175,7 +175,7 @@ int image_write(struct image_disk *d, unsigned point, const struct format *forma
 	unlink(image_path(d, point, format->suffix));
 	ASSERT_OK(io_file_create(AT_FDCWD, image_path(d, point, format->suffix), false,
 				 &file));
-	r = format_write(format, &file, &image);
+	r = format->write(&file, &image);
 	if (r == 0) {
 		ASSERT_OK(format_open(format, &file, &d->file[point]));
 		changed = (struct changed_source){

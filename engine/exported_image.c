@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * exported_image.c - an image in an export, read as the disk it was made of
+ */
+#include "exported_image.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "doc.h"
+
+bool exported_is_image(const json_t *disk)
+{
+	const char *format;
+
+	return doc_string(disk, "Format", &format) < 0 || strcmp(format, "raw") != 0;
+}
+
+/* Why it cannot be opened, in words. */
+static uint32_t not_opened(const char *path, const char *format, int error,
+			   struct rp_error *err)
+{
+	switch (error) {
+	case -EBADMSG:
+		return rp_fail(err, RP_UNKNOWN_STATUS, "open",
+			       "open %s: damaged, or no image of format %s", path,
+			       format);
+	case -EOPNOTSUPP:
+		return rp_fail(err, RP_NOT_SUPPORTED, "open",
+			       "open %s: has what is not written here into an image of "
+			       "format %s",
+			       path, format);
+	default:
+		return rp_fail_os(err, error, "read", "%s", path);
+	}
+}
+
+/* A sector may have more than the disk. */
+static uint32_t check_size(const char *path, const struct image_file *image,
+			   uint64_t size, struct rp_error *err)
+{
+	if (image->layer.size == round_up(size, 512))
+		return RP_OK;
+	return rp_fail(err, RP_FAILED, "check",
+		       "check size of %s: of a disk of %" PRIu64
+		       " bytes, the manifest says %" PRIu64,
+		       path, image->layer.size, size);
+}
+
+uint32_t exported_image_open(const json_t *disk, const struct io_file *file,
+			     const char *path, struct image_file **ret,
+			     struct rp_error *err)
+{
+	const struct format *format;
+	struct image_file *image = NULL;
+	const char *id, *name;
+	uint64_t size;
+	uint32_t rc;
+	int r;
+
+	doc_string(disk, "DiskId", &id);
+	doc_string(disk, "Format", &name);
+	doc_u64(disk, "VirtualSize", &size);
+	format = format_find(name);
+	if (format) {
+		r = format_open(format, file, &image);
+		rc = r < 0 ? not_opened(path, name, r, err)
+			   : check_size(path, image, size, err);
+	} else {
+		rc = rp_fail(err, RP_NOT_SUPPORTED, "open",
+			     "open %s: of format %s, which is not known", path, name);
+	}
+	if (rc) {
+		image_close(image);
+		return rp_fail_of(err, NULL, id), rc;
+	}
+	image->layer.size = size;
+	image->layer.path = path;
+	*ret = image;
+	return RP_OK;
+}
+
+struct image_stream {
+	struct image_file *image;
+	struct layer *layer;
+	struct layers layers;
+};
+
+static void close_stream(struct source *source)
+{
+	struct image_stream *x = container_of(source, struct image_stream, layers.source);
+
+	image_close(x->image);
+	free(x);
+}
+
+uint32_t exported_image_stream(const json_t *disk, struct stream *s, struct rp_error *err)
+{
+	struct image_stream *x = calloc(1, sizeof(*x));
+	uint32_t rc;
+
+	if (!x)
+		return stream_fail(s, -ENOMEM, "open", s->src_path, RP_NO_OFFSET, err);
+	rc = exported_image_open(disk, &s->src, s->src_path, &x->image, err);
+	if (rc) {
+		free(x);
+		return rc;
+	}
+	x->layer = &x->image->layer;
+	layers_init(&x->layers, &x->layer, 1);
+	x->layers.source.close = close_stream;
+	s->from = &x->layers.source;
+	return RP_OK;
+}

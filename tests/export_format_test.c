@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * export_format_test.c - exports as qcow2 and VHDX: the disk is in them, shared or moved,
+ * verify and restore read them, and what cannot be is refused with the reason
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "data.h"
+#include "engine_fixture.h"
+#include "harness.h"
+#include "image_fixture.h"
+#include "loopfs.h"
+
+#define SIZE (24 * MIB + 777)
+
+FIXTURE(exported)
+{
+	struct loopfs fs;
+	struct stage stage;
+	char dir[PATH_MAX];
+};
+
+FIXTURE_VARIANT(exported)
+{
+	const char *type; /* NULL: what the scratch folder is on */
+	enum rp_format format;
+	uint64_t cluster_size;
+	bool shares;
+};
+#define VARIANT(name, ...)                  \
+	FIXTURE_VARIANT_ADD(exported, name) \
+	{                                   \
+		__VA_ARGS__                 \
+	}
+VARIANT(qcow2_xfs, "xfs", RP_FORMAT_QCOW2, 0, true);
+VARIANT(qcow2_btrfs, "btrfs", RP_FORMAT_QCOW2, 2 * MIB, true);
+VARIANT(qcow2_ext4, "ext4", RP_FORMAT_QCOW2, 128 * KIB, false);
+VARIANT(vhdx_xfs, "xfs", RP_FORMAT_VHDX, 0, true);
+VARIANT(vhdx_btrfs, "btrfs", RP_FORMAT_VHDX, 8 * MIB, true);
+VARIANT(vhdx_ext4, "ext4", RP_FORMAT_VHDX, 2 * MIB, false);
+
+FIXTURE_SETUP(exported)
+{
+	loopfs_mount(&self->fs, variant->type, 320 * MIB, NULL, NULL);
+	snprintf(self->dir, sizeof(self->dir), "%s", self->fs.mnt);
+	stage_make(&self->stage, self->dir, SIZE, test_seed());
+}
+
+FIXTURE_TEARDOWN(exported)
+{
+	stage_close(&self->stage);
+	loopfs_umount(&self->fs);
+}
+
+static const char *name_of(enum rp_format format)
+{
+	return format == RP_FORMAT_QCOW2 ? "qcow2" : "vhdx";
+}
+
+static struct rp_export_options options_of(const struct exported_variant *v)
+{
+	return (struct rp_export_options){
+		.size = sizeof(struct rp_export_options),
+		.format = v->format,
+		.cluster_size = v->cluster_size,
+	};
+}
+
+/* The export of the first point, and what its manifest says of its disk. */
+static json_t *export_disk(struct exported_fixture *self,
+			   const struct rp_export_options *options)
+{
+	struct rp_error err;
+	char *report;
+	json_t *doc, *disk;
+
+	ASSERT_EQ(rp_export(self->stage.store, self->stage.point, self->stage.exports,
+			    options, &report, &err),
+		  RP_OK, "%s", err.message);
+	doc = take_json(report);
+	disk = json_incref(json_array_get(json_object_get(doc, "Disks"), 0));
+	json_decref(doc);
+	return disk;
+}
+
+/* QEMU and our own verify and restore find the disk in it. */
+static void expect_disk(struct exported_fixture *self, enum rp_format format)
+{
+	const char *path = stage_export_path(self->stage.exports, self->stage.point);
+	const char *image = fmt("%s/vda.%s", path, name_of(format));
+	const char *restored = fmt("%s/restored", self->dir);
+	struct rp_error err;
+
+	image_run("qemu-img check -q -f %s %s", name_of(format), image);
+	image_run("qemu-img compare -q -f raw -F %s %s %s", name_of(format),
+		  self->stage.twin, image);
+	EXPECT_EQ(rp_verify(path, NULL, NULL, &err), RP_OK, "%s", err.message);
+	EXPECT_EQ(rp_restore(path, "vda", restored, NULL, NULL, &err), RP_OK, "%s",
+		  err.message);
+	EXPECT_TRUE(data_same(self->stage.twin, restored));
+	unlink(restored);
+}
+
+TEST_F(exported, shares_its_data_where_it_can)
+{
+	struct rp_export_options options = options_of(variant);
+	json_t *disk = export_disk(self, &options);
+	int64_t copied = json_number(disk, "CopiedBytes");
+
+	EXPECT_STREQ(json_text(disk, "Format"), name_of(variant->format));
+	EXPECT_STREQ(json_text(disk, "File"), fmt("vda.%s", name_of(variant->format)));
+	EXPECT_EQ(json_number(disk, "VirtualSize"), SIZE);
+	if (variant->cluster_size)
+		EXPECT_EQ(json_number(disk, "ClusterSize"), variant->cluster_size);
+	/* The last bytes are no whole block, and have others behind them. */
+	if (variant->shares)
+		EXPECT_LE(copied, 4096, "%s", json_text(disk, "MethodReason"));
+	else
+		EXPECT_EQ(copied, json_number(disk, "DataBytes"));
+	EXPECT_EQ(json_number(disk, "ClonedBytes") + copied,
+		  json_number(disk, "DataBytes"));
+	json_decref(disk);
+	expect_disk(self, variant->format);
+}
+
+TEST_F(exported, moves_its_data_with_every_backend)
+{
+	for (enum rp_io io = RP_IO_URING; io <= RP_IO_SYNC; io++) {
+		struct rp_export_options options = options_of(variant);
+		json_t *disk;
+
+		options.io = io;
+		options.clone = RP_CLONE_NEVER;
+		disk = export_disk(self, &options);
+		EXPECT_EQ(json_number(disk, "CopiedBytes"),
+			  json_number(disk, "DataBytes"));
+		EXPECT_TRUE(json_is_object(json_object_get(disk, "Digest")));
+		json_decref(disk);
+		expect_disk(self, variant->format);
+		remove_tree(stage_export_path(self->stage.exports, self->stage.point));
+	}
+}
+
+/* Whatever it is in, a disk has one digest. */
+TEST_F(exported, has_the_digest_of_the_disk)
+{
+	struct rp_export_options options = options_of(variant);
+	json_t *image, *raw;
+
+	options.digest = RP_DIGEST_ALWAYS;
+	image = export_disk(self, &options);
+	expect_disk(self, variant->format);
+	remove_tree(stage_export_path(self->stage.exports, self->stage.point));
+	options.format = RP_FORMAT_RAW;
+	options.cluster_size = 0;
+	raw = export_disk(self, &options);
+	EXPECT_STREQ(json_text(json_object_get(image, "Digest"), "Root"),
+		     json_text(json_object_get(raw, "Digest"), "Root"));
+	json_decref(image);
+	json_decref(raw);
+}
+
+/* Writes a byte, and returns the one that was there. */
+static uint8_t poke(const char *path, uint64_t at, uint8_t byte)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	uint8_t old;
+
+	ASSERT_GE(fd, 0, "%s", path);
+	ASSERT_EQ(pread(fd, &old, 1, (off_t)at), 1);
+	ASSERT_EQ(pwrite(fd, &byte, 1, (off_t)at), 1);
+	close(fd);
+	return old;
+}
+
+/* The beginning of the last range of data of a file. */
+static uint64_t last_data(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	off_t pos = 0, last = 0;
+
+	ASSERT_GE(fd, 0, "%s", path);
+	while ((pos = lseek(fd, pos, SEEK_DATA)) >= 0) {
+		last = pos;
+		pos = lseek(fd, pos, SEEK_HOLE);
+	}
+	close(fd);
+	return (uint64_t)last;
+}
+
+static void expect_refused(struct exported_fixture *self, uint32_t code)
+{
+	const char *path = stage_export_path(self->stage.exports, self->stage.point);
+	const char *restored = fmt("%s/restored", self->dir);
+	const struct rp_read_options moving = {.size = sizeof(moving),
+					       .clone = RP_CLONE_NEVER};
+	struct rp_error err;
+
+	EXPECT_EQ(rp_verify(path, NULL, NULL, &err), code, "%s", err.message);
+	EXPECT_STREQ(err.disk, "vda");
+	EXPECT_EQ(rp_restore(path, "vda", restored, &moving, NULL, &err), code, "%s",
+		  err.message);
+	EXPECT_FALSE(exists(restored));
+}
+
+TEST_F(exported, damage_is_found_in_tables_and_data)
+{
+	struct rp_export_options options = options_of(variant);
+	const char *image = fmt("%s/vda.%s",
+				stage_export_path(self->stage.exports, self->stage.point),
+				name_of(variant->format));
+	/* Left open by a program that died; a block that is there in part. */
+	bool qcow2 = variant->format == RP_FORMAT_QCOW2;
+	uint64_t state_at = qcow2 ? 79 : 3 * MIB, data_at;
+	uint8_t old;
+
+	options.clone = RP_CLONE_NEVER;
+	json_decref(export_disk(self, &options));
+	old = poke(image, 0, 'X');
+	expect_refused(self, RP_UNKNOWN_STATUS);
+	poke(image, 0, old);
+	old = poke(image, state_at, qcow2 ? 1 : 7);
+	expect_refused(self, RP_NOT_SUPPORTED);
+	poke(image, state_at, old);
+	data_at = last_data(image);
+	old = poke(image, data_at, 0);
+	poke(image, data_at, old ^ 1);
+	expect_refused(self, RP_FAILED);
+}
+
+TEST_F(exported, a_disk_that_is_an_image_is_refused)
+{
+	struct rp_export_options options = options_of(variant);
+	char point[POINT_SIZE];
+	struct rp_error err;
+
+	image_run("qemu-img create -f qcow2 %s.new 10M", self->stage.disk);
+	ASSERT_OK(rename(fmt("%s.new", self->stage.disk), self->stage.disk));
+	stage_take(&self->stage, point);
+	EXPECT_EQ(rp_export(self->stage.store, point, self->stage.exports, &options, NULL,
+			    &err),
+		  RP_NOT_SUPPORTED, "%s", err.message);
+	EXPECT_NE(strstr(err.message, "raw"), NULL, "%s", err.message);
+	EXPECT_STREQ(listing(self->stage.exports), "");
+	options.format = RP_FORMAT_RAW;
+	options.cluster_size = 0;
+	EXPECT_EQ(rp_export(self->stage.store, point, self->stage.exports, &options, NULL,
+			    &err),
+		  RP_OK, "%s", err.message);
+}
+
+TEST_F(exported, clusters_that_are_not_in_the_format_are_refused)
+{
+	static const uint64_t none[] = {1, 4096, 65537, 3 * MIB, 512 * MIB};
+	struct rp_error err;
+
+	for (size_t i = 0; i < ARRAY_SIZE(none); i++) {
+		struct rp_export_options options = options_of(variant);
+
+		options.cluster_size = none[i];
+		GIVES(INVALID_PARAMETER, stage_export(&self->stage, &options, &err));
+		options.format = RP_FORMAT_RAW;
+		options.cluster_size = 64 * KIB;
+		GIVES(INVALID_PARAMETER, stage_export(&self->stage, &options, &err));
+	}
+	stage_expect_unharmed(&self->stage, "");
+}
+
+TEST_MAIN
