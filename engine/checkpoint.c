@@ -9,9 +9,11 @@
 #include "journal.h"
 #include "watch.h"
 
-#define COST	 50	     /* the pause is so many times what a checkpoint took */
-#define PAUSE_NS 250000000u  /* at least */
-#define LONG_NS	 5000000000u /* and at most */
+/* The pause after a checkpoint is so many times what its parts took, within bounds. */
+#define SYNC_COST 4
+#define NOTE_COST 25
+#define PAUSE_NS  100000000u
+#define LONG_NS	  5000000000u
 
 int checkpoint_open(struct checkpoint *c, struct stream *streams, size_t count)
 {
@@ -102,10 +104,10 @@ static void note(struct checkpoint *c)
 		fail(c, c->syncs[0].s, r, "write journal of");
 }
 
-void checkpoint_step(struct checkpoint *c, struct io_queue *q, uint64_t now_ns)
+void checkpoint_step(struct checkpoint *c, struct io_queue *q)
 {
 	bool queued = true;
-	uint64_t took;
+	uint64_t synced_ns, noted_ns;
 
 	if (!c->running)
 		return;
@@ -130,10 +132,15 @@ void checkpoint_step(struct checkpoint *c, struct io_queue *q, uint64_t now_ns)
 	}
 	if (!queued || c->in_flight)
 		return;
+	synced_ns = watch_now_ns();
 	note(c);
+	noted_ns = watch_now_ns();
 	c->running = false;
-	took = watch_now_ns() - c->began_ns;
-	c->next_ns = now_ns + min_u64(max_u64(COST * took, PAUSE_NS), LONG_NS);
+	c->next_ns = noted_ns +
+		     min_u64(LONG_NS,
+			     max_u64(PAUSE_NS,
+				     SYNC_COST * (synced_ns - c->began_ns) +
+					     NOTE_COST * (noted_ns - synced_ns)));
 }
 
 void checkpoint_last(struct checkpoint *c)

@@ -6,7 +6,8 @@
  *
  * A mark is taken when its sync is queued: the sync covers what was delivered before
  * (io.h). The next checkpoint comes when many times as long has passed as this one took,
- * so that all of them together cost next to nothing, whatever the device.
+ * so that all of them together cost next to nothing, whatever the device: more times of
+ * what held up the mover than of what went on beside it.
  */
 #ifndef ENGINE_CHECKPOINT_H
 #define ENGINE_CHECKPOINT_H
@@ -45,7 +46,7 @@ void checkpoint_begin(struct checkpoint *c, uint64_t now_ns);
 void checkpoint_mark(struct checkpoint *c, size_t stream, uint64_t mark);
 
 /* Queues what is to be queued, and ends the checkpoint when all syncs are in. */
-void checkpoint_step(struct checkpoint *c, struct io_queue *q, uint64_t now_ns);
+void checkpoint_step(struct checkpoint *c, struct io_queue *q);
 
 /* At once and without the queue, which is idle: the last one of work that stops. What
  * fails is not noted, no more. */

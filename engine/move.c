@@ -308,7 +308,7 @@ static void step_checkpoint(struct mover *m)
 		checkpoint_begin(c, now);
 		mark_all(m);
 	}
-	checkpoint_step(c, m->q, now);
+	checkpoint_step(c, m->q);
 	if (c->error)
 		fail(m, c->failed, c->error, c->step, c->failed->dst_path, RP_NO_OFFSET);
 }

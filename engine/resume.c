@@ -4,6 +4,7 @@
  */
 #include "resume.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -54,6 +55,37 @@ uint32_t resume_clean(const struct target *t, const struct journal *j,
 	return r < 0 ? rp_fail_os(err, r, "resume", "%s", t->path) : RP_OK;
 }
 
+static bool has_size(int dir, const char *disk, const char *suffix, uint64_t size)
+{
+	char name[NAME_SIZE + 16];
+	struct stat st;
+
+	snprintf(name, sizeof(name), "%.*s%s", NAME_SIZE, disk, suffix);
+	return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+	       (uint64_t)st.st_size == size;
+}
+
+/* Whether the files are there, and of the right sizes, that the marks are of. */
+static const char *check_files(const struct target *t, const struct journal *j)
+{
+	json_t *disk;
+	size_t i;
+
+	json_array_foreach(json_object_get(j->doc, "Disks"), i, disk) {
+		const char *id = json_string_value(json_object_get(disk, "DiskId"));
+		uint64_t size = (uint64_t)json_integer_value(
+			json_object_get(disk, "Size"));
+
+		if (!journal_mark(j, (int)i))
+			continue;
+		if (!has_size(t->fd, id, ".raw", size))
+			return "the file of a disk is missing or has another size";
+		if (!has_size(t->fd, id, ".digest", digest_file_size(size)))
+			return "the digests of a disk are missing or have another size";
+	}
+	return NULL;
+}
+
 uint32_t resume_look(const struct target *t, json_t *identity, struct journal *ret,
 		     enum resume_kind *ret_kind, struct rp_error *err)
 {
@@ -70,7 +102,7 @@ uint32_t resume_look(const struct target *t, json_t *identity, struct journal *r
 		return rc;
 	}
 	if (r == 0) {
-		why = journal_differs(&j, identity);
+		why = journal_differs(&j, identity) ?: check_files(t, &j);
 		if (!why) {
 			*ret = j;
 			*ret_kind = RESUME_JOURNAL;
@@ -124,19 +156,6 @@ static uint32_t read_kept(struct stream *s, const struct tuning *tuning, struct 
 	return rc;
 }
 
-/* Whether files of the right sizes are there; a changed size is a changed file. */
-static const char *check_files(const struct stream *s)
-{
-	struct stat st;
-
-	if (fstat(s->dst.tail_fd, &st) < 0 || (uint64_t)st.st_size != s->dst.size)
-		return "its file has another size";
-	if (fstat(s->leaves.fd, &st) < 0 ||
-	    (uint64_t)st.st_size != digest_file_size(s->leaves.size))
-		return "its digests have another size";
-	return NULL;
-}
-
 /* What is behind the mark may be anything. 0 or -errno. */
 static int cut_off(struct stream *s)
 {
@@ -153,10 +172,10 @@ static int cut_off(struct stream *s)
 static uint32_t prove(struct stream *s, const struct target *t, struct journal *j,
 		      const struct tuning *tuning, struct watch *w, struct rp_error *err)
 {
-	const char *why = check_files(s);
+	int r = journal_check_leaves(j, s->slot, &s->leaves);
+	const char *why = NULL;
 	char text[256];
 	uint32_t rc;
-	int r = why ? 0 : journal_check_leaves(j, s->slot, &s->leaves);
 
 	if (r == -EILSEQ || r == -ENODATA)
 		why = "its digests were changed";

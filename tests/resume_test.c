@@ -1,0 +1,549 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * resume_test.c - exports that are interrupted and go on: by SIGKILL at any instant and
+ * several times over, by a full file system that is mended, by a cancel; and what was
+ * kept is not believed when it is not as it was left
+ */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "data.h"
+#include "engine_fixture.h"
+#include "harness.h"
+#include "loopfs.h"
+#include "stage.h"
+
+#define SIZE	  (96 * MIB) /* of the disk; more than half of it is data */
+#define RATE	  "16M"
+#define KILLS_MAX 3
+
+static const char *program;
+
+static const char *missing(void)
+{
+	program = getenv("REFPOINT");
+	if (!program)
+		return "REFPOINT, the path of the program, is not set";
+	return loopfs_skip_reason("xfs");
+}
+
+/* Runs in all, of all variants: $RUNS, or a few. */
+static unsigned runs(void)
+{
+	const char *text = getenv("RUNS");
+
+	return text ? (unsigned)strtoul(text, NULL, 10) : 6;
+}
+
+FIXTURE(resumed)
+{
+	struct loopfs fs, other;
+	struct stage stage;
+	uint64_t random;
+	uint64_t data, written; /* of all runs */
+	unsigned killed;
+};
+
+FIXTURE_VARIANT(resumed)
+{
+	bool elsewhere; /* to another file system */
+	const char *io;
+};
+
+FIXTURE_VARIANT_ADD(resumed, uring){.io = "uring"};
+FIXTURE_VARIANT_ADD(resumed, aio){.io = "aio"};
+FIXTURE_VARIANT_ADD(resumed, sync){.io = "sync"};
+FIXTURE_VARIANT_ADD(resumed, elsewhere_uring){.elsewhere = true, .io = "uring"};
+FIXTURE_VARIANT_ADD(resumed, elsewhere_aio){.elsewhere = true, .io = "aio"};
+FIXTURE_VARIANT_ADD(resumed, elsewhere_sync){.elsewhere = true, .io = "sync"};
+
+#define VARIANTS 6
+
+FIXTURE_SETUP(resumed)
+{
+	struct stage *s = &self->stage;
+
+	self->random = test_seed();
+	loopfs_mount(&self->fs, "xfs", 640 * MIB, NULL, NULL);
+	stage_make(s, self->fs.mnt, SIZE, self->random);
+	if (!variant->elsewhere)
+		return;
+	loopfs_mount(&self->other, "ext4", 256 * MIB, NULL, NULL);
+	snprintf(s->exports, sizeof(s->exports), "%s",
+		 fmt("%s/exports", self->other.mnt));
+	ASSERT_OK(mkdir(s->exports, 0700));
+}
+
+FIXTURE_TEARDOWN(resumed)
+{
+	stage_close(&self->stage);
+	loopfs_umount(&self->other);
+	loopfs_umount(&self->fs);
+}
+
+/* ------------------------------------------------------------------------ running it */
+
+static pid_t start(const struct stage *s, const char *io, const char *rate)
+{
+	pid_t pid = fork();
+
+	ASSERT_GE(pid, 0);
+	if (pid)
+		return pid;
+	dup2(open("/dev/null", O_WRONLY), STDOUT_FILENO);
+	execl(program, program, "--store", s->path, "export", s->point, s->exports,
+	      "--clone", "never", "--io", io, "--bwlimit", rate, NULL);
+	_exit(98);
+}
+
+/* What the process has written so far, to all files; it is stopped. */
+static uint64_t bytes_written(pid_t pid)
+{
+	FILE *file = fopen(fmt("/proc/%d/io", (int)pid), "re");
+	unsigned long long bytes = 0;
+	char line[128];
+
+	ASSERT_NE(file, NULL);
+	while (fgets(line, sizeof(line), file))
+		sscanf(line, "write_bytes: %llu", &bytes);
+	fclose(file);
+	return bytes;
+}
+
+static void sleep_ms(uint64_t ms)
+{
+	const struct timespec time = {(time_t)(ms / 1000), (long)(ms % 1000) * 1000000};
+
+	nanosleep(&time, NULL);
+}
+
+/* Kills it after a while; false if it has ended before. */
+static bool run_and_kill(struct resumed_fixture *self, const char *io, uint64_t ms)
+{
+	pid_t pid = start(&self->stage, io, RATE);
+	siginfo_t info = {0};
+
+	sleep_ms(ms);
+	kill(pid, SIGSTOP);
+	ASSERT_OK(waitid(P_PID, (id_t)pid, &info, WEXITED | WSTOPPED | WNOWAIT));
+	if (info.si_code == CLD_STOPPED) {
+		self->written += bytes_written(pid);
+		kill(pid, SIGKILL);
+		self->killed++;
+	}
+	ASSERT_EQ(waitpid(pid, NULL, 0), pid);
+	return info.si_code == CLD_STOPPED;
+}
+
+/* To its end, at full speed. */
+static void run_to_end(struct resumed_fixture *self, const char *io)
+{
+	pid_t pid = start(&self->stage, io, "0");
+	int status;
+
+	ASSERT_EQ(waitpid(pid, &status, 0), pid);
+	ASSERT_EQ(status, 0);
+}
+
+/* By the run that has ended: what it did not find there. */
+static uint64_t bytes_of_last_run(const struct stage *s)
+{
+	json_t *manifest = load_json(
+		fmt("%s/export.json", stage_export_path(s->exports, s->point)));
+	json_t *disk = json_array_get(json_object_get(manifest, "Disks"), 0);
+	uint64_t bytes = (uint64_t)(json_number(disk, "CopiedBytes") -
+				    json_number(disk, "ResumedBytes"));
+
+	json_decref(manifest);
+	return bytes;
+}
+
+static void expect_not_early(const struct stage *s)
+{
+	const char *path = stage_export_path(s->exports, s->point);
+
+	if (exists(path))
+		EXPECT_TRUE(stage_good_export(s->exports, s->point, s->twin));
+}
+
+static void remove_export(const struct stage *s)
+{
+	ASSERT_OK(system(fmt("rm -r '%s/web1'", s->exports)));
+}
+
+static void one_run(struct resumed_fixture *self, const char *io)
+{
+	const struct stage *s = &self->stage;
+	unsigned kills = 1 + (unsigned)(data_random(&self->random) % KILLS_MAX);
+
+	for (unsigned i = 0; i < kills; i++) {
+		if (!run_and_kill(self, io, data_random(&self->random) % 3000))
+			break;
+		expect_not_early(s);
+	}
+	if (!exists(stage_export_path(s->exports, s->point)))
+		run_to_end(self, io);
+	EXPECT_TRUE(stage_good_export(s->exports, s->point, s->twin));
+	EXPECT_STREQ(listing(fmt("%s/web1", s->exports)), strchr(s->point, '@') + 1);
+	EXPECT_STREQ(listing(stage_export_path(s->exports, s->point)),
+		     "config export.json vda.digest vda.raw");
+	self->written += bytes_of_last_run(s);
+	remove_export(s);
+	self->data += data_bytes_of(s->twin);
+}
+
+TEST_F_TIMEOUT(resumed, after_kills_at_random_instants, 7200)
+{
+	unsigned count = (runs() + VARIANTS - 1) / VARIANTS;
+
+	stage_close(&self->stage);
+	for (unsigned i = 0; i < count; i++)
+		one_run(self, variant->io);
+	self->stage.store = stage_open(&self->stage, 0);
+	stage_expect_unharmed(&self->stage, "");
+	test_log("%u runs, %u kills, %.3f times the data written", count, self->killed,
+		 (double)self->written / (double)self->data);
+	/* Of a few runs one may have had bad luck. */
+	if (count >= 20)
+		EXPECT_LE(self->written * 4, self->data * 5);
+}
+
+/* ------------------------------------------------------------------- not as it was left
+ */
+
+FIXTURE(evidence)
+{
+	struct loopfs fs;
+	struct stage stage;
+	struct rp_export_options options;
+	uint64_t stop_at; /* bytes */
+};
+
+FIXTURE_SETUP(evidence)
+{
+	loopfs_mount(&self->fs, "ext4", 400 * MIB, NULL, NULL);
+	stage_make(&self->stage, self->fs.mnt, SIZE, test_seed());
+	self->options = stage_copying(RP_IO_AUTO);
+}
+
+FIXTURE_TEARDOWN(evidence)
+{
+	stage_close(&self->stage);
+	loopfs_umount(&self->fs);
+}
+
+static int stop_half_way(void *context, const struct rp_progress *p)
+{
+	const struct evidence_fixture *self = context;
+
+	return !strcmp(p->phase, "copying") && p->bytes_done >= self->stop_at;
+}
+
+/* Leaves an export half-way. */
+static void interrupt(struct evidence_fixture *self)
+{
+	const struct rp_watch watch = {
+		.size = sizeof(watch), .context = self, .progress = stop_half_way};
+	struct rp_export_options options = self->options;
+	struct rp_error err;
+
+	self->stop_at = 24 * MIB;
+	options.watch = &watch;
+	options.bandwidth = 100 * MIB;
+	EXPECT_EQ(stage_export(&self->stage, &options, &err), RP_FAILED, "%s",
+		  err.message);
+	EXPECT_EQ(err.os_error, ECANCELED);
+}
+
+static const char *partial(const struct evidence_fixture *self, const char *name)
+{
+	return fmt("%s/web1/.%s.partial/%s", self->stage.exports,
+		   strchr(self->stage.point, '@') + 1, name);
+}
+
+static void overwrite(const char *path, uint64_t at)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	char byte;
+
+	ASSERT_GE(fd, 0);
+	ASSERT_EQ(pread(fd, &byte, 1, (off_t)at), 1);
+	byte = (char)~byte;
+	ASSERT_EQ(pwrite(fd, &byte, 1, (off_t)at), 1);
+	close(fd);
+}
+
+static void punch(const char *path, uint64_t at, uint64_t len)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+
+	ASSERT_GE(fd, 0);
+	ASSERT_OK(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)at,
+			    (off_t)len));
+	close(fd);
+}
+
+/* Whatever the store or the directory is asked for, nothing of it is touched. */
+static void expect_refused(struct evidence_fixture *self)
+{
+	const char *folder = partial(self, ""), *before = listing(folder);
+	struct rp_error err;
+
+	for (int i = 0; i < 2; i++) {
+		GIVES(INVALID_STATE, stage_export(&self->stage, &self->options, &err));
+		EXPECT_NE(strstr(err.message, "--restart"), NULL, "%s", err.message);
+		EXPECT_STREQ(err.step, "resume");
+		EXPECT_STREQ(listing(folder), before);
+		rp_store_close(stage_open(&self->stage, 0));
+		EXPECT_STREQ(listing(folder), before);
+	}
+}
+
+static void expect_restart_works(struct evidence_fixture *self)
+{
+	struct rp_export_options options = self->options;
+	struct rp_error err;
+
+	options.restart = true;
+	GIVES(OK, stage_export(&self->stage, &options, &err));
+	EXPECT_TRUE(stage_good_export(self->stage.exports, self->stage.point,
+				      self->stage.twin));
+	remove_export(&self->stage);
+}
+
+/* The disk has data from a quarter of its size on, if nowhere before. */
+#define IN_DATA (SIZE / 4 + 100)
+
+static void change_byte(struct evidence_fixture *self)
+{
+	overwrite(partial(self, "vda.raw"), IN_DATA);
+}
+
+static void cut_file(struct evidence_fixture *self)
+{
+	ASSERT_OK(truncate(partial(self, "vda.raw"), SIZE / 3));
+}
+
+static void lengthen_file(struct evidence_fixture *self)
+{
+	ASSERT_OK(truncate(partial(self, "vda.raw"), SIZE + 4096));
+}
+
+static void lose_data(struct evidence_fixture *self)
+{
+	punch(partial(self, "vda.raw"), SIZE / 4 + 65536, 65536);
+}
+
+static void lose_file(struct evidence_fixture *self)
+{
+	ASSERT_OK(unlink(partial(self, "vda.raw")));
+}
+
+static void replace_file(struct evidence_fixture *self)
+{
+	lose_file(self);
+	data_create_random(partial(self, "vda.raw"), SIZE, 1, 24);
+}
+
+static void change_leaf(struct evidence_fixture *self)
+{
+	overwrite(partial(self, "vda.digest"), (SIZE / 4) / 65536 * 16 + 3);
+}
+
+static void lose_leaves(struct evidence_fixture *self)
+{
+	ASSERT_OK(unlink(partial(self, "vda.digest")));
+}
+
+static void lose_journal(struct evidence_fixture *self)
+{
+	ASSERT_OK(unlink(partial(self, ".journal")));
+}
+
+static void damage_journal(struct evidence_fixture *self)
+{
+	ASSERT_OK(truncate(partial(self, ".journal"), 50));
+}
+
+static void edit_journal(struct evidence_fixture *self, const char *key, json_t *value)
+{
+	const char *path = partial(self, ".journal");
+	json_t *doc = load_json(path);
+
+	json_object_set_new(doc, key, value);
+	save_json(path, doc);
+}
+
+static void other_point(struct evidence_fixture *self)
+{
+	edit_journal(self, "ReferencePointId",
+		     json_string("11111111-1111-4111-8111-111111111111"));
+}
+
+static void other_engine(struct evidence_fixture *self)
+{
+	edit_journal(self, "EngineVersion", json_string("0.0.1"));
+}
+
+/* It claims more than there is. */
+static void other_mark(struct evidence_fixture *self)
+{
+	const char *path = partial(self, ".journal");
+	json_t *doc = load_json(path);
+	json_t *disk = json_array_get(json_object_get(doc, "Disks"), 0);
+
+	json_object_set_new(disk, "Mark", json_integer(SIZE));
+	save_json(path, doc);
+}
+
+static void other_disks(struct evidence_fixture *self)
+{
+	static const char *const disks[] = {"vda"};
+
+	self->options.disks = disks;
+	self->options.disk_count = 1;
+}
+
+FIXTURE_VARIANT(evidence)
+{
+	void (*spoil)(struct evidence_fixture * self);
+};
+
+#define SPOILED(name)                       \
+	FIXTURE_VARIANT_ADD(evidence, name) \
+	{                                   \
+		.spoil = name               \
+	}
+SPOILED(change_byte);
+SPOILED(cut_file);
+SPOILED(lengthen_file);
+SPOILED(lose_data);
+SPOILED(lose_file);
+SPOILED(replace_file);
+SPOILED(change_leaf);
+SPOILED(lose_leaves);
+SPOILED(lose_journal);
+SPOILED(damage_journal);
+SPOILED(other_point);
+SPOILED(other_engine);
+SPOILED(other_mark);
+SPOILED(other_disks);
+
+TEST_F(evidence, is_kept_and_not_believed)
+{
+	interrupt(self);
+	variant->spoil(self);
+	expect_refused(self);
+	expect_restart_works(self);
+}
+
+/* What lies behind the mark is not even looked at. */
+TEST(is_believed_up_to_its_mark_only)
+{
+	struct evidence_fixture self = {0};
+	struct stage *s = &self.stage;
+	struct rp_error err;
+	json_t *manifest;
+
+	stage_make(s, test_dir(), SIZE, test_seed());
+	self.options = stage_copying(RP_IO_AUTO);
+	interrupt(&self);
+	overwrite(partial(&self, "vda.raw"), SIZE * 3 / 4);
+	overwrite(partial(&self, "vda.raw"), SIZE - 1);
+	overwrite(partial(&self, "vda.digest"), SIZE / 65536 * 16 - 1);
+	GIVES(OK, stage_export(s, &self.options, &err));
+	EXPECT_TRUE(stage_good_export(s->exports, s->point, s->twin));
+	manifest = load_json(
+		fmt("%s/export.json", stage_export_path(s->exports, s->point)));
+	EXPECT_GE(json_number(json_array_get(json_object_get(manifest, "Disks"), 0),
+			      "ResumedBytes"),
+		  16 * MIB);
+	json_decref(manifest);
+	stage_close(s);
+}
+
+/* A manifest and no journal: it was killed before the rename. */
+TEST(lacks_only_its_name)
+{
+	struct stage s;
+	struct rp_export_options options = stage_copying(RP_IO_AUTO);
+	struct rp_error err;
+	const char *id;
+
+	stage_make(&s, test_dir(), 4 * MIB, test_seed());
+	id = strchr(s.point, '@') + 1;
+	GIVES(OK, stage_export(&s, &options, &err));
+	ASSERT_OK(rename(stage_export_path(s.exports, s.point),
+			 fmt("%s/web1/.%s.partial", s.exports, id)));
+	GIVES(OK, stage_export(&s, &options, &err));
+	EXPECT_TRUE(stage_good_export(s.exports, s.point, s.twin));
+	/* One that is damaged is not published. */
+	ASSERT_OK(rename(stage_export_path(s.exports, s.point),
+			 fmt("%s/web1/.%s.partial", s.exports, id)));
+	overwrite(fmt("%s/web1/.%s.partial/vda.raw", s.exports, id), 1 * MIB + 5);
+	GIVES(FAILED, stage_export(&s, &options, &err));
+	EXPECT_FALSE(exists(stage_export_path(s.exports, s.point)));
+	stage_close(&s);
+}
+
+/* Destroying the point takes what was kept of its exports with it. */
+TEST(goes_with_its_point)
+{
+	struct evidence_fixture self = {0};
+	struct stage *s = &self.stage;
+	struct rp_error err;
+
+	stage_make(s, test_dir(), SIZE, test_seed());
+	self.options = stage_copying(RP_IO_AUTO);
+	interrupt(&self);
+	EXPECT_TRUE(exists(partial(&self, "vda.raw")));
+	GIVES(OK, rp_destroy_reference_point(s->store, s->point, &err));
+	EXPECT_STREQ(listing(s->exports), "");
+	stage_close(s);
+}
+
+/* ------------------------------------------------------------------- mended by somebody
+ */
+
+/* The space that was missing has come: what was placed before is not placed again. */
+TEST(goes_on_when_there_is_space)
+{
+	struct loopfs fs = {0}, small = {0};
+	struct stage s;
+	struct rp_export_options options = stage_copying(RP_IO_AUTO);
+	struct rp_error err;
+	const char *filler;
+
+	loopfs_mount(&fs, "ext4", 400 * MIB, NULL, NULL);
+	loopfs_mount(&small, "ext4", 160 * MIB, NULL, NULL);
+	stage_make(&s, fs.mnt, SIZE, test_seed());
+	snprintf(s.exports, sizeof(s.exports), "%s", fmt("%s/exports", small.mnt));
+	ASSERT_OK(mkdir(s.exports, 0700));
+	filler = fmt("%s/filler", small.mnt);
+	options.bandwidth = 100 * MIB;
+	/* It fits when it begins, and somebody takes the space while it runs. */
+	if (fork() == 0) {
+		usleep(250000);
+		execlp("fallocate", "fallocate", "-l", "100M", filler, NULL);
+		_exit(1);
+	}
+	GIVES(FAILED, stage_export(&s, &options, &err));
+	EXPECT_EQ(err.os_error, ENOSPC, "%s", err.message);
+	EXPECT_NE(strstr(err.message, "is kept"), NULL, "%s", err.message);
+	wait(NULL);
+	ASSERT_OK(unlink(filler));
+	options.bandwidth = 0;
+	GIVES(OK, stage_export(&s, &options, &err));
+	EXPECT_TRUE(stage_good_export(s.exports, s.point, s.twin));
+	stage_close(&s);
+	loopfs_umount(&small);
+	loopfs_umount(&fs);
+}
+
+TEST_MAIN_REQUIRES(missing)
