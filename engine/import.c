@@ -24,23 +24,23 @@ struct importing {
 	json_t *doc;
 };
 
-/* 0 and no digest where the export has none of the whole disk, or lost it. */
+/* 0 and no digest where the export has none of the whole disk (of a differential one it
+ * is that of the file), or lost it. */
 static int import_leaves(struct importing *x, const json_t *from, json_t **ret)
 {
 	const json_t *digest = json_object_get(from, "Digest");
 	struct digest old, leaves = {.fd = -1};
 	char name[RELEASED_NAME_SIZE];
 	uint8_t leaf[DIGEST_SIZE];
-	const char *id, *format, *kind;
+	const char *id, *format;
 	uint64_t size, index = 0;
 	int r;
 
 	doc_string(from, "DiskId", &id);
 	doc_string(from, "Format", &format);
-	doc_string(x->export.manifest, "Kind", &kind);
 	doc_u64(from, "VirtualSize", &size);
 	if (!json_is_object(digest) || strcmp(format, "raw") ||
-	    !strcmp(kind, "differential") ||
+	    json_is_object(json_object_get(from, "Changes")) ||
 	    leaves_open(x->export.fd, digest, size, &old) < 0)
 		return 0;
 	released_leaves_name(id, name);
@@ -62,15 +62,19 @@ static int import_leaves(struct importing *x, const json_t *from, json_t **ret)
 
 static int import_disk(struct importing *x, const json_t *from)
 {
+	const struct point so_far = {.doc = x->doc};
 	json_t *disk, *digest = NULL;
 	char tracking[ID_SIZE];
 	const char *id;
 	uint64_t size;
-	int r = import_leaves(x, from, &digest);
+	int r;
 
+	doc_string(from, "DiskId", &id);
+	if (point_disk(&so_far, id))
+		return -EBADMSG;
+	r = import_leaves(x, from, &digest);
 	if (r < 0)
 		return r;
-	doc_string(from, "DiskId", &id);
 	doc_u64(from, "VirtualSize", &size);
 	id_new(tracking);
 	disk = json_pack("{s:s, s:o, s:I, s:n, s:n, s:s, s:s+, s:b, s:b}", "DiskId", id,
@@ -139,12 +143,12 @@ static uint32_t fill(struct importing *x, struct rp_error *err)
 	size_t i;
 	int r = describe(x);
 
-	if (r == -EBADMSG)
-		return rp_fail(err, RP_UNKNOWN_STATUS, "import",
-			       "import %s: export.json is damaged", x->export.path);
 	json_array_foreach(exported_disks(&x->export), i, disk)
 		if (r == 0)
 			r = import_disk(x, disk);
+	if (r == -EBADMSG)
+		return rp_fail(err, RP_UNKNOWN_STATUS, "import",
+			       "import %s: export.json is damaged", x->export.path);
 	if (r < 0)
 		return rp_fail_os(err, r, "import", "%s", x->export.path);
 	from = io_dir_open(x->export.fd, "config");

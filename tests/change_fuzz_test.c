@@ -49,10 +49,10 @@ FIXTURE(change)
 	struct loopfs fs;
 	char disk[PATH_MAX + 16], other[PATH_MAX + 16];
 	int fd, direct_fd, other_fd;
-	uint64_t seed;
+	uint64_t seed, writer_seed;
 	struct frozen clones[CLONES];
 	struct score extents, tree, content, grown;
-	pthread_t mover;
+	pthread_t mover, writer;
 	atomic_bool stop;
 	const struct change_variant *variant;
 };
@@ -66,11 +66,11 @@ FIXTURE_VARIANT(change)
 };
 
 FIXTURE_VARIANT_ADD(change,
-		    xfs){.type = "xfs", .mib = 300, .leave_mib = 60, .sector = 512};
+		    xfs){.type = "xfs", .mib = 300, .leave_mib = 120, .sector = 512};
 FIXTURE_VARIANT_ADD(change, xfs_1k_rmapbt){.type = "xfs",
 					   .mkfs = "-b size=1024 -m rmapbt=1",
 					   .mib = 300,
-					   .leave_mib = 60,
+					   .leave_mib = 120,
 					   .sector = 512};
 FIXTURE_VARIANT_ADD(change,
 		    btrfs){.type = "btrfs", .mib = 600, .leave_mib = 250, .sector = 4096};
@@ -314,6 +314,21 @@ static void (*const ops[])(struct change_fixture *self) = {
 	op_reflink_self, op_reflink_other, op_dedupe,	   op_dedupe_self,
 };
 
+/* A guest that goes on while its disk is cloned. */
+static void *go_on_writing(void *fixture)
+{
+	struct change_fixture *self = fixture;
+	uint64_t seed = self->writer_seed;
+	char block[BLOCK];
+
+	while (!self->stop) {
+		data_bytes(seed, 0, block, BLOCK);
+		pwrite_some(self->fd, block, BLOCK, below(&seed, MOST / BLOCK) * BLOCK);
+		usleep(below(&seed, 2000));
+	}
+	return NULL;
+}
+
 /* ------------------------------------------------------- what moves blocks about */
 
 static void run_quietly(const char *command)
@@ -516,7 +531,7 @@ FIXTURE_SETUP(change)
 	for (unsigned i = 0; i < CLONES; i++) {
 		snprintf(self->clones[i].path, sizeof(self->clones[i].path), "%s/clone%u",
 			 self->fs.mnt, i);
-		self->clones[i].bytes = malloc(MOST + BLOCK);
+		self->clones[i].bytes = malloc(2 * MOST); /* it may grow meanwhile */
 		ASSERT_NE(self->clones[i].bytes, NULL);
 	}
 	fill(self);
@@ -547,8 +562,10 @@ TEST_F_TIMEOUT(change, misses_nothing, NIGHTLY)
 	uint64_t pairs = wanted ? strtoull(wanted, NULL, 10) : PAIRS;
 
 	self->seed = test_seed();
+	self->writer_seed = self->seed + 1;
 	freeze(self, &self->clones[0]);
 	ASSERT_EQ(pthread_create(&self->mover, NULL, move_blocks, self), 0);
+	ASSERT_EQ(pthread_create(&self->writer, NULL, go_on_writing, self), 0);
 	for (uint64_t i = 1; i <= pairs; i++) {
 		struct frozen *clone = &self->clones[i % CLONES];
 		const struct frozen *base =
@@ -562,6 +579,7 @@ TEST_F_TIMEOUT(change, misses_nothing, NIGHTLY)
 	}
 	self->stop = true;
 	pthread_join(self->mover, NULL);
+	pthread_join(self->writer, NULL);
 	tell("extents", &self->extents);
 	tell("tree", &self->tree);
 	tell("content", &self->content);
@@ -569,6 +587,105 @@ TEST_F_TIMEOUT(change, misses_nothing, NIGHTLY)
 	/* Exact, but for zeros that were written behind the end of the base. */
 	EXPECT_EQ(self->content.reported, self->content.differing);
 	EXPECT_GT(self->extents.pairs, pairs / 2);
+}
+
+/* ------------------------------------------- a base whose blocks move all the time */
+
+#define PIECES 4096 /* of one block each: a map of several batches */
+
+struct moving {
+	struct change_fixture *self;
+	int base, twin; /* the same bytes in other blocks */
+	uint64_t seed;
+};
+
+/* The base's blocks become the twin's, and the twin gets others: those the base had are
+ * free for the disk. */
+static void *move_base(void *moving)
+{
+	struct moving *m = moving;
+	char buf[16 * BLOCK];
+
+	while (!m->self->stop) {
+		uint64_t at = below(&m->seed, PIECES - 16) * BLOCK;
+		union {
+			struct file_dedupe_range range;
+			char room[sizeof(struct file_dedupe_range) +
+				  sizeof(struct file_dedupe_range_info)];
+		} d = {.range = {.src_offset = at,
+				 .src_length = sizeof(buf),
+				 .dest_count = 1}};
+
+		d.range.info[0] = (struct file_dedupe_range_info){
+			.dest_fd = m->base, .dest_offset = (int64_t)at};
+		ioctl(m->twin, FIDEDUPERANGE, &d);
+		ASSERT_EQ(pread(m->twin, buf, sizeof(buf), (off_t)at), sizeof(buf));
+		pwrite_some(m->twin, buf, sizeof(buf), at);
+		usleep(below(&m->seed, 2) ? below(&m->seed, 2000)
+					  : below(&m->seed, 200000));
+	}
+	return NULL;
+}
+
+/* In pieces: written in no order. */
+static void scatter(struct change_fixture *self)
+{
+	char block[BLOCK];
+
+	ASSERT_EQ(ftruncate(self->fd, 0), 0);
+	for (uint64_t i = 0; i < PIECES; i++) {
+		data_bytes(i, 0, block, BLOCK);
+		pwrite_some(self->fd, block, BLOCK, (i * 1741 % PIECES) * BLOCK);
+		if (i % 64 == 0)
+			ASSERT_EQ(fdatasync(self->fd), 0);
+	}
+}
+
+static void write_some_blocks(struct change_fixture *self)
+{
+	char block[BLOCK];
+
+	for (unsigned n = 0; n < 20; n++) {
+		data_bytes(self->seed, 0, block, BLOCK);
+		pwrite_some(self->fd, block, BLOCK, below(&self->seed, PIECES) * BLOCK);
+	}
+}
+
+TEST_F_TIMEOUT(change, misses_nothing_while_the_base_moves, NIGHTLY)
+{
+	const char *wanted = getenv("PAIRS");
+	uint64_t pairs = wanted ? strtoull(wanted, NULL, 10) : PAIRS / 6;
+	struct frozen *base = &self->clones[0], *target = &self->clones[1];
+	struct moving m = {.self = self};
+
+	self->seed = test_seed();
+	m.seed = self->seed + 1;
+	for (unsigned i = 0; i < 2; i++) {
+		free(self->clones[i].bytes);
+		self->clones[i].bytes = malloc((PIECES + 1) * BLOCK);
+		ASSERT_NE(self->clones[i].bytes, NULL);
+	}
+	scatter(self);
+	freeze(self, base);
+	m.base = open(base->path, O_RDWR | O_CLOEXEC);
+	ASSERT_GE(m.base, 0);
+	m.twin = make_file(self, fmt("%s/twin", self->fs.mnt));
+	pwrite_some(m.twin, base->bytes, base->size, 0);
+	ASSERT_EQ(fsync(m.twin), 0);
+	ASSERT_EQ(pthread_create(&self->mover, NULL, move_base, &m), 0);
+	for (uint64_t i = 0; i < pairs; i++) {
+		write_some_blocks(self);
+		freeze(self, target);
+		check_pair(self, base, target);
+	}
+	self->stop = true;
+	pthread_join(self->mover, NULL);
+	close(m.base);
+	close(m.twin);
+	tell("extents", &self->extents);
+	tell("tree", &self->tree);
+	EXPECT_EQ(self->content.reported, self->content.differing);
+	EXPECT_GT(self->extents.pairs + self->extents.doubts, 0);
 }
 
 TEST_MAIN

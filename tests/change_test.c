@@ -610,6 +610,34 @@ TEST_F(change, the_best_evidence_is_taken)
 	close(fd);
 }
 
+/* Who is not root reads Btrfs by FIEMAP, and compares where that says nothing. */
+TEST_F(change, without_the_rights_of_root)
+{
+	struct pair x;
+	int fd;
+
+	BTRFS_ONLY();
+	fd = filled(PATH("disk"), MIB, ZSTD);
+	clone_to(fd, PATH("a"));
+	write_at(fd, 2, 8 * BLOCK, BLOCK);
+	pair_open(&x, PATH("a"), PATH("disk"));
+	ASSERT_EQ(seteuid(65534), 0);
+	EXPECT_EQ(change_compare(&x.p, &x.ranges, &x.source, &x.err), RP_OK, "%s",
+		  x.err.message);
+	ASSERT_EQ(seteuid(0), 0);
+	EXPECT_STREQ(x.source, "extents");
+	EXPECT_STREQ(
+		x.p.reason,
+		fmt("Btrfs' trees cannot be read: Operation not permitted; same Btrfs "
+		    "file system, extent maps%s",
+		    ZSTD ? "; contents compared where extents are compressed, inline "
+			   "or unknown"
+			 : ""));
+	EXPECT_STREQ(list(&x.ranges), "data 32768+4096");
+	pair_close(&x);
+	close(fd);
+}
+
 /* Subvolumes have other device numbers, and are one file system nevertheless. */
 TEST_F(change, subvolumes_are_one_file_system)
 {

@@ -295,7 +295,12 @@ TEST_F(released, what_is_not_imported)
 	GIVES(INVALID_PARAMETER, rp_import(self->e.store, folder, NULL, &err));
 	GIVES(NOT_AVAILABLE, rp_import(self->e.store, self->e.out, &name, &err));
 
-	/* Its document lacks what a point needs. */
+	/* Its document lacks what a point needs, or has it twice. */
+	doc = load_json(fmt("%s/export.json", folder));
+	json_array_append(json_object_get(doc, "Disks"), disk_of(doc, "vda"));
+	save_json(fmt("%s/export.json", folder), doc);
+	GIVES(UNKNOWN_STATUS, rp_import(self->e.store, folder, &name, &err));
+	engine_expect_idle(&self->e);
 	doc = load_json(fmt("%s/export.json", folder));
 	json_object_del(doc, "CreationTime");
 	save_json(fmt("%s/export.json", folder), doc);
@@ -332,6 +337,78 @@ TEST_F(released, damaged_leaves_are_not_imported)
 	EXPECT_STREQ(listing(folder_of(self, self->point)),
 		     "config point.json vdb.digest");
 	json_decref(point);
+}
+
+/* What a differential export has digests of is no whole disk; but a disk that it has in
+ * full is one. */
+TEST_F(released, import_of_a_differential_export)
+{
+	struct rp_export_options options = {.size = sizeof(options),
+					    .digest = RP_DIGEST_ALWAYS};
+	char base[POINT_SIZE], *name, *text;
+	struct rp_error err;
+	json_t *point;
+
+	make_system(self);
+	memcpy(base, self->point, sizeof(base));
+	write_disk(self, 0, 1);
+	take(self);
+	options.settings = fmt("{\"BaseReferencePoint\": \"%s\", "
+			       "\"Options\": {\"Digest\": \"always\"}}",
+			       base);
+	GIVES(OK,
+	      rp_export(self->e.store, self->point, self->e.out, &options, &text, &err));
+	rp_free(text);
+	GIVES(OK, rp_destroy_reference_point(self->e.store, self->point, &err));
+	GIVES(OK,
+	      rp_import(self->e.store, fmt("%s/web1/%s", self->e.out, id_of(self->point)),
+			&name, &err));
+	rp_free(name);
+	point = show(self, self->point);
+	EXPECT_TRUE(json_is_null(json_object_get(disk_of(point, "vda"), "Digest")));
+	json_decref(point);
+}
+
+/* Tries to take the base away from under an export. */
+struct thief {
+	struct released_fixture *self;
+	struct rp_store *store;
+	char base[POINT_SIZE];
+	unsigned tries;
+};
+
+static int steal(void *context, const struct rp_progress *progress)
+{
+	struct thief *thief = context;
+	struct rp_error err;
+
+	if (strcmp(progress->phase, "publishing") || thief->tries++)
+		return 0;
+	GIVES(IN_USE, rp_destroy_reference_point(thief->store, thief->base, &err));
+	GIVES(IN_USE, rp_release(thief->store, thief->base, NULL, &err));
+	return 0;
+}
+
+TEST_F(released, the_base_of_a_running_export_stays)
+{
+	struct thief thief = {.self = self};
+	const struct rp_watch watch = {
+		.size = sizeof(watch), .context = &thief, .progress = steal};
+	struct rp_export_options options = {.size = sizeof(options), .watch = &watch};
+	struct rp_error err;
+
+	make_system(self);
+	memcpy(thief.base, self->point, sizeof(thief.base));
+	take(self);
+	GIVES(OK,
+	      rp_store_open(fmt("%s/store", self->e.fs.mnt), NULL, &thief.store, &err));
+	options.settings = fmt("{\"BaseReferencePoint\": \"%s\"}", thief.base);
+	GIVES(OK,
+	      rp_export(self->e.store, self->point, self->e.out, &options, NULL, &err));
+	EXPECT_GE(thief.tries, 1);
+	GIVES(OK, rp_release(thief.store, thief.base, NULL, &err));
+	GIVES(OK, rp_destroy_reference_point(thief.store, thief.base, &err));
+	rp_store_close(thief.store);
 }
 
 TEST_MAIN
