@@ -13,6 +13,7 @@
 #include "change_list.h"
 #include "copy.h"
 #include "doc.h"
+#include "exported_image.h"
 #include "io/base.h"
 #include "layer_diff.h"
 
@@ -249,9 +250,7 @@ void chain_close(struct chain *c)
 /* The sizes of a differential and of what lies below it must be those it was made for. */
 static uint32_t check_fit(const struct chain_disk *d, size_t i, struct rp_error *err)
 {
-	const struct layer_diff *upper = container_of(d->layer[i - 1], struct layer_diff,
-						      layer);
-	uint64_t want = change_list_head(upper->list)->base_size;
+	uint64_t want = d->base_size[i - 1];
 
 	if (d->layer[i]->size == want)
 		return RP_OK;
@@ -262,32 +261,73 @@ static uint32_t check_fit(const struct chain_disk *d, size_t i, struct rp_error 
 	return RP_UNKNOWN_STATUS;
 }
 
+/* An image knows itself what it holds; its list only says what it was made for. */
+static uint32_t open_image(struct chain_disk *d, const json_t *disk,
+			   const struct io_file *file, struct change_list *list,
+			   struct rp_error *err)
+{
+	struct image_file *image;
+	const char *path = d->path[d->count];
+	uint32_t rc = exported_image_open(disk, file, path, &image, err);
+
+	if (rc)
+		return rc;
+	d->image[d->count] = image;
+	d->layer[d->count++] = &image->layer;
+	if (image->based == !!list)
+		return RP_OK;
+	rp_fail(err, RP_UNKNOWN_STATUS, "check", "check %s: it is %s", path,
+		list ? "not based on another image" : "based on another image");
+	rp_fail_of(err, NULL, d->id);
+	return RP_UNKNOWN_STATUS;
+}
+
+static uint32_t open_raw(struct chain_disk *d, const struct io_file *file,
+			 struct change_list *list, struct rp_error *err)
+{
+	struct layer_diff *diff = calloc(1, sizeof(*diff));
+
+	if (!diff)
+		return rp_fail_os(err, -ENOMEM, "open", "%s", d->path[d->count]);
+	diff->layer.file = *file;
+	diff->layer.path = d->path[d->count];
+	if (list)
+		layer_diff_listed(diff, list);
+	else
+		layer_raw(&diff->layer);
+	d->layer[d->count++] = &diff->layer;
+	return RP_OK;
+}
+
+/* Next is what the last layer leaves to it. */
 static uint32_t open_layer(struct chain_disk *d, const struct exported *e,
 			   struct rp_error *err)
 {
 	const json_t *disk = exported_disk(e, d->id);
-	struct layer_diff *layer = calloc(1, sizeof(*layer));
+	struct io_file file = IO_FILE_NONE;
 	struct change_list *list = NULL;
+	size_t before = d->count;
+	bool image = exported_is_image(disk);
 	uint32_t rc;
 
-	if (!layer || asprintf(&d->path[d->count], "%s/%s", e->path,
-			       json_string_value(json_object_get(disk, "File"))) < 0) {
-		free(layer);
+	if (asprintf(&d->path[before], "%s/%s", e->path,
+		     json_string_value(json_object_get(disk, "File"))) < 0) {
+		d->path[before] = NULL;
 		return rp_fail_os(err, -ENOMEM, "open", "export %s", e->path);
 	}
-	layer->layer.file = (struct io_file)IO_FILE_NONE;
-	layer->layer.path = d->path[d->count];
-	d->layer[d->count++] = &layer->layer;
-	rc = exported_open_file(e, disk, layer->layer.path, &layer->layer.file, err);
+	rc = exported_open_file(e, disk, d->path[before], &file, err);
 	if (rc == RP_OK && exported_is_differential(disk))
 		rc = exported_open_list(e, disk, &list, err);
-	if (rc)
-		return rc;
-	if (list)
-		layer_diff_listed(layer, list);
-	else
-		layer_raw(&layer->layer);
-	return RP_OK;
+	if (rc == RP_OK && list)
+		d->base_size[before] = change_list_head(list)->base_size;
+	if (rc == RP_OK)
+		rc = image ? open_image(d, disk, &file, list, err)
+			   : open_raw(d, &file, list, err);
+	if (list && (image || d->count == before))
+		change_list_close(list);
+	if (d->count == before)
+		io_file_close(&file);
+	return rc;
 }
 
 uint32_t chain_disk_open(const struct chain *c, const char *id, struct chain_disk *ret,
@@ -297,8 +337,10 @@ uint32_t chain_disk_open(const struct chain *c, const char *id, struct chain_dis
 	uint32_t rc = RP_OK;
 
 	d.layer = calloc(c->count, sizeof(*d.layer));
-	d.path = calloc(c->count, sizeof(*d.path));
-	if (!d.layer || !d.path)
+	d.image = calloc(c->count, sizeof(*d.image));
+	d.base_size = calloc(c->count, sizeof(*d.base_size));
+	d.path = calloc(c->count + 1, sizeof(*d.path)); /* one not opened, perhaps */
+	if (!d.layer || !d.image || !d.base_size || !d.path)
 		rc = rp_fail_os(err, -ENOMEM, "open", "export %s", c->paths[0]);
 	for (size_t i = 0; rc == RP_OK && i < c->count && needs(c, i, id); i++) {
 		rc = open_layer(&d, &c->parts[i], err);
@@ -318,11 +360,16 @@ void chain_disk_close(struct chain_disk *d)
 {
 	for (size_t i = 0; i < d->count; i++) {
 		layer_close(d->layer[i]);
-		free(container_of(d->layer[i], struct layer_diff, layer));
+		if (d->image[i])
+			image_close(d->image[i]);
+		else
+			free(container_of(d->layer[i], struct layer_diff, layer));
 	}
-	for (size_t i = 0; d->path && i < d->count; i++)
+	for (size_t i = 0; d->path && i <= d->count; i++)
 		free(d->path[i]);
 	free(d->layer);
+	free(d->image);
+	free(d->base_size);
 	free(d->path);
 	*d = (struct chain_disk){0};
 }

@@ -11,7 +11,7 @@
 #ifndef ENGINE_CHAIN_H
 #define ENGINE_CHAIN_H
 
-#include "layer.h"
+#include "format.h"
 #include "manifest.h"
 #include "stream.h"
 #include "tuning.h"
@@ -38,6 +38,8 @@ void chain_close(struct chain *chain); /* zeros are fine */
 struct chain_disk {
 	const char *id;
 	struct layer **layer;
+	struct image_file **image; /* that is the layer; NULL: it is a raw one */
+	uint64_t *base_size;	   /* of what the part was made for */
 	char **path;
 	size_t count;
 	struct layers layers; /* all of them as a source */

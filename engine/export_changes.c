@@ -25,19 +25,17 @@ uint32_t export_changes_begin(struct export_changes *c, struct rp_store *store,
 	return rc;
 }
 
-/* The disk has no base that is of use. */
-static uint32_t no_base(const struct export_changes *c, const struct stream *s,
-			const struct change_map *map, const struct watch *w,
-			struct rp_error *err)
+uint32_t export_changes_refuse(const struct export_changes *c, const struct stream *s,
+			       const char *reason, const struct watch *w,
+			       struct rp_error *err)
 {
 	if (c->strict) {
-		rp_fail(err, RP_INVALID_STATE, "check", "no usable base: %s",
-			map->reason);
+		rp_fail(err, RP_INVALID_STATE, "check", "no usable base: %s", reason);
 		rp_fail_of(err, NULL, s->disk);
 		return RP_INVALID_STATE;
 	}
 	watch_warn(w, "disk %s: exported in full, there is no usable base: %s", s->disk,
-		   map->reason);
+		   reason);
 	return RP_OK;
 }
 
@@ -57,7 +55,7 @@ uint32_t export_changes_find(struct export_changes *c, const struct point *point
 		change->diff.layer.file = (struct io_file)IO_FILE_NONE;
 		rc = change_open(point, &c->base, s->disk, false, w, &change->map, err);
 		if (rc == RP_OK && change->map->whole)
-			rc = no_base(c, s, change->map, w, err);
+			rc = export_changes_refuse(c, s, change->map->reason, w, err);
 	}
 	return rc;
 }

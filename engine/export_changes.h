@@ -47,6 +47,12 @@ uint32_t export_changes_find(struct export_changes *c, const struct point *point
 			     const struct export_disks *disks, struct watch *w,
 			     struct rp_error *err);
 
+/* The changes of a disk cannot be exported as such, for @reason: a warning, or if that is
+ * not allowed RP_INVALID_STATE. */
+uint32_t export_changes_refuse(const struct export_changes *c, const struct stream *s,
+			       const char *reason, const struct watch *w,
+			       struct rp_error *err);
+
 /* Lets the streams of @disks move only what has changed. */
 void export_changes_apply(struct export_changes *c, struct export_disks *disks);
 

@@ -5,8 +5,11 @@
 #include "export_images.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "doc.h"
+#include "exported_image.h"
 #include "io/tree.h"
 
 uint32_t export_images_check(const struct rp_export_options *o, struct rp_error *err)
@@ -14,9 +17,6 @@ uint32_t export_images_check(const struct rp_export_options *o, struct rp_error 
 	const struct format *format = format_of(o->format);
 	uint64_t grain;
 
-	if (format && o->base)
-		return rp_fail(err, RP_NOT_SUPPORTED, "check",
-			       "format %s: no differential images yet", format->name);
 	if (!format && o->cluster_size)
 		return rp_fail(err, RP_INVALID_PARAMETER, "check",
 			       "cluster size: a raw disk has no clusters");
@@ -69,19 +69,134 @@ static uint32_t no_room(const struct stream *s, const struct format *format,
 	return RP_NOT_SUPPORTED;
 }
 
-static uint32_t lay_out(struct export_images *images, struct stream *s,
-			uint64_t cluster_size, struct rp_error *err)
+static int next_change(void *changes, uint64_t pos, uint64_t *ret_start,
+		       uint64_t *ret_end)
 {
-	struct export_image *x = &images->disks[images->count++];
+	struct change change;
+	int r = change_next(changes, pos, &change);
+
+	if (r < 0)
+		return r;
+	*ret_start = max_u64(change.start, pos);
+	*ret_end = change.end;
+	return 0;
+}
+
+/* The export of the base in the same directory, if there is one. */
+static uint32_t open_base_export(struct export_images *images,
+				 const struct target *target,
+				 const struct export_changes *changes,
+				 struct rp_error *err)
+{
+	const char *slash = strrchr(target->path, '/');
+	struct rp_error ignored; /* a base that cannot be read is no base */
+
+	images->base = (struct exported)EXPORTED_NONE;
+	if (changes->base.fd < 0)
+		return RP_OK;
+	if (asprintf(&images->base_export, "%.*s/%s", (int)(slash - target->path),
+		     target->path, changes->base.id) < 0) {
+		images->base_export = NULL;
+		return rp_fail_os(err, -ENOMEM, "open", "export of the base");
+	}
+	if (exported_open(images->base_export, &images->base, &ignored))
+		images->base = (struct exported)EXPORTED_NONE;
+	return RP_OK;
+}
+
+/* QEMU finds the data of a raw base and of a qcow2 one, Hyper-V that of a VHDX. */
+static bool is_base_format(const struct format *format, const json_t *disk)
+{
+	const char *name;
+
+	doc_string(disk, "Format", &name);
+	if (!strcmp(name, format->name))
+		return true;
+	return format == &format_qcow2 && !strcmp(name, "raw") &&
+	       !exported_is_differential(disk);
+}
+
+static uint32_t open_base(const struct export_images *images, struct export_image *x,
+			  const json_t *disk, const char **ret_why, struct rp_error *err)
+{
+	const char *file;
+	uint32_t rc;
+
+	doc_string(disk, "File", &file);
+	doc_string(disk, "Format", &x->base_format);
+	snprintf(x->base_path, sizeof(x->base_path), "../%s/%s",
+		 strrchr(images->base_export, '/') + 1, file);
+	rc = exported_open_file(&images->base, disk, file, &x->base_file, err);
+	if (rc == RP_OK && exported_is_image(disk))
+		rc = exported_image_open(disk, &x->base_file, file, &x->base, err);
+	if (rc == RP_OUT_OF_MEMORY)
+		return rc;
+	if (rc)
+		*ret_why = "the image of it in the same directory cannot be read";
+	return RP_OK;
+}
+
+/* *ret_why: why the disk cannot be based on what the directory has of its base. */
+static uint32_t find_base(const struct export_images *images, struct export_image *x,
+			  const char *id, const struct change_map *map,
+			  const char **ret_why, struct rp_error *err)
+{
+	const json_t *disk = images->base.fd < 0 ? NULL
+						 : exported_disk(&images->base, id);
+	uint64_t size = 0;
+
+	if (disk)
+		doc_u64(disk, "VirtualSize", &size);
+	if (!disk)
+		*ret_why = "it was not exported to the same directory";
+	else if (!is_base_format(images->format, disk))
+		*ret_why = "it was exported in a format that no image can be based on";
+	else if (size != map->base_size)
+		*ret_why = "the export of it is of another size";
+	else if (images->format == &format_vhdx &&
+		 round_up(map->base_size, 512) != round_up(map->size, 512))
+		*ret_why = "the disk has another size now, and a VHDX has that of its "
+			   "parent";
+	else
+		return open_base(images, x, disk, ret_why, err);
+	return RP_OK;
+}
+
+/* Whether the image will be differential: *ret. */
+static uint32_t choose_kind(const struct export_images *images, struct export_image *x,
+			    const struct stream *s, const struct export_changes *changes,
+			    struct export_change *change, const struct watch *w,
+			    bool *ret, struct rp_error *err)
+{
+	const char *why = NULL;
+	uint32_t rc;
+
+	*ret = false;
+	if (!change || change->map->whole)
+		return RP_OK;
+	rc = find_base(images, x, s->disk, change->map, &why, err);
+	if (rc)
+		return rc;
+	*ret = !why;
+	return why ? export_changes_refuse(changes, s, why, w, err) : RP_OK;
+}
+
+static uint32_t write_tables(struct export_images *images, struct export_image *x,
+			     struct stream *s, const struct change_map *map,
+			     uint64_t cluster_size, struct rp_error *err)
+{
 	const struct format *format = images->format;
 	struct image image = {.source = &x->layers.source};
 	int r;
 
-	x->raw.file = s->src;
-	x->raw.path = s->src_path;
-	layer_raw(&x->raw);
-	x->layer = &x->raw;
-	layers_init(&x->layers, &x->layer, 1);
+	if (map) {
+		x->changes.ranges = &map->ranges;
+		image.next_change = next_change;
+		image.changes = &x->changes;
+		image.base_path = x->base_path;
+		image.base_format = x->base_format;
+		image.base = x->base;
+	}
 	r = format_grain(format, cluster_size, s->src.size, &image.grain);
 	if (r == 0)
 		r = format->write(&s->dst, &image);
@@ -89,32 +204,65 @@ static uint32_t lay_out(struct export_images *images, struct stream *s,
 		return no_room(s, format, err);
 	if (r == 0)
 		r = format_open(format, &s->dst, &x->file);
-	if (r < 0)
-		return stream_fail(s, r, "lay out", s->dst_path, RP_NO_OFFSET, err);
+	return r < 0 ? stream_fail(s, r, "lay out", s->dst_path, RP_NO_OFFSET, err)
+		     : RP_OK;
+}
+
+static uint32_t lay_out(struct export_images *images, struct stream *s,
+			const struct export_changes *changes,
+			struct export_change *change, uint64_t cluster_size,
+			const struct watch *w, struct rp_error *err)
+{
+	struct export_image *x = &images->disks[images->count++];
+	bool differential;
+	uint32_t rc;
+
+	x->base_file = (struct io_file)IO_FILE_NONE;
+	x->raw.file = s->src;
+	x->raw.path = s->src_path;
+	layer_raw(&x->raw);
+	x->layer = &x->raw;
+	layers_init(&x->layers, &x->layer, 1);
+	rc = check_source(s, images->format, err);
+	if (rc == RP_OK)
+		rc = choose_kind(images, x, s, changes, change, w, &differential, err);
+	if (rc == RP_OK)
+		rc = write_tables(images, x, s, differential ? change->map : NULL,
+				  cluster_size, err);
+	if (rc)
+		return rc;
 	s->place = &x->file->place;
+	if (differential) {
+		change->differential = true;
+		image_source_init(&x->changed, &x->layers.source, x->file);
+		s->from = &x->changed.source;
+	}
 	return RP_OK;
 }
 
 uint32_t export_images_lay_out(struct export_images *images,
-			       const struct rp_export_options *o, struct export_disks *d,
+			       const struct rp_export_options *o,
+			       struct export_changes *changes,
+			       const struct target *target, struct export_disks *d,
 			       struct watch *w, struct rp_error *err)
 {
-	uint32_t rc = RP_OK;
+	uint32_t rc;
 
 	images->format = format_of(o->format);
 	if (!images->format)
 		return RP_OK;
 	watch_phase(w, "planning");
 	images->disks = calloc(d->count + 1, sizeof(*images->disks));
-	if (!images->disks)
-		return rp_fail_os(err, -ENOMEM, "open", "disks");
+	rc = images->disks ? open_base_export(images, target, changes, err)
+			   : rp_fail_os(err, -ENOMEM, "open", "disks");
 	for (size_t i = 0; rc == RP_OK && i < d->count; i++) {
-		struct stream *s = &d->streams[i];
+		struct export_change *change = i < changes->count ? &changes->disks[i]
+								  : NULL;
 		int r = watch_tick(w);
 
-		rc = r < 0 ? watch_fail(w, r, err) : check_source(s, images->format, err);
-		if (rc == RP_OK)
-			rc = lay_out(images, s, o->cluster_size, err);
+		rc = r < 0 ? watch_fail(w, r, err)
+			   : lay_out(images, &d->streams[i], changes, change,
+				     o->cluster_size, w, err);
 	}
 	return rc;
 }
@@ -130,8 +278,14 @@ json_t *export_images_describe(const struct export_images *images, size_t i)
 
 void export_images_close(struct export_images *images)
 {
-	for (size_t i = 0; i < images->count; i++)
+	for (size_t i = 0; i < images->count; i++) {
 		image_close(images->disks[i].file);
+		image_close(images->disks[i].base);
+		io_file_close(&images->disks[i].base_file);
+	}
+	if (images->disks)
+		exported_close(&images->base);
+	free(images->base_export);
 	free(images->disks);
 	*images = (struct export_images){0};
 }

@@ -8,8 +8,10 @@
 
 #include <jansson.h>
 
+#include "export_changes.h"
 #include "export_disks.h"
 #include "format.h"
+#include "manifest.h"
 
 /* Of one disk. */
 struct export_image {
@@ -17,12 +19,21 @@ struct export_image {
 	struct layer *layer;
 	struct layers layers;
 	struct image_file *file; /* what it becomes */
+	/* If that is differential: */
+	struct ranges_cursor changes;
+	struct image_source changed; /* of the disk, the clusters that are in it */
+	char base_path[2 * NAME_SIZE + ID_SIZE];
+	const char *base_format;
+	struct io_file base_file;
+	struct image_file *base; /* NULL: it is raw */
 };
 
 struct export_images {
 	const struct format *format; /* NULL: raw, there is nothing to do */
 	struct export_image *disks;  /* as many as the export has */
 	size_t count;
+	char *base_export; /* where the base was exported to, beside this export */
+	struct exported base;
 };
 
 /* Before anything is made: whether there are such clusters in the format. */
@@ -31,13 +42,16 @@ uint32_t export_images_check(const struct rp_export_options *options,
 
 /*
  * Writes the tables of every image and lets the streams of @disks, which are open, put
- * the data into its place. RP_NOT_SUPPORTED: the format has no room for such a disk, or
- * it is an image itself.
+ * the data into its place. If @changes has a base, images are based on that point's
+ * export in the same directory; a disk that has none there is exported in full, with a
+ * warning, or refused. RP_NOT_SUPPORTED: the format has no room for such a disk, or it is
+ * an image itself.
  */
 uint32_t export_images_lay_out(struct export_images *images,
 			       const struct rp_export_options *options,
-			       struct export_disks *disks, struct watch *w,
-			       struct rp_error *err);
+			       struct export_changes *changes,
+			       const struct target *target, struct export_disks *disks,
+			       struct watch *w, struct rp_error *err);
 
 /* What the manifest says of the image of disk @i; NULL = no memory. */
 json_t *export_images_describe(const struct export_images *images, size_t i);

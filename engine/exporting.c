@@ -195,11 +195,11 @@ static uint32_t fill_target(struct exporting *x, struct rp_error *err)
 	if (rc == RP_OK && x->options.base)
 		rc = export_changes_find(&x->changes, &x->point, &x->disks, &x->watch,
 					 err);
-	if (rc == RP_OK && x->options.base)
+	if (rc == RP_OK && x->options.base && x->options.format == RP_FORMAT_RAW)
 		export_changes_apply(&x->changes, &x->disks);
 	if (rc == RP_OK)
-		rc = export_images_lay_out(&x->images, &x->options, &x->disks, &x->watch,
-					   err);
+		rc = export_images_lay_out(&x->images, &x->options, &x->changes,
+					   &x->target, &x->disks, &x->watch, err);
 	if (rc == RP_OK)
 		rc = export_configs(x, err);
 	if (rc == RP_OK)

@@ -120,3 +120,38 @@ void image_close(struct image_file *image)
 	if (image)
 		image->format->free(image);
 }
+
+static int image_source_next(struct source *source, uint64_t pos,
+			     struct source_range *ret)
+{
+	struct image_source *s = container_of(source, struct image_source, source);
+	struct layer_range place;
+	int r;
+
+	while (pos < source->size) {
+		r = find(s->image, pos, &place);
+		if (r < 0)
+			return r;
+		if (place.state == LAYER_DATA) {
+			r = s->disk->next(s->disk, pos, ret);
+			if (r < 0)
+				return r;
+			if (ret->start < place.end) {
+				ret->end = min_u64(ret->end, place.end);
+				return 0;
+			}
+		}
+		pos = place.end;
+	}
+	return -ENXIO;
+}
+
+void image_source_init(struct image_source *s, struct source *disk,
+		       struct image_file *image)
+{
+	*s = (struct image_source){
+		.source = {.size = disk->size, .next = image_source_next},
+		.disk = disk,
+		.image = image,
+	};
+}

@@ -99,4 +99,15 @@ int format_open(const struct format *format, const struct io_file *file,
 
 void image_close(struct image_file *image); /* NULL is fine */
 
+/* The data of a disk that has a place in an image of it: all, or what has changed. */
+struct image_source {
+	struct source source;
+	struct source *disk;
+	struct image_file *image;
+};
+
+/* Both are borrowed. */
+void image_source_init(struct image_source *s, struct source *disk,
+		       struct image_file *image);
+
 #endif

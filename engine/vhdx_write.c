@@ -309,7 +309,8 @@ int vhdx_write(struct io_file *file, const struct image *im)
 
 	/* A parent of another size has never been seen to work. */
 	if (im->source->size > VHDX_MAX_SIZE ||
-	    (l.has_parent && (!im->base || im->base->layer.size != l.size)))
+	    (l.has_parent &&
+	     (!im->base || round_up(im->base->layer.size, VHDX_SECTOR) != l.size)))
 		return -EOPNOTSUPP;
 	r = count(im, &l);
 	if (r == 0)

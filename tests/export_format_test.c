@@ -162,6 +162,161 @@ TEST_F(exported, has_the_digest_of_the_disk)
 	json_decref(raw);
 }
 
+/* ------------------------------------------------------------- what has changed */
+
+/* The machine goes on: data, zeros, a hole; and is taken again. */
+static void next_night(struct exported_fixture *self, uint64_t size, uint64_t seed,
+		       char ret_point[POINT_SIZE])
+{
+	static const char zeros[64 * KIB];
+	int fd = open(self->stage.disk, O_RDWR | O_CLOEXEC);
+
+	ASSERT_GE(fd, 0);
+	ASSERT_OK(ftruncate(fd, (off_t)size));
+	data_write(fd, seed, 5 * MIB + 4096, 100 * KIB);
+	data_write(fd, seed, 11 * MIB - 512, 1024);
+	data_write(fd, seed, size - 100, 100);
+	ASSERT_EQ(pwrite(fd, zeros, sizeof(zeros), 7 * MIB), sizeof(zeros));
+	ASSERT_OK(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 8 * MIB,
+			    3 * MIB / 2));
+	ASSERT_OK(fsync(fd));
+	close(fd);
+	stage_take(&self->stage, ret_point);
+}
+
+/* Of the export of @point with @base; the manifest. */
+static json_t *export_since(struct exported_fixture *self, const char *point,
+			    const char *base, struct rp_export_options options)
+{
+	struct rp_error err;
+	char *report;
+
+	options.base = base;
+	ASSERT_EQ(rp_export(self->stage.store, point, self->stage.exports, &options,
+			    &report, &err),
+		  RP_OK, "%s", err.message);
+	return take_json(report);
+}
+
+/* The disk as it is now is in the export of @point; @bases are those before it, the
+ * youngest first, in the same format. */
+static void expect_now(struct exported_fixture *self, enum rp_format format,
+		       const char *point, const char *const *bases, size_t count)
+{
+	const char *path = stage_export_path(self->stage.exports, point);
+	const char *name = name_of(format), *image = fmt("%s/vda.%s", path, name);
+	const char *restored = fmt("%s/restored", self->dir), *command;
+	struct rp_error err;
+	struct stat st;
+
+	EXPECT_EQ(rp_verify(path, NULL, NULL, &err), RP_OK, "%s", err.message);
+	EXPECT_EQ(rp_restore(path, "vda", restored, NULL, NULL, &err), RP_OK, "%s",
+		  err.message);
+	EXPECT_TRUE(data_same(self->stage.disk, restored));
+	if (format == RP_FORMAT_QCOW2 || !count) {
+		image_run("qemu-img check -q -f %s %s", name, image);
+		image_run("qemu-img compare -q -f raw -F %s %s %s", name,
+			  self->stage.disk, image);
+	}
+	if (format == RP_FORMAT_VHDX) {
+		ASSERT_OK(stat(restored, &st));
+		ASSERT_OK(truncate(restored, (off_t)round_up((uint64_t)st.st_size, 512)));
+		command = fmt("%s %s %s", self->dir, restored, image);
+		for (size_t i = 0; i < count; i++)
+			command = fmt("%s %s/vda.vhdx", command,
+				      stage_export_path(self->stage.exports, bases[i]));
+		image_run("/usr/bin/python3 tests/vhdi_compare.py %s", command);
+	}
+	unlink(restored);
+}
+
+TEST_F(exported, changes_are_based_on_the_export_before)
+{
+	struct rp_export_options options = options_of(variant);
+	char second[POINT_SIZE], third[POINT_SIZE];
+	const char *const bases[] = {second, self->stage.point};
+	json_t *doc, *disk;
+
+	json_decref(export_disk(self, &options));
+	next_night(self, SIZE, 1, second);
+	doc = export_since(self, second, self->stage.point, options);
+	EXPECT_STREQ(json_text(doc, "Kind"), "differential");
+	EXPECT_STREQ(json_text(doc, "BaseReferencePointId"),
+		     strchr(self->stage.point, '@') + 1);
+	disk = json_array_get(json_object_get(doc, "Disks"), 0);
+	EXPECT_LT(json_number(disk, "DataBytes"),
+		  variant->cluster_size > 2 * MIB ? 24 * MIB : 8 * MIB);
+	if (variant->shares)
+		EXPECT_LE(json_number(disk, "CopiedBytes"), 4096, "%s",
+			  json_text(disk, "MethodReason"));
+	json_decref(doc);
+	expect_now(self, variant->format, second, bases + 1, 1);
+
+	options.digest = RP_DIGEST_ALWAYS;
+	options.clone = RP_CLONE_NEVER;
+	next_night(self, SIZE, 2, third);
+	doc = export_since(self, third, second, options);
+	disk = json_array_get(json_object_get(doc, "Disks"), 0);
+	EXPECT_TRUE(json_is_object(json_object_get(disk, "Digest")));
+	json_decref(doc);
+	expect_now(self, variant->format, third, bases, 2);
+}
+
+TEST_F(exported, a_disk_of_another_size)
+{
+	struct rp_export_options options = options_of(variant);
+	char second[POINT_SIZE], third[POINT_SIZE];
+	const char *const bases[] = {second, self->stage.point};
+	bool based = variant->format == RP_FORMAT_QCOW2; /* a VHDX is as its parent */
+	json_t *doc;
+
+	json_decref(export_disk(self, &options));
+	next_night(self, 13 * MIB + 5000, 1, second);
+	doc = export_since(self, second, self->stage.point, options);
+	EXPECT_STREQ(json_text(doc, "Kind"), based ? "differential" : "full");
+	json_decref(doc);
+	expect_now(self, variant->format, second, bases + 1, based);
+	next_night(self, 19 * MIB + 1, 2, third);
+	doc = export_since(self, third, second, options);
+	EXPECT_STREQ(json_text(doc, "Kind"), based ? "differential" : "full");
+	json_decref(doc);
+	expect_now(self, variant->format, third, bases, based ? 2 : 0);
+}
+
+TEST_F(exported, a_raw_export_as_the_base)
+{
+	struct rp_export_options options = options_of(variant), raw = options;
+	bool based = variant->format == RP_FORMAT_QCOW2;
+	char second[POINT_SIZE], third[POINT_SIZE];
+	struct rp_error err;
+	json_t *doc;
+
+	raw.format = RP_FORMAT_RAW;
+	raw.cluster_size = 0;
+	json_decref(export_disk(self, &raw));
+	next_night(self, SIZE, 1, second);
+	doc = export_since(self, second, self->stage.point, options);
+	EXPECT_STREQ(json_text(doc, "Kind"), based ? "differential" : "full");
+	json_decref(doc);
+	expect_now(self, variant->format, second, NULL, 0);
+
+	/* And one that is not there. */
+	next_night(self, SIZE, 2, third);
+	remove_tree(stage_export_path(self->stage.exports, second));
+	options.base = second;
+	options.strict = true;
+	EXPECT_EQ(rp_export(self->stage.store, third, self->stage.exports, &options, NULL,
+			    &err),
+		  RP_INVALID_STATE, "%s", err.message);
+	options.strict = false;
+	doc = export_since(self, third, second, options);
+	EXPECT_STREQ(json_text(doc, "Kind"), "full");
+	json_decref(doc);
+	expect_now(self, variant->format, third, NULL, 0);
+}
+
+/* ---------------------------------------------------------------------- refusals */
+
 /* Writes a byte, and returns the one that was there. */
 static uint8_t poke(const char *path, uint64_t at, uint8_t byte)
 {

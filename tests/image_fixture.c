@@ -108,49 +108,12 @@ static void fill(struct source *source, struct image_file *image)
 	ASSERT_EQ(r, -ENXIO);
 }
 
-/* Data of the raw file in grains that have changed: the rest has no place. */
-struct changed_source {
-	struct source source;
-	struct source *all;
-	struct image_changes *changes;
-	uint64_t grain;
-};
-
-static int changed_next(struct source *source, uint64_t pos, struct source_range *ret)
-{
-	struct changed_source *cs = container_of(source, struct changed_source, source);
-	uint64_t start, end;
-	int r;
-
-	for (;;) {
-		uint64_t from = round_down(pos, cs->grain);
-
-		r = pos < source->size
-			    ? image_next_change(cs->changes, from, &start, &end)
-			    : -ENXIO;
-		if (r < 0)
-			return r;
-		start = max_u64(round_down(start, cs->grain), pos);
-		end = min_u64(round_up(end, cs->grain), source->size);
-		if (start >= source->size)
-			return -ENXIO;
-		r = cs->all->next(cs->all, start, ret);
-		if (r < 0)
-			return r;
-		if (ret->start < end) {
-			ret->end = min_u64(ret->end, end);
-			return 0;
-		}
-		pos = end;
-	}
-}
-
 int image_write(struct image_disk *d, unsigned point, const struct format *format,
 		uint64_t grain, bool based)
 {
 	struct layer raw = {.path = "raw"}, *const chain[] = {&raw};
 	const char *base_format = "raw";
-	struct changed_source changed;
+	struct image_source placed;
 	struct io_file file;
 	struct layers layers;
 	struct image image;
@@ -178,13 +141,8 @@ int image_write(struct image_disk *d, unsigned point, const struct format *forma
 	r = format->write(&file, &image);
 	if (r == 0) {
 		ASSERT_OK(format_open(format, &file, &d->file[point]));
-		changed = (struct changed_source){
-			.source = {.size = layers.source.size, .next = changed_next},
-			.all = &layers.source,
-			.changes = image.changes,
-			.grain = grain,
-		};
-		fill(based ? &changed.source : &layers.source, d->file[point]);
+		image_source_init(&placed, &layers.source, d->file[point]);
+		fill(&placed.source, d->file[point]);
 		EXPECT_EQ(d->file[point]->based, based);
 		EXPECT_EQ(d->file[point]->grain, grain);
 		EXPECT_EQ(d->file[point]->layer.size, round_up(raw.size, SECTOR));
