@@ -37,6 +37,9 @@ const struct option_def export_options[] = {
 	{"queue-depth", "NUMBER", "blocks on their way at once", false},
 	{"memory", "SIZE", "limit of all buffers together", false},
 	{"bwlimit", "RATE", "move no more bytes a second", false},
+	{"iops-limit", "NUMBER", "move with no more reads and writes a second", false},
+	{"max-pressure", "PERCENT[:CGROUP]", "move slower while others wait for I/O",
+	 false},
 	{"ionice", "none|low|idle", "I/O priority", true},
 	{"priority", "1-99", "with --async: whose turn it is first [50]", false},
 	{"restart", NULL, "start over where an export was interrupted", false},
@@ -108,9 +111,10 @@ static int take_settings(struct exporting *e, const char *text)
 static int check_settings_alone(const struct cli *cli)
 {
 	static const char *const replaced[] = {
-		"disk",	      "io",	     "clone",	     "digest",	"timeout",
-		"block-size", "queue-depth", "memory",	     "bwlimit", "ionice",
-		"priority",   "format",	     "cluster-size", "restart"};
+		"disk",		"io",	      "clone",	     "digest",
+		"timeout",	"block-size", "queue-depth", "memory",
+		"bwlimit",	"ionice",     "priority",    "format",
+		"cluster-size", "restart",    "iops-limit",  "max-pressure"};
 
 	for (size_t i = 0; i < sizeof(replaced) / sizeof(replaced[0]); i++) {
 		if (option_given(&cli->args, replaced[i]))
@@ -159,6 +163,43 @@ static int take_tuning(struct exporting *e)
 	return 0;
 }
 
+/* A whole number from 1 to @max at the beginning of @text; NULL if there is none, else
+ * what follows it. */
+static const char *parse_number(const char *text, uint32_t max, uint32_t *ret)
+{
+	size_t digits = strspn(text, "0123456789");
+	unsigned long number = digits && digits < 10 ? strtoul(text, NULL, 10) : 0;
+
+	if (!number || number > max)
+		return NULL;
+	*ret = (uint32_t)number;
+	return text + digits;
+}
+
+static int take_limits(struct exporting *e)
+{
+	const char *iops = option_value(&e->cli->args, "iops-limit");
+	const char *pressure = option_value(&e->cli->args, "max-pressure"), *rest;
+
+	if (iops) {
+		rest = parse_number(iops, UINT32_MAX, &e->options.iops);
+		if (!rest || *rest)
+			return wrong_usage(
+				e->cli, "option '--iops-limit' takes a number, not '%s'",
+				iops);
+	}
+	if (pressure) {
+		rest = parse_number(pressure, 99, &e->options.max_pressure);
+		if (!rest || (*rest && (rest[0] != ':' || rest[1] != '/')))
+			return wrong_usage(e->cli,
+					   "option '--max-pressure' takes 1 to 99, and "
+					   ":/PATH of a cgroup if wanted, not '%s'",
+					   pressure);
+		e->options.pressure_of = *rest ? rest + 1 : NULL;
+	}
+	return 0;
+}
+
 static int take_options(struct exporting *e)
 {
 	const struct arguments *args = &e->cli->args;
@@ -200,7 +241,8 @@ static int take_options(struct exporting *e)
 	e->options.io = option_choice(args, "io");
 	e->options.clone = option_choice(args, "clone");
 	e->options.digest = option_choice(args, "digest");
-	return take_tuning(e);
+	status = take_limits(e);
+	return status ? status : take_tuning(e);
 }
 
 static int check_operands(const struct cli *cli)

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "cli/help.h"
@@ -208,12 +209,24 @@ static void occupy_standard_fds(void)
 	}
 }
 
+/* Each disk takes some descriptors while it is moved: a machine may have hundreds. */
+static void raise_descriptors(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	struct cli cli = {.name = ""};
 	int status;
 
 	occupy_standard_fds();
+	raise_descriptors();
 	signal(SIGPIPE, SIG_IGN); /* a closed pipe is a write error like others */
 	signal(SIGXFSZ, SIG_IGN); /* and so is a file that may not grow */
 	arguments_init(&cli.args, argc);

@@ -39,6 +39,7 @@ struct exporting {
 	bool queued;
 	struct job job;
 	struct tuning tuning;
+	struct pressure pressure;
 	struct export_disks disks;
 	struct export_changes changes;
 	struct export_images images;
@@ -331,13 +332,17 @@ static int copy_options(struct exporting *x, const struct rp_export_options *o)
 	x->options.disk_count = 0;
 	x->options.settings = NULL;
 	x->options.base = o->base ? strdup(o->base) : NULL;
+	x->options.pressure_of = o->pressure_of ? strdup(o->pressure_of) : NULL;
 	for (size_t i = 0; disks && i < o->disk_count; i++) {
 		disks[i] = strdup(o->disks[i] ?: "");
 		if (!disks[i])
 			return -ENOMEM;
 		x->options.disk_count++;
 	}
-	return disks && !x->options.base == !o->base ? 0 : -ENOMEM;
+	return disks && !x->options.base == !o->base &&
+			       !x->options.pressure_of == !o->pressure_of
+		       ? 0
+		       : -ENOMEM;
 }
 
 /* From now on the base has its full name, which goes on meaning the same. */
@@ -356,6 +361,26 @@ static uint32_t begin_changes(struct exporting *x, struct rp_error *err)
 	return RP_OK;
 }
 
+static uint32_t check_limits(struct exporting *x, struct rp_error *err)
+{
+	const struct rp_export_options *o = &x->options;
+	int r;
+
+	x->watch.bandwidth = o->bandwidth;
+	x->watch.iops = o->iops;
+	if (!o->max_pressure)
+		return RP_OK;
+	r = pressure_open(&x->pressure, o->max_pressure, o->pressure_of);
+	if (r < 0) {
+		rp_fail_os(err, r, "open", "I/O pressure of %s",
+			   o->pressure_of ?: "the system");
+		err->code = RP_NOT_SUPPORTED;
+		return RP_NOT_SUPPORTED;
+	}
+	x->watch.pressure = &x->pressure;
+	return RP_OK;
+}
+
 /* Without its job. */
 static uint32_t check(struct exporting *x, const char *point, struct rp_error *err)
 {
@@ -363,9 +388,10 @@ static uint32_t check(struct exporting *x, const char *point, struct rp_error *e
 
 	watch_init(&x->watch, x->options.watch, x->options.timeout_ms);
 	rc = tuning_of_options(&x->tuning, &x->options, err);
+	if (rc == RP_OK)
+		rc = check_limits(x, err);
 	if (rc)
 		return rc;
-	x->watch.bandwidth = x->options.bandwidth;
 	rc = point_open(x->store, point, POINT_SHARED,
 			watch_left_ms(&x->watch, x->store->busy_ms), &x->point, err);
 	if (rc)
@@ -528,6 +554,8 @@ void exporting_free(struct exporting *x)
 		free((char *)x->options.disks[i]);
 	free((char **)x->options.disks);
 	free((char *)x->options.base);
+	free((char *)x->options.pressure_of);
+	pressure_close(&x->pressure);
 	free(x->directory);
 	free(x);
 }

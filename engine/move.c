@@ -46,6 +46,7 @@ struct mover {
 	size_t held;	/* of the pool, which others may use too */
 	struct checkpoint checkpoint;
 	struct throttle throttle; /* of all lanes together */
+	struct throttle requests; /* the same for reads and writes */
 	bool throttled;		  /* chunks wait for it */
 	struct watch *w;
 	uint32_t rc; /* the first failure */
@@ -154,7 +155,24 @@ static int reserve(struct lane *lane, const struct chunk *c)
 /* What is only read moves nothing. */
 static uint64_t rate(const struct mover *m)
 {
-	return stream_writes(m->lanes[0].s) ? m->w->bandwidth : 0;
+	const struct watch *w = m->w;
+	uint64_t limit = w->bandwidth ?: UINT64_MAX, pressed = 0;
+
+	if (w->pressure)
+		pressed = pressure_rate(w->pressure);
+	limit = min_u64(limit, pressed ?: UINT64_MAX);
+	return stream_writes(m->lanes[0].s) && limit != UINT64_MAX ? limit : 0;
+}
+
+/* Whether a chunk may begin now. */
+static bool may_begin(struct mover *m)
+{
+	uint64_t now = watch_now_ns();
+
+	if (m->w->pressure)
+		pressure_look(m->w->pressure, m->w->progress.bytes_done, now);
+	return throttle_ready(&m->throttle, rate(m), now) &
+	       throttle_ready(&m->requests, m->w->iops, now);
 }
 
 /* The next lane, in turn, that has a window to plan; NULL if none has. */
@@ -200,6 +218,7 @@ static void begin_waiting(struct mover *m)
 	m->waiting = NULL;
 	chunk_begin(c, lane->s, m->window);
 	throttle_take(&m->throttle, c->bytes);
+	throttle_take(&m->requests, 1 + (stream_writes(lane->s) ? c->count : 0));
 	queue_chunk(m, c);
 }
 
@@ -335,7 +354,7 @@ static void mover_fill(struct mover *m)
 	m->throttled = false;
 	while (!m->rc && !m->waiting && m->idle && !m->throttled &&
 	       (lane = next_lane(m))) {
-		m->throttled = !throttle_ready(&m->throttle, rate(m), watch_now_ns());
+		m->throttled = !may_begin(m);
 		if (!m->throttled)
 			plan_chunk(m, lane);
 	}
@@ -358,13 +377,19 @@ static bool mover_done(const struct mover *m)
 	return true;
 }
 
+static int max_int(int a, int b)
+{
+	return a > b ? a : b;
+}
+
 /* Waits for what is in flight, or until the throttle lets the next chunk begin. */
 static int wait_for_work(struct mover *m)
 {
 	int most = REAP_LIMIT_MS;
 
 	if (m->throttled)
-		most = throttle_wait_ms(&m->throttle, rate(m), most);
+		most = max_int(throttle_wait_ms(&m->throttle, rate(m), most),
+			       throttle_wait_ms(&m->requests, m->w->iops, most));
 	else if (m->waiting && !m->held)
 		most = 1; /* others have the whole pool */
 	if (io_queue_in_flight(m->q) || !(m->throttled || m->waiting))
@@ -429,6 +454,7 @@ static int mover_open(struct mover *m, struct stream *streams, size_t count)
 	io_pool_area(m->pool, &memory);
 	m->window = window_size(m, &streams[0]);
 	throttle_init(&m->throttle, m->window, watch_now_ns());
+	throttle_init(&m->requests, 0, watch_now_ns());
 	m->depth = (unsigned)(memory / m->window);
 	m->chunk_count = CHUNKS;
 	m->lanes = calloc(count, sizeof(*m->lanes));

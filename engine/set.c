@@ -193,7 +193,7 @@ static uint32_t set_open(struct set *set, struct rp_store *store,
 /* Limits are of each export, so there is one at a time. */
 static unsigned workers_for(const struct set *set)
 {
-	if (set->options->bandwidth)
+	if (set->options->bandwidth || set->options->iops || set->options->max_pressure)
 		return 1;
 	return (unsigned)min_u64(WORKERS, set->count);
 }

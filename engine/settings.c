@@ -148,6 +148,9 @@ void settings_options(const struct settings *s, struct rp_export_options *ret)
 	ret->queue_depth = s->queue_depth;
 	ret->memory = s->memory;
 	ret->bandwidth = s->bandwidth;
+	ret->iops = s->iops;
+	ret->max_pressure = s->max_pressure;
+	ret->pressure_of = s->pressure_of;
 	ret->priority = s->priority;
 	ret->ionice = s->ionice;
 	ret->base = s->base;
@@ -163,5 +166,6 @@ void settings_free(struct settings *s)
 		free(s->disks[i]);
 	free(s->disks);
 	free(s->base);
+	free(s->pressure_of);
 	*s = (struct settings){0};
 }

@@ -26,8 +26,10 @@ struct settings {
 	uint64_t timeout_ms;	     /* 0 = none */
 	uint64_t block_size, memory; /* 0 = not given */
 	unsigned queue_depth;
-	uint64_t bandwidth; /* 0 = no limit */
-	uint32_t priority;  /* 0 = the usual one */
+	uint64_t bandwidth;	     /* 0 = no limit */
+	uint32_t iops, max_pressure; /* the same */
+	char *pressure_of;	     /* NULL = the system's */
+	uint32_t priority;	     /* 0 = the usual one */
 	enum rp_ionice ionice;
 	bool strict;
 	bool restart;

@@ -256,6 +256,35 @@ static uint32_t read_bandwidth(struct settings *s, const json_t *value,
 	return read_number("BandwidthLimit", value, 0, INT64_MAX, &s->bandwidth, err);
 }
 
+static uint32_t read_iops(struct settings *s, const json_t *value, struct rp_error *err)
+{
+	uint64_t iops = 0;
+	uint32_t code = read_number("IopsLimit", value, 0, UINT32_MAX, &iops, err);
+
+	s->iops = (uint32_t)iops;
+	return code;
+}
+
+static uint32_t read_max_pressure(struct settings *s, const json_t *value,
+				  struct rp_error *err)
+{
+	uint64_t per_cent = 0;
+	uint32_t code = read_number("MaxPressure", value, 1, 99, &per_cent, err);
+
+	s->max_pressure = (uint32_t)per_cent;
+	return code;
+}
+
+static uint32_t read_pressure_of(struct settings *s, const json_t *value,
+				 struct rp_error *err)
+{
+	if (!json_is_string(value))
+		return wrong_type(err, "PressureOf", "a string", value);
+	s->pressure_of = strdup(json_string_value(value));
+	return s->pressure_of ? RP_OK
+			      : rp_fail_os(err, -ENOMEM, "settings", "PressureOf");
+}
+
 static uint32_t read_priority(struct settings *s, const json_t *value,
 			      struct rp_error *err)
 {
@@ -323,6 +352,9 @@ static uint32_t read_options(struct settings *s, const json_t *value,
 		{"Memory", read_memory},
 		{"BandwidthLimit", read_bandwidth},
 		{"Priority", read_priority},
+		{"IopsLimit", read_iops},
+		{"MaxPressure", read_max_pressure},
+		{"PressureOf", read_pressure_of},
 		{"IoNice", read_ionice},
 		{"Strict", read_strict},
 		{"Restart", read_restart},
@@ -390,6 +422,14 @@ static int add_options(json_t *options, const struct rp_export_options *o)
 	if (o->bandwidth)
 		r |= json_object_set_new(options, "BandwidthLimit",
 					 json_integer((json_int_t)o->bandwidth));
+	if (o->iops)
+		r |= json_object_set_new(options, "IopsLimit", json_integer(o->iops));
+	if (o->max_pressure)
+		r |= json_object_set_new(options, "MaxPressure",
+					 json_integer(o->max_pressure));
+	if (o->pressure_of)
+		r |= json_object_set_new(options, "PressureOf",
+					 json_string(o->pressure_of));
 	if (o->priority)
 		r |= json_object_set_new(options, "Priority",
 					 json_integer((json_int_t)o->priority));

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "error.h"
+#include "pressure.h"
 
 struct watch {
 	const struct rp_watch *user; /* may be NULL */
@@ -20,6 +21,8 @@ struct watch {
 	bool cancelled;	      /* by the caller, who is not asked again */
 	uint64_t bandwidth;   /* bytes a second to move at most; 0 = no limit. May change
 			       * with a tick */
+	uint64_t iops;	      /* reads and writes a second at most; 0 = no limit */
+	struct pressure *pressure; /* what to give way to; NULL = nothing */
 	/* Called with a tick, some 50 times a second at most: the job whose work it is.
 	 * May block; -ECANCELED stops the work. */
 	int (*attend)(void *attendant, struct watch *w);

@@ -367,6 +367,13 @@ struct rp_export_options {
 	/* Bytes a second that are moved, all disks together; 0 = as fast as it goes.
 	 * Cloning moves no bytes and is not slowed. */
 	uint64_t bandwidth;
+	uint32_t iops; /* reads and writes a second, the same way; 0 = no limit */
+	/* Give way to others: move slower while tasks wait for I/O more than this per
+	 * cent of the time, 1 to 99; 0 = do not look. Of the whole system or, with
+	 * pressure_of, of those in a cgroup (the absolute path of its folder).
+	 * RP_NOT_SUPPORTED where the kernel does not know. */
+	uint32_t max_pressure;
+	const char *pressure_of;
 	uint32_t priority; /* 1 (first) to 99 (last); 0 = 50 */
 	enum rp_ionice ionice;
 	bool restart; /* throw away what an interrupted export has left there */
@@ -513,8 +520,8 @@ enum rp_job_answer { /* what RequestStateChange returns */
  * rp_export_set() - export many points into a directory at once
  * @points:  as rp_export(); each is exported and published by itself
  * @options: as rp_export(), for each of them; options->watch sees them together, its
- *           progress adds up. memory bounds all of them together; with a bandwidth or
- *           another limit they are exported one after another
+ *           progress adds up. memory bounds all of them together; with a limit of the
+ *           rate (bandwidth, iops, max_pressure) they are exported one after another
  * @done:    called for each as it ends, from the thread that called, with what
  *           rp_export() would have returned: report or error. May be NULL
  *

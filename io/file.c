@@ -352,6 +352,13 @@ int io_file_advance(struct io_file *file, uint64_t end)
 	return file->error;
 }
 
+int io_file_settle(struct io_file *file)
+{
+	if (!file->direct || file->may_cache)
+		posix_fadvise(file->tail_fd, (off_t)file->behind, 0, POSIX_FADV_DONTNEED);
+	return file->error;
+}
+
 int io_file_allocated(const struct io_file *file, uint64_t *ret_bytes)
 {
 	struct stat st;

@@ -190,7 +190,7 @@ static void finish(struct io_queue *q, struct io_req *req, int result)
 	if (!result && req->len && (!req->file->direct || req->file->may_cache))
 		result = io_file_advance(req->file, req->start + req->len);
 	if (!result && req->op == IO_SYNC)
-		result = req->file->error;
+		result = io_file_settle(req->file);
 	req->result = result;
 	req->next = NULL;
 	*q->last = req;

@@ -121,8 +121,13 @@ done
 wrong 'queue depth' \
 	"refpoint: export: option '--queue-depth' takes a number, not '0'. See 'refpoint export --help'." \
 	export --queue-depth 0 a@latest d
+for value in 0 100 5: 5:cgroup x 5x; do
+	wrong "max pressure '$value'" \
+		"refpoint: export: option '--max-pressure' takes 1 to 99, and :/PATH of a cgroup if wanted, not '$value'. See 'refpoint export --help'." \
+		export --max-pressure "$value" a@latest d
+done
 for option in '--disk=vda' '--io=auto' '--clone=auto' '--digest=auto' '--timeout=5' \
-	'--block-size=1M' '--queue-depth=4' '--memory=16M'; do
+	'--block-size=1M' '--queue-depth=4' '--memory=16M' '--iops-limit=9' '--max-pressure=9'; do
 	wrong "settings and $option" \
 		"refpoint: export: '--settings' and '${option%=*}' exclude each other. See 'refpoint export --help'." \
 		export --settings '{}' "$option" a@latest d

@@ -273,7 +273,7 @@ static void drop_cache(const char *path)
 TEST_F(cache, is_left_to_others)
 {
 	const struct rp_export_options options = stage_copying(RP_IO_AUTO);
-	const uint64_t limit = variant->direct ? 256 * KIB : 32 * MIB;
+	const uint64_t limit = variant->direct ? 256 * KIB : 16 * MIB;
 	const char *source = engine_clone(&self->e, "vda");
 	json_t *report;
 

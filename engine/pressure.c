@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pressure.c - a rate that gives way to others: its rises and falls
+ */
+#include "pressure.h"
+
+#include <unistd.h>
+
+#include "io/base.h"
+#include "io/psi.h"
+
+#define LOOK_NS	 250000000u
+#define FALL	 0.67
+#define RISE	 0.05
+#define PACE_MIN 0.01	    /* an export ends some day */
+#define FAST_MIN (16 * MIB) /* a second, before anything was seen */
+
+int pressure_open(struct pressure *p, unsigned limit, const char *cgroup)
+{
+	struct pressure opened = {.limit = limit, .pace = 1, .fastest = (double)FAST_MIN};
+	int r;
+
+	opened.fd = io_psi_open(cgroup);
+	if (opened.fd < 0)
+		return opened.fd;
+	r = io_psi_read(opened.fd, &opened.waited_us);
+	if (r < 0)
+		close(opened.fd);
+	else
+		*p = opened;
+	return r;
+}
+
+void pressure_close(struct pressure *p)
+{
+	if (p->limit)
+		close(p->fd);
+	p->limit = 0;
+}
+
+void pressure_seen(struct pressure *p, uint64_t waited_us, uint64_t bytes, uint64_t ns)
+{
+	double rate = (double)bytes * 1e9 / (double)ns;
+
+	if (rate > p->fastest)
+		p->fastest = rate;
+	if ((double)waited_us * 1000 * 100 > (double)ns * p->limit)
+		p->pace = p->pace * FALL > PACE_MIN ? p->pace * FALL : PACE_MIN;
+	else
+		p->pace = p->pace + RISE < 1 ? p->pace + RISE : 1;
+}
+
+void pressure_look(struct pressure *p, uint64_t moved, uint64_t now_ns)
+{
+	uint64_t waited;
+
+	if (now_ns - p->looked_ns < LOOK_NS || io_psi_read(p->fd, &waited) < 0)
+		return;
+	if (p->looked_ns)
+		pressure_seen(p, waited - p->waited_us, moved - p->moved,
+			      now_ns - p->looked_ns);
+	p->looked_ns = now_ns;
+	p->waited_us = waited;
+	p->moved = moved;
+}
+
+uint64_t pressure_rate(const struct pressure *p)
+{
+	return p->pace < 1 ? (uint64_t)(p->fastest * p->pace) : 0;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pressure.h - a rate that gives way to others: less when they wait for I/O too long,
+ * more when they do not
+ *
+ * Every quarter of a second the time that tasks have waited since is looked at. Over the
+ * limit the rate falls by a third, below it rises by a twentieth of the fastest that was
+ * seen, until it is no limit any more. Pure but for the reading.
+ */
+#ifndef ENGINE_PRESSURE_H
+#define ENGINE_PRESSURE_H
+
+#include <stdint.h>
+
+struct pressure {
+	int fd;		/* of io/psi.h */
+	unsigned limit; /* per cent of the time */
+	double pace;	/* part of the fastest; 1 = no limit */
+	double fastest; /* bytes a second */
+	uint64_t looked_ns, waited_us, moved;
+};
+
+/* @cgroup may be NULL. 0 or -errno. */
+int pressure_open(struct pressure *p, unsigned limit, const char *cgroup);
+void pressure_close(struct pressure *p); /* one that was not opened has the limit 0 */
+
+/* Looks, if it is time to; @moved bytes were moved so far. */
+void pressure_look(struct pressure *p, uint64_t moved, uint64_t now_ns);
+
+/* What was seen: @waited_us of the last @ns, in which @bytes were moved. */
+void pressure_seen(struct pressure *p, uint64_t waited_us, uint64_t bytes, uint64_t ns);
+
+/* Bytes a second; 0 = no limit. */
+uint64_t pressure_rate(const struct pressure *p);
+
+#endif

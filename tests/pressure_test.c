@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pressure_test.c - limits that protect others: a rate that falls under pressure and
+ * comes back, requests that are counted; and whatever the limits, the same bytes arrive
+ */
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "data.h"
+#include "engine/pressure.h"
+#include "engine/watch.h"
+#include "engine_fixture.h"
+#include "harness.h"
+#include "io/psi.h"
+#include "stage.h"
+
+#define SECOND UINT64_C(1000000000)
+
+static const char *make_cgroup(const char *name, const char *pressure)
+{
+	const char *path = fmt("%s/%s", test_dir(), name);
+
+	ASSERT_OK(mkdir(path, 0700));
+	save_text(fmt("%s/io.pressure", path), pressure);
+	return path;
+}
+
+TEST(rate)
+{
+	struct pressure p = {.limit = 20, .pace = 1, .fastest = 16 * (double)MIB};
+	uint64_t rate, last = UINT64_MAX;
+
+	EXPECT_EQ(pressure_rate(&p), 0, "no limit without pressure");
+	pressure_seen(&p, 200000, GIB, SECOND); /* just the limit is not over it */
+	EXPECT_EQ(pressure_rate(&p), 0);
+	for (unsigned i = 0; i < 50; i++) {
+		pressure_seen(&p, 200001, MIB, SECOND);
+		rate = pressure_rate(&p);
+		EXPECT_GT(rate, 0);
+		EXPECT_LE(rate, last);
+		last = rate;
+	}
+	EXPECT_LE(last, GIB / 50);
+	EXPECT_GE(last, GIB / 200, "it never stops");
+	for (unsigned i = 0; i < 30 && pressure_rate(&p); i++) {
+		pressure_seen(&p, 0, MIB, SECOND);
+		rate = pressure_rate(&p);
+		EXPECT_TRUE(!rate || rate > last);
+		last = rate;
+	}
+	EXPECT_EQ(pressure_rate(&p), 0, "back at full speed");
+}
+
+TEST(is_read)
+{
+	const char *text = "some avg10=1.00 avg60=0.00 avg300=0.00 total=4711\n"
+			   "full avg10=0.00 avg60=0.00 avg300=0.00 total=12\n";
+	uint64_t us = 0;
+	int fd = io_psi_open(make_cgroup("cgroup", text));
+
+	ASSERT_GE(fd, 0);
+	EXPECT_OK(io_psi_read(fd, &us));
+	EXPECT_EQ(us, 4711);
+	close(fd);
+	fd = io_psi_open(make_cgroup("other", "nonsense\n"));
+	ASSERT_GE(fd, 0);
+	EXPECT_EQ(io_psi_read(fd, &us), -EBADMSG);
+	close(fd);
+	EXPECT_EQ(io_psi_open(fmt("%s/none", test_dir())), -ENOENT);
+}
+
+/* It looks four times a second, and only at what is new. */
+TEST(is_looked_at)
+{
+	const char *path = make_cgroup("cgroup", "some a b c total=1000\n");
+	uint64_t begin = watch_now_ns(), now = begin;
+	struct pressure p;
+
+	ASSERT_OK(pressure_open(&p, 10, path));
+	pressure_look(&p, 0, now);
+	save_text(fmt("%s/io.pressure", path), "some a b c total=101000\n");
+	pressure_look(&p, MIB, now + SECOND / 5);
+	EXPECT_EQ(pressure_rate(&p), 0, "too soon");
+	pressure_look(&p, MIB, now + SECOND / 2);
+	EXPECT_GT(pressure_rate(&p), 0, "0.1 s of 0.5 s");
+	pressure_look(&p, MIB, now + SECOND * 3 / 2);
+	pressure_close(&p);
+	pressure_close(&p);
+}
+
+TEST(exports_arrive)
+{
+	struct rp_export_options o = stage_copying(RP_IO_AUTO);
+	struct rp_error err;
+	struct stage s;
+
+	stage_make(&s, test_dir(), 6 * MIB, test_seed());
+	o.iops = 500;
+	o.max_pressure = 5;
+	o.pressure_of = make_cgroup("cgroup", "some a b c total=1000\n");
+	ASSERT_EQ(stage_export(&s, &o, &err), RP_OK, "%s", err.message);
+	EXPECT_TRUE(stage_good_export(s.exports, s.point, s.twin));
+	remove_tree(fmt("%s/web1", s.exports));
+
+	o.pressure_of = fmt("%s/none", test_dir());
+	GIVES(NOT_SUPPORTED, stage_export(&s, &o, &err));
+	o.max_pressure = 100;
+	GIVES(INVALID_PARAMETER, stage_export(&s, &o, &err));
+	o.max_pressure = 0;
+	GIVES(INVALID_PARAMETER, stage_export(&s, &o, &err));
+	stage_expect_unharmed(&s, "");
+	stage_close(&s);
+}
+
+/* The settings say the same. */
+TEST(settings)
+{
+	const char *cgroup = make_cgroup("cgroup", "some a b c total=0\n");
+	struct rp_error err;
+	struct stage s;
+
+	stage_make(&s, test_dir(), MIB, test_seed());
+	GIVES(NOT_SUPPORTED,
+	      rp_export_reference_point(s.store, s.point, s.exports,
+					"{\"Options\": {\"MaxPressure\": 5, "
+					"\"PressureOf\": \"/nowhere\"}}",
+					NULL, &err));
+	GIVES(INVALID_PARAMETER,
+	      rp_export_reference_point(s.store, s.point, s.exports,
+					"{\"Options\": {\"MaxPressure\": 0}}", NULL,
+					&err));
+	GIVES(INVALID_TYPE, rp_export_reference_point(
+				    s.store, s.point, s.exports,
+				    "{\"Options\": {\"PressureOf\": 1}}", NULL, &err));
+	GIVES(OK, rp_export_reference_point(s.store, s.point, s.exports,
+					    fmt("{\"Options\": {\"MaxPressure\": 9, "
+						"\"IopsLimit\": 1000, "
+						"\"PressureOf\": \"%s\"}}",
+						cgroup),
+					    NULL, &err));
+	stage_close(&s);
+}
+
+TEST_MAIN
