@@ -168,11 +168,12 @@ static uint64_t rate(const struct mover *m)
 static bool may_begin(struct mover *m)
 {
 	uint64_t now = watch_now_ns();
+	bool bytes; /* both buckets are filled, whatever the first one says */
 
 	if (m->w->pressure)
 		pressure_look(m->w->pressure, m->w->progress.bytes_done, now);
-	return throttle_ready(&m->throttle, rate(m), now) &
-	       throttle_ready(&m->requests, m->w->iops, now);
+	bytes = throttle_ready(&m->throttle, rate(m), now);
+	return throttle_ready(&m->requests, m->w->iops, now) && bytes;
 }
 
 /* The next lane, in turn, that has a window to plan; NULL if none has. */
