@@ -30,14 +30,14 @@ static uint32_t measure(struct stream *streams, size_t count, struct watch *w,
 {
 	watch_phase(w, "planning");
 	for (size_t i = 0; i < count; i++) {
-		int r = stream_measure(&streams[i]);
+		int r = stream_measure(&streams[i], w);
 
-		if (r < 0)
+		if (r < 0 && r != -ECANCELED && r != -ETIME)
 			return stream_fail(&streams[i], r, "map", streams[i].src_path,
 					   RP_NO_OFFSET, err);
-		w->progress.bytes_total += streams[i].data_bytes;
 		w->progress.bytes_done += streams[i].kept_bytes;
-		r = watch_tick(w);
+		if (r == 0)
+			r = watch_tick(w);
 		if (r < 0)
 			return watch_fail(w, r, err);
 	}

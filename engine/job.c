@@ -155,6 +155,20 @@ static void job_release(struct job *job)
 	}
 }
 
+uint64_t job_bandwidth(const struct job *job)
+{
+	const json_t *settings = json_object_get(job->doc, "Settings");
+	uint64_t bandwidth = 0;
+	json_t *requests;
+
+	doc_u64(json_object_get(settings, "Options"), "BandwidthLimit", &bandwidth);
+	if (slip_read(job->fd, JOB_REQUESTS, &requests) == 0) {
+		doc_u64(requests, "BandwidthLimit", &bandwidth);
+		json_decref(requests);
+	}
+	return bandwidth;
+}
+
 /* What it works with beside the record. */
 static int open_tools(struct job *job, uint64_t bandwidth)
 {
@@ -204,16 +218,12 @@ uint32_t job_begin(struct rp_store *store, const struct job_order *order, struct
 	return RP_OK;
 }
 
-/* With its folder locked. */
+/* With its folder locked. The limit may have been changed since it was ordered. */
 static int take_up(struct job *job)
 {
-	uint64_t priority = DEFAULT_PRIORITY, bandwidth = 0;
-	json_t *settings, *options;
+	uint64_t priority = DEFAULT_PRIORITY, bandwidth = job_bandwidth(job);
 
-	settings = json_object_get(job->doc, "Settings");
-	options = json_object_get(settings, "Options");
 	doc_u64(job->doc, "Priority", &priority);
-	doc_u64(options, "BandwidthLimit", &bandwidth);
 	job->priority = (unsigned)min_u64(priority, 99);
 	job->queued = true;
 	if (set_state(job->doc, RP_JOB_STARTING) < 0 ||

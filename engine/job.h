@@ -95,6 +95,9 @@ void job_forget_point(struct rp_store *store, const char *id);
  * target is not there (not mounted) the job stays, for the next command. */
 void job_sweep(struct rp_store *store, const char *name);
 
+/* The limit that holds now, which need not be the one it was ordered with. */
+uint64_t job_bandwidth(const struct job *job);
+
 /* Of others' jobs. */
 int job_set_string(json_t *doc, const char *key, const char *text); /* NULL = null */
 enum rp_job_state job_doc_state(const json_t *doc);

@@ -166,7 +166,6 @@ int job_start(struct job *job, struct watch *w)
 
 void job_attend(struct job *job, struct watch *w)
 {
-	uint64_t bandwidth = 0;
 	json_t *last;
 
 	if (slip_read(job->fd, JOB_PROGRESS, &last) == 0) { /* of before it was resumed */
@@ -176,9 +175,7 @@ void job_attend(struct job *job, struct watch *w)
 		job->percent = (unsigned)min_u64(percent, 99);
 		json_decref(last);
 	}
-	doc_u64(json_object_get(json_object_get(job->doc, "Settings"), "Options"),
-		"BandwidthLimit", &bandwidth);
-	w->bandwidth = bandwidth;
+	w->bandwidth = job_bandwidth(job);
 	w->attend = attend;
 	w->attendant = job;
 }

@@ -256,15 +256,15 @@ uint32_t resume_bind(struct export_disks *d, struct journal *j, struct rp_error 
 uint32_t resume_prove(struct export_disks *d, const struct target *t, struct journal *j,
 		      const struct tuning *tuning, struct watch *w, struct rp_error *err)
 {
-	uint64_t rest = 0; /* comes after it: else this would look like all of it */
+	uint64_t before = w->progress.bytes_total, rest;
 	uint32_t rc = RP_OK;
 
 	if (!journal_has_marks(j))
 		return RP_OK;
+	/* What comes after it counts too, or this would look like all of it. */
 	for (size_t i = 0; i < d->count; i++)
-		if (stream_measure(&d->streams[i]) == 0)
-			rest += d->streams[i].data_bytes;
-	w->progress.bytes_total += rest;
+		stream_measure(&d->streams[i], w); /* errors come when it matters */
+	rest = w->progress.bytes_total - before;
 	for (size_t i = 0; rc == RP_OK && i < d->count; i++)
 		if (d->streams[i].kept_to)
 			rc = prove(&d->streams[i], t, j, tuning, w, err);

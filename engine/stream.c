@@ -11,6 +11,9 @@
 #include <sys/stat.h>
 
 #include "io/extent.h"
+#include "watch.h"
+
+#define RANGES_PER_TICK 256
 
 const char *stream_method(const struct stream *s)
 {
@@ -89,15 +92,21 @@ int stream_place(const struct stream *s, uint64_t pos, uint64_t *ret_at,
 	return r == 0 && *ret_end <= pos ? -EBADMSG : r;
 }
 
-int stream_measure(struct stream *s)
+int stream_measure(struct stream *s, struct watch *w)
 {
 	uint64_t pos = 0, start, end;
+	unsigned ranges = 0;
 	int r;
 
 	s->data_bytes = 0;
 	while ((r = stream_next_data(s, pos, &start, &end)) == 0) {
 		s->data_bytes += end - start;
+		w->progress.bytes_total += end - start;
 		pos = end;
+		if (++ranges % RANGES_PER_TICK == 0)
+			r = watch_tick(w);
+		if (r < 0)
+			break;
 	}
 	return r == -ENXIO ? 0 : r;
 }

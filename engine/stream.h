@@ -18,6 +18,7 @@
 #include "source.h"
 
 struct journal;
+struct watch;
 
 enum stream_digest {
 	STREAM_NO_DIGEST,
@@ -92,8 +93,9 @@ const char *stream_method(const struct stream *s);
 void stream_because(struct stream *s, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* Counts the data of the source. 0 or -errno. */
-int stream_measure(struct stream *s);
+/* Counts the data of the source, and adds it to @w's total as it is found. 0, -errno, or
+ * what a tick says: there may be very many ranges. */
+int stream_measure(struct stream *s, struct watch *w);
 
 /* The next data range of the source, and where it lies: as source.h's next(). */
 int stream_next(struct stream *s, uint64_t pos, struct source_range *ret);

@@ -180,8 +180,7 @@ void moving_begin(struct moving *m, bool direct)
 		ASSERT_EQ(fsync(s->src.tail_fd), 0);
 		if (!direct)
 			go_buffered(&s->src);
-		ASSERT_OK(stream_measure(s));
-		m->w.progress.bytes_total += s->data_bytes;
+		ASSERT_OK(stream_measure(s, &m->w));
 		if (m->only_read)
 			continue;
 		ASSERT_OK(io_file_create(AT_FDCWD, m->dst[i], -1, &s->dst));
