@@ -24,6 +24,8 @@ const struct option_def export_options[] = {
 	{"all", NULL, "export the latest point of every virtual system", false},
 	{"disk", "ID", "only this disk (repeatable)", false},
 	{"base", "NAME@POINT", "only what has changed since this older point", false},
+	{"merge", NULL, "with the export of the base in DIRECTORY, to a whole one",
+	 false},
 	{"strict", NULL, "fail rather than export a disk in full for want of a base",
 	 false},
 	{"format", "raw|qcow2|vhdx", "format of the disk images", true},
@@ -111,10 +113,10 @@ static int take_settings(struct exporting *e, const char *text)
 static int check_settings_alone(const struct cli *cli)
 {
 	static const char *const replaced[] = {
-		"disk",		"io",	      "clone",	     "digest",
-		"timeout",	"block-size", "queue-depth", "memory",
-		"bwlimit",	"ionice",     "priority",    "format",
-		"cluster-size", "restart",    "iops-limit",  "max-pressure"};
+		"disk",		"io",	       "clone",	       "digest",  "timeout",
+		"block-size",	"queue-depth", "memory",       "bwlimit", "ionice",
+		"priority",	"format",      "cluster-size", "restart", "iops-limit",
+		"max-pressure", "base",	       "merge",	       "strict"};
 
 	for (size_t i = 0; i < sizeof(replaced) / sizeof(replaced[0]); i++) {
 		if (option_given(&cli->args, replaced[i]))
@@ -237,6 +239,7 @@ static int take_options(struct exporting *e)
 	e->disks = option_values(args, "disk", &e->options.disk_count);
 	e->options.disks = e->options.disk_count ? e->disks : NULL;
 	e->options.base = option_value(args, "base");
+	e->options.merge = option_given(args, "merge");
 	e->options.strict = option_given(args, "strict");
 	e->options.io = option_choice(args, "io");
 	e->options.clone = option_choice(args, "clone");

@@ -17,7 +17,6 @@
 #include "cli/out.h"
 #include "cli/suggest.h"
 #include "cli/text.h"
-#include "cli/unsupported.h"
 
 static const struct command commands[] = {
 	{"init", NULL, "DIR", "make a store in a directory", NULL, 1, 1, cmd_init},
@@ -135,26 +134,11 @@ static int parse_command(struct cli *cli, int argc, char **argv)
 	}
 }
 
-static int not_supported(const struct cli *cli, const char *option, const char *value)
-{
-	const char *space = value ? " " : "";
-
-	return fail_here(cli, NULL, RP_NOT_SUPPORTED, 0,
-			 "option '--%s%s%s' is not supported in this version", option,
-			 space, value ? value : "");
-}
-
 static int run_command(const struct cli *cli)
 {
 	const struct command *command = cli->command;
 	const struct arguments *args = &cli->args;
 
-	for (size_t i = 0; i < args->option_count; i++) {
-		const struct option_value *option = &args->options[i];
-
-		if (unsupported_use(command->name, option->def->name, option->value))
-			return not_supported(cli, option->def->name, option->value);
-	}
 	if (args->operand_count < command->min_operands)
 		return wrong_usage(cli, "an operand is missing: %s", command->usage);
 	if (args->operand_count > command->max_operands)

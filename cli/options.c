@@ -16,14 +16,12 @@
 
 #include "cli/suggest.h"
 #include "cli/text.h"
-#include "cli/unsupported.h"
 
 #define MAX_DEFS  32
 #define FIRST_VAL 256 /* getopt's value of the first option: above any letter */
 
 /* Every option one call knows; a getopt value is an index into it. */
 struct known {
-	const char *command; /* NULL = only the global options */
 	const struct option_def *defs[MAX_DEFS];
 	struct option longs[MAX_DEFS + 1];
 	size_t count;
@@ -106,15 +104,14 @@ static int choice_index(const char *words, const char *value)
 	}
 }
 
-static void add_option(struct arguments *args, const struct known *known,
-		       const struct option_def *def, const char *value)
+static void add_option(struct arguments *args, const struct option_def *def,
+		       const char *value)
 {
 	/* argv may hold more of them than words: -hhh */
 	args->options = must(reallocarray(args->options, args->option_count + 1,
 					  sizeof(args->options[0])));
 	args->options[args->option_count++] = (struct option_value){def, value};
-	if (def->choice && choice_index(def->value, value) < 0 &&
-	    !(known->command && unsupported_use(known->command, def->name, value)))
+	if (def->choice && choice_index(def->value, value) < 0)
 		set_error(args, "option '--%s' takes %s, not '%s'", def->name, def->value,
 			  value);
 }
@@ -165,24 +162,21 @@ int arguments_parse(struct arguments *args, const char *command,
 	/* '+' ends at the first operand, '-' hands operands out in their order,
 	 * whatever POSIXLY_CORRECT says; ':' tells a missing value apart. */
 	const char *letters = command ? "-:h" : "+:h";
-	const struct option_def *unsupported;
-	struct known known = {.command = command};
+	struct known known = {0};
 	int c;
 
 	know_all(&known, global_options);
 	know_all(&known, defs);
-	for (size_t i = 0; command && (unsupported = unsupported_option(command, i)); i++)
-		know(&known, unsupported);
 
 	optind = 0; /* start over: this is another argv */
 	opterr = 0;
 	while ((c = getopt_long(argc, argv, letters, known.longs, NULL)) != -1) {
 		if (c >= FIRST_VAL)
-			add_option(args, &known, known.defs[c - FIRST_VAL], optarg);
+			add_option(args, known.defs[c - FIRST_VAL], optarg);
 		else if (c == 1)
 			args->operands[args->operand_count++] = optarg;
 		else if (c == 'h')
-			add_option(args, &known, &global_options[GLOBAL_HELP], NULL);
+			add_option(args, &global_options[GLOBAL_HELP], NULL);
 		else if (c == ':')
 			set_error(args, "option '--%s' needs a value",
 				  known.defs[optopt - FIRST_VAL]->name);

@@ -40,7 +40,7 @@ void arguments_free(struct arguments *args);
 /*
  * Parses argv[1] and on, adding to what is there already. With a NULL @command
  * only the global options are known, and the first operand ends it; otherwise
- * @defs (may be NULL) and what unsupported.h lists for @command as well.
+ * @defs (may be NULL) as well.
  *
  * Goes on after an error, so that a --json behind it still counts.
  *

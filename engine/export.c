@@ -37,6 +37,9 @@ static uint32_t check_arguments(const struct rp_store *store, const char *direct
 	if (o->priority > 99)
 		return rp_fail(err, RP_INVALID_PARAMETER, "check",
 			       "options.priority %u: above 99", o->priority);
+	if (o->merge && !o->base)
+		return rp_fail(err, RP_INVALID_PARAMETER, "check",
+			       "options.merge: there is no base to merge with");
 	if ((unsigned)o->digest > RP_DIGEST_NEVER ||
 	    (unsigned)o->ionice > RP_IONICE_IDLE ||
 	    (unsigned)o->clone > RP_CLONE_ALWAYS || (unsigned)o->io > RP_IO_SYNC ||

@@ -60,6 +60,25 @@ uint32_t export_changes_find(struct export_changes *c, const struct point *point
 	return rc;
 }
 
+struct layer *export_change_layer(struct export_change *change, struct stream *s)
+{
+	change->diff.layer.file = s->src;
+	change->diff.layer.path = s->src_path;
+	s->src = (struct io_file)IO_FILE_NONE;
+	layer_diff_mapped(&change->diff, change->map);
+	change->layer = &change->diff.layer;
+	return change->layer;
+}
+
+void export_change_give_back(struct export_change *change, struct stream *s)
+{
+	if (!change->layer)
+		return;
+	s->src = change->diff.layer.file;
+	change->diff.layer.file = (struct io_file)IO_FILE_NONE;
+	change->layer = NULL;
+}
+
 void export_changes_apply(struct export_changes *c, struct export_disks *disks)
 {
 	for (size_t i = 0; i < c->count; i++) {
@@ -69,11 +88,7 @@ void export_changes_apply(struct export_changes *c, struct export_disks *disks)
 		if (change->map->whole)
 			continue;
 		change->differential = true;
-		change->diff.layer.file = s->src;
-		change->diff.layer.path = s->src_path;
-		s->src = (struct io_file)IO_FILE_NONE;
-		layer_diff_mapped(&change->diff, change->map);
-		change->layer = &change->diff.layer;
+		export_change_layer(change, s);
 		layers_init(&change->layers, &change->layer, 1);
 		s->from = &change->layers.source;
 	}
@@ -144,6 +159,10 @@ int export_changes_finish(struct export_changes *c, size_t i, const struct point
 	said = json_pack("{s:o, s:I, s:s, s:s}", "Changes", list, "ChangedBytes",
 			 (json_int_t)(map->data_bytes + map->zero_bytes), "ChangeSource",
 			 map->source, "ChangeSourceReason", map->reason);
+	if (change->merged && manifest_set_base(manifest, "merged", c->base.id) < 0) {
+		json_decref(said);
+		return -ENOMEM;
+	}
 	if (!change->differential)
 		return manifest_add_to_disk(manifest, said);
 	/* What is in no range is neither data nor zeros of this disk. */

@@ -17,6 +17,7 @@
 struct export_change {
 	struct change_map *map;
 	bool differential; /* its file holds only what changed, and has a list */
+	bool merged;	   /* with the base's export, to a whole disk */
 	char list[NAME_SIZE + 16];
 	/* The source of such a disk. */
 	struct layer_diff diff;
@@ -52,6 +53,11 @@ uint32_t export_changes_find(struct export_changes *c, const struct point *point
 uint32_t export_changes_refuse(const struct export_changes *c, const struct stream *s,
 			       const char *reason, const struct watch *w,
 			       struct rp_error *err);
+
+/* The source of @s, which has a usable base, becomes a layer of what has changed; and
+ * back. */
+struct layer *export_change_layer(struct export_change *change, struct stream *s);
+void export_change_give_back(struct export_change *change, struct stream *s);
 
 /* Lets the streams of @disks move only what has changed. */
 void export_changes_apply(struct export_changes *c, struct export_disks *disks);

@@ -17,6 +17,9 @@ uint32_t export_images_check(const struct rp_export_options *o, struct rp_error 
 	const struct format *format = format_of(o->format);
 	uint64_t grain;
 
+	if (format && o->merge)
+		return rp_fail(err, RP_NOT_SUPPORTED, "check",
+			       "format %s: only raw images can be merged", format->name);
 	if (!format && o->cluster_size)
 		return rp_fail(err, RP_INVALID_PARAMETER, "check",
 			       "cluster size: a raw disk has no clusters");

@@ -19,6 +19,7 @@
 #include "export_changes.h"
 #include "export_disks.h"
 #include "export_images.h"
+#include "export_merged.h"
 #include "io/nice.h"
 #include "io/tree.h"
 #include "job.h"
@@ -196,7 +197,8 @@ static uint32_t fill_target(struct exporting *x, struct rp_error *err)
 	if (rc == RP_OK && x->options.base)
 		rc = export_changes_find(&x->changes, &x->point, &x->disks, &x->watch,
 					 err);
-	if (rc == RP_OK && x->options.base && x->options.format == RP_FORMAT_RAW)
+	if (rc == RP_OK && x->options.base && !x->options.merge &&
+	    x->options.format == RP_FORMAT_RAW)
 		export_changes_apply(&x->changes, &x->disks);
 	if (rc == RP_OK)
 		rc = export_images_lay_out(&x->images, &x->options, &x->changes,
@@ -206,7 +208,10 @@ static uint32_t fill_target(struct exporting *x, struct rp_error *err)
 	if (rc == RP_OK)
 		probe_tune(x->store, x->point.fd, x->target.fd,
 			   export_disks_size(&x->disks), &x->tuning);
-	if (rc == RP_OK && x->disks.count)
+	if (rc == RP_OK && x->options.merge)
+		rc = export_merged(&x->changes, &x->disks, &x->target, &x->tuning,
+				   &x->watch, err);
+	else if (rc == RP_OK && x->disks.count)
 		rc = copy_disks(x, err);
 	if (rc == RP_OK)
 		rc = write_manifest(x, err);

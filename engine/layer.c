@@ -47,6 +47,7 @@ void layer_close(struct layer *l)
 static int look(const struct layers *ls, uint64_t pos, struct layer **ret_layer,
 		struct layer_range *ret)
 {
+	enum layer_state state = LAYER_BELOW;
 	uint64_t end = ls->source.size;
 
 	for (size_t i = 0; i < ls->count; i++) {
@@ -54,8 +55,10 @@ static int look(const struct layers *ls, uint64_t pos, struct layer **ret_layer,
 		struct layer_range range;
 		int r;
 
-		if (pos >= l->size)
+		if (pos >= l->size) {
+			state = LAYER_ZERO;
 			break;
+		}
 		r = l->at(l, pos, &range);
 		if (r < 0)
 			return r;
@@ -73,8 +76,15 @@ static int look(const struct layers *ls, uint64_t pos, struct layer **ret_layer,
 		};
 		return 0;
 	}
-	*ret = (struct layer_range){.start = pos, .end = end, .state = LAYER_ZERO};
+	*ret = (struct layer_range){.start = pos, .end = end, .state = state};
 	return 0;
+}
+
+int layers_at(const struct layers *ls, uint64_t pos, struct layer_range *ret)
+{
+	struct layer *layer;
+
+	return look(ls, pos, &layer, ret);
 }
 
 static int layers_next(struct source *source, uint64_t pos, struct source_range *ret)

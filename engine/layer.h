@@ -57,6 +57,10 @@ struct layers {
 	size_t count;
 };
 
+/* What the layers say of @pos, below the size of the top one: BELOW if none has or knows
+ * anything. 0 or -errno. */
+int layers_at(const struct layers *layers, uint64_t pos, struct layer_range *ret);
+
 /* The disk has the size of the top layer. @count is at least 1. */
 void layers_init(struct layers *layers, struct layer *const *layer, size_t count);
 

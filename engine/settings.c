@@ -158,6 +158,7 @@ void settings_options(const struct settings *s, struct rp_export_options *ret)
 	ret->restart = s->restart;
 	ret->format = s->format;
 	ret->cluster_size = s->cluster_size;
+	ret->merge = s->merge;
 }
 
 void settings_free(struct settings *s)

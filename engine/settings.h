@@ -31,7 +31,7 @@ struct settings {
 	char *pressure_of;	     /* NULL = the system's */
 	uint32_t priority;	     /* 0 = the usual one */
 	enum rp_ionice ionice;
-	bool strict;
+	bool strict, merge;
 	bool restart;
 	enum rp_format format;
 	uint64_t cluster_size; /* 0 = not given */

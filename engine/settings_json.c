@@ -339,6 +339,21 @@ static uint32_t read_cluster_size(struct settings *s, const json_t *value,
 	return read_number("ClusterSize", value, 1, INT64_MAX, &s->cluster_size, err);
 }
 
+/* As of Hyper-V's exports: 1 = full and differential ones are kept, 2 = merged. */
+static uint32_t read_intent(struct settings *s, const json_t *value, struct rp_error *err)
+{
+	if (!json_is_integer(value))
+		return wrong_type(err, "BackupIntent", "1 or 2", value);
+	if (json_integer_value(value) != 1 && json_integer_value(value) != 2)
+		return rp_fail(
+			err, RP_INVALID_PARAMETER, "settings",
+			"ExportSettingData: option BackupIntent is %" JSON_INTEGER_FORMAT
+			", but must be 1 (keep the chain) or 2 (merge)",
+			json_integer_value(value));
+	s->merge = json_integer_value(value) == 2;
+	return RP_OK;
+}
+
 static uint32_t read_options(struct settings *s, const json_t *value,
 			     struct rp_error *err)
 {
@@ -360,6 +375,7 @@ static uint32_t read_options(struct settings *s, const json_t *value,
 		{"Restart", read_restart},
 		{"Format", read_format},
 		{"ClusterSize", read_cluster_size},
+		{"BackupIntent", read_intent},
 	};
 
 	if (!json_is_object(value))
@@ -444,6 +460,8 @@ static int add_options(json_t *options, const struct rp_export_options *o)
 	if (o->cluster_size)
 		r |= json_object_set_new(options, "ClusterSize",
 					 json_integer((json_int_t)o->cluster_size));
+	if (o->merge)
+		r |= json_object_set_new(options, "BackupIntent", json_integer(2));
 	return r;
 }
 

@@ -363,6 +363,9 @@ struct rp_export_options {
 	 * is exported. NULL = everything. */
 	const char *base;
 	bool strict; /* a disk without usable base is an error, not exported in full */
+	/* With a base: if DIRECTORY holds an export of it, the new one is whole, at the
+	 * cost of what has changed. */
+	bool merge;
 	const struct rp_watch *watch;
 	/* Bytes a second that are moved, all disks together; 0 = as fast as it goes.
 	 * Cloning moves no bytes and is not slowed. */
@@ -429,7 +432,8 @@ uint32_t rp_export(struct rp_store *store, const char *point, const char *direct
  *                        "Options": {"Io": "auto", "Clone": "auto",
  *                                    "Digest": "auto", "Timeout": 3600,
  *                                    "BlockSize": 2097152, "QueueDepth": 8,
- *                                    "Memory": 33554432,
+ *                                    "Memory": 33554432, "Strict": false,
+ *                                    "BackupIntent": 1,
  *                                    "BandwidthLimit": 52428800,
  *                                    "Priority": 50, "IoNice": "none",
  *                                    "Restart": false,

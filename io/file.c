@@ -304,6 +304,14 @@ static int write_zeros(int fd, uint64_t start, uint64_t end)
 }
 
 /* The device zeroes whole sectors; the edges are written. */
+int io_file_punch(struct io_file *file, uint64_t start, uint64_t len)
+{
+	return fallocate(file->tail_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			 (off_t)start, (off_t)len) < 0
+		       ? -errno
+		       : 0;
+}
+
 int io_file_zero(struct io_file *file, uint64_t start, uint64_t len)
 {
 	uint64_t end = start + len;

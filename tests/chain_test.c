@@ -141,10 +141,11 @@ static void night(struct nights_fixture *self, enum rp_io io, unsigned link, boo
 		.size = sizeof(options),
 		.base = link ? self->points[link - 1] : NULL,
 		.io = io,
+		.merge = link && merge,
+		.digest = merge ? RP_DIGEST_ALWAYS : RP_DIGEST_AUTO,
 	};
 	json_t *report;
 
-	(void)merge;
 	if (link)
 		for (unsigned i = 0; i < self->disks[link]; i++)
 			change_disk(self, ids[i]);
@@ -153,7 +154,9 @@ static void night(struct nights_fixture *self, enum rp_io io, unsigned link, boo
 	json_decref(engine_take(&self->e, NULL));
 	snprintf(self->points[link], POINT_SIZE, "%s", self->e.point);
 	report = engine_export(&self->e, self->out, &options);
-	EXPECT_STREQ(json_text(report, "Kind"), link ? "differential" : "full");
+	EXPECT_STREQ(json_text(report, "Kind"), !link	? "full"
+						: merge ? "merged"
+							: "differential");
 	json_decref(report);
 }
 
@@ -169,10 +172,8 @@ static void expect_restored(const struct nights_fixture *self, unsigned link,
 	ASSERT_OK(unlink(output));
 }
 
-TEST_F_TIMEOUT(nights, differential, 600)
+static void nights_pass(struct nights_fixture *self, enum rp_io io, bool merge)
 {
-	struct rp_read_options options = {
-		.size = sizeof(options), .io = variant->io, .chain = true};
 	struct rp_error err;
 
 	engine_make_disk(&self->e, "vda", 24 * MIB);
@@ -183,17 +184,48 @@ TEST_F_TIMEOUT(nights, differential, 600)
 		self->disks[link] = link < self->links / 2 ? 2 : 3;
 		if (link == self->links / 2)
 			add_disk(self, "vdc");
-		night(self, variant->io, link, false);
+		night(self, io, link, merge);
 		if (link > 1) /* what is no base any more is of no use */
 			ASSERT_EQ(rp_destroy_reference_point(
 					  self->e.store, self->points[link - 2], &err),
 				  RP_OK, "%s", err.message);
 	}
+}
+
+TEST_F_TIMEOUT(nights, differential, 600)
+{
+	struct rp_read_options options = {
+		.size = sizeof(options), .io = variant->io, .chain = true};
+	struct rp_error err;
+
+	nights_pass(self, variant->io, false);
 	for (unsigned link = 0; link < self->links; link++) {
 		EXPECT_EQ(rp_verify(export_of(self, link), &options, NULL, &err), RP_OK,
 			  "link %u: %s", link, err.message);
 		for (unsigned i = 0; i < self->disks[link]; i++)
 			expect_restored(self, link, ids[i], &options);
+	}
+}
+
+/* Every export is whole, and those before it are as they were. */
+TEST_F_TIMEOUT(nights, merged, 600)
+{
+	struct rp_read_options options = {.size = sizeof(options), .io = variant->io};
+	struct rp_error err;
+
+	nights_pass(self, variant->io, true);
+	for (unsigned link = 0; link < self->links; link++) {
+		EXPECT_EQ(rp_verify(export_of(self, link), &options, NULL, &err), RP_OK,
+			  "link %u: %s", link, err.message);
+		for (unsigned i = 0; i < self->disks[link]; i++) {
+			const char *disk = fmt("%s/%s.raw", export_of(self, link),
+					       ids[i]);
+
+			EXPECT_TRUE(data_same(twin_of(self, link, ids[i]), disk),
+				    "link %u %s", link, ids[i]);
+			EXPECT_TRUE(exists(
+				fmt("%s/%s.digest", export_of(self, link), ids[i])));
+		}
 	}
 }
 

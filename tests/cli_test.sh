@@ -181,31 +181,6 @@ rp 0 'version' --version
 printed 'version: is that of the tree' "refpoint $(cat VERSION)"
 rp 0 'version behind a command' list --version
 
-# --------------------------------------------------- not supported in this version
-
-for option in --merge; do
-	# shellcheck disable=SC2086 # an option and its value
-	rp 3 "export $option" export web1@latest d $option
-	said "export $option: says so" \
-		"refpoint: export: option '$option' is not supported in this version (32770 Not Supported)"
-done
-rp 3 'not supported as JSON' export web1@latest d --merge --json
-json 'not supported as JSON: object' '.ReturnValue == 32770 and .Error.Name == "Not Supported"'
-
-# -------------------------------------------------------------------------- probe
-
-# Without a store the result is only printed.
-mkdir "$DIR/probed"
-try 0 'probe' "$REFPOINT" --json probe "$DIR/probed"
-json 'probe: object' '.ReturnValue == 0 and (.Source.BlockSize > 0) and
-	(.CopyFileRange | has("EndsAtTheEnd")) and (.Speeds | length > 0) and
-	(.Choice.QueueDepth > 0)'
-try 0 'probe of two' "$REFPOINT" probe "$DIR/probed" "$DIR"
-check 'probe of two: for people' grep -q '^Target: ' "$out"
-check 'probe of two: a choice' grep -qE '^Choice: (uring|aio|sync) in blocks of' "$out"
-check 'probe: leaves nothing' test -z "$(ls -A "$DIR/probed")"
-try 10 'probe of nothing' "$REFPOINT" probe "$DIR/missing"
-
 # ------------------------------------------------------------------ the whole way
 
 yes 'some data' | head -c 3000001 >"$DIR/a.img"

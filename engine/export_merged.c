@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * export_merged.c - the base's export, found beside the new one, and its disks
+ */
+#include "export_merged.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "chain.h"
+#include "copy.h"
+#include "doc.h"
+#include "exported_image.h"
+#include "leaves.h"
+#include "merged.h"
+
+/* One disk on its way. */
+struct merging {
+	struct export_changes *changes;
+	struct export_change *change;
+	struct stream *s;
+	const struct target *target;
+	const struct tuning *tuning;
+	struct watch *w;
+	/* The base's export, as far as the disk needs it. */
+	struct chain chain;
+	struct chain_disk disk;
+	struct digest leaves;
+};
+
+static uint32_t open_chain(struct merging *m, struct rp_error *err)
+{
+	const char *slash = strrchr(m->target->path, '/');
+	_cleanup_free_ char *path = NULL;
+
+	if (asprintf(&path, "%.*s/%s", (int)(slash - m->target->path), m->target->path,
+		     m->changes->base.id) < 0) {
+		path = NULL;
+		return rp_fail_os(err, -ENOMEM, "merge", "%s", m->target->path);
+	}
+	return chain_open(path, m->s->disk, NULL, 0, &m->chain, err);
+}
+
+/* Whether the base's export has the disk as the base had it. */
+static uint32_t check_base(const struct merging *m, struct rp_error *err)
+{
+	const json_t *disk = exported_disk(&m->chain.parts[0], m->s->disk);
+	uint64_t size, want = m->change->map->base_size;
+
+	if (!disk)
+		return rp_fail(err, RP_NOT_AVAILABLE, "merge",
+			       "export %s of the base does not have it",
+			       m->chain.paths[0]);
+	doc_u64(disk, "VirtualSize", &size);
+	if (size != want)
+		return rp_fail(err, RP_UNKNOWN_STATUS, "merge",
+			       "export %s of the base has %" PRIu64
+			       " bytes of it, the base had %" PRIu64,
+			       m->chain.paths[0], size, want);
+	return RP_OK;
+}
+
+/* The image at the bottom of the chain has to be raw; its leaves, if it has any. */
+static uint32_t open_leaves(struct merging *m, struct rp_error *err)
+{
+	const struct exported *image = &m->chain.parts[m->disk.count - 1];
+	const json_t *digest = json_object_get(exported_disk(image, m->s->disk),
+					       "Digest");
+	int r;
+
+	if (exported_is_image(exported_disk(image, m->s->disk)))
+		return rp_fail(err, RP_NOT_SUPPORTED, "merge",
+			       "merge with %s: only raw images can be",
+			       m->disk.path[m->disk.count - 1]);
+	if (!json_is_object(digest))
+		return RP_OK;
+	r = leaves_open(image->fd, digest, m->disk.layer[m->disk.count - 1]->size,
+			&m->leaves);
+	if (r == -EBADMSG)
+		return rp_fail(err, RP_UNKNOWN_STATUS, "merge", "digests of %s: damaged",
+			       m->disk.path[m->disk.count - 1]);
+	return r < 0 ? rp_fail_os(err, r, "open", "digests of %s",
+				  m->disk.path[m->disk.count - 1])
+		     : RP_OK;
+}
+
+static uint32_t open_base(struct merging *m, struct rp_error *err)
+{
+	uint32_t rc = open_chain(m, err);
+
+	if (rc == RP_OK)
+		rc = check_base(m, err);
+	if (rc == RP_OK)
+		rc = chain_disk_open(&m->chain, m->s->disk, &m->disk, err);
+	if (rc == RP_OK)
+		rc = open_leaves(m, err);
+	if (rc == RP_OK && m->s->digest != STREAM_NO_DIGEST)
+		rc = chain_check(&m->chain, 0, m->disk.count - 1, m->s->disk, m->tuning,
+				 m->w, err);
+	return rc;
+}
+
+static void close_base(struct merging *m)
+{
+	if (m->leaves.fd >= 0)
+		close(m->leaves.fd);
+	m->leaves.fd = -1;
+	chain_disk_close(&m->disk);
+	chain_close(&m->chain);
+}
+
+static uint32_t merge(struct merging *m, struct rp_error *err)
+{
+	_cleanup_free_ struct layer **layer = calloc(m->disk.count + 1, sizeof(*layer));
+	struct merged merged = {
+		.layer = layer,
+		.count = m->disk.count + 1,
+		.leaves = m->leaves,
+		.dirfd = m->target->fd,
+	};
+	uint32_t rc;
+
+	if (!layer)
+		return rp_fail_os(err, -ENOMEM, "merge", "%s", m->s->dst_path);
+	layer[0] = export_change_layer(m->change, m->s);
+	memcpy(layer + 1, m->disk.layer, m->disk.count * sizeof(*layer));
+	rc = merged_make(&merged, m->s, m->tuning, m->w, err);
+	m->change->merged = rc == RP_OK;
+	return rc;
+}
+
+/* Whether it is for what is wrong with the base's export that merging has ended. */
+static bool is_of_base(uint32_t rc, const struct rp_error *err)
+{
+	return rc == RP_UNKNOWN_STATUS || rc == RP_NOT_AVAILABLE ||
+	       (rc == RP_NOT_SUPPORTED && !strcmp(err->step, "merge")) ||
+	       (rc == RP_FAILED && !strcmp(err->step, "digest"));
+}
+
+/* As if nothing had been done, after @err. */
+static uint32_t start_over(struct merging *m, struct rp_error *err)
+{
+	struct stream *s = m->s;
+	uint64_t size = m->change->map->size;
+	int r;
+
+	watch_warn(m->w, "disk %s: exported in full, not merged: %s", s->disk,
+		   err->message);
+	rp_error_clear(err);
+	export_change_give_back(m->change, s);
+	s->reason[0] = '\0';
+	r = io_file_set_size(&s->dst, 0);
+	if (r == 0)
+		r = io_file_set_size(&s->dst, size);
+	if (r == 0 && s->leaves.fd >= 0 &&
+	    (ftruncate(s->leaves.fd, 0) < 0 ||
+	     ftruncate(s->leaves.fd, (off_t)digest_file_size(size)) < 0))
+		r = -errno;
+	return r < 0 ? stream_fail(s, r, "resize", s->dst_path, RP_NO_OFFSET, err)
+		     : RP_OK;
+}
+
+static uint32_t merge_disk(struct merging *m, struct rp_error *err)
+{
+	uint32_t rc;
+
+	if (m->change->map->whole)
+		return copy_streams(m->s, 1, m->tuning, m->w, err);
+	rc = open_base(m, err);
+	if (rc == RP_OK)
+		rc = merge(m, err);
+	close_base(m);
+	if (rc == RP_OK || m->changes->strict || !is_of_base(rc, err))
+		return rc;
+	rc = start_over(m, err);
+	return rc == RP_OK ? copy_streams(m->s, 1, m->tuning, m->w, err) : rc;
+}
+
+uint32_t export_merged(struct export_changes *changes, struct export_disks *disks,
+		       const struct target *target, const struct tuning *tuning,
+		       struct watch *w, struct rp_error *err)
+{
+	uint32_t rc = RP_OK;
+
+	for (size_t i = 0; rc == RP_OK && i < disks->count; i++) {
+		struct merging m = {
+			.changes = changes,
+			.change = &changes->disks[i],
+			.s = &disks->streams[i],
+			.target = target,
+			.tuning = tuning,
+			.w = w,
+			.leaves.fd = -1,
+		};
+
+		m.s->journal = NULL; /* what is patched cannot be proven half-way */
+		if (!disks->digests)
+			m.s->digest = STREAM_NO_DIGEST;
+		rc = merge_disk(&m, err);
+		if (rc)
+			rp_fail_of(err, NULL, m.s->disk);
+	}
+	return rc;
+}

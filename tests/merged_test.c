@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * merged_test.c - an export merged with that of its base costs what has changed, leaves
+ * that one alone, and says so where it cannot be had
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "data.h"
+#include "engine_fixture.h"
+#include "harness.h"
+
+#define SIZE	(96 * MIB + 4096)
+#define CHANGES 40
+#define PIECE	(16 * KIB)
+#define CHANGED (3 * MIB)	      /* one of them, in any case */
+#define BESIDE	(CHANGED + PIECE + 5) /* has not changed; in one chunk with it */
+/* What a journal, maps and a manifest may take, however large the disk is. */
+#define METADATA (8 * MIB)
+
+FIXTURE(merged)
+{
+	struct engine e;
+	struct loopfs to;
+	struct loopfs *at; /* where exports go */
+	char out[PATH_MAX + 8];
+	char base[POINT_SIZE], point[POINT_SIZE];
+};
+FIXTURE_VARIANT(merged)
+{
+	const char *from, *to; /* to NULL = the same */
+	bool clones;	       /* the image of the base */
+};
+FIXTURE_VARIANT_ADD(merged, xfs){.from = "xfs", .clones = true};
+FIXTURE_VARIANT_ADD(merged, btrfs){.from = "btrfs", .clones = true};
+FIXTURE_VARIANT_ADD(merged, xfs_btrfs){.from = "xfs", .to = "btrfs", .clones = true};
+FIXTURE_VARIANT_ADD(merged, btrfs_xfs){.from = "btrfs", .to = "xfs", .clones = true};
+FIXTURE_VARIANT_ADD(merged, xfs_ext4){.from = "xfs", .to = "ext4"};
+
+static void keep_twin(const struct merged_fixture *self, const char *name)
+{
+	ASSERT_EQ(system(fmt("cp --sparse=always '%s' '%s'", engine_disk(&self->e, "vda"),
+			     engine_twin(&self->e, name))),
+		  0);
+}
+
+/* Exports the base in full, changes the disk here and there, takes the next point. */
+FIXTURE_SETUP(merged)
+{
+	static const char *const ids[] = {"vda"};
+	struct rp_export_options options = {.size = sizeof(options),
+					    .digest = RP_DIGEST_ALWAYS};
+	uint64_t state = test_seed();
+	int fd;
+
+	engine_open(&self->e, variant->from, 900 * MIB, NULL, NULL);
+	snprintf(self->out, sizeof(self->out), "%s", self->e.out);
+	self->at = &self->e.fs;
+	if (variant->to) {
+		loopfs_mount(&self->to, variant->to, 900 * MIB, NULL, NULL);
+		snprintf(self->out, sizeof(self->out), "%s", self->to.mnt);
+		self->at = &self->to;
+	}
+	fd = data_create(engine_disk(&self->e, "vda"), SIZE);
+	data_write(fd, 7, 0, 80 * MIB);
+	engine_add(&self->e, ids, 1);
+	json_decref(engine_take(&self->e, NULL));
+	snprintf(self->base, POINT_SIZE, "%s", self->e.point);
+	keep_twin(self, "base");
+	json_decref(engine_export(&self->e, self->out, &options));
+	data_write(fd, 5, CHANGED, PIECE);
+	for (unsigned i = 1; i < CHANGES; i++)
+		data_write(fd, i + 100,
+			   8 * MIB + round_down(data_random(&state) % (72 * MIB), PIECE),
+			   PIECE);
+	ASSERT_OK(
+		fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 5 * MIB, MIB));
+	data_write(fd, 3, SIZE - 4096, 4096);
+	ASSERT_OK(fsync(fd));
+	close(fd);
+	json_decref(engine_take(&self->e, NULL));
+	snprintf(self->point, POINT_SIZE, "%s", self->e.point);
+	keep_twin(self, "vda");
+}
+
+FIXTURE_TEARDOWN(merged)
+{
+	engine_close(&self->e);
+	if (variant->to)
+		loopfs_umount(&self->to);
+}
+
+static struct rp_export_options merging(const struct merged_fixture *self)
+{
+	return (struct rp_export_options){
+		.size = sizeof(struct rp_export_options),
+		.base = self->base,
+		.merge = true,
+	};
+}
+
+static void sync_fs(const struct loopfs *fs)
+{
+	int fd = open(fs->mnt, O_RDONLY | O_CLOEXEC);
+
+	ASSERT_GE(fd, 0);
+	ASSERT_OK(syncfs(fd));
+	close(fd);
+}
+
+/* Bytes the device has taken. */
+static uint64_t written(const struct loopfs *fs)
+{
+	unsigned long long sectors;
+	FILE *file;
+
+	sync_fs(fs);
+	file = fopen(fmt("/sys/block/%s/stat", strrchr(fs->loop, '/') + 1), "re");
+	ASSERT_NE(file, NULL);
+	ASSERT_EQ(fscanf(file, "%*u %*u %*u %*u %*u %*u %llu", &sectors), 1);
+	fclose(file);
+	return sectors * 512;
+}
+
+static const char *image(const struct merged_fixture *self, const char *point)
+{
+	return fmt("%s/vda.raw", stage_export_path(self->out, point));
+}
+
+static void expect_good(const struct merged_fixture *self, const char *point,
+			const char *twin)
+{
+	struct rp_error err;
+
+	EXPECT_EQ(rp_verify(stage_export_path(self->out, point), NULL, NULL, &err), RP_OK,
+		  "%s", err.message);
+	EXPECT_TRUE(data_same(engine_twin(&self->e, twin), image(self, point)));
+}
+
+TEST_F_TIMEOUT(merged, writes_what_has_changed, 120)
+{
+	struct rp_export_options options = merging(self);
+	uint64_t before = written(self->at), bytes;
+	json_t *report, *disk;
+
+	report = engine_export(&self->e, self->out, &options);
+	bytes = written(self->at) - before;
+	disk = disk_of(report, "vda");
+	test_log("%llu bytes written: %s", (unsigned long long)bytes,
+		 json_text(disk, "MethodReason"));
+	EXPECT_STREQ(json_text(report, "Kind"), "merged");
+	EXPECT_STREQ(json_text(report, "BaseReferencePointId"),
+		     strchr(self->base, '@') + 1);
+	EXPECT_GE(json_number(disk, "ChangedBytes"), MIB + PIECE);
+	EXPECT_EQ(json_number(disk, "ClonedBytes") + json_number(disk, "CopiedBytes"),
+		  json_number(disk, "DataBytes"));
+	if (!variant->clones) {
+		EXPECT_EQ(json_number(disk, "ClonedBytes"), 0);
+		EXPECT_NE(strstr(json_text(disk, "MethodReason"), "image was copied"),
+			  NULL);
+	} else {
+		uint64_t most = METADATA;
+
+		if (variant->to)
+			most += (CHANGES + 1) * PIECE;
+		else
+			EXPECT_EQ(json_number(disk, "CopiedBytes"), 0);
+		EXPECT_LT(bytes, most);
+		EXPECT_LE(json_number(disk, "CopiedBytes"), (CHANGES + 1) * PIECE);
+	}
+	/* The tree went on from that of the base. */
+	EXPECT_TRUE(json_is_object(json_object_get(disk, "Digest")));
+	json_decref(report);
+	expect_good(self, self->point, "vda");
+	expect_good(self, self->base, "base");
+}
+
+/* Over a chain: a differential export lies between the full one and the new one. */
+TEST_F_TIMEOUT(merged, over_a_chain, 120)
+{
+	struct rp_export_options options = merging(self);
+	char middle[POINT_SIZE];
+	json_t *report;
+	int fd;
+
+	options.merge = false;
+	json_decref(engine_export(&self->e, self->out, &options));
+	snprintf(middle, sizeof(middle), "%s", self->point);
+	fd = open(engine_disk(&self->e, "vda"), O_RDWR | O_CLOEXEC);
+	ASSERT_OK(ftruncate(fd, 60 * MIB));
+	ASSERT_OK(ftruncate(fd, 90 * MIB + 100));
+	data_write(fd, 77, 10 * MIB - 5, 10);
+	close(fd);
+	json_decref(engine_take(&self->e, NULL));
+	keep_twin(self, "last");
+	options.base = middle;
+	options.merge = true;
+	report = engine_export(&self->e, self->out, &options);
+	EXPECT_STREQ(json_text(report, "Kind"), "merged");
+	EXPECT_TRUE(json_is_object(json_object_get(disk_of(report, "vda"), "Digest")));
+	json_decref(report);
+	expect_good(self, self->e.point, "last");
+}
+
+static int warnings;
+static char warned[512];
+
+static void count_warning(void *context, const char *text)
+{
+	(void)context;
+	warnings++;
+	snprintf(warned, sizeof(warned), "%s", text);
+}
+
+static const struct rp_watch watch = {.size = sizeof(watch), .warning = count_warning};
+
+/* In full, with a warning that holds @what; strictly not at all. */
+static void expect_full(const struct merged_fixture *self, uint32_t code,
+			const char *what)
+{
+	struct rp_export_options options = merging(self);
+	struct rp_error err;
+	json_t *report;
+
+	options.strict = true;
+	EXPECT_EQ(rp_export(self->e.store, self->point, self->out, &options, NULL, &err),
+		  code, "%s: %s", what, err.message);
+	EXPECT_NE(strstr(err.message, what), NULL, "%s", err.message);
+	EXPECT_STREQ(err.disk, "vda");
+	EXPECT_FALSE(exists(stage_export_path(self->out, self->point)));
+	engine_expect_idle(&self->e);
+	options.strict = false;
+	options.watch = &watch;
+	report = engine_export(&self->e, self->out, &options);
+	EXPECT_EQ(warnings, 1);
+	EXPECT_NE(strstr(warned, what), NULL, "%s", warned);
+	EXPECT_STREQ(json_text(report, "Kind"), "full");
+	EXPECT_TRUE(json_is_null(json_object_get(report, "BaseReferencePointId")));
+	json_decref(report);
+	expect_good(self, self->point, "vda");
+}
+
+TEST_F(merged, without_the_base_export)
+{
+	remove_tree(stage_export_path(self->out, self->base));
+	expect_full(self, RP_NOT_AVAILABLE, "open export");
+}
+
+static void flip(const char *path, uint64_t at)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	char byte;
+
+	ASSERT_GE(fd, 0);
+	ASSERT_EQ(pread(fd, &byte, 1, (off_t)at), 1);
+	byte ^= 4;
+	ASSERT_EQ(pwrite(fd, &byte, 1, (off_t)at), 1);
+	close(fd);
+}
+
+/* What is damaged beside a change must not get a digest that is right. */
+TEST_F(merged, with_a_damaged_base_export)
+{
+	flip(image(self, self->base), BESIDE);
+	expect_full(self, RP_FAILED, "differs from its digest");
+}
+
+TEST_F(merged, with_damaged_digests)
+{
+	flip(fmt("%s/vda.digest", stage_export_path(self->out, self->base)), 100);
+	expect_full(self, RP_UNKNOWN_STATUS, "digest");
+}
+
+TEST_F(merged, without_a_base)
+{
+	struct rp_export_options options = merging(self);
+	struct rp_error err;
+
+	options.base = NULL;
+	GIVES(INVALID_PARAMETER,
+	      rp_export(self->e.store, self->point, self->out, &options, NULL, &err));
+}
+
+TEST_MAIN
