@@ -173,6 +173,8 @@ static void go_buffered(struct io_file *file)
 
 void moving_begin(struct moving *m, bool direct)
 {
+	struct watch unseen = {0};
+
 	for (size_t i = 0; i < m->count; i++) {
 		struct stream *s = &m->s[i];
 
@@ -180,7 +182,8 @@ void moving_begin(struct moving *m, bool direct)
 		ASSERT_EQ(fsync(s->src.tail_fd), 0);
 		if (!direct)
 			go_buffered(&s->src);
-		ASSERT_OK(stream_measure(s, &m->w));
+		ASSERT_OK(stream_measure(s, &unseen));
+		m->w.progress.bytes_total += s->data_bytes;
 		if (m->only_read)
 			continue;
 		ASSERT_OK(io_file_create(AT_FDCWD, m->dst[i], -1, &s->dst));
