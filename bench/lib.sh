@@ -123,6 +123,9 @@ command_of() {
 	qemu-img) command=(qemu-img convert -f raw -O raw "$src" "$dst") ;;
 	qemu-img-best) command=(qemu-img convert -f raw -O raw -t none -T none -W -m 16
 		"$src" "$dst") ;;
+	qemu-img-*-best) command=(qemu-img convert -f raw -O "$(cut -d - -f 3 <<<"$tool")"
+		-t none -T none -W -m 16 "$src" "$dst") ;;
+	qemu-img-*) command=(qemu-img convert -f raw -O "${tool##*-}" "$src" "$dst") ;;
 	nbdcopy) command=(nbdcopy "$src" "$dst") ;;
 	rsync) command=(rsync --inplace --whole-file --sparse "$src" "$dst") ;;
 	ficlone) command=("$O/bench/bare" clone "$src" "$dst") flags=() ;;

@@ -52,7 +52,7 @@ static bool is_plain(const struct stream *s)
 static int next_piece(struct stream *s, uint64_t pos, struct piece *ret)
 {
 	struct source_range range;
-	uint64_t to, placed;
+	uint64_t to, placed, end;
 	int r;
 
 	if (is_plain(s))
@@ -62,9 +62,11 @@ static int next_piece(struct stream *s, uint64_t pos, struct piece *ret)
 		r = stream_place(s, range.start, &to, &placed);
 	if (r < 0)
 		return r;
+	/* Of a plain file what has its places in one run is cloned with its holes. */
+	end = min_u64(s->from ? range.end : stream_size(s), placed);
 	*ret = (struct piece){
 		.start = range.start,
-		.end = min_u64(min_u64(range.end, placed), range.start + PIECE),
+		.end = min_u64(end, range.start + PIECE),
 		.file = range.file,
 		.at = range.at,
 		.to = to,

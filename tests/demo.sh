@@ -5,7 +5,8 @@
 #
 # A Linux machine writes to its disk, a reference point is taken meanwhile, exported
 # to the same file system and to another one, verified, and each export is booted. The
-# next night only what has changed since is exported; what is restored of both boots.
+# next night only what has changed since is exported; what is restored of both boots, and
+# so do the same two exports as a chain of qcow2 images, and a VHDX one.
 # As root the machine's disk and the store are on an XFS image, loop-mounted under
 # ${TMPDIR:-/var/tmp}, and the disk is cloned while it is written to. Without root
 # they are ordinary files there; the machine is then stopped and its disk may be
@@ -77,7 +78,7 @@ cleanup() {
 check_machine() {
 	local tool free
 
-	for tool in mkfs.xfs jq busybox mke2fs sfdisk grub-mkimage qemu-system-x86_64; do
+	for tool in mkfs.xfs jq qemu-img busybox mke2fs sfdisk grub-mkimage qemu-system-x86_64; do
 		if ! type "$tool" >/dev/null; then
 			say "make deps, as root, installs what is missing"
 			return 1
@@ -211,6 +212,16 @@ say "$point2"
 export_to "$away" "only what has changed" "$point2" --base "$point"
 changed=$exported
 
+images=$home/images
+export_to "$images" "the first as qcow2" "$point" --format qcow2
+export_to "$images" "what has changed as qcow2" "$point2" --base "$point" --format qcow2
+overlay=$exported/vda.qcow2
+qemu-img info "$overlay" | grep -E '^(virtual size|backing file|backing file format):' |
+	sed "s|$work|\$DEMO|g; s/^/    /"
+qemu-img check "$overlay" | sed 's/^/    /'
+export_to "$home/vhdx" "the second as VHDX" "$point2" --format vhdx
+vhdx=$exported/vda.vhdx
+
 step "verifying the chain, and restoring its tip"
 refpoint verify "$changed" | sed 's/^/    /'
 refpoint restore "$changed" --disk vda "$work/restored.raw" | sed 's/^/    /'
@@ -230,6 +241,10 @@ say "the records acknowledged before the point, $acked, are among them"
 step "booting what was restored from the full and the differential export"
 say "restored: $("$guest" check "$work/restored.raw" "$acked2")"
 say "the records acknowledged before the second point, $acked2, are among them"
+
+step "booting the tip of the qcow2 chain, and the VHDX"
+say "qcow2: $("$guest" check "$overlay" "$acked2")"
+say "VHDX: $("$guest" check "$vhdx" "$acked2")"
 
 step "what it took"
 printf '    %-25s %9s %9s %9s %8s  %s\n' "EXPORT TO" BYTES SHARED COPIED SECONDS METHOD
