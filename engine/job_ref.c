@@ -222,7 +222,7 @@ static uint32_t wait_until(const struct waiting *w, struct job_view *ret,
 		job_view_close(ret);
 		if (rc)
 			break;
-		io_notice_wait(&n, time_left_ms(w, n.bell >= 0));
+		io_notice_wait(&n, time_left_ms(w, !n.gone));
 	}
 	io_notice_close(&n);
 	return rc;

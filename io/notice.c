@@ -6,6 +6,7 @@
 
 #include <poll.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/inotify.h>
 
 #include "base.h"
@@ -34,10 +35,14 @@ static int open_notice(struct io_notice *n, int dirfd, const char *path, const c
 	r = add(n, n->changes, EPOLLIN);
 	if (r < 0)
 		return r;
+	n->dirfd = dirfd;
+	n->name = name;
 	n->bell = io_bell_watch(dirfd, name);
-	if (n->bell == -ENXIO || n->bell == -ENOENT) /* nobody has it */
-		return 0;
-	return n->bell < 0 ? n->bell : add(n, n->bell, 0);
+	if (n->bell != -ENXIO && n->bell != -ENOENT)
+		return n->bell < 0 ? n->bell : add(n, n->bell, 0);
+	n->gone = true;
+	n->bell = eventfd(1, EFD_CLOEXEC);
+	return n->bell < 0 ? -errno : add(n, n->bell, EPOLLIN);
 }
 
 int io_notice_open(int dirfd, const char *path, const char *name, struct io_notice *ret)
@@ -65,14 +70,24 @@ void io_notice_close(struct io_notice *n)
 void io_notice_take(struct io_notice *n)
 {
 	char events[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
+	int bell;
 
 	while (n->changes >= 0 && read(n->changes, events, sizeof(events)) > 0)
 		;
+	if (!n->gone)
+		return;
+	bell = io_bell_watch(n->dirfd, n->name);
+	if (bell < 0)
+		return;
+	close(n->bell); /* epoll forgets it too */
+	n->bell = bell;
+	n->gone = false;
+	add(n, bell, 0);
 }
 
 void io_notice_wait(const struct io_notice *n, int timeout_ms)
 {
-	struct pollfd fd = {.fd = n->fd, .events = POLLIN};
+	struct pollfd fd = {.fd = n->gone ? n->changes : n->fd, .events = POLLIN};
 
 	poll(&fd, 1, timeout_ms);
 }

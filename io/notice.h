@@ -13,6 +13,10 @@
 struct io_notice {
 	int fd; /* to poll; -1 = unopened */
 	int changes, bell;
+	bool gone; /* the bell has no owner, and .bell is something that is always ready
+		    */
+	int dirfd;
+	const char *name;
 };
 
 #define IO_NOTICE_NONE                              \
@@ -21,16 +25,18 @@ struct io_notice {
 	}
 
 /*
- * Watches the files in folder @dirfd, which lies at @path, and its bell @name; without an
- * owner only the files. 0 or -errno.
+ * Watches the files in folder @dirfd, which lies at @path, and its bell @name; both are
+ * borrowed. Without an owner the descriptor is readable all the time. 0 or -errno.
  */
 int io_notice_open(int dirfd, const char *path, const char *name, struct io_notice *ret);
 void io_notice_close(struct io_notice *n); /* unopened is fine */
 
-/* Forgets the changes so far, so that the descriptor is unreadable until the next. */
+/* Forgets the changes so far, so that the descriptor is unreadable until the next; looks
+ * for a new owner if there was none. */
 void io_notice_take(struct io_notice *n);
 
-/* Until something changes or @timeout_ms (-1 = none) is over. */
+/* Until something changes or @timeout_ms (-1 = none) is over; that there is no owner is
+ * no change. */
 void io_notice_wait(const struct io_notice *n, int timeout_ms);
 
 #endif

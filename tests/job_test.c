@@ -545,6 +545,7 @@ TEST_F(record, is_followed_with_poll)
 	struct rp_progress progress = {0};
 	struct rp_error err;
 	struct pollfd fd = {.events = POLLIN};
+	struct rp_job *late;
 	unsigned told = 0;
 
 	options.bandwidth = 32 * MIB;
@@ -562,6 +563,14 @@ TEST_F(record, is_followed_with_poll)
 	EXPECT_GT(told, 2);
 	EXPECT_EQ(progress.bytes_done, progress.bytes_total);
 	EXPECT_EQ(poll(&fd, 1, SOON_MS), 1); /* for ever */
+	/* So it is for who comes late. */
+	ASSERT_EQ(rp_job_open(s->store, rp_job_id(self->jobs.job), &late, &err), RP_OK);
+	fd.fd = rp_job_fd(late);
+	ASSERT_GE(fd.fd, 0);
+	EXPECT_EQ(poll(&fd, 1, SOON_MS), 1);
+	EXPECT_EQ(rp_job_state(late, &state, NULL, &err), RP_OK);
+	EXPECT_EQ(poll(&fd, 1, SOON_MS), 1);
+	rp_job_close(late);
 	EXPECT_TRUE(stage_good_export(s->exports, s->point, s->twin));
 }
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 #
 # readme_test.sh - README is true: every file is in its table and the other way round, its
-# commands work as written, its C program builds and exports a disk
+# commands work as written, its C programs build and export a disk
 
 . "$(dirname "$0")/lib.sh"
 
@@ -19,21 +19,24 @@ listed() {
 	}' README.md | sort
 }
 
-# The C program: what stands between ```c and ```.
+# program N: the N-th C program, what stands between ```c and ```.
 # shellcheck disable=SC2016
 program() {
-	sed -n '/^```c$/,/^```$/p' README.md | sed '1d;$d'
+	awk -v want="$1" '/^```c$/ { n++; in_it = 1; next } /^```$/ { in_it = 0 }
+		in_it && n == want' README.md
 }
 
-build() {
-	program >"$DIR/export.c"
-	"$CC" -Wall -Wextra -Werror ${SAN:+"-fsanitize=$SAN"} -Iinclude -o "$DIR/export" \
-		"$DIR/export.c" -L"$O" -Wl,-rpath,"$O" -lrefpoint
+build() { # N NAME
+	program "$1" >"$DIR/$2.c"
+	"$CC" -Wall -Wextra -Werror ${SAN:+"-fsanitize=$SAN"} -Iinclude -o "$DIR/$2" \
+		"$DIR/$2.c" -L"$O" -Wl,-rpath,"$O" -lrefpoint
 }
 
 check 'every file is in the table' diff -u <(sources) <(listed)
-check 'the C program builds' build
-check 'it is short' test "$(program | grep -c .)" -le 25
+check 'the C program builds' build 1 export
+check 'it is short' test "$(program 1 | grep -c .)" -le 25
+check 'the one with a job builds' build 2 follow
+check 'it is short too' test "$(program 2 | grep -c .)" -le 33
 
 # The walk from the shell, with its paths below $DIR; a copy where there is no reflink.
 mkdir "$DIR/vm" "$DIR/backup" "$DIR/backup2"
@@ -55,6 +58,12 @@ check 'what is restored is the disk' cmp "$DIR/vm/web1.raw" "$DIR/vm/web1-restor
 mkdir "$DIR/from-c"
 check 'the C program exports' "$DIR/export" "$REFPOINT_STORE" web1@latest "$DIR/from-c"
 check 'the same bytes' cmp "$DIR/vm/web1.raw" "$DIR"/from-c/web1/*/vda.raw
+mkdir "$DIR/followed"
+check 'the one with a job exports' "$DIR/follow" "$REFPOINT_STORE" web1@latest "$DIR/followed"
+check 'the same bytes again' cmp "$DIR/vm/web1.raw" "$DIR"/followed/web1/*/vda.raw
+check_status 1 'it ends when the job has failed' "$DIR/follow" "$REFPOINT_STORE" web1@latest \
+	"$DIR/followed"
+check 'and says why' grep -q 'exists already (32775 Invalid state for this operation)' "$DIR/err"
 check_status 1 'it says when it cannot' "$DIR/export" "$REFPOINT_STORE" web2@latest "$DIR/from-c"
 check 'and why' grep -q 'system web2: no such system (32777 System is not available)' "$DIR/err"
 
