@@ -56,6 +56,7 @@ int cmd_job_kill(const struct cli *cli);
 int cmd_job_limit(const struct cli *cli);
 int cmd_probe(const struct cli *cli);
 int cmd_verify(const struct cli *cli);
+int cmd_merge(const struct cli *cli);
 int cmd_restore(const struct cli *cli);
 int cmd_import(const struct cli *cli);
 
@@ -68,5 +69,6 @@ extern const struct option_def job_wait_options[];
 extern const struct option_def job_cancel_options[];
 extern const struct option_def restore_options[];
 extern const struct option_def verify_options[];
+extern const struct option_def merge_options[];
 
 #endif

@@ -64,6 +64,8 @@ static const struct command commands[] = {
 	{"probe", NULL, "DIR [DIR2]",
 	 "find out what works on a mount, or between two, and how fast", NULL, 1, 2,
 	 cmd_probe},
+	{"merge", NULL, "EXPORT [--search DIR ...] [OPTIONS]",
+	 "make a differential export a whole one", merge_options, 1, 1, cmd_merge},
 	{"restore", NULL, "EXPORT --disk ID OUTPUT [OPTIONS]",
 	 "write one exported disk to a file or device", restore_options, 2, 2,
 	 cmd_restore},

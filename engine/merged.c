@@ -94,8 +94,10 @@ static bool can_clone(const struct merged *m, struct stream *s)
 	if (image->size < block || s->dst.size < block)
 		return false;
 	r = io_clone_range(image->tail_fd, 0, s->dst.tail_fd, 0, block);
-	if (r < 0)
+	if (r < 0 && s->clone == RP_CLONE_AUTO) {
 		stream_because(s, "FICLONERANGE: %s", strerrordesc_np(-r));
+		s->clone = RP_CLONE_NEVER; /* it has been tried */
+	}
 	return r == 0;
 }
 

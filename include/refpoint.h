@@ -710,6 +710,25 @@ uint32_t rp_verify(const char *export_path, const struct rp_read_options *option
 		   char **ret_report, struct rp_error *reterr);
 
 /**
+ * rp_merge() - make a differential export a whole one, in its place
+ * @export_path: a published differential export
+ * @options:     io, clone, search and watch; NULL means defaults
+ * @ret_report:  a JSON object: ExportPath and the new manifest; may be NULL
+ *
+ * Of the full export at the end of its chain and all changes since whole disks are made,
+ * by sharing blocks where the file system can, in a folder beside the export; then the
+ * two change places at one instant, and the old one is removed. The bases are not
+ * touched, and not needed by it any more. Digest trees go on from that of the full
+ * export; what is read for them is compared first. Needs no store.
+ *
+ * Errors: as rp_verify() with a chain; RP_INVALID_STATE (it is whole already),
+ * RP_IN_USE (another merge of it runs), RP_NOT_SUPPORTED (the full export has an image
+ * that is not raw; RP_CLONE_ALWAYS), RP_FAILED, RP_ACCESS_DENIED.
+ */
+uint32_t rp_merge(const char *export_path, const struct rp_read_options *options,
+		  char **ret_report, struct rp_error *reterr);
+
+/**
  * rp_restore() - write one exported disk to a file or block device
  * @output: a path that does not exist, or a block device at least as large as
  *          the disk; with options->replace also an existing regular file

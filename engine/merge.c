@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * merge.c - a differential export becomes a whole one, in its place
+ *
+ *	.NAME.merging/ made beside it ──> filled, synced ──> exchanged with NAME/ by one
+ *	rename ──> the old one, which has the other name now, removed
+ *
+ * So there is a complete export of the name at every instant. What a merge that died has
+ * left, new or old, is removed by the next one.
+ */
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "chain.h"
+#include "config.h"
+#include "copy.h"
+#include "doc.h"
+#include "exported_image.h"
+#include "io/tree.h"
+#include "leaves.h"
+#include "merged.h"
+#include "touched.h"
+
+struct merge {
+	const struct rp_read_options *options;
+	struct chain chain;
+	struct tuning tuning;
+	struct watch watch;
+	char name[NAME_MAX + 1], partial[NAME_MAX + 1];
+	int parent; /* the folder it lies in */
+	int fd;	    /* the new one; locked */
+	bool made;
+	json_t *manifest;
+};
+
+static const struct exported *tip(const struct merge *m)
+{
+	return &m->chain.parts[0];
+}
+
+/* ------------------------------------------------------------------- the two folders */
+
+static uint32_t find_place(struct merge *m, const char *path, struct rp_error *err)
+{
+	_cleanup_free_ char *real = realpath(path, NULL);
+	char *slash = real ? strrchr(real, '/') : NULL;
+
+	if (!real)
+		return rp_fail_os(err, -errno, "open", "export %s", path);
+	if (!slash[1] ||
+	    (size_t)snprintf(m->name, sizeof(m->name), "%s", slash + 1) >=
+		    sizeof(m->name) ||
+	    (size_t)snprintf(m->partial, sizeof(m->partial), ".%s.merging", m->name) >=
+		    sizeof(m->partial))
+		return rp_fail(err, RP_INVALID_PARAMETER, "check",
+			       "export %s: not a usable name", path);
+	slash[slash == real] = '\0';
+	m->parent = io_dir_open(AT_FDCWD, real);
+	return m->parent < 0 ? rp_fail_os(err, m->parent, "open", "folder %s", real)
+			     : RP_OK;
+}
+
+/* 1 if it is ours, 0 if what was there of the name is gone now, or -errno. */
+static int bear(struct merge *m)
+{
+	_cleanup_close_ int fd = -1;
+	bool made;
+	int r;
+
+	fd = io_dir_make(m->parent, m->partial, &made);
+	r = fd < 0 ? fd : io_lock(fd, true, 0);
+	if (r < 0)
+		return r;
+	if (!io_dir_is_at(m->parent, m->partial, fd))
+		return 0;
+	if (!made) {
+		r = io_tree_remove(m->parent, m->partial);
+		return r < 0 ? r : 0;
+	}
+	m->fd = take_fd(&fd);
+	m->made = true;
+	return 1;
+}
+
+static uint32_t make_folder(struct merge *m, struct rp_error *err)
+{
+	int r;
+
+	do
+		r = bear(m);
+	while (r == 0 || r == -ENOENT);
+	return r < 0 ? rp_fail_os(err, r, "merge", "%s", m->chain.paths[0]) : RP_OK;
+}
+
+/* Everything in the new one is on stable storage but for its folder. */
+static uint32_t exchange(struct merge *m, struct rp_error *err)
+{
+	int r = io_fsync(m->fd);
+
+	if (r == 0 && !io_dir_is_at(m->parent, m->name, tip(m)->fd))
+		return rp_fail(err, RP_IN_USE, "publish",
+			       "publish %s: it was moved meanwhile", m->chain.paths[0]);
+	if (r == 0)
+		r = io_rename_exchange(m->parent, m->partial, m->parent, m->name);
+	if (r < 0)
+		return rp_fail_os(err, r, "publish", "%s", m->chain.paths[0]);
+	/* The old one stays until the new one has its name for good. */
+	r = io_fsync(m->parent);
+	if (r < 0 && io_rename_exchange(m->parent, m->partial, m->parent, m->name) < 0)
+		m->made = false; /* nobody knows which is which after a crash */
+	return r < 0 ? rp_fail_os(err, r, "publish", "%s", m->chain.paths[0]) : RP_OK;
+}
+
+/* ---------------------------------------------------------------------------- disks */
+
+struct merge_disk {
+	struct chain_disk disk;
+	struct digest leaves; /* of the image at the bottom */
+	struct stream s;
+	char file[NAME_SIZE + 8], digest[NAME_SIZE + 8];
+};
+
+static uint32_t open_leaves(const struct merge *m, struct merge_disk *d,
+			    struct rp_error *err)
+{
+	const struct exported *image = &m->chain.parts[d->disk.count - 1];
+	const json_t *disk = exported_disk(image, d->disk.id);
+	const char *path = d->disk.path[d->disk.count - 1];
+	int r;
+
+	if (exported_is_image(disk))
+		return rp_fail(err, RP_NOT_SUPPORTED, "merge",
+			       "merge with %s: only raw images can be", path);
+	if (!json_is_object(json_object_get(disk, "Digest")))
+		return RP_OK;
+	r = leaves_open(image->fd, json_object_get(disk, "Digest"),
+			d->disk.layer[d->disk.count - 1]->size, &d->leaves);
+	if (r == -EBADMSG)
+		return rp_fail(err, RP_UNKNOWN_STATUS, "merge", "digests of %s: damaged",
+			       path);
+	return r < 0 ? rp_fail_os(err, r, "open", "digests of %s", path) : RP_OK;
+}
+
+static uint32_t make_files(const struct merge *m, struct merge_disk *d,
+			   struct rp_error *err)
+{
+	uint64_t size = d->disk.layers.source.size;
+	struct stream *s = &d->s;
+	int r;
+
+	snprintf(d->file, sizeof(d->file), "%s.raw", d->disk.id);
+	snprintf(d->digest, sizeof(d->digest), "%s.digest", d->disk.id);
+	*s = (struct stream){
+		.disk = d->disk.id,
+		.src_path = d->disk.path[0],
+		.dst_path = d->file,
+		.src = IO_FILE_NONE,
+		.dst = IO_FILE_NONE,
+		.clone = m->options->clone,
+		.digest = STREAM_DIGEST,
+		.leaves.fd = -1,
+	};
+	r = io_file_create(m->fd, d->file, d->disk.layer[d->disk.count - 1]->file.tail_fd,
+			   &s->dst);
+	if (r == 0)
+		r = io_file_set_size(&s->dst, size);
+	if (r == 0)
+		r = leaves_create(m->fd, d->digest, size, &s->leaves);
+	return r < 0 ? stream_fail(s, r, "create", d->file, RP_NO_OFFSET, err) : RP_OK;
+}
+
+/* It is complete: what is said of it, and its leaves if they are too. */
+static uint32_t add_disk(struct merge *m, struct merge_disk *d, struct rp_error *err)
+{
+	struct stream *s = &d->s;
+	int r = 0;
+
+	if (s->digested)
+		r = io_fsync(s->leaves.fd);
+	else if (unlinkat(m->fd, d->digest, 0) < 0)
+		r = -errno;
+	if (r == 0)
+		r = manifest_add_disk(m->manifest, s, d->file,
+				      s->digested ? d->digest : NULL);
+	if (r == 0)
+		r = manifest_add_to_disk(m->manifest, json_pack("{s:n}", "Changes"));
+	return r < 0 ? stream_fail(s, r, "write", d->file, RP_NO_OFFSET, err) : RP_OK;
+}
+
+static uint32_t merge_open(struct merge *m, struct merge_disk *d, struct rp_error *err)
+{
+	struct merged merged = {.dirfd = m->fd};
+	uint32_t rc = open_leaves(m, d, err);
+
+	if (rc == RP_OK)
+		rc = chain_check(&m->chain, 0, d->disk.count - 1, d->disk.id, &m->tuning,
+				 &m->watch, err);
+	if (rc == RP_OK)
+		rc = make_files(m, d, err);
+	if (rc)
+		return rc;
+	merged.layer = d->disk.layer;
+	merged.count = d->disk.count;
+	merged.leaves = d->leaves;
+	rc = merged_make(&merged, &d->s, &m->tuning, &m->watch, err);
+	return rc == RP_OK ? add_disk(m, d, err) : rc;
+}
+
+static uint32_t merge_disk(struct merge *m, const char *id, struct rp_error *err)
+{
+	struct merge_disk d = {
+		.leaves.fd = -1,
+		.s = {.src = IO_FILE_NONE, .dst = IO_FILE_NONE, .leaves.fd = -1},
+	};
+	uint32_t rc = chain_disk_open(&m->chain, id, &d.disk, err);
+
+	if (rc == RP_OK)
+		rc = merge_open(m, &d, err);
+	io_file_close(&d.s.dst);
+	if (d.s.leaves.fd >= 0)
+		close(d.s.leaves.fd);
+	if (d.leaves.fd >= 0)
+		close(d.leaves.fd);
+	chain_disk_close(&d.disk);
+	if (rc)
+		rp_fail_of(err, NULL, id);
+	return rc;
+}
+
+/* The leaves of a disk that stays as it is: if they are damaged, so is the copy. */
+static uint32_t keep_leaves(struct merge *m, const json_t *disk, struct rp_error *err)
+{
+	const json_t *digest = json_object_get(disk, "Digest");
+	struct digest from, to = {.fd = -1};
+	struct touched none;
+	const char *file;
+	uint64_t size;
+	int r;
+
+	if (!json_is_object(digest))
+		return RP_OK;
+	doc_string(digest, "File", &file);
+	doc_u64(disk, "VirtualSize", &size);
+	r = leaves_open(tip(m)->fd, digest, size, &from);
+	if (r == -EBADMSG)
+		return rp_fail(err, RP_UNKNOWN_STATUS, "merge", "digests %s: damaged",
+			       file);
+	if (r < 0)
+		return rp_fail_os(err, r, "open", "digests %s", file);
+	touched_init(&none, NULL, 0, round_up(size, DIGEST_CHUNK),
+		     round_up(size, DIGEST_CHUNK), NULL, NULL);
+	r = leaves_create(m->fd, file, size, &to);
+	if (r == 0)
+		r = touched_carry(&none, &from, &to);
+	if (r == 0)
+		r = io_fsync(to.fd);
+	close(from.fd);
+	if (to.fd >= 0)
+		close(to.fd);
+	return r < 0 ? rp_fail_os(err, r, "write", "digests %s", file) : RP_OK;
+}
+
+/* A whole disk comes along as it is, in whatever format. */
+static uint32_t keep_disk(struct merge *m, json_t *disk, struct rp_error *err)
+{
+	struct stream s = {.src = IO_FILE_NONE, .dst = IO_FILE_NONE, .leaves.fd = -1};
+	uint32_t rc;
+	int r;
+
+	doc_string(disk, "DiskId", &s.disk);
+	doc_string(disk, "File", &s.src_path);
+	s.dst_path = s.src_path;
+	s.clone = m->options->clone;
+	rc = exported_open_file(tip(m), disk, s.src_path, &s.src, err);
+	if (rc)
+		return rc;
+	r = io_file_create(m->fd, s.src_path, s.src.tail_fd, &s.dst);
+	if (r == 0)
+		r = io_file_set_size(&s.dst, s.src.size);
+	rc = r < 0 ? stream_fail(&s, r, "create", s.dst_path, RP_NO_OFFSET, err)
+		   : copy_streams(&s, 1, &m->tuning, &m->watch, err);
+	io_file_close(&s.src);
+	io_file_close(&s.dst);
+	if (rc == RP_OK)
+		rc = keep_leaves(m, disk, err);
+	if (rc == RP_OK &&
+	    json_array_append(json_object_get(m->manifest, "Disks"), disk) < 0)
+		rc = rp_fail_os(err, -ENOMEM, "write", "manifest");
+	return rc;
+}
+
+/* --------------------------------------------------------------------------- the rest */
+
+static uint32_t copy_configs(struct merge *m, struct rp_error *err)
+{
+	_cleanup_close_ int from = io_dir_open(tip(m)->fd, "config"), to = -1;
+	json_t *name;
+	bool made;
+	size_t i;
+	int r;
+
+	if (from < 0)
+		return rp_fail_os(err, from, "open", "%s/config", m->chain.paths[0]);
+	to = io_dir_make(m->fd, "config", &made);
+	if (to < 0)
+		return rp_fail_os(err, to, "mkdir", "config");
+	json_array_foreach(json_object_get(m->manifest, "ConfigFiles"), i, name) {
+		const char *file = json_string_value(name) + strlen("config/");
+		uint32_t rc = config_copy(from, file, to, file, NULL, err);
+
+		if (rc)
+			return rc;
+	}
+	r = io_fsync(to);
+	return r < 0 ? rp_fail_os(err, r, "sync", "config") : RP_OK;
+}
+
+/* That of the export, without its disks. */
+static uint32_t begin_manifest(struct merge *m, struct rp_error *err)
+{
+	char now[DOC_TIME_SIZE];
+
+	doc_time(now);
+	m->manifest = json_deep_copy(tip(m)->manifest);
+	if (!m->manifest ||
+	    json_object_update_new(m->manifest,
+				   json_pack("{s:s, s:s, s:[]}", "Kind", "merged",
+					     "MergeTime", now, "Disks")) < 0)
+		return rp_fail_os(err, -ENOMEM, "write", "manifest");
+	return RP_OK;
+}
+
+static uint32_t fill(struct merge *m, struct rp_error *err)
+{
+	uint32_t rc = exported_check_configs(tip(m), err);
+	json_t *disk;
+	size_t i;
+	int r;
+
+	if (rc == RP_OK)
+		rc = begin_manifest(m, err);
+	if (rc == RP_OK)
+		rc = copy_configs(m, err);
+	json_array_foreach(exported_disks(tip(m)), i, disk) {
+		if (rc)
+			break;
+		if (exported_is_differential(disk))
+			rc = merge_disk(
+				m, json_string_value(json_object_get(disk, "DiskId")),
+				err);
+		else
+			rc = keep_disk(m, disk, err);
+	}
+	if (rc)
+		return rc;
+	r = doc_save(m->fd, "export.json", m->manifest);
+	return r < 0 ? rp_fail_os(err, r, "write", "manifest") : RP_OK;
+}
+
+static uint32_t merge(struct merge *m, char **ret_report, struct rp_error *err)
+{
+	char *text = NULL;
+	uint32_t rc = make_folder(m, err);
+	int r;
+
+	if (rc)
+		return rc;
+	if (strcmp(json_string_value(json_object_get(tip(m)->manifest, "Kind")),
+		   "differential"))
+		return rp_fail(err, RP_INVALID_STATE, "merge", "export %s: is whole",
+			       m->chain.paths[0]);
+	rc = fill(m, err);
+	if (rc == RP_OK && ret_report) {
+		json_object_set_new(m->manifest, "ExportPath",
+				    json_string(m->chain.paths[0]));
+		text = doc_text(m->manifest);
+		if (!text)
+			rc = rp_fail_os(err, -ENOMEM, "merge", "%s", m->chain.paths[0]);
+	}
+	if (rc == RP_OK) {
+		watch_phase(&m->watch, "publishing");
+		r = watch_tick(&m->watch); /* the last chance to stop it */
+		rc = r < 0 ? watch_fail(&m->watch, r, err) : exchange(m, err);
+	}
+	if (rc)
+		free(text);
+	else if (ret_report)
+		*ret_report = text;
+	return rc;
+}
+
+uint32_t rp_merge(const char *export_path, const struct rp_read_options *options,
+		  char **ret_report, struct rp_error *reterr)
+{
+	static const struct rp_read_options defaults = {.size = sizeof(defaults)};
+	struct merge m = {.options = options ?: &defaults, .parent = -1, .fd = -1};
+	uint32_t rc;
+
+	rp_error_clear(reterr);
+	rc = exported_check_options(m.options, reterr);
+	if (rc)
+		return rc;
+	watch_init(&m.watch, m.options->watch, 0);
+	tuning_init(&m.tuning, m.options->io);
+	rc = chain_open(export_path, NULL, m.options->search, m.options->search_count,
+			&m.chain, reterr);
+	if (rc == RP_OK)
+		rc = find_place(&m, export_path, reterr);
+	if (rc == RP_OK)
+		rc = merge(&m, ret_report, reterr);
+	if (m.made) /* by now the old one, unless something has failed */
+		io_tree_remove(m.parent, m.partial);
+	if (m.fd >= 0)
+		close(m.fd);
+	if (m.parent >= 0)
+		close(m.parent);
+	json_decref(m.manifest);
+	if (rc && m.chain.count)
+		rp_fail_of(reterr, m.chain.parts[0].system, NULL);
+	chain_close(&m.chain);
+	return rc;
+}

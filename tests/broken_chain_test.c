@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * broken_chain_test.c - a chain with a part that is missing, damaged or another one is
+ * refused and the part is named, whatever was asked for; and what is no base is none
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "data.h"
+#include "engine_fixture.h"
+#include "harness.h"
+
+#define SIZE  (6 * MIB + 4096)
+#define LINKS 3
+
+FIXTURE(broken)
+{
+	struct stage stage;
+	char points[LINKS][POINT_SIZE];
+	char paths[LINKS][PATH_MAX]; /* of the exports: full, differential, differential
+				      */
+};
+
+static void write_disk(const struct broken_fixture *self, uint64_t seed, uint64_t start,
+		       uint64_t len)
+{
+	int fd = open(self->stage.disk, O_RDWR | O_CLOEXEC);
+
+	ASSERT_GE(fd, 0);
+	data_write(fd, seed, start, len);
+	close(fd);
+}
+
+FIXTURE_SETUP(broken)
+{
+	struct rp_export_options options = stage_copying(RP_IO_AUTO);
+	struct rp_error err;
+
+	stage_make(&self->stage, test_dir(), SIZE, 1);
+	for (unsigned i = 0; i < LINKS; i++) {
+		if (i)
+			write_disk(self, 100 + i, i * MIB + 5, 70000);
+		stage_take(&self->stage, self->points[i]);
+		options.base = i ? self->points[i - 1] : NULL;
+		ASSERT_EQ(rp_export(self->stage.store, self->points[i],
+				    self->stage.exports, &options, NULL, &err),
+			  RP_OK, "%s", err.message);
+		snprintf(self->paths[i], PATH_MAX, "%s",
+			 stage_export_path(self->stage.exports, self->points[i]));
+	}
+}
+
+FIXTURE_TEARDOWN(broken)
+{
+	stage_close(&self->stage);
+}
+
+static const char *id_of(const struct broken_fixture *self, unsigned link)
+{
+	return strchr(self->points[link], '@') + 1;
+}
+
+/* Nothing can be made of the last link; the error has @what in it. */
+static void expect_broken(const struct broken_fixture *self, uint32_t code,
+			  const char *what, bool data)
+{
+	struct rp_read_options options = {.size = sizeof(options), .chain = true};
+	const char *folder = fmt("%s/restored", test_dir());
+	struct rp_error err;
+
+	EXPECT_EQ(rp_verify(self->paths[2], &options, NULL, &err), code, "%s: %s", what,
+		  err.message);
+	EXPECT_NE(strstr(err.message, what), NULL, "%s: %s", what, err.message);
+	EXPECT_STREQ(err.system, "web1");
+	options.chain = false; /* the bases' data is not read then */
+	EXPECT_EQ(rp_verify(self->paths[2], &options, NULL, &err), data ? RP_OK : code,
+		  "%s: %s", what, err.message);
+	ASSERT_OK(mkdir(folder, 0755));
+	EXPECT_EQ(rp_restore(self->paths[2], "vda", fmt("%s/vda", folder), NULL, NULL,
+			     &err),
+		  code, "%s: %s", what, err.message);
+	EXPECT_NE(strstr(err.message, what), NULL, "%s: %s", what, err.message);
+	EXPECT_STREQ(listing(folder), "", "%s", what);
+	ASSERT_OK(rmdir(folder));
+	EXPECT_EQ(rp_merge(self->paths[2], NULL, NULL, &err), code, "%s: %s", what,
+		  err.message);
+	EXPECT_NE(strstr(err.message, what), NULL, "%s: %s", what, err.message);
+	EXPECT_EQ(strstr(listing(fmt("%s/web1", self->stage.exports)), ".merging"), NULL);
+}
+
+static void expect_whole(const struct broken_fixture *self,
+			 const struct rp_read_options *options)
+{
+	const char *output = fmt("%s/whole", test_dir());
+	struct rp_error err;
+
+	EXPECT_EQ(rp_verify(self->paths[2], options, NULL, &err), RP_OK, "%s",
+		  err.message);
+	EXPECT_EQ(rp_restore(self->paths[2], "vda", output, options, NULL, &err), RP_OK,
+		  "%s", err.message);
+	EXPECT_TRUE(data_same(output, self->stage.disk));
+	ASSERT_OK(unlink(output));
+}
+
+static void flip(const char *path, uint64_t at)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	char byte;
+
+	ASSERT_GE(fd, 0, "%s", path);
+	ASSERT_EQ(pread(fd, &byte, 1, (off_t)at), 1);
+	byte ^= 1;
+	ASSERT_EQ(pwrite(fd, &byte, 1, (off_t)at), 1);
+	close(fd);
+}
+
+TEST_F(broken, a_part_is_missing)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		ASSERT_OK(rename(self->paths[i], fmt("%s/aside", test_dir())));
+		expect_broken(self, RP_NOT_AVAILABLE, id_of(self, i), false);
+		ASSERT_OK(rename(fmt("%s/aside", test_dir()), self->paths[i]));
+	}
+	expect_whole(self, NULL);
+}
+
+/* It is found where one says, as DIR/SYSTEM/ID and as DIR/ID; a bad one is passed by. */
+TEST_F(broken, a_part_is_elsewhere)
+{
+	const char *search[] = {fmt("%s/there", test_dir()), fmt("%s/aside", test_dir())};
+	const char *relative[] = {"aside"};
+	struct rp_read_options options = {
+		.size = sizeof(options), .search = search, .search_count = 2};
+	struct rp_error err;
+
+	ASSERT_OK(mkdir(search[0], 0755));
+	ASSERT_OK(mkdir(fmt("%s/web1", search[0]), 0755));
+	ASSERT_OK(mkdir(search[1], 0755));
+	ASSERT_OK(rename(self->paths[0], fmt("%s/web1/%s", search[0], id_of(self, 0))));
+	ASSERT_OK(rename(self->paths[1], fmt("%s/%s", search[1], id_of(self, 1))));
+	expect_whole(self, &options);
+	ASSERT_OK(mkdir(self->paths[1], 0755));
+	save_text(fmt("%s/export.json", self->paths[1]), "no");
+	expect_whole(self, &options);
+	options.search = relative;
+	options.search_count = 1;
+	GIVES(INVALID_PARAMETER, rp_verify(self->paths[2], &options, NULL, &err));
+	options.search = NULL;
+	GIVES(INVALID_PARAMETER, rp_verify(self->paths[2], &options, NULL, &err));
+}
+
+TEST_F(broken, a_part_is_damaged)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		const char *image = fmt("%s/vda.raw", self->paths[i]);
+
+		flip(image, i * MIB + 100);
+		expect_broken(self, RP_FAILED, image, true);
+		flip(image, i * MIB + 100);
+		save_text(fmt("%s/aside", test_dir()), "");
+		ASSERT_OK(rename(fmt("%s/export.json", self->paths[i]),
+				 fmt("%s/aside", test_dir())));
+		save_text(fmt("%s/export.json", self->paths[i]), "{}");
+		expect_broken(self, RP_UNKNOWN_STATUS, self->paths[i], false);
+		ASSERT_OK(rename(fmt("%s/aside", test_dir()),
+				 fmt("%s/export.json", self->paths[i])));
+	}
+	expect_whole(self, NULL);
+}
+
+TEST_F(broken, the_list_is_damaged)
+{
+	for (unsigned i = 1; i < LINKS; i++) {
+		const char *list = fmt("%s/vda.changes", self->paths[i]);
+		const char *other = fmt("%s/vda.changes", self->paths[3 - i]);
+
+		flip(list, 100);
+		expect_broken(self, RP_UNKNOWN_STATUS, list, false);
+		flip(list, 100);
+		ASSERT_OK(rename(list, fmt("%s/aside", test_dir())));
+		expect_broken(self, RP_NOT_AVAILABLE, list, false);
+		ASSERT_EQ(system(fmt("cp '%s' '%s'", other, list)), 0);
+		expect_broken(self, RP_UNKNOWN_STATUS, list, false);
+		ASSERT_OK(rename(fmt("%s/aside", test_dir()), list));
+	}
+	expect_whole(self, NULL);
+}
+
+/* A base that is another export, renamed. */
+TEST_F(broken, a_part_is_another)
+{
+	char other[POINT_SIZE];
+	struct rp_export_options options = stage_copying(RP_IO_AUTO);
+	struct rp_error err;
+
+	stage_take(&self->stage, other);
+	ASSERT_EQ(rp_export(self->stage.store, other, self->stage.exports, &options, NULL,
+			    &err),
+		  RP_OK, "%s", err.message);
+	remove_tree(self->paths[0]);
+	ASSERT_OK(rename(stage_export_path(self->stage.exports, other), self->paths[0]));
+	expect_broken(self, RP_UNKNOWN_STATUS, self->paths[0], false);
+}
+
+static void set_member(const char *path, const char *key, json_t *value)
+{
+	json_t *doc = load_json(path);
+
+	json_object_set_new(doc, key, value);
+	save_json(path, doc);
+}
+
+TEST_F(broken, a_cycle)
+{
+	const char *path = fmt("%s/export.json", self->paths[0]);
+	json_t *doc = load_json(fmt("%s/export.json", self->paths[1]));
+
+	set_member(path, "Kind", json_string("differential"));
+	set_member(path, "BaseReferencePointId", json_string(id_of(self, 2)));
+	set_member(path, "Disks", json_incref(json_object_get(doc, "Disks")));
+	json_decref(doc);
+	expect_broken(self, RP_UNKNOWN_STATUS, self->paths[0], false);
+	set_member(path, "BaseReferencePointId", json_string(id_of(self, 0)));
+	expect_broken(self, RP_UNKNOWN_STATUS, self->paths[0], false);
+}
+
+TEST_F(broken, a_size_does_not_fit)
+{
+	const char *path = fmt("%s/export.json", self->paths[0]);
+	json_t *doc = load_json(path);
+	json_t *disk = disk_of(doc, "vda");
+
+	ASSERT_OK(truncate(fmt("%s/vda.raw", self->paths[0]), SIZE - 4096));
+	json_object_set_new(disk, "VirtualSize", json_integer(SIZE - 4096));
+	json_object_set_new(disk, "Digest", json_null());
+	save_json(path, doc);
+	expect_broken(self, RP_UNKNOWN_STATUS, "made for a base of", false);
+}
+
+TEST_F(broken, another_system)
+{
+	set_member(fmt("%s/export.json", self->paths[0]), "VirtualSystemIdentifier",
+		   json_string("web2"));
+	expect_broken(self, RP_UNKNOWN_STATUS, "another virtual system", false);
+}
+
+/* ---------------------------------------------------------------------- what is no base
+ */
+
+static int warnings;
+static char warned[512];
+
+static void count_warning(void *context, const char *text)
+{
+	(void)context;
+	warnings++;
+	snprintf(warned, sizeof(warned), "%s", text);
+}
+
+TEST_F(broken, no_base)
+{
+	struct rp_export_options options = stage_copying(RP_IO_AUTO);
+	const struct rp_disk disk = {"vda", self->stage.disk};
+	const struct rp_create_options create = {.size = sizeof(create),
+						 .allow_copy = true};
+	const char *out = fmt("%s/out", test_dir());
+	struct rp_error err;
+	char *other;
+
+	ASSERT_OK(mkdir(out, 0755));
+	ASSERT_EQ(rp_system_add(self->stage.store, "db1", &disk, 1, NULL, 0, &err),
+		  RP_OK);
+	ASSERT_EQ(rp_create_reference_point(self->stage.store, "db1", &create, &other,
+					    &err),
+		  RP_OK);
+	options.base = other;
+	GIVES(INVALID_STATE,
+	      rp_export(self->stage.store, self->points[1], out, &options, NULL, &err));
+	options.base = self->points[1];
+	GIVES(INVALID_STATE,
+	      rp_export(self->stage.store, self->points[1], out, &options, NULL, &err));
+	options.base = self->points[2];
+	GIVES(INVALID_STATE,
+	      rp_export(self->stage.store, self->points[1], out, &options, NULL, &err));
+	options.base = "web1@abcd1234";
+	GIVES(NOT_AVAILABLE,
+	      rp_export(self->stage.store, self->points[1], out, &options, NULL, &err));
+	options.base = "web1";
+	GIVES(INVALID_PARAMETER,
+	      rp_export(self->stage.store, self->points[1], out, &options, NULL, &err));
+	EXPECT_STREQ(listing(out), "");
+	stage_expect_idle(&self->stage);
+	rp_free(other);
+}
+
+/* One disk has no base, the other has: each as it can be, or strictly neither. */
+TEST_F(broken, a_new_disk)
+{
+	static const struct rp_watch watch = {.size = sizeof(watch),
+					      .warning = count_warning};
+	struct rp_export_options options = stage_copying(RP_IO_AUTO);
+	const char *path = fmt("%s/systems/web1/system.json", self->stage.path);
+	const char *vdb = fmt("%s/vdb.img", test_dir());
+	const char *export, *output = fmt("%s/restored", test_dir());
+	json_t *doc = load_json(path), *manifest;
+	char point[POINT_SIZE];
+	struct rp_error err;
+
+	data_create_random(vdb, 3 * MIB + 7, 5, 9);
+	json_array_append_new(json_object_get(doc, "Disks"),
+			      json_pack("{s:s, s:s}", "DiskId", "vdb", "Path", vdb));
+	save_json(path, doc);
+	stage_take(&self->stage, point);
+	export = stage_export_path(self->stage.exports, point);
+	options.base = self->points[2];
+	options.strict = true;
+	GIVES(INVALID_STATE, rp_export(self->stage.store, point, self->stage.exports,
+				       &options, NULL, &err));
+	EXPECT_STREQ(err.disk, "vdb");
+	EXPECT_FALSE(exists(export));
+	stage_expect_idle(&self->stage);
+	options.strict = false;
+	options.watch = &watch;
+	ASSERT_EQ(rp_export(self->stage.store, point, self->stage.exports, &options, NULL,
+			    &err),
+		  RP_OK, "%s", err.message);
+	EXPECT_EQ(warnings, 1);
+	EXPECT_NE(strstr(warned, "vdb"), NULL, "%s", warned);
+	manifest = load_json(fmt("%s/export.json", export));
+	EXPECT_STREQ(json_text(manifest, "Kind"), "differential");
+	EXPECT_TRUE(json_is_object(json_object_get(disk_of(manifest, "vda"), "Changes")));
+	EXPECT_TRUE(json_is_null(json_object_get(disk_of(manifest, "vdb"), "Changes")));
+	json_decref(manifest);
+	EXPECT_EQ(rp_restore(export, "vdb", output, NULL, NULL, &err), RP_OK, "%s",
+		  err.message);
+	EXPECT_TRUE(data_same(vdb, output));
+	/* The whole one does not need what the other one does. */
+	remove_tree(self->paths[0]);
+	ASSERT_OK(unlink(output));
+	EXPECT_EQ(rp_restore(export, "vdb", output, NULL, NULL, &err), RP_OK, "%s",
+		  err.message);
+	EXPECT_EQ(rp_restore(export, "vda", fmt("%s/no", test_dir()), NULL, NULL, &err),
+		  RP_NOT_AVAILABLE);
+}
+
+TEST_MAIN
