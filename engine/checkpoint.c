@@ -145,7 +145,8 @@ void checkpoint_step(struct checkpoint *c, struct io_queue *q)
 
 void checkpoint_last(struct checkpoint *c)
 {
-	c->error = 0; /* of before: whoever failed is not at its mark */
+	if (c->error) /* a sync tells once what was lost: the next one knows nothing */
+		return;
 	for (size_t i = 0; i < c->count; i++) {
 		struct stream *s = c->syncs[i].s;
 		int r = stream_journalled(s) ? io_fsync(s->dst.tail_fd) : 0;

@@ -25,9 +25,9 @@ struct io_file {
 	uint64_t size;	/* bytes, when opened; set by io_file_set_size() */
 	const char *buffered; /* why not direct; NULL if direct; static text */
 	bool may_cache;	      /* direct, but what is read may stay in the page cache */
-	int error;	      /* the first of write-back; every later sync fails too */
-	uint64_t behind;      /* page cache emptied up to here */
-	uint64_t front;	      /* write-back started up to here */
+	int error; /* the first of write-back or a sync; every later sync fails too */
+	uint64_t behind; /* page cache emptied up to here */
+	uint64_t front;	 /* write-back started up to here */
 };
 
 #define IO_FILE_NONE                    \

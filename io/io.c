@@ -191,6 +191,9 @@ static void finish(struct io_queue *q, struct io_req *req, int result)
 		result = io_file_advance(req->file, req->start + req->len);
 	if (!result && req->op == IO_SYNC)
 		result = io_file_settle(req->file);
+	/* The kernel tells it once, and calls what it has lost clean. */
+	if (result && req->op == IO_SYNC && !req->file->error)
+		req->file->error = result;
 	req->result = result;
 	req->next = NULL;
 	*q->last = req;

@@ -240,6 +240,17 @@ TEST_F(fault, plain_call_fails_for_its_own_reason)
 	EXPECT_EQ(job_run(self->q, &job), -EBADF);
 }
 
+/* The kernel tells once that it has lost what was written. */
+TEST_F(fault, failed_sync_is_remembered)
+{
+	struct job first = job_of(&self->file, IO_SYNC, 0, 0, NULL), again = first;
+
+	fakeio_rule(self->fake, (struct fakeio_rule){.error = -EIO, .nth = 1});
+	EXPECT_EQ(job_run(self->q, &first), -EIO);
+	EXPECT_EQ(job_run(self->q, &again), -EIO);
+	EXPECT_EQ(self->file.error, -EIO);
+}
+
 TEST_F(fault, read_of_nothing_is_no_data)
 {
 	void *buf = self->bufs[0];
