@@ -22,7 +22,7 @@ struct opening {
 	struct export_disks *d;
 };
 
-static bool wanted(const struct rp_export_options *o, const char *id)
+bool export_disks_wanted(const struct rp_export_options *o, const char *id)
 {
 	for (size_t i = 0; i < o->disk_count; i++)
 		if (!strcmp(o->disks[i], id))
@@ -173,8 +173,8 @@ uint32_t export_disks_open(struct rp_store *store, const struct point *point,
 	json_array_foreach(disks, k, disk) {
 		struct stream *s = &ret->streams[ret->count];
 
-		if (rc ||
-		    !wanted(options, json_string_value(json_object_get(disk, "DiskId"))))
+		if (rc || !export_disks_wanted(options, json_string_value(json_object_get(
+								disk, "DiskId"))))
 			continue;
 		s->src = (struct io_file)IO_FILE_NONE;
 		s->dst = (struct io_file)IO_FILE_NONE;

@@ -25,6 +25,9 @@ struct export_disks {
 	bool digests; /* are wanted; leaves there are anyway, for the journal */
 };
 
+/* Whether disk @id is one that @options name. */
+bool export_disks_wanted(const struct rp_export_options *options, const char *id);
+
 /* Whether @point has the disks that @options name, and their data. */
 uint32_t export_disks_check(const struct point *point,
 			    const struct rp_export_options *options,

@@ -18,6 +18,7 @@
 #include "doc.h"
 #include "export_changes.h"
 #include "export_disks.h"
+#include "format.h"
 #include "export_images.h"
 #include "export_merged.h"
 #include "io/nice.h"
@@ -116,13 +117,40 @@ static uint32_t go_on(struct exporting *x, struct rp_error *err)
 		     : resume_clean(&x->target, &x->journal, err);
 }
 
+/* Whether the manifest is of what is to be exported: there is no journal to tell. */
+static bool is_asked_for(const struct exporting *x, const json_t *manifest)
+{
+	const struct format *format = format_of(x->options.format);
+	const char *id = "", *base = NULL, *kind = "", *text;
+	size_t i, count = 0;
+	json_t *disk;
+
+	doc_string(manifest, "ReferencePointId", &id);
+	doc_string(manifest, "BaseReferencePointId", &base);
+	doc_string(manifest, "Kind", &kind);
+	if (strcmp(id, x->point.id) ||
+	    (x->options.base && !strcmp(kind, "differential") == x->options.merge) ||
+	    strcmp(base ?: "", x->options.base ? x->changes.base.id : ""))
+		return false;
+	json_array_foreach(json_object_get(manifest, "Disks"), i, disk) {
+		if (doc_string(disk, "DiskId", &text) < 0 ||
+		    !export_disks_wanted(&x->options, text) ||
+		    doc_string(disk, "Format", &text) < 0 ||
+		    strcmp(text, format ? format->name : "raw"))
+			return false;
+		count++;
+	}
+	return count ==
+	       (x->options.disk_count
+			?: json_array_size(json_object_get(x->point.doc, "Disks")));
+}
+
 /* It had a manifest, so everything in it was synced; it is read again all the same. */
 static uint32_t check_complete(struct exporting *x, struct rp_error *err)
 {
 	const struct rp_read_options options = {
 		.size = sizeof(options), .io = x->options.io, .watch = x->options.watch};
 	_cleanup_free_ char *path = NULL;
-	const char *id = "";
 	uint32_t rc;
 
 	x->keep = true;
@@ -133,8 +161,7 @@ static uint32_t check_complete(struct exporting *x, struct rp_error *err)
 	if (rc)
 		return rc;
 	if (doc_load(x->target.fd, "export.json", &x->manifest) < 0 ||
-	    doc_string(x->manifest, "ReferencePointId", &id) < 0 ||
-	    strcmp(id, x->point.id))
+	    !is_asked_for(x, x->manifest))
 		return rp_fail(err, RP_INVALID_STATE, "resume",
 			       "resume %s: the manifest there is of another export; "
 			       "--restart starts over",

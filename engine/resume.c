@@ -236,12 +236,12 @@ uint32_t resume_bind(struct export_disks *d, struct journal *j, struct rp_error 
 {
 	for (size_t i = 0; i < d->count; i++) {
 		struct stream *s = &d->streams[i];
-		char ranges[DIGEST_TEXT_SIZE];
-		int r;
+		char ranges[DIGEST_TEXT_SIZE] = "";
+		int r = 0;
 
-		if (!s->from)
-			continue;
-		r = hash_ranges(s, ranges);
+		/* A disk that lost its base is whole, and no part of it is kept. */
+		if (s->from)
+			r = hash_ranges(s, ranges);
 		if (r == 0)
 			r = journal_bind(j, s->slot, ranges);
 		if (r == 1)

@@ -492,6 +492,75 @@ TEST(lacks_only_its_name)
 	stage_close(&s);
 }
 
+/* It lacks only its name, but it is not what is asked for now. */
+TEST(lacks_its_name_and_is_another)
+{
+	static const char *const disks[] = {"vda"};
+	struct rp_export_options plain = stage_copying(RP_IO_AUTO), other = plain;
+	char base[POINT_SIZE];
+	struct rp_error err;
+	const char *hidden;
+	struct stage s;
+
+	stage_make(&s, test_dir(), 4 * MIB, test_seed());
+	memcpy(base, s.point, sizeof(base));
+	stage_take(&s, s.point);
+	hidden = fmt("%s/web1/.%s.partial", s.exports, strchr(s.point, '@') + 1);
+	GIVES(OK, stage_export(&s, &plain, &err));
+	ASSERT_OK(rename(stage_export_path(s.exports, s.point), hidden));
+	other.base = base;
+	GIVES(INVALID_STATE, stage_export(&s, &other, &err));
+	EXPECT_NE(strstr(err.message, "--restart"), NULL, "%s", err.message);
+	other = plain;
+	other.format = RP_FORMAT_QCOW2;
+	GIVES(INVALID_STATE, stage_export(&s, &other, &err));
+	EXPECT_STREQ(listing(hidden), "config export.json vda.digest vda.raw");
+	other = plain;
+	other.disks = disks; /* all it has: the same */
+	other.disk_count = 1;
+	GIVES(OK, stage_export(&s, &other, &err));
+	stage_close(&s);
+}
+
+/* What has no base any more is exported in full: what was kept has changes only. */
+TEST(lost_its_base_meanwhile)
+{
+	struct evidence_fixture self = {0};
+	struct stage *s = &self.stage;
+	struct rp_export_options whole = stage_copying(RP_IO_AUTO);
+	struct loopfs fs = {0};
+	char base[POINT_SIZE];
+	struct rp_error err;
+	char *name;
+	int fd;
+
+	loopfs_mount(&fs, "xfs", 640 * MIB, NULL, NULL);
+	stage_make(s, fs.mnt, SIZE, test_seed());
+	whole.digest = RP_DIGEST_NEVER;
+	GIVES(OK, stage_export(s, &whole, &err));
+	memcpy(base, s->point, sizeof(base));
+	/* Every other MiB is another: to be kept is half of what is before a mark. */
+	fd = open(s->disk, O_RDWR | O_CLOEXEC);
+	ASSERT_GE(fd, 0);
+	for (uint64_t pos = 0; pos < SIZE; pos += 2 * MIB)
+		data_write(fd, pos + 1, pos, MIB);
+	close(fd);
+	ASSERT_OK(system(fmt("cp '%s' '%s'", s->disk, s->twin)));
+	stage_take(s, s->point);
+	self.options = stage_copying(RP_IO_AUTO);
+	self.options.base = base;
+	interrupt(&self);
+	EXPECT_TRUE(exists(partial(&self, "vda.raw")));
+	/* It comes back without data, and without digests. */
+	GIVES(OK, rp_destroy_reference_point(s->store, base, &err));
+	GIVES(OK, rp_import(s->store, stage_export_path(s->exports, base), &name, &err));
+	free(name);
+	GIVES(OK, stage_export(s, &self.options, &err));
+	EXPECT_TRUE(stage_good_export(s->exports, s->point, s->twin));
+	stage_close(s);
+	loopfs_umount(&fs);
+}
+
 /* Destroying the point takes what was kept of its exports with it. */
 TEST(goes_with_its_point)
 {
