@@ -51,7 +51,7 @@ uint32_t change_check(const struct point *target, const struct point *base,
  * The changes of @disk, which @target has, since @base. Both points are locked
  * (POINT_SHARED) and change_check()ed; they are borrowed for the call, the map needs
  * them no more. Reads the maps (or bytes) now; this may take as long as to read the
- * disk. @prove: also compares the bytes of everything called unchanged.
+ * disk. @prove: also compares the bytes of everything called unchanged, or zero.
  *
  * Errors: RP_FAILED (a read; --prove found a difference: err->offset), RP_INVALID_STATE
  * (--prove: the base's data was released), RP_UNKNOWN_STATUS (the target's file is not

@@ -42,7 +42,8 @@ static bool fits(struct change_pair *p)
 struct finding {
 	struct change_pair *p;
 	struct ranges *ranges;
-	uint64_t differs_at; /* a proof's: the first byte */
+	uint64_t differs_at; /* a proof's: the first byte, or block of no zeros */
+	bool zeros;	     /* they were to be zeros */
 };
 
 static int found_change(void *finding, uint64_t start, uint64_t end, bool zero)
@@ -201,6 +202,7 @@ static int found_lie(void *finding, uint64_t start, uint64_t end, bool zero)
 
 	(void)zero;
 	f->differs_at = first_difference(f->p, start, end);
+	f->zeros = false;
 	return -EILSEQ;
 }
 
@@ -214,17 +216,53 @@ static int prove_range(struct change_pair *p, struct compare *c, struct finding 
 	if (r < 0 || end <= both)
 		return r;
 	/* Behind the end of the base there were zeros: no data may be there now. */
+	f->zeros = false;
 	r = io_next_data(p->target.tail_fd, max_u64(start, both), end, &f->differs_at,
 			 &e);
 	return r == 0 ? -EILSEQ : r == -ENXIO ? 0 : r;
 }
 
-static uint32_t not_proved(const struct change_pair *p, uint64_t offset,
+/* [start, end) is called zero. What the file system has as data there, reserved space
+ * that was read, or zeros that were written, is looked at. */
+static int prove_zeros(struct change_pair *p, struct finding *f, uint64_t start,
+		       uint64_t end)
+{
+	uint64_t s, e;
+	int r;
+
+	while ((r = io_next_data(p->target.tail_fd, start, end, &s, &e)) == 0) {
+		for (start = s; r == 0 && start < e; start += RANGES_GRAIN) {
+			size_t len = (size_t)min_u64(e - start, RANGES_GRAIN);
+			char block[RANGES_GRAIN];
+
+			r = io_pread_all(p->target.tail_fd, block, len, start);
+			f->differs_at = start;
+			f->zeros = true;
+			if (r == 0 && (block[0] || memcmp(block, block + 1, len - 1)))
+				r = -EILSEQ;
+		}
+		if (r == 0)
+			r = watch_tick(p->w);
+		if (r < 0)
+			return r;
+		start = e;
+	}
+	return r == -ENXIO ? 0 : r;
+}
+
+static uint32_t not_proved(const struct change_pair *p, const struct finding *f,
 			   struct rp_error *err)
 {
-	rp_fail(err, RP_FAILED, "prove",
-		"prove %s at %llu: it differs from %s, and was called unchanged",
-		p->target_path, (unsigned long long)offset, p->base_path);
+	uint64_t offset = f->differs_at;
+
+	if (f->zeros)
+		rp_fail(err, RP_FAILED, "prove",
+			"prove %s at %llu: it has data, and was called zero",
+			p->target_path, (unsigned long long)offset);
+	else
+		rp_fail(err, RP_FAILED, "prove",
+			"prove %s at %llu: it differs from %s, and was called unchanged",
+			p->target_path, (unsigned long long)offset, p->base_path);
 	if (err)
 		err->offset = offset;
 	rp_fail_of(err, NULL, p->disk);
@@ -260,17 +298,20 @@ uint32_t change_prove(struct change_pair *p, const struct ranges *ranges,
 	while (r == 0 && pos < p->target.size) {
 		r = ranges_next(&cursor, pos, &range);
 		if (r == -ENXIO) {
-			range.start = range.end = p->target.size;
+			range = (struct change){p->target.size, p->target.size,
+						CHANGE_DATA};
 			r = 0;
 		}
 		if (r == 0 && pos < range.start)
 			r = prove_range(p, c, &f, pos, range.start);
+		if (r == 0 && range.kind == CHANGE_ZERO && range.start < range.end)
+			r = prove_zeros(p, &f, range.start, range.end);
 		pos = range.end;
 	}
 	if (r == 0)
 		r = compare_finish(c);
 	if (r == -EILSEQ)
-		rc = not_proved(p, f.differs_at, err);
+		rc = not_proved(p, &f, err);
 	else if (r < 0)
 		rc = failed(p, c, r, err);
 	compare_close(c);

@@ -51,7 +51,7 @@ extern const struct change_source change_digest, change_tree, change_extents,
 uint32_t change_compare(struct change_pair *p, struct ranges *ranges,
 			const char **ret_source, struct rp_error *err);
 
-/* Compares the bytes of what @ranges call unchanged. */
+/* Compares the bytes of what @ranges call unchanged, and looks at those called zero. */
 uint32_t change_prove(struct change_pair *p, const struct ranges *ranges,
 		      struct rp_error *err);
 

@@ -267,6 +267,38 @@ static uint32_t lock_point(const struct system *system, const char *ref,
 	return rc;
 }
 
+/* Opens the folder that was found and locks it. */
+static uint32_t open_found(const struct system *system, const char *ref,
+			   const struct point_ref *what, enum point_lock lock,
+			   uint64_t busy_ms, struct point *point, struct rp_error *err)
+{
+	int r = load(system, point);
+
+	/* Damaged metadata must not make a point immortal. */
+	if ((r == -EBADMSG || r == -EIO) && lock == POINT_EXCLUSIVE &&
+	    strlen(what->prefix) == ID_SIZE - 1)
+		r = 0;
+	if (r == -EBADMSG || r == -EIO || r == -ELOOP)
+		return rp_fail(err, RP_UNKNOWN_STATUS, "open",
+			       "reference point %s: its metadata is damaged (%s)", ref,
+			       strerrordesc_np(-r));
+	if (r == -EOPNOTSUPP)
+		return rp_fail(err, RP_NOT_SUPPORTED, "open",
+			       "reference point %s: made by a newer version of refpoint",
+			       ref);
+	if (r < 0)
+		return rp_fail_os(err, r, "open", "reference point %s", ref);
+	return lock_point(system, ref, lock, busy_ms, point, err);
+}
+
+/* Whether there is another folder in the place of the one that was opened: that of the
+ * point after it was released, while its lock was waited for. */
+static bool was_replaced(const struct system *system, const struct point *point)
+{
+	return point->fd >= 0 && !io_dir_is_at(system->points_fd, point->id, point->fd) &&
+	       faccessat(system->points_fd, point->id, F_OK, 0) == 0;
+}
+
 uint32_t point_open(struct rp_store *store, const char *ref, enum point_lock lock,
 		    uint64_t busy_ms, struct point *ret, struct rp_error *err)
 {
@@ -274,7 +306,6 @@ uint32_t point_open(struct rp_store *store, const char *ref, enum point_lock loc
 	struct point point = POINT_NONE;
 	struct point_ref what;
 	uint32_t rc;
-	int r;
 
 	if (!ref || point_ref_parse(ref, &what) < 0)
 		return rp_fail(
@@ -286,26 +317,14 @@ uint32_t point_open(struct rp_store *store, const char *ref, enum point_lock loc
 	if (rc)
 		return rc;
 	rc = find(&system, ref, &what, &point, err);
-	if (rc)
-		goto out;
-	r = load(&system, &point);
-	/* Damaged metadata must not make a point immortal. */
-	if ((r == -EBADMSG || r == -EIO) && lock == POINT_EXCLUSIVE &&
-	    strlen(what.prefix) == ID_SIZE - 1)
-		r = 0;
-	if (r == -EBADMSG || r == -EIO || r == -ELOOP)
-		rc = rp_fail(err, RP_UNKNOWN_STATUS, "open",
-			     "reference point %s: its metadata is damaged (%s)", ref,
-			     strerrordesc_np(-r));
-	else if (r == -EOPNOTSUPP)
-		rc = rp_fail(err, RP_NOT_SUPPORTED, "open",
-			     "reference point %s: made by a newer version of refpoint",
-			     ref);
-	else if (r < 0)
-		rc = rp_fail_os(err, r, "open", "reference point %s", ref);
-	else
-		rc = lock_point(&system, ref, lock, busy_ms, &point, err);
-out:
+	if (rc == RP_OK)
+		rc = open_found(&system, ref, &what, lock, busy_ms, &point, err);
+	if (rc == RP_NOT_AVAILABLE && was_replaced(&system, &point)) {
+		close(take_fd(&point.fd));
+		json_decref(point.doc);
+		point.doc = NULL;
+		rc = open_found(&system, ref, &what, lock, busy_ms, &point, err);
+	}
 	system_close(&system);
 	if (rc) {
 		point_close(&point);

@@ -300,7 +300,7 @@ struct rp_change {
 struct rp_changes_options {
 	size_t size;	  /* sizeof(struct rp_changes_options) */
 	const char *disk; /* ID of the one disk that is asked for; NULL = all */
-	bool prove;	  /* compare the bytes of everything that is called unchanged */
+	bool prove;	  /* read, and compare, what is called unchanged or zero */
 	const struct rp_watch *watch;
 	/* If given, it is called for each range, disk by disk, after all is known, and
 	 * the report has no arrays; a return other than 0 cancels. The memory needed

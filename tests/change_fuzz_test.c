@@ -73,13 +73,13 @@ FIXTURE_VARIANT_ADD(change, xfs_1k_rmapbt){.type = "xfs",
 					   .leave_mib = 120,
 					   .sector = 512};
 FIXTURE_VARIANT_ADD(change,
-		    btrfs){.type = "btrfs", .mib = 600, .leave_mib = 250, .sector = 4096};
+		    btrfs){.type = "btrfs", .mib = 700, .leave_mib = 350, .sector = 4096};
 FIXTURE_VARIANT_ADD(change, btrfs_nocow){
-	.type = "btrfs", .mib = 600, .leave_mib = 250, .nocow = true, .sector = 4096};
+	.type = "btrfs", .mib = 700, .leave_mib = 350, .nocow = true, .sector = 4096};
 FIXTURE_VARIANT_ADD(change, btrfs_zstd){.type = "btrfs",
 					.mount = "compress-force=zstd",
-					.mib = 600,
-					.leave_mib = 250,
+					.mib = 700,
+					.leave_mib = 350,
 					.sector = 4096};
 
 /* --------------------------------------------------------------- what is done */
@@ -120,7 +120,11 @@ static void make_bytes(struct change_fixture *self, char *buf, uint64_t len)
 
 static void pwrite_some(int fd, const void *buf, uint64_t len, uint64_t start)
 {
-	ASSERT_EQ(pwrite(fd, buf, len, (off_t)start), len, "%s", strerror(errno));
+	ssize_t n = pwrite(fd, buf, len, (off_t)start);
+
+	if (n < 0)
+		FAIL("write: %s", strerror(errno));
+	ASSERT_EQ(n, len);
 }
 
 static void op_write(struct change_fixture *self)
@@ -478,8 +482,8 @@ static void freeze(struct change_fixture *self, struct frozen *clone)
 	ASSERT_GE(fd, 0, "%s", strerror(errno));
 	if (self->variant->nocow)
 		ASSERT_EQ(ioctl(fd, FS_IOC_SETFLAGS, &flags), 0);
-	ASSERT_EQ(fsync(self->fd), 0, "%s", strerror(errno));
-	ASSERT_EQ(ioctl(fd, FICLONE, self->fd), 0, "%s", strerror(errno));
+	if (fsync(self->fd) < 0 || ioctl(fd, FICLONE, self->fd) < 0)
+		FAIL("clone: %s", strerror(errno));
 	clone->size = size_of(fd);
 	ASSERT_EQ(pread(fd, clone->bytes, clone->size, 0), clone->size);
 	clone->there = true;

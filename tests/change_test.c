@@ -88,7 +88,8 @@ static void clone_to(int fd, const char *path)
 {
 	int copy = new_file(path);
 
-	ASSERT_EQ(ioctl(copy, FICLONE, fd), 0, "%s", strerror(errno));
+	if (ioctl(copy, FICLONE, fd) < 0)
+		FAIL("clone %s: %s", path, strerror(errno));
 	close(copy);
 }
 
@@ -99,7 +100,8 @@ static void clone_range(int from, uint64_t at, uint64_t len, int to, uint64_t to
 					 .src_length = len,
 					 .dest_offset = to_at};
 
-	ASSERT_EQ(ioctl(to, FICLONERANGE, &range), 0, "%s", strerror(errno));
+	if (ioctl(to, FICLONERANGE, &range) < 0)
+		FAIL("clone range: %s", strerror(errno));
 }
 
 static void write_at(int fd, uint64_t seed, uint64_t start, uint64_t len)
@@ -426,7 +428,7 @@ TEST_F(change, H6_places_are_used_again)
 	a = open(PATH("a"), O_RDWR | O_CLOEXEC);
 	ASSERT_GE(a, 0);
 	d.range.info[0].dest_fd = a;
-	ASSERT_EQ(ioctl(copy, FIDEDUPERANGE, &d), 0, "%s", strerror(errno));
+	ASSERT_EQ(ioctl(copy, FIDEDUPERANGE, &d), 0);
 	ASSERT_EQ(d.range.info[0].status, FILE_DEDUPE_RANGE_SAME);
 	/* On XFS they are the disk's alone now, and are written in place. */
 	write_at(fd, 2, 0, MIB);
@@ -671,6 +673,17 @@ TEST_F(change, proof_finds_what_is_missing)
 	EXPECT_STREQ(x.err.disk, "vda");
 	EXPECT_STREQ(x.err.message, "vda: prove TARGET at 2098152: it differs from BASE, "
 				    "and was called unchanged");
+	pair_close(&x);
+
+	/* What is called zero is looked at too. */
+	pair_open(&x, PATH("a"), PATH("b"));
+	ASSERT_OK(ranges_begin(&x.ranges, 4 * MIB, AT_FDCWD));
+	ASSERT_OK(ranges_add(&x.ranges, 2 * MIB, 3 * MIB, CHANGE_ZERO));
+	ASSERT_OK(ranges_end(&x.ranges));
+	EXPECT_EQ(change_prove(&x.p, &x.ranges, &x.err), RP_FAILED);
+	EXPECT_EQ(x.err.offset, 2 * MIB);
+	EXPECT_STREQ(x.err.message, "vda: prove TARGET at 2097152: it has data, and was "
+				    "called zero");
 	pair_close(&x);
 
 	/* Data behind the end of the base was not there. */

@@ -4,6 +4,7 @@
  * back, and that both can be a base
  */
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -193,6 +194,59 @@ TEST_F(released, a_release_that_is_called_off_changes_nothing)
 	EXPECT_STREQ(listing(folder_of(self, self->point)),
 		     "config point.json vda.raw vdb.raw");
 	GIVES(OK, rp_export(self->e.store, self->point, self->e.out, NULL, NULL, &err));
+}
+
+/* An export that waits for the point until it is released learns so. */
+struct waiting {
+	struct released_fixture *self;
+	pthread_t thread;
+	bool started;
+	uint32_t rc;
+	struct rp_error err;
+};
+
+static void *wait_for_it(void *context)
+{
+	struct waiting *w = context;
+	const struct rp_store_options options = {.size = sizeof(options),
+						 .lock_timeout_ms = 20000};
+	struct rp_store *store;
+
+	ASSERT_EQ(rp_store_open(fmt("%s/store", w->self->e.fs.mnt), &options, &store,
+				&w->err),
+		  RP_OK);
+	w->rc = rp_export(store, w->self->point, w->self->e.out, NULL, NULL, &w->err);
+	rp_store_close(store);
+	return NULL;
+}
+
+static int start_waiting(void *context, const struct rp_progress *progress)
+{
+	struct waiting *w = context;
+
+	if (!w->started && strcmp(progress->phase, "verifying") == 0) {
+		w->started = true;
+		ASSERT_EQ(pthread_create(&w->thread, NULL, wait_for_it, w), 0);
+		usleep(300000);
+	}
+	return 0;
+}
+
+TEST_F(released, who_waited_for_the_point_learns_of_it)
+{
+	struct waiting w = {.self = self};
+	const struct rp_watch watch = {
+		.size = sizeof(watch), .context = &w, .progress = start_waiting};
+	const struct rp_read_options options = {.size = sizeof(options), .watch = &watch};
+	struct rp_error err;
+
+	make_system(self);
+	GIVES(OK, rp_release(self->e.store, self->point, &options, &err));
+	ASSERT_TRUE(w.started);
+	pthread_join(w.thread, NULL);
+	EXPECT_EQ(w.rc, RP_INVALID_STATE);
+	EXPECT_NE(strstr(w.err.message, "its data was released"), NULL, "%s",
+		  w.err.message);
 }
 
 /* -------------------------------------------------------------------------- import */
