@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# nightly.sh - a disk of 20 GiB with 4 GiB of data, of which 1 % changes here and there in pieces of 64 KiB
+#
+# "alone" is the full export of a disk that holds nothing but those pieces: the least that
+# can be had with the same engine. cmp and rsync, which read everything, run once.
+. "$(dirname "$0")/lib.sh"
+
+pieces=$((size * 2)) # of 1 MiB, one every 5 MiB
+total=$((pieces * 5))
+changed=$((total / 100))
+store=$work/xfs/store
+rp() { "$REFPOINT" --store "$store" "$@"; }
+
+make_fs xfs xfs $((pieces + 4 * changed + 512))
+make_point xfs sparse "${total}M" "${pieces}M" "$pieces"
+base=$(rp --json show vm@latest | jq -r '"vm@" + .InstanceID')
+old=${points[xfs]}
+"$O/bench/disk" change "$work/xfs/disk.raw" "${changed}M" 64K
+latest=$(rp create vm)
+points[xfs]=$store/systems/vm/points/${latest#*@}/vda.raw
+data[xfs]=$((changed << 20))
+
+rp export "$latest" --base "$base" "$work/ext/out" >/dev/null
+cp --sparse=always "$work/ext/out/vm/${latest#*@}/vda.raw" "$work/xfs/alone.raw"
+sync
+rp system add alone --disk vda="$work/xfs/alone.raw"
+rp create alone >/dev/null
+empty_out
+
+command_of() {
+	local tool=$1 src=$2 dst=$3 to=$5
+	flags=()
+	# shellcheck disable=SC2016 # expanded by the shell that is started
+	case $tool in
+	refpoint) command=("$REFPOINT" --store "$store" export "$latest" --base "$base"
+		"$work/$to/out") ;;
+	changes) command=("$REFPOINT" --store "$store" changes "$latest" --base "$base") ;;
+	refpoint-alone) command=("$REFPOINT" --store "$store" export alone@latest
+		"$work/$to/out") ;;
+	qemu-img) command=(qemu-img convert -f raw -O raw "$src" "$dst") flags=(-s "$dst") ;;
+	rsync) command=(rsync --inplace --no-whole-file "$src" "$dst") flags=(-s "$dst") ;;
+	cmp) command=(bash -c 'cmp -l "$1" "$2" | wc -l' cmp "$old" "$src") ;;
+	esac
+}
+
+# What rsync brings up to date is a copy of the base.
+prepare_target() {
+	[[ $tool != rsync ]] || cp --sparse=always "$old" "$2"
+}
+
+in_turns one 'nightly, XFS to ext4' xfs ext -- refpoint refpoint-alone changes qemu-img
+((QUICK)) || { rounds=1; in_turns one 'nightly, XFS to ext4' xfs ext -- cmp rsync; }

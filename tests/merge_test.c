@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * merge_test.c - a differential export becomes a whole one in its place, needs no other
+ * any more, and is complete at every instant, also when the program is killed; and what
+ * clones and holes do to those who merge
+ */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "data.h"
+#include "engine_fixture.h"
+#include "harness.h"
+
+#define SIZE  (9 * MIB + 777)
+#define LINKS 3
+
+FIXTURE(merge)
+{
+	struct engine e;
+	struct loopfs to;
+	char out[PATH_MAX + 8];
+	char points[LINKS][POINT_SIZE];
+	uint64_t state;
+};
+FIXTURE_VARIANT(merge)
+{
+	const char *from, *to; /* to NULL = the same */
+};
+FIXTURE_VARIANT_ADD(merge, xfs){.from = "xfs"};
+FIXTURE_VARIANT_ADD(merge, btrfs){.from = "btrfs"};
+FIXTURE_VARIANT_ADD(merge, xfs_ext4){.from = "xfs", .to = "ext4"};
+
+static const char *path_of(const struct merge_fixture *self, unsigned link)
+{
+	return stage_export_path(self->out, self->points[link]);
+}
+
+/* Takes the next point, with a twin, and exports it. */
+static void take(struct merge_fixture *self, unsigned link)
+{
+	struct rp_export_options options = {
+		.size = sizeof(options),
+		.base = link ? self->points[link - 1] : NULL,
+		.digest = RP_DIGEST_ALWAYS,
+	};
+
+	json_decref(engine_take(&self->e, NULL));
+	snprintf(self->points[link], POINT_SIZE, "%s", self->e.point);
+	ASSERT_EQ(system(fmt("cp --sparse=always '%s' '%s'", engine_disk(&self->e, "vda"),
+			     engine_twin(&self->e, fmt("%u", link)))),
+		  0);
+	json_decref(engine_export(&self->e, self->out, &options));
+}
+
+FIXTURE_SETUP(merge)
+{
+	static const char *const ids[] = {"vda"};
+	int fd;
+
+	self->state = test_seed();
+	engine_open(&self->e, variant->from, 400 * MIB, NULL, NULL);
+	snprintf(self->out, sizeof(self->out), "%s", self->e.out);
+	if (variant->to) {
+		loopfs_mount(&self->to, variant->to, 200 * MIB, NULL, NULL);
+		snprintf(self->out, sizeof(self->out), "%s", self->to.mnt);
+	}
+	fd = data_create(engine_disk(&self->e, "vda"), SIZE);
+	data_write(fd, 1, 0, 6 * MIB);
+	data_write(fd, 1, 8 * MIB, SIZE - 8 * MIB);
+	engine_add(&self->e, ids, 1);
+	take(self, 0);
+	/* H17: the end of the file is in a block, then far behind, then before it. */
+	ASSERT_OK(ftruncate(fd, SIZE + 3 * MIB + 5));
+	data_write(fd, 2, SIZE + 2 * MIB, 4096 + 5);
+	data_write(fd, 2, 100000, 9);
+	take(self, 1);
+	/* H28: what has become zeros is no data, and not what it was either. */
+	ASSERT_OK(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, MIB + 4096,
+			    2 * MIB));
+	ASSERT_OK(ftruncate(fd, 8 * MIB + 4099));
+	data_write(fd, 3, 5 * MIB - 3, 70000);
+	close(fd);
+	take(self, 2);
+}
+
+FIXTURE_TEARDOWN(merge)
+{
+	engine_close(&self->e);
+	if (variant->to)
+		loopfs_umount(&self->to);
+}
+
+/* Whatever kind it is of, it verifies, and its disk is what the point's was. */
+static void expect_complete(const struct merge_fixture *self, unsigned link)
+{
+	const char *output = fmt("%s/restored", self->e.fs.mnt);
+	struct rp_error err;
+
+	EXPECT_EQ(rp_verify(path_of(self, link), NULL, NULL, &err), RP_OK, "%s",
+		  err.message);
+	EXPECT_EQ(rp_restore(path_of(self, link), "vda", output, NULL, NULL, &err), RP_OK,
+		  "%s", err.message);
+	EXPECT_TRUE(data_same(engine_twin(&self->e, fmt("%u", link)), output));
+	ASSERT_OK(unlink(output));
+}
+
+static const char *root_of(const json_t *manifest)
+{
+	return json_text(json_object_get(disk_of(manifest, "vda"), "Digest"), "Root");
+}
+
+TEST_F_TIMEOUT(merge, h17_h28_and_needs_no_other, 60)
+{
+	struct rp_export_options full = {.size = sizeof(full),
+					 .digest = RP_DIGEST_ALWAYS};
+	char *other = strdup(fmt("%s/other", self->out));
+	json_t *report, *want;
+	struct rp_error err;
+	char *text;
+
+	for (unsigned i = 0; i < LINKS; i++)
+		expect_complete(self, i);
+	ASSERT_EQ(rp_merge(path_of(self, 2), NULL, &text, &err), RP_OK, "%s",
+		  err.message);
+	report = take_json(text);
+	EXPECT_STREQ(json_text(report, "Kind"), "merged");
+	for (unsigned i = 0; i < LINKS; i++)
+		expect_complete(self, i);
+	GIVES(INVALID_STATE, rp_merge(path_of(self, 2), NULL, NULL, &err));
+	EXPECT_EQ(strstr(listing(fmt("%s/web1", self->out)), ".merging"), NULL);
+	/* Its tree, which went on from that of the first, is that of a full export. */
+	ASSERT_OK(mkdir(other, 0755));
+	want = engine_export(&self->e, other, &full);
+	EXPECT_STREQ(root_of(report), root_of(want));
+	json_decref(want);
+	json_decref(report);
+	free(other);
+	remove_tree(path_of(self, 0));
+	remove_tree(path_of(self, 1));
+	expect_complete(self, 2);
+}
+
+/* One that died has left something; one that runs is not disturbed. */
+TEST_F(merge, another_one)
+{
+	const char *left = fmt("%s/web1/.%s.merging", self->out,
+			       strchr(self->points[2], '@') + 1);
+	struct rp_error err;
+	int fd;
+
+	ASSERT_OK(mkdir(left, 0700));
+	save_text(fmt("%s/vda.raw", left), "half");
+	fd = open(left, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ASSERT_OK(flock(fd, LOCK_EX));
+	GIVES(IN_USE, rp_merge(path_of(self, 2), NULL, NULL, &err));
+	EXPECT_TRUE(exists(fmt("%s/vda.raw", left)));
+	close(fd);
+	EXPECT_EQ(rp_merge(path_of(self, 2), NULL, NULL, &err), RP_OK, "%s", err.message);
+	EXPECT_FALSE(exists(left));
+	expect_complete(self, 2);
+}
+
+static int cancel(void *context, const struct rp_progress *progress)
+{
+	(void)context;
+	return strcmp(progress->phase, "publishing") == 0;
+}
+
+TEST_F(merge, called_off)
+{
+	const struct rp_watch watch = {.size = sizeof(watch), .progress = cancel};
+	const struct rp_read_options options = {.size = sizeof(options), .watch = &watch};
+	json_t *manifest;
+	struct rp_error err;
+
+	GIVES(FAILED, rp_merge(path_of(self, 2), &options, NULL, &err));
+	EXPECT_EQ(err.os_error, ECANCELED);
+	EXPECT_EQ(strstr(listing(fmt("%s/web1", self->out)), ".merging"), NULL);
+	manifest = load_json(fmt("%s/export.json", path_of(self, 2)));
+	EXPECT_STREQ(json_text(manifest, "Kind"), "differential");
+	json_decref(manifest);
+	expect_complete(self, 2);
+}
+
+/* ------------------------------------------------------------------------- kill -9 */
+
+/* The program, killed after @us at the latest. */
+static void run_and_kill(const char *const *argv, uint64_t us)
+{
+	pid_t pid = fork();
+
+	ASSERT_GE(pid, 0);
+	if (pid == 0) {
+		int null = open("/dev/null", O_WRONLY);
+
+		dup2(null, 1);
+		dup2(null, 2);
+		execv(argv[0], (char *const *)argv);
+		_exit(127);
+	}
+	usleep((useconds_t)us);
+	kill(pid, SIGKILL);
+	ASSERT_EQ(waitpid(pid, NULL, 0), pid);
+}
+
+TEST_F_TIMEOUT(merge, killed, 120)
+{
+	const char *program = getenv("REFPOINT");
+	char *left = strdup(
+		fmt("%s/web1/.%s.merging", self->out, strchr(self->points[2], '@') + 1));
+	char *path = strdup(path_of(self, 2));
+	const char *argv[] = {program, "merge", path, NULL};
+	char keep[PATH_MAX + 16];
+	struct rp_error err;
+
+	if (!program)
+		SKIP("REFPOINT, the path of the program, is not set");
+	snprintf(keep, sizeof(keep), "%s/keep", self->out);
+	ASSERT_EQ(system(fmt("cp -a '%s' '%s'", path, keep)), 0);
+	for (unsigned round = 0; round < 12; round++) {
+		json_t *manifest;
+		bool merged;
+
+		run_and_kill(argv, data_random(&self->state) % 60000);
+		expect_complete(self, 2);
+		manifest = load_json(fmt("%s/export.json", path));
+		merged = !strcmp(json_text(manifest, "Kind"), "merged");
+		json_decref(manifest);
+		if (merged) { /* once more */
+			remove_tree(path);
+			ASSERT_EQ(system(fmt("cp -a '%s' '%s'", keep, path)), 0);
+		}
+	}
+	EXPECT_EQ(rp_merge(path, NULL, NULL, &err), RP_OK, "%s", err.message);
+	EXPECT_FALSE(exists(left));
+	expect_complete(self, 2);
+	free(left);
+	free(path);
+}
+
+/* An export with a base is there, whole, or not at all. */
+TEST_F_TIMEOUT(merge, exports_killed, 120)
+{
+	const char *program = getenv("REFPOINT");
+	char *store = strdup(fmt("%s/store", self->e.fs.mnt));
+	char *path = strdup(path_of(self, 2));
+	const char *argv[] = {program,	"--store",	 store,
+			      "export", self->points[2], self->out,
+			      "--base", self->points[1], "--digest",
+			      "always", "--restart",	 NULL,
+			      NULL};
+	struct rp_export_options options = {.size = sizeof(options),
+					    .base = self->points[1],
+					    .merge = true,
+					    .restart = true};
+	unsigned published = 0;
+
+	if (!program)
+		SKIP("REFPOINT, the path of the program, is not set");
+	for (unsigned round = 0; round < 16; round++) {
+		argv[11] = round % 2 ? "--merge" : NULL;
+		if (exists(path))
+			remove_tree(path);
+		run_and_kill(argv, data_random(&self->state) % 80000);
+		if (!exists(path))
+			continue;
+		published++;
+		expect_complete(self, 2);
+	}
+	test_log("%u of 16 were published", published);
+	if (exists(path))
+		remove_tree(path);
+	json_decref(engine_export(&self->e, self->out, &options));
+	expect_complete(self, 2);
+	free(store);
+	free(path);
+}
+
+TEST_MAIN
