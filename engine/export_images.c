@@ -17,9 +17,6 @@ uint32_t export_images_check(const struct rp_export_options *o, struct rp_error 
 	const struct format *format = format_of(o->format);
 	uint64_t grain;
 
-	if (format && o->merge)
-		return rp_fail(err, RP_NOT_SUPPORTED, "check",
-			       "format %s: only raw images can be merged", format->name);
 	if (!format && o->cluster_size)
 		return rp_fail(err, RP_INVALID_PARAMETER, "check",
 			       "cluster size: a raw disk has no clusters");
@@ -213,11 +210,11 @@ static uint32_t write_tables(struct export_images *images, struct export_image *
 
 static uint32_t lay_out(struct export_images *images, struct stream *s,
 			const struct export_changes *changes,
-			struct export_change *change, uint64_t cluster_size,
+			struct export_change *change, const struct rp_export_options *o,
 			const struct watch *w, struct rp_error *err)
 {
 	struct export_image *x = &images->disks[images->count++];
-	bool differential;
+	bool differential = false;
 	uint32_t rc;
 
 	x->base_file = (struct io_file)IO_FILE_NONE;
@@ -227,11 +224,15 @@ static uint32_t lay_out(struct export_images *images, struct stream *s,
 	x->layer = &x->raw;
 	layers_init(&x->layers, &x->layer, 1);
 	rc = check_source(s, images->format, err);
-	if (rc == RP_OK)
+	if (rc == RP_OK && change && o->merge) {
+		change->merged = !change->map->whole;
+		stream_because(s, "a whole image, of what the point has");
+	} else if (rc == RP_OK) {
 		rc = choose_kind(images, x, s, changes, change, w, &differential, err);
+	}
 	if (rc == RP_OK)
 		rc = write_tables(images, x, s, differential ? change->map : NULL,
-				  cluster_size, err);
+				  o->cluster_size, err);
 	if (rc)
 		return rc;
 	s->place = &x->file->place;
@@ -264,8 +265,7 @@ uint32_t export_images_lay_out(struct export_images *images,
 		int r = watch_tick(w);
 
 		rc = r < 0 ? watch_fail(w, r, err)
-			   : lay_out(images, &d->streams[i], changes, change,
-				     o->cluster_size, w, err);
+			   : lay_out(images, &d->streams[i], changes, change, o, w, err);
 	}
 	return rc;
 }

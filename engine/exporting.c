@@ -235,7 +235,7 @@ static uint32_t fill_target(struct exporting *x, struct rp_error *err)
 	if (rc == RP_OK)
 		probe_tune(x->store, x->point.fd, x->target.fd,
 			   export_disks_size(&x->disks), &x->tuning);
-	if (rc == RP_OK && x->options.merge)
+	if (rc == RP_OK && x->options.merge && x->options.format == RP_FORMAT_RAW)
 		rc = export_merged(&x->changes, &x->disks, &x->target, &x->tuning,
 				   &x->watch, err);
 	else if (rc == RP_OK && x->disks.count)

@@ -262,6 +262,23 @@ TEST_F(exported, changes_are_based_on_the_export_before)
 	expect_now(self, variant->format, third, bases, 2);
 }
 
+/* Nothing is left to a base. */
+TEST_F(exported, merged_images_are_whole)
+{
+	struct rp_export_options options = options_of(variant);
+	char second[POINT_SIZE];
+	json_t *doc;
+
+	json_decref(export_disk(self, &options));
+	next_night(self, SIZE, 1, second);
+	options.merge = true;
+	doc = export_since(self, second, self->stage.point, options);
+	EXPECT_STREQ(json_text(doc, "Kind"), "merged");
+	json_decref(doc);
+	remove_tree(stage_export_path(self->stage.exports, self->stage.point));
+	expect_now(self, variant->format, second, NULL, 0);
+}
+
 TEST_F(exported, a_disk_of_another_size)
 {
 	struct rp_export_options options = options_of(variant);
