@@ -23,6 +23,7 @@ const struct option_def changes_options[] = {
 struct listing {
 	struct progress progress;
 	bool named;	  /* several disks: each one's name is a line of its own */
+	bool lost;	  /* nobody reads it */
 	const char *disk; /* the one whose name was printed */
 };
 
@@ -33,11 +34,11 @@ static int print_change(void *context, const struct rp_change *change)
 	if (!l->disk)
 		progress_end(&l->progress);
 	if (l->named && (!l->disk || strcmp(l->disk, change->disk) != 0))
-		printf("%s:\n", change->disk);
+		l->lost = output_failed(printf("%s:\n", change->disk));
 	l->disk = change->disk;
-	printf("%" PRIu64 " %" PRIu64 " %s\n", change->offset, change->length,
-	       change->zero ? "zero" : "data");
-	return ferror(stdout) || stop_signal();
+	l->lost |= output_failed(printf("%" PRIu64 " %" PRIu64 " %s\n", change->offset,
+					change->length, change->zero ? "zero" : "data"));
+	return l->lost || stop_signal();
 }
 
 /* Whether the point has more than one disk; what is wrong with it shows later. */
@@ -81,6 +82,8 @@ int cmd_changes(const struct cli *cli)
 	progress_begin(&listing.progress, cli, point, 1, 1);
 	value = rp_changes(store, point, base, &options, &text, &error);
 	progress_end(&listing.progress);
+	if (listing.lost) /* told when stdout is closed */
+		return 0;
 	if (value)
 		return fail(cli, point, &error);
 	report = document(text);

@@ -15,12 +15,19 @@
 
 #define FIRST_ERROR RP_FAILED
 
-static int lost_output; /* errno of the first failed flush */
+static int lost_output; /* errno of the first failed write */
 
 void flush_output(void)
 {
 	if (fflush(stdout) && !lost_output)
 		lost_output = errno;
+}
+
+bool output_failed(int printed)
+{
+	if (printed < 0 && !lost_output)
+		lost_output = errno;
+	return printed < 0;
 }
 
 json_t *json_text(const char *text)
@@ -54,7 +61,7 @@ static void print_json(const json_t *object)
 {
 	_cleanup_free_ char *line = must(json_dumps(object, JSON_REAL_PRECISION(6)));
 
-	puts(line);
+	output_failed(puts(line));
 	flush_output();
 }
 

@@ -54,6 +54,10 @@ uint64_t member_number(const json_t *object, const char *key);
 /* One result of several is complete. */
 void flush_output(void);
 
+/* To be called where writing to stdout has just failed: whether it has (@printed < 0).
+ * The reason is kept for close_output(). */
+bool output_failed(int printed);
+
 /* Flushes and closes stdout; a result that got lost makes @status an error. */
 int close_output(const struct cli *cli, int status);
 

@@ -516,6 +516,27 @@ printed 'import: prints NAME@UUID' "$first"
 rp 0 'imported: the oldest again' show web1@latest~2 --json
 json 'imported: the same' "\"web1@\" + .InstanceID == \"$first\" and .HasAssociatedData == false"
 rp 10 'import of no export' import "$exports"
+# More than a pipe holds, of which nobody reads but the beginning.
+truncate -s 64M "$DIR/sparse.img"
+rp 0 'a disk of many pieces' system add many --disk vda="$DIR/sparse.img"
+rp 0 'a disk of many pieces: before' create many --allow-copy
+perl -e 'open F, "+<", $ARGV[0]; for (0 .. 8191) { seek F, $_ * 8192, 0; print F "x" }' \
+	"$DIR/sparse.img"
+rp 0 'a disk of many pieces: after' create many --allow-copy
+rp 0 'changes of many pieces' changes many@latest --base many@latest~1
+check 'changes of many pieces: all of them' test "$(wc -l <"$out")" = 8192
+try 1 'changes that nobody reads' no_reader "$REFPOINT" --store "$store" \
+	changes many@latest --base many@latest~1
+said 'changes that nobody reads: silently' ''
+exec 5>&-
+try 1 'changes to a full device' "${lossy[@]}" changes many@latest --base many@latest~1
+said 'changes to a full device: says so' \
+	'refpoint: changes: write standard output: No space left on device (32768 Failed)'
+try 1 'changes to a full device, JSON' "${lossy[@]}" changes many@latest --base many@latest~1 --json
+said 'changes to a full device, JSON: says so' \
+	'refpoint: changes: write standard output: No space left on device (32768 Failed)'
+rp 0 'a disk of many pieces: gone' destroy many@latest
+rp 0 'a disk of many pieces: all of it' destroy many@latest
 rp 0 'destroy, as before' destroy "$third"
 
 # -------------------------------------------------------------------- the end
