@@ -32,15 +32,13 @@ static int import_leaves(struct importing *x, const json_t *from, json_t **ret)
 	struct digest old, leaves = {.fd = -1};
 	char name[RELEASED_NAME_SIZE];
 	uint8_t leaf[DIGEST_SIZE];
-	const char *id, *format;
+	const char *id;
 	uint64_t size, index = 0;
 	int r;
 
 	doc_string(from, "DiskId", &id);
-	doc_string(from, "Format", &format);
 	doc_u64(from, "VirtualSize", &size);
-	if (!json_is_object(digest) || strcmp(format, "raw") ||
-	    json_is_object(json_object_get(from, "Changes")) ||
+	if (!json_is_object(digest) || json_is_object(json_object_get(from, "Changes")) ||
 	    leaves_open(x->export.fd, digest, size, &old) < 0)
 		return 0;
 	released_leaves_name(id, name);

@@ -423,6 +423,27 @@ TEST_F(released, import_of_a_differential_export)
 	json_decref(point);
 }
 
+/* The digest of an image is that of the disk in it. */
+TEST_F(released, import_of_an_image)
+{
+	struct rp_export_options options = {.size = sizeof(options)};
+	char old[POINT_SIZE], *name;
+	struct rp_error err;
+
+	make_system(self);
+	memcpy(old, self->point, sizeof(old));
+	options.settings = "{\"Options\": {\"Format\": \"qcow2\", \"Digest\": "
+			   "\"always\"}}";
+	GIVES(OK, rp_export(self->e.store, old, self->e.out, &options, NULL, &err));
+	GIVES(OK, rp_destroy_reference_point(self->e.store, old, &err));
+	GIVES(OK, rp_import(self->e.store, fmt("%s/web1/%s", self->e.out, id_of(old)),
+			    &name, &err));
+	rp_free(name);
+	write_disk(self, MIB, 1);
+	take(self);
+	EXPECT_STREQ(changes_since(self, old), "digest 65536");
+}
+
 /* Tries to take the base away from under an export. */
 struct thief {
 	struct released_fixture *self;
