@@ -4,6 +4,8 @@
  */
 #include "cli/cli.h"
 
+#include <stdio.h>
+
 #include "cli/out.h"
 #include "cli/progress.h"
 #include "cli/search.h"
@@ -13,6 +15,7 @@
 const struct option_def restore_options[] = {
 	{"disk", "ID", "the disk to restore", false},
 	{"search", "DIR", "look for bases of the export here too (repeatable)", false},
+	{"salvage", NULL, "of a damaged export, restore what can be", false},
 	{"force", NULL, "replace OUTPUT if it is an existing file", false},
 	{"io", "auto|uring|aio|sync", "how bytes are moved", true},
 	{"clone", "auto|never|always", "whether blocks are shared", true},
@@ -37,6 +40,27 @@ static void print_restored(const json_t *report)
 	table_print(&table, "");
 }
 
+/* The exit status says that not everything is there: 1, as for Failed. */
+static int tell_lost(const char *operand, const json_t *report)
+{
+	uint64_t lost = member_number(report, "LostBytes");
+	const json_t *range;
+	size_t i;
+
+	if (!lost)
+		return 0;
+	json_array_foreach(json_object_get(report, "Lost"), i, range)
+		fprintf(stderr, "refpoint: restore %s: lost %s bytes at %s\n", operand,
+			number_text(member_number(range, "Length")).s,
+			number_text(member_number(range, "Offset")).s);
+	fprintf(stderr,
+		"refpoint: restore %s: %s bytes in %s ranges are lost, zeros stand for "
+		"them\n",
+		operand, number_text(lost).s,
+		number_text(member_number(report, "LostCount")).s);
+	return 1;
+}
+
 int cmd_restore(const struct cli *cli)
 {
 	const char *disk = option_value(&cli->args, "disk");
@@ -48,6 +72,7 @@ int cmd_restore(const struct cli *cli)
 		.io = option_choice(&cli->args, "io"),
 		.clone = option_choice(&cli->args, "clone"),
 		.replace = option_given(&cli->args, "force"),
+		.salvage = option_given(&cli->args, "salvage"),
 	};
 	_cleanup_(search_cleanup) struct search search = {0};
 	json_auto_t *report = NULL;
@@ -74,5 +99,5 @@ int cmd_restore(const struct cli *cli)
 		print_result(NULL, report);
 	else
 		print_restored(report);
-	return 0;
+	return options.salvage ? tell_lost(operand, report) : 0;
 }

@@ -201,8 +201,19 @@ static uint32_t find_base(struct chain *c, const char *filter, const char *const
 	return RP_NOT_AVAILABLE;
 }
 
-uint32_t chain_open(const char *path, const char *disk, const char *const *search,
-		    size_t search_count, struct chain *ret, struct rp_error *err)
+/* Whether failure @rc only ends the chain, which is noted. */
+static bool cuts(uint32_t rc, struct rp_error *cut, struct rp_error *err)
+{
+	if (!rc || !cut || rc == RP_OUT_OF_MEMORY)
+		return false;
+	*cut = *err;
+	rp_error_clear(err);
+	return true;
+}
+
+static uint32_t open_parts(const char *path, const char *disk, const char *const *search,
+			   size_t search_count, struct chain *ret, struct rp_error *cut,
+			   struct rp_error *err)
 {
 	struct exported e = EXPORTED_NONE;
 	struct chain c = {0};
@@ -223,8 +234,13 @@ uint32_t chain_open(const char *path, const char *disk, const char *const *searc
 		exported_close(&e);
 		free(own);
 	}
-	while (rc == RP_OK && open_end(&c, disk))
+	while (rc == RP_OK && open_end(&c, disk)) {
 		rc = find_base(&c, disk, search, search_count, err);
+		if (cuts(rc, cut, err)) {
+			rc = RP_OK;
+			break;
+		}
+	}
 	if (rc && c.count)
 		rp_fail_of(err, c.parts[0].system, NULL);
 	if (rc)
@@ -232,6 +248,20 @@ uint32_t chain_open(const char *path, const char *disk, const char *const *searc
 	else
 		*ret = c;
 	return rc;
+}
+
+uint32_t chain_open(const char *path, const char *disk, const char *const *search,
+		    size_t search_count, struct chain *ret, struct rp_error *err)
+{
+	return open_parts(path, disk, search, search_count, ret, NULL, err);
+}
+
+uint32_t chain_open_some(const char *path, const char *disk, const char *const *search,
+			 size_t search_count, struct chain *ret, struct rp_error *ret_cut,
+			 struct rp_error *err)
+{
+	rp_error_clear(ret_cut);
+	return open_parts(path, disk, search, search_count, ret, ret_cut, err);
 }
 
 void chain_close(struct chain *c)
@@ -330,11 +360,43 @@ static uint32_t open_layer(struct chain_disk *d, const struct exported *e,
 	return rc;
 }
 
-uint32_t chain_disk_open(const struct chain *c, const char *id, struct chain_disk *ret,
-			 struct rp_error *err)
+static void close_last(struct chain_disk *d)
+{
+	size_t i = --d->count;
+
+	layer_close(d->layer[i]);
+	if (d->image[i])
+		image_close(d->image[i]);
+	else
+		free(container_of(d->layer[i], struct layer_diff, layer));
+	free(d->path[i]);
+	d->path[i] = NULL;
+}
+
+static uint32_t open_layers(const struct chain *c, struct chain_disk *d,
+			    struct rp_error *cut, struct rp_error *err)
+{
+	for (size_t i = 0; i < c->count && needs(c, i, d->id); i++) {
+		uint32_t rc = open_layer(d, &c->parts[i], err);
+
+		if (rc == RP_OK && i)
+			rc = check_fit(d, i, err);
+		if (i && cuts(rc, cut, err)) {
+			if (d->count > i)
+				close_last(d);
+			return RP_OK;
+		}
+		if (rc)
+			return rc;
+	}
+	return RP_OK;
+}
+
+static uint32_t open_disk(const struct chain *c, const char *id, struct chain_disk *ret,
+			  struct rp_error *cut, struct rp_error *err)
 {
 	struct chain_disk d = {.id = id};
-	uint32_t rc = RP_OK;
+	uint32_t rc;
 
 	d.layer = calloc(c->count, sizeof(*d.layer));
 	d.image = calloc(c->count, sizeof(*d.image));
@@ -342,11 +404,8 @@ uint32_t chain_disk_open(const struct chain *c, const char *id, struct chain_dis
 	d.path = calloc(c->count + 1, sizeof(*d.path)); /* one not opened, perhaps */
 	if (!d.layer || !d.image || !d.base_size || !d.path)
 		rc = rp_fail_os(err, -ENOMEM, "open", "export %s", c->paths[0]);
-	for (size_t i = 0; rc == RP_OK && i < c->count && needs(c, i, id); i++) {
-		rc = open_layer(&d, &c->parts[i], err);
-		if (rc == RP_OK && i)
-			rc = check_fit(&d, i, err);
-	}
+	else
+		rc = open_layers(c, &d, cut, err);
 	if (rc) {
 		chain_disk_close(&d);
 		return rc;
@@ -356,17 +415,26 @@ uint32_t chain_disk_open(const struct chain *c, const char *id, struct chain_dis
 	return RP_OK;
 }
 
+uint32_t chain_disk_open(const struct chain *c, const char *id, struct chain_disk *ret,
+			 struct rp_error *err)
+{
+	return open_disk(c, id, ret, NULL, err);
+}
+
+uint32_t chain_disk_open_some(const struct chain *c, const char *id,
+			      struct chain_disk *ret, struct rp_error *ret_cut,
+			      struct rp_error *err)
+{
+	rp_error_clear(ret_cut);
+	return open_disk(c, id, ret, ret_cut, err);
+}
+
 void chain_disk_close(struct chain_disk *d)
 {
-	for (size_t i = 0; i < d->count; i++) {
-		layer_close(d->layer[i]);
-		if (d->image[i])
-			image_close(d->image[i]);
-		else
-			free(container_of(d->layer[i], struct layer_diff, layer));
-	}
-	for (size_t i = 0; d->path && i <= d->count; i++)
-		free(d->path[i]);
+	if (d->path)
+		free(d->path[d->count]);
+	while (d->count)
+		close_last(d);
 	free(d->layer);
 	free(d->image);
 	free(d->base_size);

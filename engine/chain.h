@@ -34,6 +34,12 @@ uint32_t chain_open(const char *path, const char *disk, const char *const *searc
 		    size_t search_count, struct chain *ret, struct rp_error *err);
 void chain_close(struct chain *chain); /* zeros are fine */
 
+/* The same, but what ends the chain before its time is no failure: *ret_cut tells why it
+ * was, its code RP_OK if it was not. @err is not NULL. */
+uint32_t chain_open_some(const char *path, const char *disk, const char *const *search,
+			 size_t search_count, struct chain *ret, struct rp_error *ret_cut,
+			 struct rp_error *err);
+
 /* One disk of a chain: a layer for each part it needs, the topmost first. */
 struct chain_disk {
 	const char *id;
@@ -49,6 +55,10 @@ struct chain_disk {
  * size of each. @chain must outlive @ret. */
 uint32_t chain_disk_open(const struct chain *chain, const char *id,
 			 struct chain_disk *ret, struct rp_error *err);
+/* The same, but ends where a base cannot be opened; *ret_cut and @err as above. */
+uint32_t chain_disk_open_some(const struct chain *chain, const char *id,
+			      struct chain_disk *ret, struct rp_error *ret_cut,
+			      struct rp_error *err);
 void chain_disk_close(struct chain_disk *disk); /* zeros are fine */
 
 /* Reads the data that parts [first, end) have of disk @id (NULL = all) and compares it

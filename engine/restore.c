@@ -14,6 +14,7 @@
 #include "doc.h"
 #include "io/tree.h"
 #include "manifest.h"
+#include "salvage.h"
 
 /* Where the disk goes. A file is written as .NAME.partial beside it, locked while
  * that runs, so that one left by a dead process can be told from one in work. */
@@ -207,11 +208,20 @@ struct restore {
 	const struct rp_read_options *options;
 	struct chain chain;
 	struct chain_disk disk; /* if it lies in several files */
+	struct salvage salvage; /* if that was asked for */
+	struct rp_error cut;	/* why the chain ended before its time, then */
 	struct stream stream;
 	struct output output;
 	struct tuning tuning;
 	struct watch watch;
 };
+
+static int add_lost(json_t *doc, const struct salvage *s)
+{
+	return json_object_update_new(
+		doc, json_pack("{s:I, s:I, s:O}", "LostBytes", (json_int_t)s->lost_bytes,
+			       "LostCount", (json_int_t)s->lost_count, "Lost", s->lost));
+}
 
 static uint32_t run(struct restore *r, char **ret_report, struct rp_error *err)
 {
@@ -230,6 +240,8 @@ static uint32_t run(struct restore *r, char **ret_report, struct rp_error *err)
 		rc = copy_streams(s, 1, &r->tuning, &r->watch, err);
 	if (rc == RP_OK && ret_report) {
 		doc = describe(o, s);
+		if (doc && r->options->salvage && add_lost(doc, &r->salvage) < 0)
+			json_decref(take_ptr(doc));
 		text = doc ? doc_text(doc) : NULL;
 		if (!text)
 			rc = rp_fail_os(err, -ENOMEM, "restore", "%s", o->path);
@@ -257,6 +269,30 @@ static uint32_t check_disk(const struct exported *e, const char *id, const json_
 	return RP_OK;
 }
 
+/* What there is of the chain, without what is lost. */
+static uint32_t open_salvaged(struct restore *r, const json_t *disk, struct rp_error *err)
+{
+	struct stream *s = &r->stream;
+	struct rp_error cut, own;
+	uint32_t rc;
+
+	err = err ?: &own;
+	doc_string(disk, "DiskId", &s->disk);
+	rc = chain_disk_open_some(&r->chain, s->disk, &r->disk, &cut, err);
+	if (rc)
+		return rc;
+	if (cut.code)
+		r->cut = cut;
+	if (r->cut.code)
+		watch_warn(&r->watch, "%s; what was to come from there is lost",
+			   r->cut.message);
+	rc = salvage_open(&r->chain, &r->disk, r->cut.code != RP_OK, &r->watch,
+			  &r->salvage, err);
+	s->src_path = r->chain.paths[0];
+	s->from = &r->salvage.layers.source;
+	return rc;
+}
+
 /*
  * Of a disk in one file what passes is compared with its digest. The files of a chain
  * have a digest each, of which parts show only: they are read as wholes before.
@@ -266,6 +302,8 @@ static uint32_t open_source(struct restore *r, const json_t *disk, struct rp_err
 	const char *id;
 	uint32_t rc;
 
+	if (r->options->salvage)
+		return open_salvaged(r, disk, err);
 	if (!exported_is_differential(disk))
 		return exported_open_disk(&r->chain.parts[0], disk, &r->stream, err);
 	doc_string(disk, "DiskId", &id);
@@ -277,6 +315,18 @@ static uint32_t open_source(struct restore *r, const json_t *disk, struct rp_err
 	r->stream.src_path = r->chain.paths[0];
 	r->stream.from = &r->disk.layers.source;
 	return rc;
+}
+
+static uint32_t open_chain(struct restore *r, const char *path, const char *disk,
+			   struct rp_error *err)
+{
+	const struct rp_read_options *o = r->options;
+	struct rp_error own; /* what ends the chain is known by its error */
+
+	if (!o->salvage)
+		return chain_open(path, disk, o->search, o->search_count, &r->chain, err);
+	return chain_open_some(path, disk, o->search, o->search_count, &r->chain, &r->cut,
+			       err ?: &own);
 }
 
 uint32_t rp_restore(const char *export_path, const char *disk, const char *output,
@@ -298,8 +348,7 @@ uint32_t rp_restore(const char *export_path, const char *disk, const char *outpu
 		return rc;
 	watch_init(&r.watch, r.options->watch, 0);
 	tuning_init(&r.tuning, r.options->io);
-	rc = chain_open(export_path, disk, r.options->search, r.options->search_count,
-			&r.chain, reterr);
+	rc = open_chain(&r, export_path, disk, reterr);
 	if (rc == RP_OK)
 		rc = check_disk(&r.chain.parts[0], disk, &found, reterr);
 	if (rc == RP_OK)
@@ -310,6 +359,7 @@ uint32_t rp_restore(const char *export_path, const char *disk, const char *outpu
 		rc = run(&r, ret_report, reterr);
 	io_file_close(&r.stream.dst);
 	exported_close_disk(&r.stream);
+	salvage_close(&r.salvage);
 	chain_disk_close(&r.disk);
 	if (r.output.dirfd >= 0)
 		close(r.output.dirfd);

@@ -687,6 +687,9 @@ struct rp_read_options {
 	const char *const *search;
 	size_t search_count;
 	bool chain; /* verify only: read the data of the bases too */
+	/* restore only: of a damaged export or chain, what can be had; see rp_restore()
+	 */
+	bool salvage;
 	const struct rp_watch *watch;
 };
 
@@ -737,6 +740,12 @@ uint32_t rp_merge(const char *export_path, const struct rp_read_options *options
  * A block device is written in place; what lies behind the disk's size stays.
  * Where the export has digests the bytes are checked while they pass; a disk that is
  * put together from a chain of exports is checked before anything is written.
+ *
+ * With options->salvage damage is no failure: what cannot be read, differs from its
+ * digest, or was to come from a base that is missing or damaged reads as zeros, never as
+ * what an older base has there. The report says what that is: LostBytes, LostCount and
+ * Lost[], {Offset, Length}, at most the first 10000 of them. What has no digest cannot
+ * be told to be wrong.
  *
  * Errors: as rp_verify(); RP_INVALID_STATE (output exists), RP_IN_USE (device
  * is mounted), RP_INVALID_PARAMETER (unknown disk, device too small).

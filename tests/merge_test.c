@@ -227,7 +227,7 @@ TEST_F_TIMEOUT(merge, killed, 120)
 		json_t *manifest;
 		bool merged;
 
-		run_and_kill(argv, data_random(&self->state) % 60000);
+		run_and_kill(argv, data_random(&self->state) % (10000u << round % 5));
 		expect_complete(self, 2);
 		manifest = load_json(fmt("%s/export.json", path));
 		merged = !strcmp(json_text(manifest, "Kind"), "merged");
@@ -267,7 +267,7 @@ TEST_F_TIMEOUT(merge, exports_killed, 120)
 		argv[11] = round % 2 ? "--merge" : NULL;
 		if (exists(path))
 			remove_tree(path);
-		run_and_kill(argv, data_random(&self->state) % 80000);
+		run_and_kill(argv, data_random(&self->state) % (20000u << round % 5));
 		if (!exists(path))
 			continue;
 		published++;

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * salvage.c - looking for what is lost, and a layer that leaves it out
+ */
+#include "salvage.h"
+
+#include <string.h>
+
+#include "io/tree.h"
+#include "leaves.h"
+
+/* A layer, chunk by chunk of its disk (DIGEST_CHUNK): good or not. */
+struct sound {
+	struct layer layer;
+	struct layer *under;
+	uint8_t *bad; /* one bit each */
+};
+
+static bool is_bad(const struct sound *s, uint64_t pos)
+{
+	uint64_t chunk = pos / DIGEST_CHUNK;
+
+	return s->bad[chunk / 8] >> chunk % 8 & 1;
+}
+
+/* Data of bad chunks is zeros; what is left to the layers below is good all the same. */
+static int sound_at(struct layer *layer, uint64_t pos, struct layer_range *ret)
+{
+	struct sound *s = container_of(layer, struct sound, layer);
+	uint64_t end = round_down(pos, DIGEST_CHUNK);
+	bool bad = is_bad(s, pos);
+	int r = s->under->at(s->under, pos, ret);
+
+	if (r < 0 || ret->state != LAYER_DATA)
+		return r;
+	while (end < ret->end && is_bad(s, end) == bad)
+		end += DIGEST_CHUNK;
+	ret->at += pos - ret->start;
+	ret->start = pos;
+	ret->end = min_u64(ret->end, end);
+	if (bad)
+		ret->state = LAYER_ZERO;
+	return 0;
+}
+
+/* ---------------------------------------------------------------------------- reading */
+
+/* The bytes the layer has of [start, end); others are zeros. *ret_data: there are any. */
+static int read_chunk(struct layer *layer, uint64_t start, uint64_t end, char *buf,
+		      bool *ret_data)
+{
+	uint64_t pos = start;
+
+	memset(buf, 0, end - start);
+	*ret_data = false;
+	while (pos < end) {
+		struct layer_range range;
+		int r = layer->at(layer, pos, &range);
+
+		if (r == 0 && range.end <= pos)
+			r = -EBADMSG;
+		if (r < 0)
+			return r;
+		range.end = min_u64(range.end, end);
+		if (range.state == LAYER_DATA) {
+			*ret_data = true;
+			r = io_pread_all(layer->file.tail_fd, buf + (pos - start),
+					 range.end - pos, range.at + (pos - range.start));
+		}
+		if (r < 0)
+			return r;
+		pos = range.end;
+	}
+	return 0;
+}
+
+/* Whether a chunk is as it was; one without data costs no reading. */
+static bool is_sound(struct layer *layer, const struct digest *leaves, uint64_t start,
+		     char *buf)
+{
+	uint64_t end = min_u64(start + DIGEST_CHUNK, layer->size);
+	uint8_t want[DIGEST_SIZE], have[DIGEST_SIZE] = {0};
+	bool data;
+
+	if (read_chunk(layer, start, end, buf, &data) < 0)
+		return false;
+	if (leaves->fd < 0)
+		return true;
+	if (data)
+		digest_leaf(buf, end - start, have);
+	return digest_get(leaves, start / DIGEST_CHUNK, want, 1) == 0 &&
+	       !memcmp(want, have, DIGEST_SIZE);
+}
+
+static int read_layer(struct sound *s, const struct digest *leaves, struct watch *w)
+{
+	_cleanup_free_ char *buf = malloc(DIGEST_CHUNK);
+
+	if (!buf)
+		return -ENOMEM;
+	w->progress.bytes_total += s->layer.size;
+	for (uint64_t pos = 0; pos < s->layer.size; pos += DIGEST_CHUNK) {
+		uint64_t chunk = pos / DIGEST_CHUNK;
+		int r;
+
+		if (!is_sound(s->under, leaves, pos, buf))
+			s->bad[chunk / 8] |= (uint8_t)(1 << chunk % 8);
+		w->progress.bytes_done += min_u64(DIGEST_CHUNK, s->layer.size - pos);
+		r = watch_tick(w);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static void close_sound(struct layer *layer)
+{
+	struct sound *s = container_of(layer, struct sound, layer);
+
+	free(s->bad);
+	free(s);
+}
+
+/* Digests that are damaged themselves prove nothing. */
+static void open_leaves(const struct exported *part, const json_t *disk, uint64_t size,
+			const char *path, const struct watch *w, struct digest *ret)
+{
+	const json_t *digest = json_object_get(disk, "Digest");
+
+	ret->fd = -1;
+	if (json_is_object(digest) && leaves_open(part->fd, digest, size, ret) < 0) {
+		ret->fd = -1;
+		watch_warn(w,
+			   "%s: its digests are missing or damaged, it cannot be "
+			   "compared",
+			   path);
+	}
+}
+
+/* The next layer of @ret. */
+static uint32_t add_layer(const struct chain *c, const struct chain_disk *d,
+			  struct watch *w, struct salvage *ret, struct rp_error *err)
+{
+	size_t i = ret->count;
+	struct layer *under = d->layer[i];
+	struct sound *s = calloc(1, sizeof(*s));
+	struct digest leaves;
+	int r = -ENOMEM;
+
+	if (s)
+		s->bad = calloc(1, digest_chunk_count(under->size) / 8 + 1);
+	if (!s || !s->bad) {
+		free(s);
+		return rp_fail_os(err, r, "salvage", "%s", d->path[i]);
+	}
+	/* Its file is that of the layer under it, which closes it. */
+	s->layer = *under;
+	s->layer.at = sound_at;
+	s->layer.close = NULL;
+	s->under = under;
+	ret->layer[ret->count++] = &s->layer;
+	open_leaves(&c->parts[i], exported_disk(&c->parts[i], d->id), under->size,
+		    d->path[i], w, &leaves);
+	r = read_layer(s, &leaves, w);
+	if (leaves.fd >= 0)
+		close(leaves.fd);
+	if (r == -ECANCELED || r == -ETIME)
+		return watch_fail(w, r, err);
+	return r < 0 ? rp_fail_os(err, r, "salvage", "%s", d->path[i]) : RP_OK;
+}
+
+/* ------------------------------------------------------------------------ what is lost
+ */
+
+static int lose(struct salvage *s, uint64_t start, uint64_t end)
+{
+	json_t *last = json_array_get(s->lost, json_array_size(s->lost) - 1);
+	uint64_t offset = 0, len = 0;
+
+	s->lost_bytes += end - start;
+	if (last) {
+		offset = (uint64_t)json_integer_value(json_object_get(last, "Offset"));
+		len = (uint64_t)json_integer_value(json_object_get(last, "Length"));
+	}
+	if (last && offset + len == start)
+		return json_object_set_new(last, "Length",
+					   json_integer((json_int_t)(end - offset)));
+	s->lost_count++;
+	if (json_array_size(s->lost) == SALVAGE_MOST_LISTED)
+		return 0;
+	return json_array_append_new(s->lost,
+				     json_pack("{s:I, s:I}", "Offset", (json_int_t)start,
+					       "Length", (json_int_t)(end - start)));
+}
+
+/*
+ * Whether @pos is left to the image at the bottom, and is in a bad chunk of it: there a
+ * hole is lost data as well. Cuts *end to where that is so.
+ */
+static int is_lost_hole(const struct salvage *s, uint64_t pos, uint64_t *end,
+			bool *ret_lost)
+{
+	struct layer *image = s->layer[s->count - 1];
+	struct layer_range range = {.end = *end, .state = LAYER_BELOW};
+	struct layers above;
+	int r = 0;
+
+	*ret_lost = false;
+	if (s->count > 1) {
+		layers_init(&above, s->layer, s->count - 1);
+		r = layers_at(&above, pos, &range);
+	}
+	if (r < 0)
+		return r;
+	*end = min_u64(*end, range.end);
+	if (range.state != LAYER_BELOW || pos >= image->size)
+		return 0;
+	*end = min_u64(*end, round_down(pos, DIGEST_CHUNK) + DIGEST_CHUNK);
+	*ret_lost = is_bad(container_of(image, struct sound, layer), pos);
+	return 0;
+}
+
+/* What shows through to a bad chunk, or to where the chain was cut. */
+static int list_lost(struct salvage *s, const struct chain_disk *d, bool cut)
+{
+	uint64_t pos = 0;
+	int r = 0;
+
+	while (r == 0 && pos < d->layers.source.size) {
+		struct layer_range was, is;
+		bool lost = false;
+
+		r = layers_at(&d->layers, pos, &was);
+		if (r == 0)
+			r = layers_at(&s->layers, pos, &is);
+		was.end = min_u64(was.end, is.end);
+		if (r == 0 && !cut && was.state == LAYER_ZERO)
+			r = is_lost_hole(s, pos, &was.end, &lost);
+		if (r < 0)
+			return r;
+		if (lost || was.state != is.state || (cut && was.state == LAYER_BELOW))
+			r = lose(s, pos, was.end) < 0 ? -ENOMEM : 0;
+		pos = was.end;
+	}
+	return r;
+}
+
+uint32_t salvage_open(const struct chain *c, const struct chain_disk *d, bool cut,
+		      struct watch *w, struct salvage *ret, struct rp_error *err)
+{
+	struct salvage s = {.lost = json_array()};
+	uint32_t rc = RP_OK;
+	int r;
+
+	watch_phase(w, "verifying");
+	s.layer = calloc(d->count, sizeof(*s.layer));
+	if (!s.layer || !s.lost)
+		rc = rp_fail_os(err, -ENOMEM, "salvage", "%s", d->path[0]);
+	while (rc == RP_OK && s.count < d->count)
+		rc = add_layer(c, d, w, &s, err);
+	if (rc == RP_OK) {
+		layers_init(&s.layers, s.layer, s.count);
+		r = list_lost(&s, d, cut);
+		if (r < 0)
+			rc = rp_fail_os(err, r, "salvage", "%s", d->path[0]);
+	}
+	if (rc)
+		salvage_close(&s);
+	else
+		*ret = s;
+	return rc;
+}
+
+void salvage_close(struct salvage *s)
+{
+	for (size_t i = 0; i < s->count; i++)
+		close_sound(s->layer[i]);
+	free(s->layer);
+	json_decref(s->lost);
+	*s = (struct salvage){0};
+}
