@@ -344,10 +344,20 @@ static uint32_t await(struct rp_job *job, uint32_t request, uint64_t timeout_ms,
 	return reached ? RP_JOB_DONE : RP_JOB_FORBIDDEN;
 }
 
+/* It may have ended a moment ago, and be on its way to jobs/ended/. */
+static void await_release(const struct rp_job *job)
+{
+	_cleanup_close_ int fd = io_dir_open(job->fd, ".");
+
+	if (fd >= 0)
+		io_lock(fd, false, REQUEST_LOCK_MS);
+}
+
 /* A job nobody works on: it lies in jobs/ended/, or its owner has died just now. */
 static uint32_t request_of_ended(struct rp_job *job, uint32_t request,
 				 struct rp_error *err)
 {
+	await_release(job);
 	job_sweep(job->store, job->id);
 	if (request == RP_JOB_START)
 		return worker_resume(job->store, job->id, err) ? RP_JOB_UNSPECIFIED

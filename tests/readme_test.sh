@@ -44,6 +44,7 @@ head -c 3000001 /dev/urandom >"$DIR/vm/web1.raw"
 truncate -s 5000001 "$DIR/vm/web1.raw"
 echo '<domain/>' >"$DIR/vm/web1.xml"
 export REFPOINT_STORE=$DIR/vm/store
+# shellcheck disable=SC2016
 walk() {
 	sed -n '/^## From the shell$/,/^## From C$/s/^    \(\(job=\$(\)*refpoint .*\)/\1/p' README.md |
 		sed -e 's/ *#.*//' -e 's/create web1/& --allow-copy/' \
