@@ -346,6 +346,11 @@ static uint32_t begin_job(struct exporting *x, struct rp_error *err)
 		return rp_fail(err, RP_INVALID_PARAMETER, "check",
 			       "export directory %s: lies in the store, which sweeps it",
 			       x->directory);
+	if (x->queued) { /* who waits hours for a turn wants to know it before */
+		rc = target_check(fd, x->directory, x->point.system, x->point.id, err);
+		if (rc)
+			return rc;
+	}
 	rc = job_begin(x->store, &order, &x->job, err);
 	if (x->queued || (rc != RP_FAILED && rc != RP_ACCESS_DENIED))
 		return rc;

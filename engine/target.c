@@ -89,6 +89,19 @@ static uint32_t check_unpublished(const struct target *t, struct rp_error *err)
 	return RP_OK;
 }
 
+uint32_t target_check(int fd, const char *directory, const char *system, const char *id,
+		      struct rp_error *err)
+{
+	char name[NAME_SIZE + ID_SIZE];
+	struct stat st;
+
+	snprintf(name, sizeof(name), "%s/%s", system, id);
+	if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return rp_fail(err, RP_INVALID_STATE, "export",
+			       "export %s/%s: exists already", directory, name);
+	return RP_OK; /* anything else comes up when it is opened */
+}
+
 /* A folder of ours: no link. */
 static int open_partial(const struct target *t)
 {

@@ -42,6 +42,10 @@ uint32_t target_open(const char *directory, const char *system, const char *id,
 		     bool restart, const struct watch *w, uint64_t busy_ms,
 		     struct target *ret, struct rp_error *err);
 
+/* RP_INVALID_STATE if it is published in @directory, which is open as @fd. */
+uint32_t target_check(int fd, const char *directory, const char *system, const char *id,
+		      struct rp_error *err);
+
 /* Publishes: everything in it is on stable storage already. Closes on success. */
 uint32_t target_publish(struct target *target, struct rp_error *err);
 

@@ -443,12 +443,33 @@ interrupted() {
 mkdir "$DIR/stop"
 for signal in INT TERM; do
 	try $((128 + $(kill -l $signal))) "SIG$signal" interrupted $signal \
-		"$REFPOINT" --store "$store" --json export "$big" "$DIR/stop"
+		"$REFPOINT" --store "$store" --json export "$big" "$DIR/stop" --bwlimit 64K
 	said "SIG$signal: one line" "refpoint: export $big: interrupted by SIG$signal (32768 Failed)"
 	json "SIG$signal: one object" '.ReturnValue == 32768 and .Error.Errno == 125'
 	check "SIG$signal: leaves nothing" test -z "$(find "$DIR/stop" -mindepth 2)"
 	check "SIG$signal: no job is left" test -z "$(ls "$store/jobs/active")"
 done
+
+# Once something was moved it is kept.
+progressed() {
+	until [[ $(stat -c %b "$DIR/stop/big/.${big#*@}.partial/vda.raw" 2>/dev/null || echo 0) -gt 40000 ]]; do
+		kill -0 "$1" || return
+	done
+	kill -INT "$1"
+	wait "$1"
+}
+started() {
+	env --default-signal=INT "$REFPOINT" --store "$store" export "$big" "$DIR/stop" --clone never \
+		--bwlimit 40M &
+	progressed $!
+}
+try 130 'SIGINT half-way' started
+said 'SIGINT half-way: says how to go on' \
+	"refpoint: export $big: interrupted by SIGINT; what was exported is kept: the same export again goes on (32768 Failed)"
+rp 0 'the same export again' export "$big" "$DIR/stop" --json
+json 'the same export again: goes on' '.Disks[0].ResumedBytes > 0'
+check 'the same export again: is good' "$REFPOINT" verify "$DIR/stop/big/${big#*@}"
+rm -r "$DIR/stop/big"
 
 # While it waits for a lock it cannot see the first signal; the second does not ask.
 stubborn() {
@@ -473,6 +494,62 @@ stubborn() {
 	return "$status"
 }
 try 130 'a second signal ends it at once' stubborn
+
+# ------------------------------------------------------------------------- jobs
+
+mkdir "$DIR/jobs" "$DIR/jobs/1" "$DIR/jobs/2"
+wrong 'job limit: no rate' \
+	"refpoint: job limit: a rate is a number of bytes, or one with K, M, G or T, not 'fast'. See 'refpoint job limit --help'." \
+	job limit abcd fast
+wrong 'priority: not from 1 to 99' \
+	"refpoint: export: option '--priority' takes a number from 1 to 99, not '0'. See 'refpoint export --help'." \
+	export web1@latest "$DIR/jobs/1" --async --priority 0
+rp 10 'no such job' job show 11111111-1111-4111-8111-111111111111
+rp 6 'no ID' job show x
+rp 6 'async: wrong parameters are known at once' export web1@latest "$DIR/jobs/1" --async --disk vdz
+rp 0 'async' export "$second" "$DIR/jobs/1" --async --clone never
+job=$(cat "$out")
+check 'async: prints the ID' grep -qxE '[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}' "$out"
+rp 0 'job wait' job wait "$job"
+printed 'job wait: silent' ''
+check 'async: has exported' test -f "$DIR/jobs/1/web1/${second#*@}/export.json"
+rp 0 'job show' job show "${job%%-*}"
+check 'job show: says so' grep -qE '^State: +Completed$' "$out"
+rp 0 'job show, JSON' job show "$job" --json
+json 'job show, JSON: object' ".ReturnValue == 0 and .InstanceID == \"$job\" and .JobState == 7 and
+	.PercentComplete == 100 and (.ExportedDisks | length) == 2 and .ErrorCode == 0"
+rp 0 'job list, JSON' job list --json
+json 'job list, JSON: object' ".ReturnValue == 0 and .Jobs[-1].InstanceID == \"$job\""
+rp 8 'job cancel too late' job cancel "$job" --json
+json 'job cancel too late: object' '.ReturnValue == 32775'
+rp 8 'async: what is there is known at once' export "$second" "$DIR/jobs/1" --async
+
+rp 0 'async, JSON' export "$second" "$DIR/jobs/2" --async --clone never --bwlimit 64K --ionice idle --json
+json 'async, JSON: object' '.ReturnValue == 4096 and (.Job | length) == 36'
+job=$(jq -r .Job "$out")
+pid() { "$REFPOINT" --store "$store" job show "$job" --json | jq .ProcessId; }
+check 'ionice: idle, for one thread' grep -qx idle \
+	<(for task in /proc/"$(pid)"/task/*; do ionice -p "${task##*/}"; done)
+rp 0 'job suspend' job suspend "$job"
+rp 0 'job suspended' job show "$job"
+check 'job suspended: says so' grep -qE '^State: +Suspended$' "$out"
+rp 0 'job resume' job resume "$job" --json
+json 'job resume: object' ".ReturnValue == 4096 and .Job == \"$job\""
+rp 8 'job resume twice' job resume "$job"
+rp 5 'job wait in vain' job wait "$job" --timeout 0.1
+kill -KILL "$(pid)"
+rp 1 'job wait of one that was killed' job wait "$job"
+said 'job wait of one that was killed: one line' "refpoint: job wait $job: interrupted (32768 Failed)"
+rp 0 'job resume of one that was killed' job resume "$job"
+kill -TERM "$(pid)"
+rp 1 'SIGTERM to a worker' job wait "$job"
+rp 0 'SIGTERM to a worker: it was cancelled' job show "$job" --json
+json 'SIGTERM to a worker: Terminated' '.JobState == 8 and .Resumable'
+rp 0 'job limit of one that has ended' job resume "$job"
+rp 0 'job limit' job limit "$job" 1G
+rp 0 'job wait, resumed' job wait "$job"
+check 'resumed: has exported' "$REFPOINT" verify "$DIR/jobs/2/web1/${second#*@}"
+rm -r "$DIR/jobs"
 
 # ------------------------------------------------- changes, release, import
 
