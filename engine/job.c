@@ -466,6 +466,7 @@ static bool is_old(const struct job *job)
 
 static void end_dead(struct job *job)
 {
+	enum rp_job_state state = job_doc_state(job->doc);
 	struct rp_error err;
 	bool published = false;
 
@@ -474,8 +475,11 @@ static void end_dead(struct job *job)
 		job_release(job);
 		return;
 	}
+	/* Who waited has published nothing: what is there is another's. */
+	if (state != RP_JOB_RUNNING && state != RP_JOB_SHUTTING_DOWN)
+		published = false;
 	/* Else it was killed between its end and its move. */
-	if (!job_has_ended(job_doc_state(job->doc))) {
+	if (!job_has_ended(state)) {
 		rp_error_clear(&err);
 		if (!published)
 			rp_fail(&err, RP_FAILED, "export", "interrupted");

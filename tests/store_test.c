@@ -515,6 +515,30 @@ TEST_F(store, keeps_how_a_dead_export_had_ended)
 	json_decref(job);
 }
 
+/* It died before its turn; the export that is there is one of before. */
+TEST_F(store, tells_the_dead_what_they_did_not_do)
+{
+	static const int waiting[] = {2, 3, 5}; /* New, Starting, Suspended */
+	const struct stage *s = &self->stage;
+	const char *ended = fmt("%s/jobs/ended/22222222-2222-4222-8222-222222222222",
+				s->path);
+	struct rp_error err;
+
+	GIVES(OK, stage_export(s, NULL, &err));
+	for (size_t i = 0; i < ARRAY_SIZE(waiting); i++) {
+		json_t *job;
+
+		leave_job(s, waiting[i]);
+		open_and_close(s);
+		job = load_json(fmt("%s/job.json", ended));
+		EXPECT_EQ(json_number(job, "JobState"), 10, "%d", waiting[i]);
+		EXPECT_EQ(json_number(job, "ErrorCode"), RP_FAILED);
+		json_decref(job);
+		ASSERT_OK(system(fmt("rm -r '%s'", ended)));
+	}
+	EXPECT_TRUE(stage_good_export(s->exports, s->point, s->twin));
+}
+
 /* What a dead export has left, but a published one has not. */
 TEST_F(store, never_removes_what_is_published)
 {
