@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "badfs.h"
 #include "data.h"
 #include "engine/change_source.h"
 #include "engine_fixture.h"
@@ -695,6 +696,41 @@ TEST_F(change, proof_finds_what_is_missing)
 	EXPECT_EQ(change_prove(&x.p, &x.ranges, &x.err), RP_FAILED);
 	EXPECT_EQ(x.err.offset, 3 * MIB);
 	pair_close(&x);
+	close(fd);
+}
+
+/* A file that cannot be read is no file without changes. */
+TEST_F(change, reads_that_fail)
+{
+	struct badfs bad = {0};
+	struct pair x;
+	int fd, copy;
+
+	if (ON_BTRFS)
+		SKIP("as on XFS");
+	if (badfs_skip_reason())
+		SKIP("%s", badfs_skip_reason());
+	fd = filled(PATH("a"), 4 * MIB, false);
+	copy = filled(PATH("b"), 4 * MIB, false);
+	badfs_mount(&bad, &self->fs);
+	pair_open(&x, fmt("%s/a", bad.mnt), fmt("%s/b", bad.mnt));
+	EXPECT_EQ(change_compare(&x.p, &x.ranges, &x.source, &x.err), RP_OK);
+	EXPECT_STREQ(x.source, "content");
+	EXPECT_STREQ(x.p.reason,
+		     "extent maps are trusted on XFS and Btrfs only: contents "
+		     "compared");
+	EXPECT_STREQ(list(&x.ranges), "");
+	bad.orders->read_at = 2 * MIB + 5;
+	bad.orders->read_error = EIO;
+	EXPECT_EQ(change_compare(&x.p, &x.ranges, &x.source, &x.err), RP_FAILED);
+	EXPECT_EQ(x.err.os_error, EIO);
+	EXPECT_EQ(x.err.offset, 2 * MIB);
+	EXPECT_STREQ(x.err.disk, "vda");
+	EXPECT_NE(strstr(x.err.message, "read BASE at 2097152: Input/output error"), NULL,
+		  "%s", x.err.message);
+	pair_close(&x);
+	badfs_umount(&bad);
+	close(copy);
 	close(fd);
 }
 
