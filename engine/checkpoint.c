@@ -10,7 +10,7 @@
 #include "watch.h"
 
 /* The pause after a checkpoint is so many times what its parts took, within bounds. */
-#define SYNC_COST 4
+#define SYNC_COST 2
 #define NOTE_COST 25
 #define PAUSE_NS  100000000u
 #define LONG_NS	  5000000000u

@@ -6,7 +6,7 @@
 
 /* What was not used is saved for no longer, or a slow device would be followed by a
  * burst. */
-#define SAVED_SECONDS 0.1
+#define SAVED_SECONDS 0.2
 
 void throttle_init(struct throttle *t, uint64_t chunk, uint64_t now_ns)
 {
