@@ -150,6 +150,7 @@ static uint32_t start_over(struct merging *m, struct rp_error *err)
 	rp_error_clear(err);
 	export_change_give_back(m->change, s);
 	s->reason[0] = '\0';
+	s->shared_to = s->cloned_bytes = s->server_bytes = s->copied_bytes = 0;
 	r = io_file_set_size(&s->dst, 0);
 	if (r == 0)
 		r = io_file_set_size(&s->dst, size);

@@ -273,7 +273,10 @@ static void keep_target(struct exporting *x, uint32_t rc, struct rp_error *err)
 	target_keep(&x->target);
 	if (rc != RP_INVALID_STATE) /* that says what to do */
 		strncat(err->message,
-			"; what was exported is kept: the same export again goes on",
+			journal_has_marks(&x->journal)
+				? "; what was exported is kept: the same export again "
+				  "goes on"
+				: "; what is there is kept: --restart starts over",
 			sizeof(err->message) - strlen(err->message) - 1);
 }
 

@@ -488,6 +488,7 @@ TEST(lacks_only_its_name)
 			 fmt("%s/web1/.%s.partial", s.exports, id)));
 	overwrite(fmt("%s/web1/.%s.partial/vda.raw", s.exports, id), 1 * MIB + 5);
 	GIVES(FAILED, stage_export(&s, &options, &err));
+	EXPECT_NE(strstr(err.message, "--restart"), NULL, "%s", err.message);
 	EXPECT_FALSE(exists(stage_export_path(s.exports, s.point)));
 	stage_close(&s);
 }
