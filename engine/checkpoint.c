@@ -13,7 +13,7 @@
 #define SYNC_COST 2
 #define NOTE_COST 25
 #define PAUSE_NS  100000000u
-#define LONG_NS	  5000000000u
+#define LONG_NS	  60000000000u
 
 int checkpoint_open(struct checkpoint *c, struct stream *streams, size_t count)
 {
