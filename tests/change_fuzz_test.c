@@ -29,7 +29,7 @@
 #define MOST	(3 * MIB) /* the disk's size, at most */
 #define CLONES	4	  /* kept at a time */
 #define BLOCK	4096
-#define PAIRS	60
+#define PAIRS	40
 #define NIGHTLY 1700 /* seconds a long run may take */
 
 /* One frozen clone, and what it held when it was made. */
