@@ -62,6 +62,8 @@ int main(int argc, char **argv)
 	int src, dst;
 	double begin;
 
+	if (argc == 2 && !strcmp(argv[1], "--version"))
+		return 0; /* only to be loaded */
 	if (!clone && (argc != 5 || strcmp(argv[1], "copy"))) {
 		fprintf(stderr, "usage: bare clone SOURCE TARGET\n"
 				"       bare copy SOURCE TARGET LIST\n");

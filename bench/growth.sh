@@ -7,7 +7,9 @@ rounds=$((rounds > 3 ? 3 : rounds))
 most=$((QUICK ? 10000 : 100000))
 make_fs xfs xfs $((size * 2 + 1024))
 
-# measure_growth WORKLOAD X FROM TO: the point of FROM, once for each tool
+declare -A names=([xfs]='same XFS' [ext]='XFS to ext4')
+
+# at WORKLOAD TOOL X FROM TO: one(), with its place on the axis
 at() {
 	local name=$1 tool=$2 x=$3 from=$4 to=$5 line
 	one "$name" "$tool" "$from" "$to"
@@ -16,20 +18,22 @@ at() {
 	jq -c --argjson x "$x" '. + {x: $x}' <<<"$line" >>"$runs"
 }
 
-forget_point() {
-	chattr -R -f -i "$work/$1/store" || true
-	rm -rf "$work/$1/store" "$work/$1/disk.raw"
-}
-
 for ((mib = 16; mib <= size; mib *= 4)); do
 	make_point xfs dense "${mib}M"
 	in_turns at 'growth with size, XFS to ext4' "$mib" xfs ext -- refpoint cp
 	in_turns at 'growth with size, same XFS' "$mib" xfs xfs -- refpoint ficlone
-	forget_point xfs
+	forget_points xfs
 done
 for ((extents = 100; extents <= most; extents *= 10)); do
 	make_point xfs fragmented "$extents"
 	in_turns at 'growth with extents, same XFS' "$extents" xfs xfs -- refpoint ficlone
 	in_turns at 'growth with extents, XFS to ext4' "$extents" xfs ext -- refpoint cp
-	forget_point xfs
+	forget_points xfs
+done
+for ((count = 1; count <= most / 100; count *= 10)); do
+	make_systems xfs "$count" 4M
+	for to in xfs ext; do
+		x=$count in_turns set_of "growth with disks, ${names[$to]}" xfs "$to" -- refpoint cp
+	done
+	forget_points xfs
 done

@@ -128,6 +128,8 @@ command_of() {
 	qemu-img-*) command=(qemu-img convert -f raw -O "${tool##*-}" "$src" "$dst") ;;
 	nbdcopy) command=(nbdcopy "$src" "$dst") ;;
 	rsync) command=(rsync --inplace --whole-file --sparse "$src" "$dst") ;;
+	rsync-delta) command=(rsync --inplace --no-whole-file "$src" "$dst") ;;
+	bare-copy) command=("$O/bench/bare" copy "$src" "$dst" "$work/changes") flags=() ;;
 	ficlone) command=("$O/bench/bare" clone "$src" "$dst") flags=() ;;
 	*) echo "bench: no tool $tool" >&2; return 1 ;;
 	esac
@@ -180,7 +182,7 @@ one() {
 	local notes=(-n workload="$name" -n tool="$tool" -n from="${filesystem[$from]}"
 		-n to="${filesystem[$to]}" -b "${data[$from]}" -n size="$(stat -c %s "$src")")
 	empty_out
-	prepare_target "$to" "$dst"
+	prepare_target "$tool" "$dst"
 	[[ -z ${device[$from]} ]] || notes+=(-r "${device[$from]}")
 	[[ -z ${device[$to]} ]] || notes+=(-w "${device[$to]}")
 	case $tool in
@@ -198,7 +200,7 @@ one() {
 	empty_out
 }
 
-# A workload may want the folder or file to be something before the tool runs.
+# prepare_target TOOL FILE: a tool may want the file to be something before it runs.
 prepare_target() { :; }
 
 # in_turns COMMAND... -- TOOL...: each round calls COMMAND TOOL for all, there and back.
@@ -224,6 +226,49 @@ workload() {
 	local name=$1 from=$2 to=$3
 	shift 3
 	in_turns one "$name" "$from" "$to" -- refpoint "$@"
+}
+
+# ------------------------------------------------------------------ many disks
+
+# make_systems FS COUNT SIZE: disks in FS/disks, a store with a point of each.
+make_systems() {
+	local fs=$1 i name
+	rm -rf "$work/$fs/disks"
+	mkdir "$work/$fs/disks"
+	"$O/bench/disk" files "$work/$fs/disks" "$2" "$3"
+	"$REFPOINT" init "$work/$fs/store"
+	for ((i = 0; i < $2; i++)); do
+		printf -v name '%04d' "$i"
+		"$REFPOINT" --store "$work/$fs/store" system add "vm$name" \
+			--disk vda="$work/$fs/disks/$name"
+		"$REFPOINT" --store "$work/$fs/store" create "vm$name" >/dev/null
+	done
+	data[$fs]=$(($2 * $(stat -c '%b * 512' "$work/$fs/disks/0000")))
+	disks=$2
+}
+
+# set WORKLOAD TOOL FROM TO: all disks of FROM/disks at once.
+set_of() {
+	local name=$1 tool=$2 from=$3 to=$4 flags=(-S "$work/$4") command
+	local src=$work/$from/disks dst=$work/$to/out
+	case $tool in
+	refpoint) command=("$REFPOINT" --store "$work/$from/store" export --all "$dst") flags=() ;;
+	cp-reflink) command=(cp -r --reflink=always "$src" "$dst/disks") ;;
+	cp) command=(cp -r --reflink=never "$src" "$dst/disks") ;;
+	rsync) command=(rsync -r --whole-file "$src" "$dst/disks") ;;
+	esac
+	[[ -z ${device[$from]} ]] || flags+=(-r "${device[$from]}")
+	[[ -z ${device[$to]} ]] || flags+=(-w "${device[$to]}")
+	empty_out
+	"$measure" -n workload="$name" -n tool="$tool" -n from="${filesystem[$from]}" \
+		-n to="${filesystem[$to]}" -n disks="$disks" -n x="${x-}" -b "${data[$from]}" "${flags[@]}" \
+		-m $((data[$from] / 1048576 + 256)) -- "${command[@]}" >>"$runs"
+	empty_out
+}
+
+forget_points() {
+	chattr -R -f -i "$work/$1/store" || true
+	rm -rf "$work/$1/store" "$work/$1/disk.raw"
 }
 
 use_ext

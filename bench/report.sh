@@ -16,7 +16,7 @@ table() {
 			else (.[length / 2 - 1] + .[length / 2]) / 2 end;
 		def r(n): . * pow(10; n) | round / pow(10; n);
 		def span(n): "\(median | r(n)) [\(min | r(n))-\(max | r(n))]";
-		def name: if .[0].x then "\(.[0].workload), \(.[0].x)" else .[0].workload end;
+		def name: if (.[0].x // "") != "" then "\(.[0].workload), \(.[0].x)" else .[0].workload end;
 		.[0] as $first
 		| ([.[] | select(.workload == $first.workload and .tool == $first.tool)] | length) as $n
 		| "Medians of interleaved runs, least-most in brackets.",
@@ -100,5 +100,6 @@ if [[ -s $O/bench/runs/cross.jsonl ]]; then
 fi
 if [[ -s $O/bench/runs/growth.jsonl ]]; then
 	growth size.svg 'MiB of data' 'growth with size, XFS to ext4' 'growth with size, same XFS'
+	growth disks.svg disks 'growth with disks, same XFS' 'growth with disks, XFS to ext4'
 	growth extents.svg extents 'growth with extents, same XFS' 'growth with extents, XFS to ext4'
 fi
