@@ -551,9 +551,11 @@ uint32_t rp_export_set(struct rp_store *store, const char *const *points, size_t
  * Checks the parameters, begins the record and returns; a thread of this process does
  * the work, with all signals blocked and a store handle of its own. It ends with the
  * process: a job that must outlive it needs a process of its own, as
- * "refpoint export --async" makes. At most JobLimit (store.json, default 4) started jobs
- * of a store work at once, from whatever processes; the others wait as New, by Priority,
- * then in the order they were started. rp_export() does not wait and does not count.
+ * "refpoint export --async" makes. Children that are forked and do not exec meanwhile
+ * hold its locks: as long as they live, nobody sees that it has died. At most JobLimit
+ * (store.json, default 4) started jobs of a store work at once, from whatever processes;
+ * the others wait as New, by Priority, then in the order they were started. rp_export()
+ * does not wait and does not count.
  *
  * Errors: as far as they are known before work begins, those of rp_export(); RP_FAILED
  * also if there can be no record or no thread.

@@ -87,8 +87,7 @@ FIXTURE_TEARDOWN(jobs)
 	stage_close(&self->stage);
 }
 
-/* ----------------------------------------------------------------------- other processes
- */
+/* -------------------------------------------------------------------- other processes */
 
 /* A job of a process of its own; it never ends by itself if it is @slow. */
 static struct rp_job *start(struct jobs_fixture *self, bool slow)
@@ -361,8 +360,7 @@ TEST_F_TIMEOUT(jobs, answers_every_request, 120)
 	}
 }
 
-/* --------------------------------------------------------------------------- the record
- */
+/* ------------------------------------------------------------------------ the record */
 
 FIXTURE(record)
 {
@@ -494,8 +492,7 @@ TEST_F_TIMEOUT(record, never_goes_back, 60)
 				      j->stage.twin));
 }
 
-/* ------------------------------------------------------------------------------ waiting
- */
+/* --------------------------------------------------------------------------- waiting */
 
 /* Who waits for a job is told of an end that nobody announces. */
 TEST_F(record, is_waited_for_after_sigkill)
@@ -611,8 +608,33 @@ TEST_F(record, holds_the_point)
 	GIVES(OK, rp_destroy_reference_point(s->store, s->point, &err));
 }
 
-/* -------------------------------------------------------------------------------- turns
- */
+/* A suspended job needs its process as little as any other. */
+TEST_F(record, survives_its_process_while_it_is_suspended)
+{
+	struct jobs_fixture *j = &self->jobs;
+	struct rp_error err;
+	json_t *doc, *disk;
+
+	j->job = start(j, true);
+	ASSERT_EQ(rp_job_set_bandwidth(j->job, 16 * MIB, &err), RP_OK);
+	while (shown(j, j->job, "PercentComplete") < 40)
+		usleep(1000);
+	request(j->job, RP_JOB_SUSPEND);
+	ASSERT_OK(kill((pid_t)shown(j, j->job, "ProcessId"), SIGKILL));
+	GIVES(FAILED, rp_job_wait(j->job, NULL, SOON_MS, &err));
+	EXPECT_EQ(state_of(j->job), RP_JOB_EXCEPTION);
+	request(j->job, RP_JOB_START);
+	ASSERT_EQ(rp_job_set_bandwidth(j->job, 0, NULL), RP_OK);
+	GIVES(OK, rp_job_wait(j->job, NULL, SOON_MS, &err));
+	doc = show(j, j->job);
+	disk = json_array_get(json_object_get(doc, "Disks"), 0);
+	EXPECT_GT(json_number(disk, "ResumedBytes"), 0);
+	json_decref(doc);
+	EXPECT_TRUE(stage_good_export(fmt("%s/0", j->stage.exports), j->stage.point,
+				      j->stage.twin));
+}
+
+/* ------------------------------------------------------------------------------ turns */
 
 #define PROCESSES 4
 #define EACH	  50
