@@ -63,8 +63,8 @@ static uint32_t no_room(const struct stream *s, const struct format *format,
 			struct rp_error *err)
 {
 	rp_fail(err, RP_NOT_SUPPORTED, "lay out",
-		"lay out %s: a disk of %" PRIu64 " bytes is more than %s can hold",
-		s->dst_path, s->src.size, format->name);
+		"lay out %s: %s cannot hold a disk of %" PRIu64 " bytes", s->dst_path,
+		format->name, s->src.size);
 	rp_fail_of(err, NULL, s->disk);
 	return RP_NOT_SUPPORTED;
 }

@@ -214,7 +214,7 @@ static int read_header(struct qcow2 *q)
 		return -EBADMSG;
 	tables = round_up(im->layer.size, cluster << qcow2_l2_bits(q->cluster_bits)) >>
 		 (q->cluster_bits + qcow2_l2_bits(q->cluster_bits));
-	if (q->l1_entries != tables || !is_cluster(q, q->l1_at) ||
+	if (q->l1_entries != max_u64(tables, 1) || !is_cluster(q, q->l1_at) ||
 	    tables * sizeof(uint64_t) > im->layer.file.size - q->l1_at)
 		return -EBADMSG;
 	if (!im->based)

@@ -48,10 +48,10 @@ int qcow2_layout(struct qcow2_layout *l)
 	uint64_t bits_per_cluster = cluster * 8, clusters = divide_up(l->size, cluster);
 	uint64_t l1, directory = l->has_bitmap, table = 0;
 
-	/* No table of an empty disk has an entry; it has a cluster nevertheless. */
-	l->l1_entries = divide_up(clusters, UINT64_C(1)
-						    << qcow2_l2_bits(l->cluster_bits));
-	l1 = max_u64(divide_up(l->l1_entries * sizeof(uint64_t), cluster), 1);
+	/* A table has an entry at least: else its cluster is nobody's. */
+	l->l1_entries = max_u64(
+		divide_up(clusters, UINT64_C(1) << qcow2_l2_bits(l->cluster_bits)), 1);
+	l1 = divide_up(l->l1_entries * sizeof(uint64_t), cluster);
 	if (l->has_bitmap) {
 		l->granularity_bits = qcow2_granularity_bits(l->size);
 		l->bitmap_entries = divide_up(

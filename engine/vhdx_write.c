@@ -307,8 +307,8 @@ int vhdx_write(struct io_file *file, const struct image *im)
 	};
 	int r;
 
-	/* A parent of another size has never been seen to work. */
-	if (im->source->size > VHDX_MAX_SIZE ||
+	/* There is a sector at least; a parent of another size was never seen to work. */
+	if (!l.size || im->source->size > VHDX_MAX_SIZE ||
 	    (l.has_parent &&
 	     (!im->base || round_up(im->base->layer.size, VHDX_SECTOR) != l.size)))
 		return -EOPNOTSUPP;

@@ -361,6 +361,7 @@ static long peak_kib(void)
 
 TEST_F(image, of_edge_sizes)
 {
+	/* A VHDX has a sector. */
 	static const uint64_t sizes[] = {0,
 					 1,
 					 511,
@@ -378,6 +379,10 @@ TEST_F(image, of_edge_sizes)
 		struct pattern p = pattern(sizes[i], 700 * GIB, 100 * KIB);
 		struct image im = {.source = &p.source};
 
+		if (!sizes[i] && variant->format == &format_vhdx) {
+			EXPECT_EQ(write_image(self, variant->format, &im), -EOPNOTSUPP);
+			continue;
+		}
 		ASSERT_OK(write_image(self, variant->format, &im), "size %llu",
 			  (unsigned long long)sizes[i]);
 		ASSERT_OK(reopen(self, variant->format));

@@ -227,6 +227,43 @@ static void pad(const struct image_disk *d, unsigned point, char ret[PATH_MAX + 
 	ASSERT_EQ(truncate(ret, (off_t)round_up((uint64_t)st.st_size, SECTOR)), 0);
 }
 
+static bool any_change(const struct image_changes *c, uint64_t start, uint64_t end)
+{
+	for (uint64_t i = start / SECTOR; i * SECTOR < end && i < c->count; i++)
+		if (c->sector[i])
+			return true;
+	return false;
+}
+
+/* What the bitmap of an image says is what has changed, in pieces of 64 KiB. */
+static void judge_bitmap(struct image_disk *d, unsigned point)
+{
+	const struct image_changes *changes = &d->changes[point];
+	uint64_t size = d->file[point]->layer.size, start, len, told = 0;
+	char command[PATH_MAX + 128], line[256];
+	unsigned dirty;
+	FILE *map;
+
+	snprintf(command, sizeof(command),
+		 "nbdinfo --map=qemu:dirty-bitmap:changed -- "
+		 "[ qemu-nbd --read-only --format=qcow2 --bitmap=changed %s ]",
+		 image_path(d, point, "qcow2"));
+	map = popen(command, "re");
+	ASSERT_NE(map, NULL);
+	while (fgets(line, sizeof(line), map)) {
+		ASSERT_EQ(sscanf(line, "%lu %lu %u", &start, &len, &dirty), 3, "%s",
+			  line);
+		ASSERT_EQ(start, told, "%s", line);
+		for (told = start; told < start + len; told += 64 * KIB)
+			EXPECT_EQ(
+				any_change(changes, told, min_u64(told + 64 * KIB, size)),
+				dirty, "point %u at %lu", point, told);
+		told = start + len;
+	}
+	ASSERT_EQ(pclose(map), 0, "%s", command);
+	ASSERT_EQ(told, size);
+}
+
 void image_judge_qemu(struct image_disk *d, unsigned point)
 {
 	const char *name = d->file[point]->format->name;
@@ -246,6 +283,8 @@ void image_judge_qemu(struct image_disk *d, unsigned point)
 	ASSERT_TRUE(data_same(padded, copy), "point %u through NBD", point);
 	unlink(padded);
 	unlink(copy);
+	if (d->file[point]->based && d->file[point]->layer.size)
+		judge_bitmap(d, point);
 }
 
 void image_judge_vhdi(struct image_disk *d, unsigned point)

@@ -177,4 +177,16 @@ TEST_F_TIMEOUT(images, are_what_the_disk_was, 3600)
 	test_log("%u images", judged);
 }
 
+TEST(an_empty_disk_is_one_too)
+{
+	struct image_disk d = {};
+
+	snprintf(d.dir, sizeof(d.dir), "%s", test_dir());
+	image_add_point(&d, 0);
+	close(data_create(image_path(&d, 0, "raw"), 0));
+	ASSERT_OK(image_write(&d, 0, &format_qcow2, 64 * KIB, false));
+	judge(&d, 0);
+	image_free(&d);
+}
+
 TEST_MAIN
