@@ -9,11 +9,17 @@
 #include "io/base.h"
 #include "io/extent.h"
 
+/* To find the end of data takes time, the longer it is and the more extents it has. */
 static int raw_at(struct layer *l, uint64_t pos, struct layer_range *ret)
 {
 	uint64_t start, end;
-	int r = io_next_data(l->file.tail_fd, pos, l->size, &start, &end);
+	int r;
 
+	if (pos >= l->last.start && pos < l->last.end) {
+		*ret = l->last;
+		return 0;
+	}
+	r = io_next_data(l->file.tail_fd, pos, l->size, &start, &end);
 	if (r < 0 && r != -ENXIO)
 		return r;
 	*ret = (struct layer_range){.start = pos, .end = l->size, .state = LAYER_ZERO};
@@ -22,12 +28,14 @@ static int raw_at(struct layer *l, uint64_t pos, struct layer_range *ret)
 	else if (r == 0)
 		*ret = (struct layer_range){
 			.start = pos, .end = end, .state = LAYER_DATA, .at = pos};
+	l->last = *ret;
 	return 0;
 }
 
 void layer_raw(struct layer *l)
 {
 	l->size = l->file.size;
+	l->last = (struct layer_range){0};
 	l->at = raw_at;
 	l->close = NULL;
 }

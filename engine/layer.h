@@ -36,7 +36,8 @@ struct layer {
 	uint64_t size; /* of its disk: behind it are zeros, whatever the layers below have
 			*/
 	struct io_file file;
-	const char *path; /* for people; borrowed */
+	const char *path;	 /* for people; borrowed */
+	struct layer_range last; /* of a raw image: what was found last */
 	/* The range that holds @pos, which is below size. 0 or -errno; -EBADMSG: damaged.
 	 */
 	int (*at)(struct layer *layer, uint64_t pos, struct layer_range *ret);

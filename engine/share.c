@@ -102,18 +102,46 @@ static bool may_copy(const struct stream *s, int error, const struct piece *p)
 		(error == -EINVAL && p->end == stream_size(s) && p->end % s->dst.block));
 }
 
+/* What was found of a file last: to find the end of data takes time, the longer it is and
+ * the more extents it has. */
+struct found {
+	const struct io_file *file;
+	uint64_t from, start, end; /* a hole from here, data from there */
+};
+
+/* As io_next_data(); data that ends behind @stop is not followed again. */
+static int find_data(struct found *f, const struct io_file *file, uint64_t pos,
+		     uint64_t stop, uint64_t *ret_start, uint64_t *ret_end)
+{
+	int r;
+
+	if (f->file != file || pos < f->from || pos >= f->end) {
+		r = io_next_data(file->tail_fd, pos, file->size, &f->start, &f->end);
+		if (r == -ENXIO)
+			f->start = f->end = UINT64_MAX;
+		else if (r < 0)
+			return r;
+		f->file = file;
+		f->from = pos;
+	}
+	*ret_start = max_u64(f->start, pos);
+	*ret_end = min_u64(f->end, stop);
+	return *ret_start < stop ? 0 : -ENXIO;
+}
+
 /* Whether @len bytes of the clone have data where those it was made of have. */
-static int check_piece(const struct stream *s, const struct piece *p, uint64_t len)
+static int check_piece(const struct stream *s, const struct piece *p, uint64_t len,
+		       struct found *src, struct found *dst)
 {
 	uint64_t done = 0, start, end, at, stop;
 	int r = 0;
 
-	while (done < len && (r = io_next_data(p->file->tail_fd, p->at + done,
-					       p->at + len, &start, &end)) == 0) {
+	while (done < len && (r = find_data(src, p->file, p->at + done, p->at + len,
+					    &start, &end)) == 0) {
 		at = p->to + (start - p->at);
 		stop = p->to + (end - p->at);
 		while (at < stop) {
-			r = io_next_data(s->dst.tail_fd, at, stop, &start, &end);
+			r = find_data(dst, &s->dst, at, stop, &start, &end);
 			if (r < 0 || start != at)
 				return r < 0 && r != -ENXIO ? r : -EIO;
 			at = end;
@@ -126,13 +154,14 @@ static int check_piece(const struct stream *s, const struct piece *p, uint64_t l
 /* H18, where files cannot be compared as wholes. */
 static int check_pieces(struct stream *s)
 {
+	struct found src = {0}, dst = {0};
 	uint64_t pos = 0;
 	struct piece p;
 	int r = 0;
 
 	while (r == 0 && pos < s->shared_to && (r = next_piece(s, pos, &p)) == 0) {
 		pos = min_u64(p.end, s->shared_to);
-		r = check_piece(s, &p, pos - p.start);
+		r = check_piece(s, &p, pos - p.start, &src, &dst);
 	}
 	return r == -ENXIO ? 0 : r;
 }
