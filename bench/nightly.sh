@@ -46,7 +46,7 @@ command_of() {
 
 # What rsync brings up to date is a copy of the base.
 prepare_target() {
-	[[ $tool != rsync ]] || cp --sparse=always "$old" "$2"
+	[[ $1 != rsync ]] || cp --sparse=always "$old" "$2"
 }
 
 in_turns one 'nightly, XFS to ext4' xfs ext -- refpoint refpoint-alone changes qemu-img
