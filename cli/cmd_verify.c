@@ -18,6 +18,26 @@ const struct option_def verify_options[] = {
 	{NULL, NULL, NULL, false},
 };
 
+/* What the export is based on. */
+static void print_bases(const json_t *report)
+{
+	bool compared = json_is_true(json_object_get(report, "BasesCompared"));
+	const json_t *part;
+	size_t i;
+
+	json_array_foreach(json_object_get(report, "Chain"), i, part) {
+		_cleanup_free_ char *line = NULL;
+
+		if (!i)
+			continue;
+		line = format_text("based on %s, %s, %s", member_text(part, "ExportPath"),
+				   member_text(part, "Kind"),
+				   compared ? "compared too"
+					    : "its data not read: see --chain");
+		print_line(line);
+	}
+}
+
 static void print_verified(const json_t *report)
 {
 	struct table table = {{"DISK", "STATUS", ">SIZE", "COMPARED", NULL}, NULL, 0};
@@ -39,6 +59,7 @@ static void print_verified(const json_t *report)
 			  size_text(member_number(disk, "VirtualSize")).s, what);
 	}
 	table_print(&table, "");
+	print_bases(report);
 }
 
 int cmd_verify(const struct cli *cli)

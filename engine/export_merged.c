@@ -20,6 +20,7 @@ struct merging {
 	struct export_changes *changes;
 	struct export_change *change;
 	struct stream *s;
+	enum rp_clone clone; /* as it was asked for */
 	const struct target *target;
 	const struct tuning *tuning;
 	struct watch *w;
@@ -150,6 +151,7 @@ static uint32_t start_over(struct merging *m, struct rp_error *err)
 	rp_error_clear(err);
 	export_change_give_back(m->change, s);
 	s->reason[0] = '\0';
+	s->clone = m->clone;
 	s->shared_to = s->cloned_bytes = s->server_bytes = s->copied_bytes = 0;
 	r = io_file_set_size(&s->dst, 0);
 	if (r == 0)
@@ -189,6 +191,7 @@ uint32_t export_merged(struct export_changes *changes, struct export_disks *disk
 			.changes = changes,
 			.change = &changes->disks[i],
 			.s = &disks->streams[i],
+			.clone = disks->streams[i].clone,
 			.target = target,
 			.tuning = tuning,
 			.w = w,
