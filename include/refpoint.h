@@ -225,7 +225,12 @@ enum rp_digest {
 	RP_DIGEST_NEVER,
 };
 
-/* What the exported disks are. */
+/*
+ * What the exported disks are. With options->base an image holds the clusters that have
+ * changed, and is based on the image in the same directory that the base was exported
+ * to: qcow2 on qcow2 or a full raw one, VHDX on a VHDX of the same size. A disk that has
+ * none there is exported in full, with a warning.
+ */
 enum rp_format {
 	RP_FORMAT_RAW,	 /* the bytes of the disk, or of the image it is */
 	RP_FORMAT_QCOW2, /* QEMU's, version 3 */
@@ -380,8 +385,7 @@ struct rp_export_options {
 	uint32_t priority; /* 1 (first) to 99 (last); 0 = 50 */
 	enum rp_ionice ionice;
 	bool restart; /* throw away what an interrupted export has left there */
-	enum rp_format
-		format; /* RP_NOT_SUPPORTED but for raw if a disk is qcow2 itself */
+	enum rp_format format;
 	/* Of qcow2: bytes of a cluster, 64 KiB to 2 MiB; of VHDX: of a block, 1 MiB to
 	 * 256 MiB; a power of two. 0 = what suits the disk. */
 	uint64_t cluster_size;
@@ -398,7 +402,7 @@ struct rp_export_options {
  * @ret_report: what rp_export_reference_point() does not return: a JSON object
  *              with Job, ExportPath and the manifest; may be NULL
  *
- * Writes DIRECTORY/SYSTEM/UUID/ with one raw file per disk, the config files and
+ * Writes DIRECTORY/SYSTEM/UUID/ with one file per disk, the config files and
  * export.json, or nothing: the folder appears by one rename after everything in
  * it is on stable storage. What an export has moved when it is cancelled, killed or
  * fails by a device stays in DIRECTORY/SYSTEM/.UUID.partial/ with a journal, and the same
@@ -415,7 +419,8 @@ struct rp_export_options {
  * (point or directory), RP_IN_USE (the same export is running), RP_INVALID_STATE
  * (it exists already; the base is of another system, the same point or a newer one;
  * options->strict and a disk has no usable base), RP_TIMEOUT, RP_NOT_SUPPORTED
- * (RP_CLONE_ALWAYS), RP_ACCESS_DENIED, RP_FAILED (EIO, ENOSPC, ... with disk and offset;
+ * (RP_CLONE_ALWAYS; options->format cannot hold such a disk, or the disk is a qcow2
+ * image itself), RP_ACCESS_DENIED, RP_FAILED (EIO, ENOSPC, ... with disk and offset;
  * cancelled), RP_OUT_OF_MEMORY.
  */
 uint32_t rp_export(struct rp_store *store, const char *point, const char *directory,
