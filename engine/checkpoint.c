@@ -61,19 +61,32 @@ void checkpoint_mark(struct checkpoint *c, size_t stream, uint64_t mark)
 	const struct stream *s = sync->s;
 
 	sync->mark = mark;
-	sync->wanted = stream_journalled(s) && mark > journal_mark(s->journal, s->slot);
+	sync->wanted = 0;
+	if (!stream_journalled(s) || mark <= journal_mark(s->journal, s->slot))
+		return;
+	sync->wanted = 2;
+	sync->leaves = (struct io_file){.fd = s->leaves.fd, .tail_fd = s->leaves.fd};
 }
 
-static void sync_done(struct io_req *req)
+static void synced(struct checkpoint_sync *sync, int result, const char *step)
 {
-	struct checkpoint_sync *sync = container_of(req, struct checkpoint_sync, req);
-
 	sync->checkpoint->in_flight--;
-	if (req->result < 0)
-		fail(sync->checkpoint, sync->s, req->result, "sync");
+	if (result < 0)
+		fail(sync->checkpoint, sync->s, result, step);
 }
 
-/* The destination is synced; the leaves are next. */
+static void data_synced(struct io_req *req)
+{
+	synced(container_of(req, struct checkpoint_sync, req[0]), req->result, "sync");
+}
+
+static void leaves_synced(struct io_req *req)
+{
+	synced(container_of(req, struct checkpoint_sync, req[1]), req->result,
+	       "write digests of");
+}
+
+/* Data and leaves are synced. */
 static bool advance(struct checkpoint *c, struct checkpoint_sync *sync)
 {
 	struct stream *s = sync->s;
@@ -82,11 +95,9 @@ static bool advance(struct checkpoint *c, struct checkpoint_sync *sync)
 	if (c->error || !stream_journalled(s) ||
 	    sync->mark <= journal_mark(s->journal, s->slot))
 		return false;
-	r = io_fsync(s->leaves.fd);
-	if (r == 0)
-		r = journal_advance(s->journal, s->slot, &s->leaves, sync->mark);
+	r = journal_advance(s->journal, s->slot, &s->leaves, sync->mark);
 	if (r < 0)
-		fail(c, s, r, "write digests of");
+		fail(c, s, r, "read digests of");
 	return r == 0;
 }
 
@@ -99,38 +110,47 @@ static void note(struct checkpoint *c)
 		advanced |= advance(c, &c->syncs[i]);
 	if (c->error || !advanced)
 		return;
-	r = journal_save(c->syncs[0].s->journal);
+	/* The first one makes the names of all files durable too. */
+	r = c->noted ? journal_note(c->syncs[0].s->journal)
+		     : journal_save(c->syncs[0].s->journal);
+	c->noted = true;
 	if (r < 0)
 		fail(c, c->syncs[0].s, r, "write journal of");
 }
 
-void checkpoint_step(struct checkpoint *c, struct io_queue *q)
+/* False if the queue is full. */
+static bool queue_sync(struct checkpoint *c, struct checkpoint_sync *sync,
+		       struct io_queue *q)
 {
-	bool queued = true;
-	uint64_t synced_ns, noted_ns;
-
-	if (!c->running)
-		return;
-	for (size_t i = 0; i < c->count; i++) {
-		struct checkpoint_sync *sync = &c->syncs[i];
+	while (sync->wanted) {
+		unsigned i = sync->wanted - 1;
 		int r;
 
-		if (!sync->wanted)
-			continue;
-		sync->req = (struct io_req){
-			.op = IO_SYNC, .file = &sync->s->dst, .done = sync_done};
-		r = io_queue_add(q, &sync->req);
-		if (r == -EAGAIN) { /* full: next time */
-			queued = false;
-			break;
-		}
-		sync->wanted = false;
+		sync->req[i] = (struct io_req){.op = IO_SYNC,
+					       .file = i ? &sync->leaves : &sync->s->dst,
+					       .done = i ? leaves_synced : data_synced};
+		r = io_queue_add(q, &sync->req[i]);
+		if (r == -EAGAIN)
+			return false;
+		sync->wanted--;
 		if (r < 0)
 			fail(c, sync->s, r, "queue");
 		else
 			c->in_flight++;
 	}
-	if (!queued || c->in_flight)
+	return true;
+}
+
+void checkpoint_step(struct checkpoint *c, struct io_queue *q)
+{
+	uint64_t synced_ns, noted_ns;
+
+	if (!c->running)
+		return;
+	for (size_t i = 0; i < c->count; i++)
+		if (!queue_sync(c, &c->syncs[i], q))
+			return; /* next time */
+	if (c->in_flight)
 		return;
 	synced_ns = watch_now_ns();
 	note(c);
@@ -153,6 +173,8 @@ void checkpoint_last(struct checkpoint *c)
 
 		if (r == 0)
 			r = s->dst.error;
+		if (r == 0 && stream_journalled(s))
+			r = io_fsync(s->leaves.fd);
 		if (r < 0)
 			fail(c, s, r, "sync");
 	}

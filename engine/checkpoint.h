@@ -2,7 +2,7 @@
 /*
  * checkpoint.h - making what was moved so far durable, and noting it, while more moves
  *
- *	marks ──> sync of each destination ──> sync of leaves ──> journal
+ *	marks ──> sync of each destination and its leaves ──> journal
  *
  * A mark is taken when its sync is queued: the sync covers what was delivered before
  * (io.h). The next checkpoint comes when many times as long has passed as this one took,
@@ -15,11 +15,12 @@
 #include "io/io.h"
 #include "stream.h"
 
-struct checkpoint_sync { /* of one stream */
-	struct io_req req;
+struct checkpoint_sync {      /* of one stream */
+	struct io_req req[2]; /* its destination, its leaves */
+	struct io_file leaves;
 	struct stream *s;
 	uint64_t mark;
-	bool wanted; /* waits for room in the queue */
+	unsigned wanted; /* requests that wait for room in the queue */
 	struct checkpoint *checkpoint;
 };
 
@@ -27,7 +28,7 @@ struct checkpoint {
 	struct checkpoint_sync *syncs;
 	size_t count;	  /* of streams; 0 = nobody wants to know */
 	size_t in_flight; /* syncs */
-	bool running;
+	bool running, noted;
 	uint64_t began_ns, next_ns;
 	/* The first failure, and of which stream. */
 	int error;

@@ -44,7 +44,9 @@ int doc_load(int dirfd, const char *name, json_t **ret)
 	return 0;
 }
 
-int doc_save(int dirfd, const char *name, const json_t *doc)
+static int save(int dirfd, const char *name, const json_t *doc,
+		int (*write)(int dirfd, const char *name, const void *data, size_t len,
+			     mode_t mode))
 {
 	_cleanup_free_ char *text = json_dumps(doc,
 					       JSON_INDENT(2) | JSON_REAL_PRECISION(6));
@@ -54,7 +56,17 @@ int doc_save(int dirfd, const char *name, const json_t *doc)
 		return -ENOMEM;
 	len = strlen(text);
 	text[len] = '\n'; /* in place of the NUL: the length is known */
-	return io_replace_file(dirfd, name, text, len + 1, 0600);
+	return write(dirfd, name, text, len + 1, 0600);
+}
+
+int doc_save(int dirfd, const char *name, const json_t *doc)
+{
+	return save(dirfd, name, doc, io_replace_file);
+}
+
+int doc_swap(int dirfd, const char *name, const json_t *doc)
+{
+	return save(dirfd, name, doc, io_swap_file);
 }
 
 char *doc_text(const json_t *doc)

@@ -29,6 +29,9 @@ int doc_load(int dirfd, const char *name, json_t **ret);
 /* Writes atomically and durably, mode 0600. */
 int doc_save(int dirfd, const char *name, const json_t *doc);
 
+/* Writes atomically: after a power cut there may still be the one before. */
+int doc_swap(int dirfd, const char *name, const json_t *doc);
+
 /* The document as text for a caller of the library; NULL = no memory. */
 char *doc_text(const json_t *doc);
 

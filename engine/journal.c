@@ -265,6 +265,11 @@ int journal_save(const struct journal *j)
 	return doc_save(j->dir, JOURNAL_FILE, j->doc);
 }
 
+int journal_note(const struct journal *j)
+{
+	return doc_swap(j->dir, JOURNAL_FILE, j->doc);
+}
+
 bool journal_has_marks(const struct journal *j)
 {
 	for (size_t i = 0; i < j->count; i++)

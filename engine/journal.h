@@ -72,6 +72,10 @@ void journal_forget(struct journal *j, int disk);
 
 int journal_save(const struct journal *j); /* 0 or -errno */
 
+/* The same where marks have only grown: after a power cut there may be the one before,
+ * which claims less and is true as well. */
+int journal_note(const struct journal *j);
+
 /* Whether there is something that a resume could use. */
 bool journal_has_marks(const struct journal *j);
 

@@ -287,8 +287,7 @@ int io_write_new_file(int dirfd, const char *name, const void *data, size_t len)
 	return r;
 }
 
-int io_replace_file(int dirfd, const char *name, const void *data, size_t len,
-		    mode_t mode)
+int io_swap_file(int dirfd, const char *name, const void *data, size_t len, mode_t mode)
 {
 	char temp[300];
 	int fd, r;
@@ -311,7 +310,15 @@ int io_replace_file(int dirfd, const char *name, const void *data, size_t len,
 		unlinkat(dirfd, temp, 0);
 		return r;
 	}
-	return io_fsync(dirfd);
+	return 0;
+}
+
+int io_replace_file(int dirfd, const char *name, const void *data, size_t len,
+		    mode_t mode)
+{
+	int r = io_swap_file(dirfd, name, data, len, mode);
+
+	return r < 0 ? r : io_fsync(dirfd);
 }
 
 static uint64_t now_ms(void)

@@ -59,6 +59,9 @@ int io_read_file(int dirfd, const char *name, size_t max, char **ret, size_t *re
 int io_replace_file(int dirfd, const char *name, const void *data, size_t len,
 		    mode_t mode);
 
+/* The same without the last step: which of the two it is, is not known yet. */
+int io_swap_file(int dirfd, const char *name, const void *data, size_t len, mode_t mode);
+
 /* Writes a new file of mode 0600 in a folder nobody else knows yet: -EEXIST if it is
  * there. On stable storage when the folder is synced too. */
 int io_write_new_file(int dirfd, const char *name, const void *data, size_t len);
