@@ -11,6 +11,36 @@
 #include "base.h"
 #include "map.h"
 
+#define SHORT	  MIB
+#define SHORT_MAX 32 /* extents */
+
+/*
+ * Whether [start, end) is known to be written extents without a gap. SEEK_HOLE walks to
+ * the next hole, however far that is: who asks for short ranges of a large disk in many
+ * extents would walk all of it again and again.
+ */
+static bool is_written(int fd, uint64_t start, uint64_t end)
+{
+	union {
+		struct fiemap map;
+		char room[sizeof(struct fiemap) +
+			  SHORT_MAX * sizeof(struct fiemap_extent)];
+	} u = {.map = {.fm_start = start,
+		       .fm_length = end - start,
+		       .fm_extent_count = SHORT_MAX}};
+
+	if (ioctl(fd, FS_IOC_FIEMAP, &u.map) < 0)
+		return false;
+	for (unsigned i = 0; i < u.map.fm_mapped_extents; i++) {
+		const struct fiemap_extent *e = &u.map.fm_extents[i];
+
+		if (e->fe_logical > start || (e->fe_flags & FIEMAP_EXTENT_UNWRITTEN))
+			return false;
+		start = max_u64(start, e->fe_logical + e->fe_length);
+	}
+	return start >= end;
+}
+
 int io_next_data(int fd, uint64_t pos, uint64_t size, uint64_t *ret_start,
 		 uint64_t *ret_end)
 {
@@ -28,6 +58,11 @@ int io_next_data(int fd, uint64_t pos, uint64_t size, uint64_t *ret_start,
 		return -errno;
 	if ((uint64_t)start >= size)
 		return -ENXIO;
+	if (size - (uint64_t)start <= SHORT && is_written(fd, (uint64_t)start, size)) {
+		*ret_start = (uint64_t)start;
+		*ret_end = size;
+		return 0;
+	}
 	end = lseek(fd, start, SEEK_HOLE);
 	if (end < 0)
 		return -errno;

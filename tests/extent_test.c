@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * extent_test.c - asked for a short range, io_next_data() says what it says of the whole
+ * file, clipped: with holes, reserved blocks, and pages that are not written yet
+ */
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <unistd.h>
+
+#include "data.h"
+#include "harness.h"
+#include "io/base.h"
+#include "io/extent.h"
+#include "loopfs.h"
+#include "stage.h"
+
+#define SIZE   (2 * MIB)
+#define ROUNDS 400
+
+FIXTURE(extent)
+{
+	struct loopfs fs;
+	int fd;
+};
+
+FIXTURE_VARIANT(extent)
+{
+	const char *type;
+};
+
+FIXTURE_VARIANT_ADD(extent, ext4){"ext4"};
+FIXTURE_VARIANT_ADD(extent, xfs){"xfs"};
+FIXTURE_VARIANT_ADD(extent, btrfs){"btrfs"};
+FIXTURE_VARIANT_ADD(extent, tmpfs){"tmpfs"};
+
+FIXTURE_SETUP(extent)
+{
+	loopfs_mount(&self->fs, variant->type, 0, NULL, NULL);
+	self->fd = data_create(fmt("%s/file", self->fs.mnt), SIZE);
+}
+
+FIXTURE_TEARDOWN(extent)
+{
+	close(self->fd);
+	loopfs_umount(&self->fs);
+}
+
+static void expect_same(int fd, uint64_t pos, uint64_t stop)
+{
+	uint64_t start, end, long_start, long_end;
+	int got = io_next_data(fd, pos, stop, &start, &end);
+	int want = io_next_data(fd, pos, SIZE, &long_start, &long_end);
+
+	if (want == 0 && long_start >= stop)
+		want = -ENXIO;
+	ASSERT_EQ(got, want, "%llu to %llu", (unsigned long long)pos,
+		  (unsigned long long)stop);
+	if (got)
+		return;
+	EXPECT_EQ(start, long_start);
+	EXPECT_EQ(end, min_u64(long_end, stop));
+}
+
+TEST_F(extent, short_ranges)
+{
+	uint64_t seed = test_seed();
+
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		uint64_t at = data_random(&seed) % (SIZE / 4096) * 4096;
+		uint64_t len = 4096 * (1 + data_random(&seed) % 8);
+
+		len = min_u64(len, SIZE - at);
+		if (i % 3 == 0)
+			data_write(self->fd, i, at, len);
+		else if (i % 3 == 1 && fallocate(self->fd, FALLOC_FL_KEEP_SIZE, (off_t)at,
+						 (off_t)len) < 0)
+			ASSERT_EQ(errno, EOPNOTSUPP);
+		if (i % 50 == 49)
+			ASSERT_OK(fsync(self->fd));
+		at = data_random(&seed) % SIZE;
+		expect_same(self->fd, at,
+			    at + 1 + data_random(&seed) % min_u64(SIZE - at, 65536));
+	}
+}
+
+TEST_MAIN
