@@ -310,6 +310,8 @@ static int attend(struct set *set, set_done *done, void *context)
 		set->stop = r != 0;
 	}
 	pthread_mutex_unlock(&set->lock);
+	if (r == 0) /* the last of it, however soon it came */
+		watch_phase(&set->watch, set->watch.progress.phase);
 	return r;
 }
 
