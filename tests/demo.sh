@@ -211,6 +211,8 @@ point2=$("${create[@]}")
 say "$point2"
 export_to "$away" "only what has changed" "$point2" --base "$point"
 changed=$exported
+export_to "$home/exports" "merged with the first" "$point2" --base "$point" --merge
+merged=$exported
 
 images=$home/images
 export_to "$images" "the first as qcow2" "$point" --format qcow2
@@ -238,8 +240,9 @@ for exported in "$same" "$other"; do
 done
 say "the records acknowledged before the point, $acked, are among them"
 
-step "booting what was restored from the full and the differential export"
+step "booting what was restored from the full and the differential export, and the merged one"
 say "restored: $("$guest" check "$work/restored.raw" "$acked2")"
+say "merged: $("$guest" check "$merged/vda.raw" "$acked2")"
 say "the records acknowledged before the second point, $acked2, are among them"
 
 step "booting the tip of the qcow2 chain, and the VHDX"
