@@ -150,6 +150,24 @@ TEST(is_not_opened)
 	rp_store_close(store);
 }
 
+/* Stores made before there was a queue, or jobs at all but synchronous ones, go on. */
+TEST(without_a_queue_gets_one)
+{
+	const char *path = fmt("%s/store", test_dir());
+	struct rp_store *store = NULL;
+	struct rp_error err;
+
+	GIVES(OK, rp_store_init(path, &err));
+	ASSERT_OK(rmdir(fmt("%s/jobs/queue", path)));
+	GIVES(OK, rp_store_open(path, NULL, &store, &err));
+	EXPECT_TRUE(exists(fmt("%s/jobs/queue", path)));
+	rp_store_close(store);
+	ASSERT_OK(rmdir(fmt("%s/jobs/ended", path)));
+	store = NULL;
+	GIVES(UNKNOWN_STATUS, rp_store_open(path, NULL, &store, &err));
+	EXPECT_EQ(store, NULL);
+}
+
 /* ------------------------------------------------------------------------- rights */
 
 static unsigned looked_at;
