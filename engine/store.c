@@ -117,14 +117,6 @@ uint32_t rp_store_init(const char *directory, struct rp_error *reterr)
 	return r < 0 ? rp_fail_os(reterr, r, "init", "%s", directory) : RP_OK;
 }
 
-/* It came later than the first stores, and holds nothing but living processes. */
-static int make_queue(struct rp_store *store)
-{
-	int r = mkdirat(store->fd, "jobs/queue", 0700) < 0 ? -errno : 0;
-
-	return r == -EEXIST ? 0 : r;
-}
-
 static int open_folders(struct rp_store *store)
 {
 	struct {
@@ -135,16 +127,14 @@ static int open_folders(struct rp_store *store)
 		{&store->active_fd, "jobs/active"}, {&store->ended_fd, "jobs/ended"},
 		{&store->queue_fd, "jobs/queue"},
 	};
+	bool made;
 
 	for (size_t i = 0; i < ARRAY_SIZE(open); i++) {
 		*open[i].fd = io_dir_open(store->fd, open[i].name);
-		if (*open[i].fd == -ENOENT && open[i].fd == &store->queue_fd) {
-			int r = make_queue(store);
-
-			if (r < 0)
-				return r;
-			*open[i].fd = io_dir_open(store->fd, open[i].name);
-		}
+		/* It came later than the first stores, and holds only living processes.
+		 */
+		if (*open[i].fd == -ENOENT && open[i].fd == &store->queue_fd)
+			*open[i].fd = io_dir_make(store->fd, open[i].name, &made);
 		if (*open[i].fd <
 		    0) /* an existing store without its folders is damaged */
 			return *open[i].fd == -ENOENT ? -EBADMSG : *open[i].fd;
