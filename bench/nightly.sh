@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: MIT
 # nightly.sh - a disk of 20 GiB with 4 GiB of data, of which 1 % changes here and there in pieces of 64 KiB
 #
-# "alone" is the full export of a disk that holds nothing but those pieces: the least that
-# can be had with the same engine. cmp and rsync, which read everything, run once.
+# "alone" is the full export of a disk that holds nothing but those pieces, where they lie
+# on the device: the least that can be had with the same engine. "packed" is the same with
+# its pieces written one behind the other, as no guest would leave them. cmp and rsync,
+# which read everything, run once.
 . "$(dirname "$0")/lib.sh"
 
 pieces=$((size * 2)) # of 1 MiB, one every 5 MiB
@@ -21,11 +23,17 @@ latest=$(rp create vm)
 points[xfs]=$store/systems/vm/points/${latest#*@}/vda.raw
 data[xfs]=$((changed << 20))
 
-rp export "$latest" --base "$base" "$work/ext/out" >/dev/null
-cp --sparse=always "$work/ext/out/vm/${latest#*@}/vda.raw" "$work/xfs/alone.raw"
-sync
-rp system add alone --disk vda="$work/xfs/alone.raw"
-rp create alone >/dev/null
+# make_least NAME FS: system NAME has a disk with nothing but the pieces.
+make_least() {
+	rp export "$latest" --base "$base" "$work/$2/out" >/dev/null
+	cp --reflink=auto --sparse=always "$work/$2/out/vm/${latest#*@}/vda.raw" \
+		"$work/xfs/$1.raw"
+	sync
+	rp system add "$1" --disk vda="$work/xfs/$1.raw"
+	rp create "$1" >/dev/null
+}
+make_least alone xfs
+make_least packed ext
 empty_out
 
 command_of() {
@@ -36,7 +44,7 @@ command_of() {
 	refpoint) command=("$REFPOINT" --store "$store" export "$latest" --base "$base"
 		"$work/$to/out") ;;
 	changes) command=("$REFPOINT" --store "$store" changes "$latest" --base "$base") ;;
-	refpoint-alone) command=("$REFPOINT" --store "$store" export alone@latest
+	refpoint-*) command=("$REFPOINT" --store "$store" export "${tool#*-}@latest"
 		"$work/$to/out") ;;
 	qemu-img) command=(qemu-img convert -f raw -O raw "$src" "$dst") flags=(-s "$dst") ;;
 	rsync) command=(rsync --inplace --no-whole-file "$src" "$dst") flags=(-s "$dst") ;;
@@ -49,5 +57,6 @@ prepare_target() {
 	[[ $1 != rsync ]] || cp --sparse=always "$old" "$2"
 }
 
-in_turns one 'nightly, XFS to ext4' xfs ext -- refpoint refpoint-alone changes qemu-img
+in_turns one 'nightly, XFS to ext4' xfs ext -- \
+	refpoint refpoint-alone refpoint-packed changes qemu-img
 ((QUICK)) || { rounds=1; in_turns one 'nightly, XFS to ext4' xfs ext -- cmp rsync; }
