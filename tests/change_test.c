@@ -12,6 +12,7 @@
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "badfs.h"
@@ -468,6 +469,59 @@ TEST_F(change, H7_shared_is_no_sign)
 	unlink(PATH("other"));
 	EXPECT_STREQ(map_text(PATH("disk")), before);
 	close(fd);
+}
+
+/* Btrfs moves blocks between its devices, of which addresses know nothing. */
+TEST_F_TIMEOUT(change, devices_come_and_go, 300)
+{
+	static const char *const steps[] = {
+		"btrfs device add -f -K $DEVICE \"$MNT\"",
+		"btrfs balance start -f -dconvert=raid0 -mconvert=raid1 \"$MNT\"",
+		"btrfs balance start --full-balance \"$MNT\"",
+		"btrfs balance start -f -dconvert=single -mconvert=single \"$MNT\"",
+		"btrfs device remove $DEVICE \"$MNT\"",
+	};
+	const char *want = "data 1048576+65536 zero 4194304+131072 data 33554432+4096";
+	char device[32];
+	int fd, loop;
+
+	BTRFS_ONLY();
+	loopfs_umount(&self->fs); /* a larger one, which can be turned over */
+	loopfs_mount(&self->fs, "btrfs", 512 * MIB, NULL, variant->mount);
+	fd = open(fmt("%s/second.img", test_dir()), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	ASSERT_GE(fd, 0);
+	ASSERT_OK(ftruncate(fd, 512 * MIB));
+	close(fd);
+	loop = loop_attach(fmt("%s/second.img", test_dir()), device);
+	setenv("DEVICE", device, 1);
+	setenv("MNT", self->fs.mnt, 1);
+	fd = filled(PATH("disk"), 40 * MIB, ZSTD);
+	clone_to(fd, PATH("a"));
+	write_at(fd, 2, MIB, 65536);
+	punch(fd, 4 * MIB, 131072);
+	write_at(fd, 3, 32 * MIB, BLOCK);
+	clone_to(fd, PATH("b"));
+	close(fd);
+	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+		pid_t pid = fork();
+		int status = 0;
+
+		ASSERT_GE(pid, 0);
+		if (pid == 0)
+			_exit(system(fmt("%s >/dev/null", steps[i])) != 0);
+		do { /* proven each time: no change is missed */
+			uint64_t bytes;
+
+			changes(PATH("a"), PATH("b"), NULL, &bytes);
+			EXPECT_GE(bytes, 65536 + 131072 + BLOCK);
+		} while (waitpid(pid, &status, WNOHANG) == 0);
+		EXPECT_EQ(status, 0, "%s", steps[i]);
+		EXPECT_STREQ(changes(PATH("a"), PATH("b"), &change_tree, NULL), want);
+		if (!ZSTD)
+			EXPECT_STREQ(changes(PATH("a"), PATH("b"), &change_extents, NULL),
+				     want);
+	}
+	close(loop);
 }
 
 /* H8: an address on the realtime device means another block. */
