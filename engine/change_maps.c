@@ -2,98 +2,128 @@
 /*
  * change_maps.c - the maps of both files, compared while the file system may move blocks
  *
- * Both are read at once, side by side, so an address seen in one may have been left by
- * the other and used again in between (H5, H6). That is found by reading both again: an
- * extent that was in the same place before and after was there when the other one was
- * read, too. (One that went away and came back to the very same place is not found.) A
- * running hash stands for a map, so that none is kept.
+ * An address seen in one map may have been left by that file and used again by the other
+ * before its map was read (H5, H6). So the base's map is read before the target's and
+ * once more after it: what was in the same place both times was there in between, too.
+ * (One that went away and came back to the very same place is not found.) This is done
+ * window by window, so that nothing is kept but a window of the base's.
  */
 #include <string.h>
-#include <xxhash.h>
 
 #include "change_source.h"
 #include "diff.h"
 #include "io/base.h"
 
 #define TRIES	   3
+#define WINDOW	   2048 /* extents */
 #define TICK_COUNT 4096 /* extents */
 
-struct map_reader {
-	struct io_map *map;
-	XXH3_state_t *hash;
-	struct watch *w;
-	uint64_t count;
+/* Extents of the base, up to @end. */
+struct window {
+	struct io_extent extents[WINDOW];
+	size_t count, given;
+	uint64_t end;
 };
 
-static void reader_close(struct map_reader *m)
-{
-	io_map_close(m->map);
-	XXH3_freeState(m->hash);
-	*m = (struct map_reader){0};
-}
+struct maps {
+	struct io_map *base, *target, *again; /* base and again are of the same file */
+	struct window window;
+	struct watch *w;
+	uint64_t count; /* of the target's extents */
+};
 
-static int reader_open(struct map_reader *m, struct change_pair *p, change_open_map *open,
-		       const struct io_file *file)
+static int maps_open(struct maps **ret, struct change_pair *p, change_open_map *open)
 {
+	struct maps *m = calloc(1, sizeof(*m));
 	int r;
 
-	*m = (struct map_reader){.w = p->w, .hash = XXH3_createState()};
-	if (!m->hash || XXH3_128bits_reset(m->hash) == XXH_ERROR)
-		r = -ENOMEM;
-	else
-		r = open(&m->map, file->tail_fd, file->size);
-	if (r < 0)
-		reader_close(m);
+	*ret = m;
+	if (!m)
+		return -ENOMEM;
+	m->w = p->w;
+	r = open(&m->base, p->base.tail_fd, p->base.size);
+	if (r == 0)
+		r = open(&m->target, p->target.tail_fd, p->target.size);
+	if (r == 0)
+		r = open(&m->again, p->base.tail_fd, p->base.size);
 	return r;
 }
 
-static int reader_next(void *reader, struct io_extent *ret)
+static void maps_close(struct maps *m)
 {
-	struct map_reader *m = reader;
-	int r = io_map_next(m->map, ret);
+	if (!m)
+		return;
+	io_map_close(m->base);
+	io_map_close(m->target);
+	io_map_close(m->again);
+	free(m);
+}
 
-	if (r == 0) {
-		uint64_t words[] = {ret->start, ret->end,    ret->kind,
-				    ret->at,	ret->packed, ret->packing};
+/* Behind the base's end there is one window more, and nothing in it. */
+static int next_window(struct maps *m)
+{
+	struct window *w = &m->window;
+	int r = 0;
 
-		if (ret->kind != IO_EXTENT_DATA)
-			words[3] = words[4] = words[5] = 0;
-		XXH3_128bits_update(m->hash, words, sizeof(words));
+	w->given = 0;
+	for (w->count = 0; w->count < WINDOW; w->count++) {
+		r = io_map_next(m->base, &w->extents[w->count]);
+		if (r < 0)
+			break;
+		w->end = w->extents[w->count].end;
 	}
+	if (r == -ENXIO)
+		w->end = UINT64_MAX;
+	io_map_limit(m->target, w->end);
+	io_map_limit(m->again, w->end);
+	return r == -ENXIO ? 0 : r;
+}
+
+static int base_next(void *maps, struct io_extent *ret)
+{
+	struct window *w = &((struct maps *)maps)->window;
+
+	if (w->given == w->count)
+		return -ENXIO;
+	*ret = w->extents[w->given++];
+	return 0;
+}
+
+static int target_next(void *maps, struct io_extent *ret)
+{
+	struct maps *m = maps;
+	int r = io_map_next(m->target, ret);
+
 	if (r == 0 && ++m->count % TICK_COUNT == 0)
 		r = watch_tick(m->w);
 	return r;
 }
 
-/* What is left of the map too; whether it is as it was. */
-static int reader_hash(struct map_reader *m, XXH128_hash_t *ret)
+static bool is_still(const struct io_extent *before, const struct io_extent *now)
 {
-	struct io_extent e;
-	int r;
-
-	while ((r = reader_next(m, &e)) == 0)
-		;
-	*ret = XXH3_128bits_digest(m->hash);
-	return r == -ENXIO ? 0 : r;
+	return before->start == now->start && before->end == now->end &&
+	       before->kind == now->kind &&
+	       (before->kind == IO_EXTENT_TAINT || io_extent_same(before, now));
 }
 
-/* -ESTALE if the map of @file is not what it was. */
-static int read_again(struct change_pair *p, change_open_map *open,
-		      const struct io_file *file, XXH128_hash_t before)
+/* -ESTALE if the base's map is not what it was. */
+static int read_again(struct maps *m)
 {
-	struct map_reader m;
-	XXH128_hash_t now;
-	int r = reader_open(&m, p, open, file);
+	const struct window *w = &m->window;
+	struct io_extent now;
+	int r = 0;
 
-	if (r < 0)
-		return r;
-	r = reader_hash(&m, &now);
-	reader_close(&m);
-	return r == 0 && !XXH128_isEqual(before, now) ? -ESTALE : r;
+	for (size_t i = 0; r == 0 && i < w->count; i++) {
+		r = io_map_next(m->again, &now);
+		if (r == -ENXIO || (r == 0 && !is_still(&w->extents[i], &now)))
+			r = -ESTALE;
+	}
+	return r;
 }
 
-static int add_differences(struct change_pair *p, struct map_reader *base,
-			   struct map_reader *target, struct ranges *ranges)
+/* Up to the window's end. */
+static int add_differences(struct diff *diff, const struct window *w,
+			   struct ranges *ranges)
 {
 	static const enum change_kind kinds[] = {
 		[DIFF_DATA] = CHANGE_DATA,
@@ -101,40 +131,38 @@ static int add_differences(struct change_pair *p, struct map_reader *base,
 		[DIFF_UNSURE] = CHANGE_UNSURE,
 	};
 	struct diff_range range;
-	struct diff diff;
-	int r;
 
-	diff_init(&diff, reader_next, base, target, p->base_size, p->target.size,
-		  max_u64(p->base.block, p->target.block));
-	while ((r = diff_next(&diff, &range)) == 0) {
-		if (range.verdict == DIFF_SAME)
-			continue;
-		r = ranges_add(ranges, range.start, range.end, kinds[range.verdict]);
+	while (diff->pos < min_u64(w->end, diff->size)) {
+		int r = diff_next(diff, &range);
+
+		if (r == 0 && range.verdict != DIFF_SAME)
+			r = ranges_add(ranges, range.start, range.end,
+				       kinds[range.verdict]);
 		if (r < 0)
 			return r;
 	}
-	return r == -ENXIO ? ranges_end(ranges) : r;
+	return 0;
 }
 
 static int try_maps(struct change_pair *p, change_open_map *open, struct ranges *ranges)
 {
-	struct map_reader base = {0}, target = {0};
-	XXH128_hash_t base_was, target_was;
-	int r = reader_open(&base, p, open, &p->base);
+	struct diff diff;
+	struct maps *m;
+	int r = maps_open(&m, p, open);
 
-	if (r == 0)
-		r = reader_open(&target, p, open, &p->target);
-	if (r == 0)
-		r = add_differences(p, &base, &target, ranges);
-	if (r == 0) /* what lies behind the other's end */
-		r = reader_hash(&base, &base_was);
-	if (r == 0)
-		r = reader_hash(&target, &target_was);
-	reader_close(&base);
-	reader_close(&target);
-	if (r == 0)
-		r = read_again(p, open, &p->base, base_was);
-	return r == 0 ? read_again(p, open, &p->target, target_was) : r;
+	diff_init(&diff, m, base_next, target_next, p->base_size, p->target.size,
+		  max_u64(p->base.block, p->target.block));
+	while (r == 0 && diff.pos < diff.size) {
+		r = next_window(m);
+		if (r == 0)
+			r = add_differences(&diff, &m->window, ranges);
+		if (r == 0)
+			r = read_again(m);
+		if (r == 0)
+			r = watch_tick(p->w);
+	}
+	maps_close(m);
+	return r == 0 ? ranges_end(ranges) : r;
 }
 
 /* What is no statement about the maps. */

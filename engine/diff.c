@@ -6,22 +6,24 @@
 
 #include "io/base.h"
 
-void diff_init(struct diff *d, diff_next_extent *next, void *base_map, void *target_map,
-	       uint64_t base_size, uint64_t size, uint64_t block)
+void diff_init(struct diff *d, void *maps, diff_next_extent *base_next,
+	       diff_next_extent *target_next, uint64_t base_size, uint64_t size,
+	       uint64_t block)
 {
 	*d = (struct diff){
-		.next = next,
-		.base_map = base_map,
-		.target_map = target_map,
+		.maps = maps,
+		.base_next = base_next,
+		.target_next = target_next,
 		.base_size = base_size,
 		.size = size,
 		.block = block,
 	};
 }
 
-/* Makes @e the extent of @map that holds @pos; behind the map's end there are zeros. */
-static int extent_at(const struct diff *d, void *map, uint64_t map_size, uint64_t pos,
-		     struct io_extent *e)
+/* Makes @e the extent of the map that holds @pos; behind the map's end there are zeros.
+ */
+static int extent_at(const struct diff *d, diff_next_extent *next, uint64_t map_size,
+		     uint64_t pos, struct io_extent *e)
 {
 	int r;
 
@@ -34,7 +36,7 @@ static int extent_at(const struct diff *d, void *map, uint64_t map_size, uint64_
 		io_extent_cut(e, pos);
 		return 0;
 	}
-	r = d->next(map, e);
+	r = next(d->maps, e);
 	if (r == -ENXIO || (r == 0 && (e->start != pos || e->end <= pos)))
 		r = -EIO; /* a gap, or no progress */
 	return r;
@@ -57,9 +59,9 @@ int diff_next(struct diff *d, struct diff_range *ret)
 
 	if (d->pos >= d->size)
 		return -ENXIO;
-	r = extent_at(d, d->base_map, d->base_size, d->pos, &d->base);
+	r = extent_at(d, d->base_next, d->base_size, d->pos, &d->base);
 	if (r == 0)
-		r = extent_at(d, d->target_map, d->size, d->pos, &d->target);
+		r = extent_at(d, d->target_next, d->size, d->pos, &d->target);
 	if (r < 0)
 		return r;
 	end = min_u64(min_u64(d->base.end, d->target.end), d->size);

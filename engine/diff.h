@@ -21,21 +21,22 @@ struct diff_range {
 	enum diff_verdict verdict;
 };
 
-/* The next extent of a map: as io_map_next(). */
-typedef int diff_next_extent(void *map, struct io_extent *ret);
+/* The next extent of one of the maps: as io_map_next(). */
+typedef int diff_next_extent(void *maps, struct io_extent *ret);
 
 struct diff {
-	diff_next_extent *next;
-	void *base_map, *target_map;
+	void *maps;
+	diff_next_extent *base_next, *target_next;
 	uint64_t base_size, size;
 	uint64_t block; /* of the file system; power of two */
 	uint64_t pos;
 	struct io_extent base, target; /* those that hold pos, or are to be read */
 };
 
-/* The two maps cover [0, base_size) and [0, size). */
-void diff_init(struct diff *d, diff_next_extent *next, void *base_map, void *target_map,
-	       uint64_t base_size, uint64_t size, uint64_t block);
+/* The two maps, to which both callbacks come, cover [0, base_size) and [0, size). */
+void diff_init(struct diff *d, void *maps, diff_next_extent *base_next,
+	       diff_next_extent *target_next, uint64_t base_size, uint64_t size,
+	       uint64_t block);
 
 /*
  * The next range: together they cover [0, size) once, in order. Behind its end a disk

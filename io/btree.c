@@ -19,14 +19,15 @@ struct tree_reader {
 	struct io_map map;
 	int fd;
 	uint64_t ino;
-	uint64_t next; /* offset of the next item to ask for */
-	bool last;
+	uint64_t next;				 /* offset of the next item to ask for */
+	uint64_t searched_to;			 /* there is none from there up to here */
 	uint32_t left;				 /* items found and not given out */
 	const char *at;				 /* the next of them */
 	struct btrfs_ioctl_search_args_v2 found; /* and FOUND_BYTES of them */
 };
 
-static int search(struct tree_reader *t)
+/* Items that begin in [t->next, end). */
+static int search(struct tree_reader *t, uint64_t end)
 {
 	int r;
 
@@ -36,7 +37,7 @@ static int search(struct tree_reader *t)
 		.min_type = BTRFS_EXTENT_DATA_KEY,
 		.max_type = BTRFS_EXTENT_DATA_KEY,
 		.min_offset = t->next,
-		.max_offset = UINT64_MAX,
+		.max_offset = end - 1,
 		.max_transid = UINT64_MAX,
 		.nr_items = UINT32_MAX,
 	};
@@ -48,7 +49,8 @@ static int search(struct tree_reader *t)
 		return -errno;
 	t->left = t->found.key.nr_items;
 	t->at = (const char *)t->found.buf;
-	t->last = t->left == 0;
+	if (!t->left)
+		t->searched_to = end;
 	return 0;
 }
 
@@ -75,7 +77,6 @@ static int next_item(struct tree_reader *t, uint64_t *ret_offset,
 	t->at += head.len;
 	t->left--;
 	t->next = head.offset + 1;
-	t->last = head.offset == UINT64_MAX;
 	*ret_offset = head.offset;
 	return 0;
 }
@@ -115,13 +116,17 @@ static int tree_record(struct io_map *map, struct io_extent *ret)
 	uint64_t offset = 0;
 	int r = 0;
 
-	if (!t->left && !t->last)
-		r = search(t);
+	if (!t->left && t->searched_to < map->limit)
+		r = search(t, map->limit);
 	if (r == 0 && !t->left)
 		return -ENXIO;
 	if (r == 0)
 		r = next_item(t, &offset, &item);
-	return r < 0 ? r : extent_of(&item, offset, ret);
+	if (r == 0)
+		r = extent_of(&item, offset, ret);
+	if (r == 0 && ret->end > map->limit) /* to be told again */
+		t->next = offset;
+	return r;
 }
 
 static void tree_close(struct io_map *map)
@@ -143,11 +148,15 @@ int io_map_open_tree(struct io_map **ret, int fd, uint64_t size)
 	if (!t)
 		return -ENOMEM;
 	*t = (struct tree_reader){
-		.map = {.size = size, .record = tree_record, .close = tree_close},
+		.map = {.size = size,
+			.limit = size,
+			.record = tree_record,
+			.close = tree_close},
 		.fd = fd,
 		.ino = st.st_ino,
 	};
-	r = search(t); /* whether it is allowed is told now */
+	r = search(t, 1); /* whether it is allowed is told now */
+	t->left = 0;
 	if (r < 0)
 		free(t);
 	else

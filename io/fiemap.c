@@ -17,8 +17,7 @@
 struct fiemap_reader {
 	struct io_map map;
 	int fd;
-	uint64_t asked_to; /* batches before it were read */
-	bool last;
+	uint64_t asked_to;   /* batches before it were read */
 	unsigned at, count;  /* records of the batch: given out, and all */
 	struct fiemap batch; /* and room for its records */
 };
@@ -38,12 +37,13 @@ static enum io_extent_kind kind_of(uint32_t flags)
 
 static int read_batch(struct fiemap_reader *f)
 {
+	uint64_t end = f->map.limit < f->map.size ? f->map.limit : FIEMAP_MAX_OFFSET;
 	const struct fiemap_extent *e;
 	int r;
 
 	f->batch = (struct fiemap){
 		.fm_start = f->asked_to,
-		.fm_length = FIEMAP_MAX_OFFSET - f->asked_to,
+		.fm_length = end - f->asked_to,
 		.fm_flags = FIEMAP_FLAG_SYNC,
 		.fm_extent_count = BATCH,
 	};
@@ -55,15 +55,16 @@ static int read_batch(struct fiemap_reader *f)
 	f->at = 0;
 	f->count = f->batch.fm_mapped_extents;
 	if (f->count == 0) { /* the rest is a hole */
-		f->last = true;
+		f->asked_to = end;
 		return 0;
 	}
 	e = &f->batch.fm_extents[f->count - 1];
 	if (e->fe_length > FIEMAP_MAX_OFFSET - e->fe_logical ||
 	    e->fe_logical + e->fe_length <= f->asked_to)
 		return -EIO; /* no progress */
-	f->asked_to = e->fe_logical + e->fe_length;
-	f->last = (e->fe_flags & FIEMAP_EXTENT_LAST) || f->asked_to >= f->map.size;
+	f->asked_to = e->fe_flags & FIEMAP_EXTENT_LAST
+			      ? end
+			      : min_u64(e->fe_logical + e->fe_length, end);
 	return 0;
 }
 
@@ -73,7 +74,7 @@ static int fiemap_record(struct io_map *map, struct io_extent *ret)
 	const struct fiemap_extent *e;
 
 	while (f->at == f->count) {
-		int r = f->last ? -ENXIO : read_batch(f);
+		int r = f->asked_to >= f->map.limit ? -ENXIO : read_batch(f);
 
 		if (r < 0)
 			return r;
@@ -101,7 +102,11 @@ int io_map_open_fiemap(struct io_map **ret, int fd, uint64_t size)
 	if (!f)
 		return -ENOMEM;
 	f->map = (struct io_map){
-		.size = size, .record = fiemap_record, .close = fiemap_close};
+		.size = size,
+		.limit = size,
+		.record = fiemap_record,
+		.close = fiemap_close,
+	};
 	f->fd = fd;
 	*ret = &f->map;
 	return 0;

@@ -45,12 +45,12 @@ static int read_ahead(struct io_map *m)
 				return r;
 			break;
 		}
-		e->end = min_u64(e->end, m->size);
+		e->end = min_u64(e->end, m->limit);
 		if (e->start < m->read_to)
 			io_extent_cut(e, min_u64(m->read_to, e->end));
 		if (e->start < e->end)
 			m->read_to = e->end;
-		m->ended = m->read_to == m->size;
+		m->ended = m->read_to == m->limit;
 	}
 	return 0;
 }
@@ -67,17 +67,23 @@ static int piece(struct io_map *m, uint64_t pos, struct io_extent *ret)
 	else
 		*ret = (struct io_extent){
 			.start = pos,
-			.end = m->ahead.start < m->ahead.end ? m->ahead.start : m->size,
+			.end = m->ahead.start < m->ahead.end ? m->ahead.start : m->limit,
 			.kind = IO_EXTENT_ZERO,
 		};
 	return 0;
+}
+
+void io_map_limit(struct io_map *m, uint64_t limit)
+{
+	m->limit = min_u64(limit, m->size);
+	m->ended = false;
 }
 
 int io_map_next(struct io_map *m, struct io_extent *ret)
 {
 	struct io_extent whole = {.end = m->pos}, more;
 
-	while (whole.end < m->size) {
+	while (whole.end < m->limit) {
 		int r = piece(m, whole.end, &more);
 
 		if (r < 0)

@@ -46,12 +46,14 @@ void io_extent_cut(struct io_extent *e, uint64_t start);
 
 struct io_map {
 	uint64_t size;		/* what lies behind it is not told */
+	uint64_t limit;		/* what lies behind it is not asked for yet */
 	uint64_t pos;		/* everything before it was given out */
 	uint64_t read_to;	/* everything before it was read */
-	bool ended;		/* no more records */
+	bool ended;		/* no more records before the limit */
 	struct io_extent ahead; /* the record read last, if not given out; else empty */
-	/* The reader: the next record the file system has (gaps are left out), in order:
-	 * 0, -ENXIO, or -errno. */
+	/* The reader: the next record the file system has before the limit (gaps are left
+	 * out), in order: 0, -ENXIO, or -errno. One that goes on behind the limit is told
+	 * again when that has moved. */
 	int (*record)(struct io_map *map, struct io_extent *ret);
 	void (*close)(struct io_map *map);
 };
@@ -67,7 +69,13 @@ int io_map_open_tree(struct io_map **ret, int fd, uint64_t size);
 
 void io_map_close(struct io_map *map); /* NULL is fine */
 
-/* The next extent: together they cover [0, size) once, in order. 0, -ENXIO at the end,
+/*
+ * The map ends at @limit, until that is moved on: what lies behind it is then read after
+ * that call, not before. Without one it ends with the file.
+ */
+void io_map_limit(struct io_map *map, uint64_t limit);
+
+/* The next extent: together they cover [0, limit) once, in order. 0, -ENXIO at the end,
  * or -errno. */
 int io_map_next(struct io_map *map, struct io_extent *ret);
 

@@ -27,9 +27,18 @@ static int list_next(void *list, struct io_extent *ret)
 	return 0;
 }
 
+/* Only what begins before the limit, and once more what goes on behind it. */
 static int list_record(struct io_map *map, struct io_extent *ret)
 {
-	return list_next(container_of(map, struct list, map), ret);
+	struct list *l = container_of(map, struct list, map);
+	int r;
+
+	if (l->at < l->count && l->extents[l->at].start >= map->limit)
+		return -ENXIO;
+	r = list_next(l, ret);
+	if (r == 0 && ret->end > map->limit && map->limit < map->size)
+		l->at--;
+	return r;
 }
 
 #define LIST(...)                                                    \
@@ -37,6 +46,12 @@ static int list_record(struct io_map *map, struct io_extent *ret)
 		.extents = (const struct io_extent[]){__VA_ARGS__},  \
 		.count = sizeof((struct io_extent[]){__VA_ARGS__}) / \
 			 sizeof(struct io_extent),                   \
+	}
+
+#define LIST_MAP(bytes)                                              \
+	(struct io_map)                                              \
+	{                                                            \
+		.size = bytes, .limit = bytes, .record = list_record \
 	}
 
 #define ZERO(s, e)                                           \
@@ -56,18 +71,44 @@ static int list_record(struct io_map *map, struct io_extent *ret)
 		s, e, IO_EXTENT_DATA, off, x, 3 \
 	}
 
+struct pair {
+	struct list *base, *target;
+};
+
+static int base_next(void *pair, struct io_extent *ret)
+{
+	return list_next(((struct pair *)pair)->base, ret);
+}
+
+static int target_next(void *pair, struct io_extent *ret)
+{
+	return list_next(((struct pair *)pair)->target, ret);
+}
+
+/* The same through the joining of pieces, which must change nothing. */
+static int joined_base_next(void *pair, struct io_extent *ret)
+{
+	return io_map_next(&((struct pair *)pair)->base->map, ret);
+}
+
+static int joined_target_next(void *pair, struct io_extent *ret)
+{
+	return io_map_next(&((struct pair *)pair)->target->map, ret);
+}
+
 /* "SAME 0-10 DATA 10-20 ..." of disks of these sizes, blocks being 4. */
 static const char *differences(struct list *base, struct list *target, uint64_t base_size,
 			       uint64_t size)
 {
 	static const char *const names[] = {"SAME", "DATA", "ZERO", "UNSURE"};
 	static char text[1000];
+	struct pair pair = {base, target};
 	struct diff_range range;
 	struct diff diff;
 	size_t len = 0;
 	int r;
 
-	diff_init(&diff, list_next, base, target, base_size, size, 4);
+	diff_init(&diff, &pair, base_next, target_next, base_size, size, 4);
 	text[0] = 0;
 	while ((r = diff_next(&diff, &range)) == 0)
 		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s %d-%d",
@@ -176,7 +217,7 @@ static const char *extents_of(struct list *l, uint64_t size)
 	size_t len = 0;
 	int r;
 
-	l->map = (struct io_map){.size = size, .record = list_record};
+	l->map = LIST_MAP(size);
 	text[0] = 0;
 	while ((r = io_map_next(&l->map, &e)) == 0)
 		len += (size_t)snprintf(text + len, sizeof(text) - len,
@@ -195,6 +236,30 @@ TEST(gaps_are_zeros)
 	EXPECT_STREQ(extents_of(&none, 0), "");
 	EXPECT_STREQ(extents_of(&l, 40),
 		     "ZERO 0-8 DATA 8-12 @100 ZERO 12-20 DATA 20-24 @200 ZERO 24-40");
+}
+
+/* What goes on behind the limit is told in two pieces; nothing is told twice. */
+TEST(limits_move)
+{
+	struct list l = LIST(DATA(8, 20, 100), DATA(20, 24, 200));
+	struct io_extent e;
+
+	l.map = LIST_MAP(40);
+	io_map_limit(&l.map, 4);
+	ASSERT_OK(io_map_next(&l.map, &e));
+	EXPECT_TRUE(e.start == 0 && e.end == 4 && e.kind == IO_EXTENT_ZERO);
+	EXPECT_EQ(io_map_next(&l.map, &e), -ENXIO);
+	EXPECT_EQ(l.at, 0); /* read no further */
+	io_map_limit(&l.map, 100);
+	ASSERT_OK(io_map_next(&l.map, &e));
+	EXPECT_TRUE(e.start == 4 && e.end == 8 && e.kind == IO_EXTENT_ZERO);
+	ASSERT_OK(io_map_next(&l.map, &e));
+	EXPECT_TRUE(e.start == 8 && e.end == 20 && e.at == 100);
+	ASSERT_OK(io_map_next(&l.map, &e));
+	EXPECT_TRUE(e.start == 20 && e.end == 24 && e.at == 200);
+	ASSERT_OK(io_map_next(&l.map, &e));
+	EXPECT_TRUE(e.start == 24 && e.end == 40 && e.kind == IO_EXTENT_ZERO);
+	EXPECT_EQ(io_map_next(&l.map, &e), -ENXIO);
 }
 
 /* H7: how they are split says nothing. */
@@ -251,14 +316,14 @@ TEST(any_two_maps_unit_by_unit)
 		struct io_extent a[UNITS], b[UNITS];
 		struct list la = {.extents = a, .count = make_map(&seed, NULL, a)};
 		struct list lb = {.extents = b, .count = make_map(&seed, a, b)};
+		struct pair pair = {&la, &lb};
 		struct diff_range range;
 		struct diff diff;
 		uint64_t pos = 0;
 
-		/* Through the joining of pieces, which must change nothing. */
-		la.map = (struct io_map){.size = UNITS, .record = list_record};
-		lb.map = (struct io_map){.size = UNITS, .record = list_record};
-		diff_init(&diff, (diff_next_extent *)io_map_next, &la.map, &lb.map, UNITS,
+		la.map = LIST_MAP(UNITS);
+		lb.map = LIST_MAP(UNITS);
+		diff_init(&diff, &pair, joined_base_next, joined_target_next, UNITS,
 			  UNITS, 1);
 		while (diff_next(&diff, &range) == 0) {
 			ASSERT_EQ(range.start, pos);
