@@ -5,8 +5,7 @@
 #include "cli/cli.h"
 
 #include "cli/out.h"
-#include "cli/progress.h"
-#include "cli/search.h"
+#include "cli/reading.h"
 #include "cli/table.h"
 #include "cli/text.h"
 
@@ -38,35 +37,23 @@ static void print_merged(const json_t *report)
 	table_print(&table, "");
 }
 
+static uint32_t merge(const struct reading *r, const char *path, char **ret_report,
+		      struct rp_error *reterr)
+{
+	return rp_merge(path, &r->options, ret_report, reterr);
+}
+
 int cmd_merge(const struct cli *cli)
 {
-	const char *operand = cli->args.operands[0];
-	_cleanup_free_ char *path = absolute_path(operand);
-	_cleanup_(search_cleanup) struct search search = {0};
-	struct rp_read_options options = {
-		.size = sizeof(options),
-		.io = option_choice(&cli->args, "io"),
-		.clone = option_choice(&cli->args, "clone"),
+	struct reading reading = {
+		.cli = cli,
+		.options = {.io = option_choice(&cli->args, "io"),
+			    .clone = option_choice(&cli->args, "clone")},
+		.call = merge,
+		.print = print_merged,
 	};
-	json_auto_t *report = NULL;
-	struct progress progress;
-	struct rp_error error;
-	uint32_t value;
-	char *text;
+	int status = read_export(&reading);
 
-	take_search(&cli->args, &search);
-	options.search = search.paths;
-	options.search_count = search.count;
-	progress_begin(&progress, cli, operand, 1, 1);
-	options.watch = &progress.watch;
-	value = rp_merge(path, &options, &text, &error);
-	progress_end(&progress);
-	if (value)
-		return fail(cli, operand, &error);
-	report = document(text);
-	if (cli->json)
-		print_result(NULL, report);
-	else
-		print_merged(report);
-	return 0;
+	json_decref(reading.report);
+	return status;
 }

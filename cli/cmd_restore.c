@@ -5,10 +5,10 @@
 #include "cli/cli.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "cli/out.h"
-#include "cli/progress.h"
-#include "cli/search.h"
+#include "cli/reading.h"
 #include "cli/table.h"
 #include "cli/text.h"
 
@@ -61,43 +61,36 @@ static int tell_lost(const char *operand, const json_t *report)
 	return 1;
 }
 
+static uint32_t restore(const struct reading *r, const char *path, char **ret_report,
+			struct rp_error *reterr)
+{
+	const struct arguments *args = &r->cli->args;
+	_cleanup_free_ char *output = absolute_path(args->operands[1]);
+
+	return rp_restore(path, option_value(args, "disk"), output, &r->options,
+			  ret_report, reterr);
+}
+
 int cmd_restore(const struct cli *cli)
 {
-	const char *disk = option_value(&cli->args, "disk");
-	const char *operand = cli->args.operands[0];
-	_cleanup_free_ char *path = absolute_path(operand);
-	_cleanup_free_ char *output = absolute_path(cli->args.operands[1]);
-	struct rp_read_options options = {
-		.size = sizeof(options),
-		.io = option_choice(&cli->args, "io"),
-		.clone = option_choice(&cli->args, "clone"),
-		.replace = option_given(&cli->args, "force"),
-		.salvage = option_given(&cli->args, "salvage"),
+	struct reading reading = {
+		.cli = cli,
+		.options = {.io = option_choice(&cli->args, "io"),
+			    .clone = option_choice(&cli->args, "clone"),
+			    .replace = option_given(&cli->args, "force"),
+			    .salvage = option_given(&cli->args, "salvage")},
+		.call = restore,
+		.print = print_restored,
 	};
-	_cleanup_(search_cleanup) struct search search = {0};
-	json_auto_t *report = NULL;
-	struct progress progress;
-	struct rp_error error;
 	size_t disk_count;
-	uint32_t value;
-	char *text;
+	int status;
 
 	free(option_values(&cli->args, "disk", &disk_count));
 	if (disk_count != 1)
 		return wrong_usage(cli, "option '--disk' must be given once");
-	take_search(&cli->args, &search);
-	options.search = search.paths;
-	options.search_count = search.count;
-	progress_begin(&progress, cli, operand, 1, 1);
-	options.watch = &progress.watch;
-	value = rp_restore(path, disk, output, &options, &text, &error);
-	progress_end(&progress);
-	if (value)
-		return fail(cli, operand, &error);
-	report = document(text);
-	if (cli->json)
-		print_result(NULL, report);
-	else
-		print_restored(report);
-	return options.salvage ? tell_lost(operand, report) : 0;
+	status = read_export(&reading);
+	if (status == 0 && reading.options.salvage)
+		status = tell_lost(cli->args.operands[0], reading.report);
+	json_decref(reading.report);
+	return status;
 }

@@ -7,8 +7,7 @@
 #include <string.h>
 
 #include "cli/out.h"
-#include "cli/progress.h"
-#include "cli/search.h"
+#include "cli/reading.h"
 #include "cli/table.h"
 #include "cli/text.h"
 
@@ -62,34 +61,22 @@ static void print_verified(const json_t *report)
 	print_bases(report);
 }
 
+static uint32_t verify(const struct reading *r, const char *path, char **ret_report,
+		       struct rp_error *reterr)
+{
+	return rp_verify(path, &r->options, ret_report, reterr);
+}
+
 int cmd_verify(const struct cli *cli)
 {
-	const char *operand = cli->args.operands[0];
-	_cleanup_free_ char *path = absolute_path(operand);
-	struct rp_read_options options = {
-		.size = sizeof(options),
-		.chain = option_given(&cli->args, "chain"),
+	struct reading reading = {
+		.cli = cli,
+		.options = {.chain = option_given(&cli->args, "chain")},
+		.call = verify,
+		.print = print_verified,
 	};
-	_cleanup_(search_cleanup) struct search search = {0};
-	json_auto_t *report = NULL;
-	struct progress progress;
-	struct rp_error error;
-	uint32_t value;
-	char *text;
+	int status = read_export(&reading);
 
-	take_search(&cli->args, &search);
-	options.search = search.paths;
-	options.search_count = search.count;
-	progress_begin(&progress, cli, operand, 1, 1);
-	options.watch = &progress.watch;
-	value = rp_verify(path, &options, &text, &error);
-	progress_end(&progress);
-	if (value)
-		return fail(cli, operand, &error);
-	report = document(text);
-	if (cli->json)
-		print_result(NULL, report);
-	else
-		print_verified(report);
-	return 0;
+	json_decref(reading.report);
+	return status;
 }
