@@ -186,7 +186,7 @@ static uint32_t write_tables(struct export_images *images, struct export_image *
 			     uint64_t cluster_size, struct rp_error *err)
 {
 	const struct format *format = images->format;
-	struct image image = {.source = &x->layers.source};
+	struct image image = {.source = &x->disk.source};
 	int r;
 
 	if (map) {
@@ -208,22 +208,32 @@ static uint32_t write_tables(struct export_images *images, struct export_image *
 		     : RP_OK;
 }
 
+/* Where the disk has data, for the layout and for the stream. */
+static uint32_t look(struct export_image *x, struct stream *s,
+		     const struct target *target, struct watch *w, struct rp_error *err)
+{
+	int r = data_map_make(&x->disk, &s->src, s->src_path, target->fd, w);
+
+	s->data = &x->disk.source;
+	if (r == -ECANCELED || r == -ETIME)
+		return watch_fail(w, r, err);
+	return r < 0 ? stream_fail(s, r, "map", s->src_path, RP_NO_OFFSET, err) : RP_OK;
+}
+
 static uint32_t lay_out(struct export_images *images, struct stream *s,
 			const struct export_changes *changes,
 			struct export_change *change, const struct rp_export_options *o,
-			const struct watch *w, struct rp_error *err)
+			const struct target *target, struct watch *w,
+			struct rp_error *err)
 {
 	struct export_image *x = &images->disks[images->count++];
 	bool differential = false;
 	uint32_t rc;
 
 	x->base_file = (struct io_file)IO_FILE_NONE;
-	x->raw.file = s->src;
-	x->raw.path = s->src_path;
-	layer_raw(&x->raw);
-	x->layer = &x->raw;
-	layers_init(&x->layers, &x->layer, 1);
 	rc = check_source(s, images->format, err);
+	if (rc == RP_OK)
+		rc = look(x, s, target, w, err);
 	if (rc == RP_OK && change && o->merge) {
 		change->merged = !change->map->whole;
 		stream_because(s, "a whole image, of what the point has");
@@ -238,7 +248,7 @@ static uint32_t lay_out(struct export_images *images, struct stream *s,
 	s->place = &x->file->place;
 	if (differential) {
 		change->differential = true;
-		image_source_init(&x->changed, &x->layers.source, x->file);
+		image_source_init(&x->changed, &x->disk.source, x->file);
 		s->from = &x->changed.source;
 	}
 	return RP_OK;
@@ -265,7 +275,8 @@ uint32_t export_images_lay_out(struct export_images *images,
 		int r = watch_tick(w);
 
 		rc = r < 0 ? watch_fail(w, r, err)
-			   : lay_out(images, &d->streams[i], changes, change, o, w, err);
+			   : lay_out(images, &d->streams[i], changes, change, o, target,
+				     w, err);
 	}
 	return rc;
 }
@@ -285,6 +296,7 @@ void export_images_close(struct export_images *images)
 		image_close(images->disks[i].file);
 		image_close(images->disks[i].base);
 		io_file_close(&images->disks[i].base_file);
+		data_map_free(&images->disks[i].disk);
 	}
 	if (images->disks)
 		exported_close(&images->base);

@@ -8,6 +8,7 @@
 
 #include <jansson.h>
 
+#include "data_map.h"
 #include "export_changes.h"
 #include "export_disks.h"
 #include "format.h"
@@ -15,9 +16,7 @@
 
 /* Of one disk. */
 struct export_image {
-	struct layer raw; /* the disk of the point; the file is the stream's */
-	struct layer *layer;
-	struct layers layers;
+	struct data_map disk;	 /* of the point; the file is the stream's */
 	struct image_file *file; /* what it becomes */
 	/* If that is differential: */
 	struct ranges_cursor changes;

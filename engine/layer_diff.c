@@ -50,28 +50,12 @@ void layer_diff_listed(struct layer_diff *d, struct change_list *list)
 	d->layer.close = listed_close;
 }
 
-/* A cursor that has to go back begins anew: the one that is closest behind is taken. */
-static struct ranges_cursor *closest(struct layer_diff *d, uint64_t pos)
-{
-	struct ranges_cursor *best = &d->cursors[0];
-
-	for (size_t i = 1; i < ARRAY_SIZE(d->cursors); i++) {
-		struct ranges_cursor *c = &d->cursors[i];
-		bool ahead = c->now.start > pos, best_ahead = best->now.start > pos;
-
-		if (ahead ? best_ahead && c->now.start > best->now.start
-			  : best_ahead || c->now.start > best->now.start)
-			best = c;
-	}
-	return best;
-}
-
 static int mapped_at(struct layer *layer, uint64_t pos, struct layer_range *ret)
 {
 	struct layer_diff *d = container_of(layer, struct layer_diff, layer);
 	struct change change = {0};
 	struct layer_range found;
-	int r = change_next(closest(d, pos), pos, &change);
+	int r = change_next(ranges_closest(d->cursors, pos), pos, &change);
 
 	found = (struct layer_range){
 		.start = change.start,
@@ -84,7 +68,7 @@ static int mapped_at(struct layer *layer, uint64_t pos, struct layer_range *ret)
 
 void layer_diff_mapped(struct layer_diff *d, const struct change_map *map)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(d->cursors); i++)
+	for (size_t i = 0; i < RANGES_CURSORS; i++)
 		d->cursors[i] = (struct ranges_cursor){.ranges = &map->ranges};
 	d->layer.size = map->size;
 	d->layer.at = mapped_at;

@@ -13,10 +13,8 @@
 
 struct layer_diff {
 	struct layer layer;
-	struct change_list *list; /* closed with the layer */
-	/* Instead of a list: a map, borrowed. Cursors for who looks ahead, who comes
-	 * behind, and who looks elsewhere. */
-	struct ranges_cursor cursors[3];
+	struct change_list *list;		      /* closed with the layer */
+	struct ranges_cursor cursors[RANGES_CURSORS]; /* instead: of a map, borrowed */
 };
 
 /* A differential raw image with its list: layer.file and layer.path are set, @list is

@@ -208,3 +208,19 @@ int ranges_next(struct ranges_cursor *c, uint64_t pos, struct change *ret)
 	*ret = c->now;
 	return 0;
 }
+
+struct ranges_cursor *ranges_closest(struct ranges_cursor cursors[RANGES_CURSORS],
+				     uint64_t pos)
+{
+	struct ranges_cursor *best = &cursors[0];
+
+	for (size_t i = 1; i < RANGES_CURSORS; i++) {
+		struct ranges_cursor *c = &cursors[i];
+		bool ahead = c->now.start > pos, best_ahead = best->now.start > pos;
+
+		if (ahead ? best_ahead && c->now.start > best->now.start
+			  : best_ahead || c->now.start > best->now.start)
+			best = c;
+	}
+	return best;
+}

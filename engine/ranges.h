@@ -69,4 +69,11 @@ void ranges_free(struct ranges *r); /* begun or zeroed */
  * Cheap if @pos does not go back. */
 int ranges_next(struct ranges_cursor *c, uint64_t pos, struct change *ret);
 
+/* For who looks ahead, who comes behind, and who looks elsewhere. */
+#define RANGES_CURSORS 3
+
+/* A cursor that has to go back begins anew: the one that is closest behind @pos. */
+struct ranges_cursor *ranges_closest(struct ranges_cursor cursors[RANGES_CURSORS],
+				     uint64_t pos);
+
 #endif

@@ -35,6 +35,7 @@ struct stream {
 	struct io_file src; /* frozen, or its machine is stopped */
 	struct source
 		*from; /* instead of src, if the disk is not one plain file; borrowed */
+	struct source *data; /* where src has data, if somebody knows; borrowed */
 	struct io_file dst;  /* new and sized, or a device; unopened = only read */
 	struct place *place; /* NULL: offsets in dst are those of the disk; borrowed */
 	enum rp_clone clone;
