@@ -6,18 +6,17 @@
  */
 #include <fcntl.h>
 #include <linux/fs.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "data.h"
 #include "harness.h"
+#include "interrupted.h"
 #include "loopfs.h"
 #include "stage.h"
 
@@ -26,28 +25,11 @@
 #define PER_RUN	   4	 /* cuts of one export */
 #define INSTANT_MS 1500	 /* they come within this time */
 
-static const char *program;
-
-static const char *missing(void)
-{
-	program = getenv("REFPOINT");
-	if (!program)
-		return "REFPOINT, the path of the program, is not set";
-	return loopfs_skip_reason("xfs");
-}
-
-/* Of each file system: $CUTS, or a few. */
-static unsigned cuts(void)
-{
-	const char *text = getenv("CUTS");
-
-	return text ? (unsigned)strtoul(text, NULL, 10) : PER_RUN;
-}
-
 FIXTURE(powercut)
 {
 	struct loopfs host; /* of the store and the images */
 	struct stage stage;
+	struct interrupted export;
 	uint64_t random;
 	char image[PATH_MAX / 2], mnt[PATH_MAX / 4];
 	bool mounted;
@@ -104,6 +86,7 @@ FIXTURE_SETUP(powercut)
 	loopfs_mount(&self->host, "xfs", 2048 * MIB, NULL, NULL);
 	stage_make(s, self->host.mnt, SIZE, self->random);
 	stage_close(s);
+	self->export = (struct interrupted){.stage = s, .options = ""};
 	snprintf(self->image, sizeof(self->image), "%s/image", self->host.mnt);
 	snprintf(self->mnt, sizeof(self->mnt), "%s/mnt", test_dir());
 	ASSERT_OK(mkdir(self->mnt, 0700));
@@ -120,28 +103,6 @@ FIXTURE_TEARDOWN(powercut)
 }
 
 /* -------------------------------------------------------------------------- the cuts */
-
-static pid_t start(const struct stage *s, const char *rate)
-{
-	pid_t pid = fork();
-
-	ASSERT_GE(pid, 0);
-	if (pid)
-		return pid;
-	dup2(open("/dev/null", O_WRONLY), STDOUT_FILENO);
-	execl(program, program, "--store", s->path, "export", s->point, s->exports,
-	      "--bwlimit", rate, NULL);
-	_exit(98);
-}
-
-static void export_again(const struct stage *s)
-{
-	pid_t pid = start(s, "0");
-	int status;
-
-	ASSERT_EQ(waitpid(pid, &status, 0), pid);
-	ASSERT_EQ(status, 0);
-}
 
 /* All that the device has at this instant. */
 static void cut(const struct powercut_fixture *self, unsigned number)
@@ -174,7 +135,7 @@ static void export_and_cut(struct powercut_fixture *self)
 	if (!exists(self->stage.exports))
 		ASSERT_OK(mkdir(self->stage.exports, 0700));
 	ASSERT_OK(system("sync"));
-	pid = start(&self->stage, RATE);
+	pid = interrupted_start(&self->export, RATE);
 	for (unsigned i = 0; i < PER_RUN; i++) {
 		usleep((useconds_t)(instants[i] - now) * 1000);
 		now = instants[i];
@@ -188,18 +149,6 @@ static void export_and_cut(struct powercut_fixture *self)
 
 /* --------------------------------------------------------------------- and afterwards */
 
-/* How much of the export was there already. */
-static int64_t resumed_bytes(const struct stage *s)
-{
-	json_t *manifest = load_json(
-		fmt("%s/export.json", stage_export_path(s->exports, s->point)));
-	int64_t bytes = json_number(json_array_get(json_object_get(manifest, "Disks"), 0),
-				    "ResumedBytes");
-
-	json_decref(manifest);
-	return bytes;
-}
-
 static void look(struct powercut_fixture *self, const struct powercut_variant *variant,
 		 unsigned number)
 {
@@ -210,8 +159,8 @@ static void look(struct powercut_fixture *self, const struct powercut_variant *v
 	if (exists(stage_export_path(s->exports, s->point))) {
 		self->published++;
 	} else {
-		export_again(s);
-		if (resumed_bytes(s) > 0)
+		interrupted_finish(&self->export);
+		if (interrupted_kept_bytes(&self->export))
 			self->resumed++;
 		else
 			self->begun++;
@@ -223,7 +172,9 @@ static void look(struct powercut_fixture *self, const struct powercut_variant *v
 
 TEST_F_TIMEOUT(powercut, leaves_a_good_export_or_one_to_resume, 3600)
 {
-	for (unsigned done = 0; done < cuts(); done += PER_RUN) {
+	unsigned cuts = interrupted_count("CUTS", PER_RUN);
+
+	for (unsigned done = 0; done < cuts; done += PER_RUN) {
 		export_and_cut(self);
 		for (unsigned i = 0; i < PER_RUN; i++)
 			look(self, variant, i);
@@ -231,10 +182,10 @@ TEST_F_TIMEOUT(powercut, leaves_a_good_export_or_one_to_resume, 3600)
 	test_log("%u cuts: %u published, %u resumed, %u begun anew",
 		 self->published + self->resumed + self->begun, self->published,
 		 self->resumed, self->begun);
-	if (cuts() >= 40) {
+	if (cuts >= 40) {
 		EXPECT_GT(self->published, 0);
-		EXPECT_GT(self->resumed, cuts() / 4);
+		EXPECT_GT(self->resumed, cuts / 4);
 	}
 }
 
-TEST_MAIN_REQUIRES(missing)
+TEST_MAIN_REQUIRES(interrupted_missing)

@@ -5,17 +5,16 @@
  * kept is not believed when it is not as it was left
  */
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "data.h"
 #include "engine_fixture.h"
 #include "harness.h"
+#include "interrupted.h"
 #include "loopfs.h"
 #include "stage.h"
 
@@ -23,45 +22,33 @@
 #define RATE	  "16M"
 #define KILLS_MAX 3
 
-static const char *program;
-
-static const char *missing(void)
-{
-	program = getenv("REFPOINT");
-	if (!program)
-		return "REFPOINT, the path of the program, is not set";
-	return loopfs_skip_reason("xfs");
-}
-
 /* Runs in all, of all variants: $RUNS, or a few. */
-static unsigned runs(void)
-{
-	const char *text = getenv("RUNS");
-
-	return text ? (unsigned)strtoul(text, NULL, 10) : 6;
-}
+#define RUNS 6
 
 FIXTURE(resumed)
 {
 	struct loopfs fs, other;
 	struct stage stage;
+	struct interrupted export;
 	uint64_t random;
-	uint64_t data, written; /* of all runs */
-	unsigned killed;
+	uint64_t data; /* of all runs */
 };
 
 FIXTURE_VARIANT(resumed)
 {
 	bool elsewhere; /* to another file system */
-	const char *io;
+	const char *options;
 };
 
-FIXTURE_VARIANT_ADD(resumed, uring){.io = "uring"};
-FIXTURE_VARIANT_ADD(resumed, aio){.io = "aio"};
-FIXTURE_VARIANT_ADD(resumed, sync){.io = "sync"};
-FIXTURE_VARIANT_ADD(resumed, elsewhere_uring){.elsewhere = true, .io = "uring"};
-FIXTURE_VARIANT_ADD(resumed, elsewhere_aio){.elsewhere = true, .io = "aio"};
-FIXTURE_VARIANT_ADD(resumed, elsewhere_sync){.elsewhere = true, .io = "sync"};
+FIXTURE_VARIANT_ADD(resumed, uring){.options = "--clone never --io uring"};
+FIXTURE_VARIANT_ADD(resumed, aio){.options = "--clone never --io aio"};
+FIXTURE_VARIANT_ADD(resumed, sync){.options = "--clone never --io sync"};
+FIXTURE_VARIANT_ADD(resumed, elsewhere_uring){.elsewhere = true,
+					      .options = "--clone never --io uring"};
+FIXTURE_VARIANT_ADD(resumed, elsewhere_aio){.elsewhere = true,
+					    .options = "--clone never --io aio"};
+FIXTURE_VARIANT_ADD(resumed, elsewhere_sync){.elsewhere = true,
+					     .options = "--clone never --io sync"};
 
 #define VARIANTS 6
 
@@ -72,6 +59,7 @@ FIXTURE_SETUP(resumed)
 	self->random = test_seed();
 	loopfs_mount(&self->fs, "xfs", 640 * MIB, NULL, NULL);
 	stage_make(s, self->fs.mnt, SIZE, self->random);
+	self->export = (struct interrupted){.stage = s, .options = variant->options};
 	if (!variant->elsewhere)
 		return;
 	loopfs_mount(&self->other, "ext4", 256 * MIB, NULL, NULL);
@@ -87,83 +75,6 @@ FIXTURE_TEARDOWN(resumed)
 	loopfs_umount(&self->fs);
 }
 
-/* ------------------------------------------------------------------------ running it */
-
-static pid_t start(const struct stage *s, const char *io, const char *rate)
-{
-	pid_t pid = fork();
-
-	ASSERT_GE(pid, 0);
-	if (pid)
-		return pid;
-	dup2(open("/dev/null", O_WRONLY), STDOUT_FILENO);
-	execl(program, program, "--store", s->path, "export", s->point, s->exports,
-	      "--clone", "never", "--io", io, "--bwlimit", rate, NULL);
-	_exit(98);
-}
-
-/* What the process has written so far, to all files; it is stopped. */
-static uint64_t bytes_written(pid_t pid)
-{
-	FILE *file = fopen(fmt("/proc/%d/io", (int)pid), "re");
-	unsigned long long bytes = 0;
-	char line[128];
-
-	ASSERT_NE(file, NULL);
-	while (fgets(line, sizeof(line), file))
-		sscanf(line, "write_bytes: %llu", &bytes);
-	fclose(file);
-	return bytes;
-}
-
-static void sleep_ms(uint64_t ms)
-{
-	const struct timespec time = {(time_t)(ms / 1000), (long)(ms % 1000) * 1000000};
-
-	nanosleep(&time, NULL);
-}
-
-/* Kills it after a while; false if it has ended before. */
-static bool run_and_kill(struct resumed_fixture *self, const char *io, uint64_t ms)
-{
-	pid_t pid = start(&self->stage, io, RATE);
-	siginfo_t info = {0};
-
-	sleep_ms(ms);
-	kill(pid, SIGSTOP);
-	ASSERT_OK(waitid(P_PID, (id_t)pid, &info, WEXITED | WSTOPPED | WNOWAIT));
-	if (info.si_code == CLD_STOPPED) {
-		self->written += bytes_written(pid);
-		kill(pid, SIGKILL);
-		self->killed++;
-	}
-	ASSERT_EQ(waitpid(pid, NULL, 0), pid);
-	return info.si_code == CLD_STOPPED;
-}
-
-/* To its end, at full speed. */
-static void run_to_end(struct resumed_fixture *self, const char *io)
-{
-	pid_t pid = start(&self->stage, io, "0");
-	int status;
-
-	ASSERT_EQ(waitpid(pid, &status, 0), pid);
-	ASSERT_EQ(status, 0);
-}
-
-/* By the run that has ended: what it did not find there. */
-static uint64_t bytes_of_last_run(const struct stage *s)
-{
-	json_t *manifest = load_json(
-		fmt("%s/export.json", stage_export_path(s->exports, s->point)));
-	json_t *disk = json_array_get(json_object_get(manifest, "Disks"), 0);
-	uint64_t bytes = (uint64_t)(json_number(disk, "CopiedBytes") -
-				    json_number(disk, "ResumedBytes"));
-
-	json_decref(manifest);
-	return bytes;
-}
-
 static void expect_not_early(const struct stage *s)
 {
 	const char *path = stage_export_path(s->exports, s->point);
@@ -177,41 +88,42 @@ static void remove_export(const struct stage *s)
 	ASSERT_OK(system(fmt("rm -r '%s/web1'", s->exports)));
 }
 
-static void one_run(struct resumed_fixture *self, const char *io)
+static void one_run(struct resumed_fixture *self)
 {
 	const struct stage *s = &self->stage;
+	struct interrupted *x = &self->export;
 	unsigned kills = 1 + (unsigned)(data_random(&self->random) % KILLS_MAX);
 
 	for (unsigned i = 0; i < kills; i++) {
-		if (!run_and_kill(self, io, data_random(&self->random) % 3000))
+		if (!interrupted_kill(x, RATE, data_random(&self->random) % 3000))
 			break;
 		expect_not_early(s);
 	}
 	if (!exists(stage_export_path(s->exports, s->point)))
-		run_to_end(self, io);
+		interrupted_finish(x);
 	EXPECT_TRUE(stage_good_export(s->exports, s->point, s->twin));
 	EXPECT_STREQ(listing(fmt("%s/web1", s->exports)), strchr(s->point, '@') + 1);
 	EXPECT_STREQ(listing(stage_export_path(s->exports, s->point)),
 		     "config export.json vda.digest vda.raw");
-	self->written += bytes_of_last_run(s);
+	x->written += interrupted_new_bytes(x);
 	remove_export(s);
 	self->data += data_bytes_of(s->twin);
 }
 
 TEST_F_TIMEOUT(resumed, after_kills_at_random_instants, 7200)
 {
-	unsigned count = (runs() + VARIANTS - 1) / VARIANTS;
+	unsigned count = (interrupted_count("RUNS", RUNS) + VARIANTS - 1) / VARIANTS;
 
 	stage_close(&self->stage);
 	for (unsigned i = 0; i < count; i++)
-		one_run(self, variant->io);
+		one_run(self);
 	self->stage.store = stage_open(&self->stage, 0);
 	stage_expect_unharmed(&self->stage, "");
-	test_log("%u runs, %u kills, %.3f times the data written", count, self->killed,
-		 (double)self->written / (double)self->data);
+	test_log("%u runs, %u kills, %.3f times the data written", count,
+		 self->export.killed, (double)self->export.written / (double)self->data);
 	/* Of a few runs one may have had bad luck. */
 	if (count >= 20)
-		EXPECT_LE(self->written * 4, self->data * 5);
+		EXPECT_LE(self->export.written * 4, self->data * 5);
 }
 
 /* ------------------------------------------------------------------- not as it was left
@@ -616,4 +528,4 @@ TEST(goes_on_when_there_is_space)
 	loopfs_umount(&fs);
 }
 
-TEST_MAIN_REQUIRES(missing)
+TEST_MAIN_REQUIRES(interrupted_missing)
