@@ -57,6 +57,7 @@ static const enum stream_digest digest_modes[] = {
 	[RP_DIGEST_NEVER] = STREAM_DIGEST,
 };
 
+/* If they are not what they were, that will be found. */
 static int open_leaves(const struct opening *x, size_t i, int flags)
 {
 	struct stream *s = &x->d->streams[i];
@@ -67,9 +68,8 @@ static int open_leaves(const struct opening *x, size_t i, int flags)
 			      O_RDWR | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
 	if (s->leaves.fd < 0)
 		return -errno;
-	return flags && ftruncate(s->leaves.fd, (off_t)digest_file_size(s->src.size)) < 0
-		       ? -errno
-		       : 0;
+	return ftruncate(s->leaves.fd, (off_t)digest_file_size(s->src.size)) < 0 ? -errno
+										 : 0;
 }
 
 static int make_files(const struct opening *x, size_t i)
@@ -89,17 +89,19 @@ static int open_files(const struct opening *x, size_t i)
 	struct stream *s = &x->d->streams[i];
 	int r = io_file_open_write(x->target->fd, x->d->disks[i].file, &s->dst);
 
-	if (r == 0)
-		s->dst.size = s->src.size; /* if it is not, that will be found */
+	if (r == 0 && x->options->format == RP_FORMAT_RAW)
+		r = io_file_set_size(&s->dst, s->src.size);
 	if (r == 0)
 		r = open_leaves(x, i, 0);
 	return r == -ENOENT ? -ESTALE : r;
 }
 
-static int find_mark(const struct opening *x, struct stream *s)
+static int find_mark(const struct opening *x, size_t i)
 {
+	struct stream *s = &x->d->streams[i];
+
 	s->journal = x->journal;
-	s->slot = journal_disk(x->journal, s->disk, s->src.size);
+	s->slot = journal_disk(x->journal, s->disk, x->d->disks[i].file, s->src.size);
 	if (s->slot < 0)
 		return s->slot;
 	s->kept_to = journal_mark(x->journal, s->slot);
@@ -142,7 +144,7 @@ static uint32_t open_disk(const struct opening *x, size_t i, const json_t *disk,
 		rp_fail_of(err, NULL, s->disk);
 		return RP_UNKNOWN_STATUS;
 	}
-	r = find_mark(x, s);
+	r = find_mark(x, i);
 	if (r == 0)
 		r = s->kept_to ? open_files(x, i) : make_files(x, i);
 	if (r == -ESTALE)

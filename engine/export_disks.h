@@ -35,8 +35,8 @@ uint32_t export_disks_check(const struct point *point,
 
 /*
  * Opens each disk in the point and its files in the partial folder: new ones, except of
- * disks that have a mark in @journal, whose streams then begin there. Those of images
- * are empty yet, and begin anew each time.
+ * disks that have a mark in @journal, whose streams then begin there. New ones of images
+ * are empty yet.
  */
 uint32_t export_disks_open(struct rp_store *store, const struct point *point,
 			   const struct target *target,

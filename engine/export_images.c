@@ -11,6 +11,7 @@
 #include "doc.h"
 #include "exported_image.h"
 #include "io/tree.h"
+#include "resume.h"
 
 uint32_t export_images_check(const struct rp_export_options *o, struct rp_error *err)
 {
@@ -186,7 +187,8 @@ static uint32_t write_tables(struct export_images *images, struct export_image *
 			     uint64_t cluster_size, struct rp_error *err)
 {
 	const struct format *format = images->format;
-	struct image image = {.source = &x->disk.source};
+	struct image image = {.name = x->name, .source = &x->disk.source};
+	char plan[DIGEST_TEXT_SIZE];
 	int r;
 
 	if (map) {
@@ -199,11 +201,19 @@ static uint32_t write_tables(struct export_images *images, struct export_image *
 	}
 	r = format_grain(format, cluster_size, s->src.size, &image.grain);
 	if (r == 0)
+		r = image_plan(&image, plan);
+	if (r == 0)
+		r = resume_bind_plan(s, plan);
+	if (r == 0)
 		r = format->write(&s->dst, &image);
 	if (r == -EOPNOTSUPP)
 		return no_room(s, format, err);
 	if (r == 0)
 		r = format_open(format, &s->dst, &x->file);
+	if (r == 0)
+		r = journal_set_file_size(s->journal, s->slot, s->dst.size);
+	if (r == 0)
+		x->file->layer.path = s->dst_path;
 	return r < 0 ? stream_fail(s, r, "lay out", s->dst_path, RP_NO_OFFSET, err)
 		     : RP_OK;
 }
@@ -231,6 +241,8 @@ static uint32_t lay_out(struct export_images *images, struct stream *s,
 	uint32_t rc;
 
 	x->base_file = (struct io_file)IO_FILE_NONE;
+	snprintf(x->name, sizeof(x->name), "%s of %s@%s", s->disk, target->system,
+		 target->name);
 	rc = check_source(s, images->format, err);
 	if (rc == RP_OK)
 		rc = look(x, s, target, w, err);

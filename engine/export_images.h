@@ -16,6 +16,7 @@
 
 /* Of one disk. */
 struct export_image {
+	char name[2 * NAME_SIZE + ID_SIZE];
 	struct data_map disk;	 /* of the point; the file is the stream's */
 	struct image_file *file; /* what it becomes */
 	/* If that is differential: */
@@ -40,11 +41,11 @@ uint32_t export_images_check(const struct rp_export_options *options,
 			     struct rp_error *err);
 
 /*
- * Writes the tables of every image and lets the streams of @disks, which are open, put
- * the data into its place. If @changes has a base, images are based on that point's
- * export in the same directory; a disk that has none there is exported in full, with a
- * warning, or refused. RP_NOT_SUPPORTED: the format has no room for such a disk, or it is
- * an image itself.
+ * Writes the tables of every image, again if a part of the data is there, and lets the
+ * streams of @disks, which are open, put the data into its place. If @changes has a base,
+ * images are based on that point's export in the same directory; a disk that has none
+ * there is exported in full, with a warning, or refused. RP_NOT_SUPPORTED: the format has
+ * no room for such a disk, or it is an image itself.
  */
 uint32_t export_images_lay_out(struct export_images *images,
 			       const struct rp_export_options *options,

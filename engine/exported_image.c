@@ -74,41 +74,25 @@ uint32_t exported_image_open(const json_t *disk, const struct io_file *file,
 		image_close(image);
 		return rp_fail_of(err, NULL, id), rc;
 	}
-	image->layer.size = size;
+	image->layer.size = image->layers.source.size = size;
 	image->layer.path = path;
 	*ret = image;
 	return RP_OK;
 }
 
-struct image_stream {
-	struct image_file *image;
-	struct layer *layer;
-	struct layers layers;
-};
-
 static void close_stream(struct source *source)
 {
-	struct image_stream *x = container_of(source, struct image_stream, layers.source);
-
-	image_close(x->image);
-	free(x);
+	image_close(container_of(source, struct image_file, layers.source));
 }
 
 uint32_t exported_image_stream(const json_t *disk, struct stream *s, struct rp_error *err)
 {
-	struct image_stream *x = calloc(1, sizeof(*x));
-	uint32_t rc;
+	struct image_file *image;
+	uint32_t rc = exported_image_open(disk, &s->src, s->src_path, &image, err);
 
-	if (!x)
-		return stream_fail(s, -ENOMEM, "open", s->src_path, RP_NO_OFFSET, err);
-	rc = exported_image_open(disk, &s->src, s->src_path, &x->image, err);
-	if (rc) {
-		free(x);
+	if (rc)
 		return rc;
-	}
-	x->layer = &x->image->layer;
-	layers_init(&x->layers, &x->layer, 1);
-	x->layers.source.close = close_stream;
-	s->from = &x->layers.source;
+	image->layers.source.close = close_stream;
+	s->from = &image->layers.source;
 	return RP_OK;
 }

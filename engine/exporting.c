@@ -200,7 +200,7 @@ static uint32_t copy_disks(struct exporting *x, struct rp_error *err)
 {
 	uint32_t rc;
 
-	rc = resume_bind(&x->disks, &x->journal, err);
+	rc = resume_bind(&x->disks, err);
 	if (rc == RP_OK)
 		rc = resume_prove(&x->disks, &x->target, &x->journal, &x->tuning,
 				  &x->watch, err);

@@ -12,6 +12,9 @@
  *
  * Memory is bounded by a few MiB whatever the disk: a writer goes over the ranges twice,
  * first counting, and tables are read a block at a time. What is read is not trusted.
+ *
+ * The same image is laid out the same, to the byte, each time: what an interrupted export
+ * has put into its places stays there, while the tables are written again.
  */
 #ifndef ENGINE_FORMAT_H
 #define ENGINE_FORMAT_H
@@ -21,6 +24,7 @@
 
 #include <refpoint.h>
 
+#include "digest.h"
 #include "io/file.h"
 #include "layer.h"
 #include "place.h"
@@ -33,6 +37,9 @@ struct image_file;
 
 /* What is to be laid out. */
 struct image {
+	/* Of these contents of this disk, and of no others: what an image is known by is
+	 * made of it. */
+	const char *name;
 	struct source *source; /* the disk, its size and its data; borrowed */
 	uint64_t grain;	       /* format_grain() */
 
@@ -48,7 +55,9 @@ struct image {
 
 /* An image whose tables are understood. */
 struct image_file {
-	struct layer layer; /* its size is a multiple of 512 */
+	struct layer layer;  /* its size is a multiple of 512 */
+	struct layer *alone; /* of it, and what it alone has */
+	struct layers layers;
 	struct place place; /* for the same file while it is filled */
 	const struct format *format;
 	uint64_t grain;
@@ -65,9 +74,10 @@ struct format {
 	/* The grain for a disk of that many bytes. */
 	uint64_t (*choose)(uint64_t size);
 	/*
-	 * Writes the tables of @image to a new and empty @file and gives it its size. All
-	 * but the data is there then, not yet on stable storage. -EOPNOTSUPP: the format
-	 * has no room for such a disk; -ENAMETOOLONG.
+	 * Writes the tables of @image to @file and gives it its size. The file is empty
+	 * or has the same image, whose data is left as it is. All but the data is there
+	 * then, not yet on stable storage. -EOPNOTSUPP: the format has no room for such a
+	 * disk; -ENAMETOOLONG.
 	 */
 	int (*write)(struct io_file *file, const struct image *image);
 	/* -EOPNOTSUPP: something that is not written here; -EBADMSG: damaged. */
@@ -98,6 +108,15 @@ int format_open(const struct format *format, const struct io_file *file,
 		struct image_file **ret);
 
 void image_close(struct image_file *image); /* NULL is fine */
+
+/* For formats: the file has its size of @end bytes, and those before @data_at are 0. */
+int image_begin(struct io_file *file, uint64_t data_at, uint64_t end);
+
+/* For formats: an ID that follows from the name and from what it is of. */
+void image_id(const struct image *image, const char *of, uint8_t ret[IMAGE_ID_SIZE]);
+
+/* A hash of all that the layout follows from. 0 or -errno. */
+int image_plan(const struct image *image, char ret[DIGEST_TEXT_SIZE]);
 
 /* The data of a disk that has a place in an image of it: all, or what has changed. */
 struct image_source {

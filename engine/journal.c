@@ -13,7 +13,7 @@
 #include "io/tree.h"
 #include "settings.h"
 
-#define JOURNAL_VERSION 1
+#define JOURNAL_VERSION 2
 #define READ_SIZE	(64 * KIB) /* of leaves */
 
 /* The hash goes on from mark to mark: leaves are read once. */
@@ -82,9 +82,10 @@ static int add_mark(struct journal *j, uint64_t mark)
 static int check_disk(struct journal *j, const json_t *disk)
 {
 	const char *text;
-	uint64_t mark, size;
+	uint64_t mark, size, file;
 
 	if (doc_string(disk, "DiskId", &text) < 0 || doc_u64(disk, "Size", &size) < 0 ||
+	    doc_string(disk, "File", &text) < 0 || doc_u64(disk, "FileSize", &file) < 0 ||
 	    doc_u64(disk, "Mark", &mark) < 0 || mark > size ||
 	    (mark % DIGEST_CHUNK && mark != size) ||
 	    doc_string(disk, "LeavesDigest", &text) < 0)
@@ -142,7 +143,7 @@ const char *journal_differs(const struct journal *j, json_t *identity)
 	return why;
 }
 
-int journal_disk(struct journal *j, const char *disk, uint64_t size)
+int journal_disk(struct journal *j, const char *disk, const char *file, uint64_t size)
 {
 	json_t *entry;
 	size_t i;
@@ -157,12 +158,10 @@ int journal_disk(struct journal *j, const char *disk, uint64_t size)
 		return doc_u64(entry, "Size", &had) == 0 && had == size ? (int)i
 									: -ESTALE;
 	}
-	r = json_array_append_new(disks_of(j), json_pack("{s:s, s:I, s:i, s:s}", "DiskId",
-							 disk, "Size", (json_int_t)size,
-							 "Mark", 0, "LeavesDigest", "")) <
-			    0
-		    ? -ENOMEM
-		    : add_mark(j, 0);
+	entry = json_pack("{s:s, s:I, s:s, s:I, s:i, s:s}", "DiskId", disk, "Size",
+			  (json_int_t)size, "File", file, "FileSize", (json_int_t)size,
+			  "Mark", 0, "LeavesDigest", "");
+	r = json_array_append_new(disks_of(j), entry) < 0 ? -ENOMEM : add_mark(j, 0);
 	return r < 0 ? r : (int)j->count - 1;
 }
 
@@ -236,17 +235,26 @@ int journal_advance(struct journal *j, int disk, const struct digest *leaves,
 		       : 0;
 }
 
-int journal_bind(struct journal *j, int disk, const char *ranges)
+int journal_bind(struct journal *j, int disk, const char *plan)
 {
 	json_t *entry = json_array_get(disks_of(j), (size_t)disk);
 	const char *had = "";
 
-	doc_string(entry, "Ranges", &had);
-	if (!strcmp(had, ranges))
+	doc_string(entry, "Plan", &had);
+	if (!strcmp(had, plan))
 		return 0;
-	if (json_object_set_new(entry, "Ranges", json_string(ranges)) < 0)
+	if (json_object_set_new(entry, "Plan", json_string(plan)) < 0)
 		return -ENOMEM;
 	return j->marks[disk].mark != 0;
+}
+
+int journal_set_file_size(struct journal *j, int disk, uint64_t size)
+{
+	json_t *entry = json_array_get(disks_of(j), (size_t)disk);
+
+	return json_object_set_new(entry, "FileSize", json_integer((json_int_t)size)) < 0
+		       ? -ENOMEM
+		       : 0;
 }
 
 void journal_forget(struct journal *j, int disk)

@@ -51,7 +51,7 @@ void journal_close(struct journal *j); /* unopened is fine */
 const char *journal_differs(const struct journal *j, json_t *identity);
 
 /* The disk's place in the journal, which has no mark if it is new there. -ENOMEM. */
-int journal_disk(struct journal *j, const char *disk, uint64_t size);
+int journal_disk(struct journal *j, const char *disk, const char *file, uint64_t size);
 
 /* Its mark: 0 if nothing is known of it. */
 uint64_t journal_mark(const struct journal *j, int disk);
@@ -63,9 +63,12 @@ int journal_check_leaves(struct journal *j, int disk, const struct digest *leave
 int journal_advance(struct journal *j, int disk, const struct digest *leaves,
 		    uint64_t mark);
 
-/* Notes which ranges the disk's data are, as a hash: 1 if it was another with this mark.
- */
-int journal_bind(struct journal *j, int disk, const char *ranges);
+/* Notes which ranges the disk's data are, or how its image is laid out, as a hash: 1 if
+ * it was another with this mark. */
+int journal_bind(struct journal *j, int disk, const char *plan);
+
+/* Notes the size of the disk's file, if that is not the disk's. -ENOMEM. */
+int journal_set_file_size(struct journal *j, int disk, uint64_t size);
 
 /* The disk begins again. */
 void journal_forget(struct journal *j, int disk);

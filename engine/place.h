@@ -9,11 +9,18 @@
 
 #include <stdint.h>
 
+#include "source.h"
+
 struct place {
 	/* Byte @pos of the disk goes to byte *ret_at of the file, and those that follow,
 	 * up to *ret_end of the disk, behind it. 0 or -errno; -EBADMSG where there is no
 	 * place. */
 	int (*at)(struct place *place, uint64_t pos, uint64_t *ret_at, uint64_t *ret_end);
+	/* All from byte @pos of the disk on goes behind byte *ret_at of the file, nothing
+	 * of what is before it does. 0 or -errno. */
+	int (*behind)(struct place *place, uint64_t pos, uint64_t *ret_at);
+	/* What was put there, to be read again; lives as long as its places. */
+	struct source *written;
 };
 
 #endif

@@ -305,7 +305,8 @@ int qcow2_write(struct io_file *file, const struct image *im)
 	if (r == 0)
 		r = qcow2_layout(&l);
 	if (r == 0)
-		r = io_file_set_size(file, l.end << l.cluster_bits);
+		r = image_begin(file, l.data_at << l.cluster_bits,
+				l.end << l.cluster_bits);
 	if (r == 0)
 		r = write_refcounts(file, &l);
 	if (r == 0)

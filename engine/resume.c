@@ -11,6 +11,7 @@
 #include <xxhash.h>
 
 #include "copy.h"
+#include "doc.h"
 #include "io/tree.h"
 #include "leaves.h"
 
@@ -30,10 +31,12 @@ static bool is_marked(const struct journal *j, const char *name)
 
 	json_array_foreach(json_object_get(j->doc, "Disks"), i, disk) {
 		const char *id = json_string_value(json_object_get(disk, "DiskId"));
+		const char *file = json_string_value(json_object_get(disk, "File"));
 		size_t len = strlen(id);
 
-		if (journal_mark(j, (int)i) && !strncmp(name, id, len) &&
-		    (!strcmp(name + len, ".raw") || !strcmp(name + len, ".digest")))
+		if (journal_mark(j, (int)i) &&
+		    (!strcmp(name, file) ||
+		     (!strncmp(name, id, len) && !strcmp(name + len, ".digest"))))
 			return true;
 	}
 	return false;
@@ -55,14 +58,14 @@ uint32_t resume_clean(const struct target *t, const struct journal *j,
 	return r < 0 ? rp_fail_os(err, r, "resume", "%s", t->path) : RP_OK;
 }
 
-static bool has_size(int dir, const char *disk, const char *suffix, uint64_t size)
+/* It may be shorter, if whoever cut it off was killed then: its digests tell whether too
+ * much is missing. */
+static bool has_size(int dir, const char *name, uint64_t size)
 {
-	char name[NAME_SIZE + 16];
 	struct stat st;
 
-	snprintf(name, sizeof(name), "%.*s%s", NAME_SIZE, disk, suffix);
 	return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
-	       (uint64_t)st.st_size == size;
+	       (uint64_t)st.st_size <= size;
 }
 
 /* Whether the files are there, and of the right sizes, that the marks are of. */
@@ -73,14 +76,18 @@ static const char *check_files(const struct target *t, const struct journal *j)
 
 	json_array_foreach(json_object_get(j->doc, "Disks"), i, disk) {
 		const char *id = json_string_value(json_object_get(disk, "DiskId"));
-		uint64_t size = (uint64_t)json_integer_value(
-			json_object_get(disk, "Size"));
+		const char *file = json_string_value(json_object_get(disk, "File"));
+		uint64_t size, file_size;
+		char leaves[NAME_SIZE + 16];
 
 		if (!journal_mark(j, (int)i))
 			continue;
-		if (!has_size(t->fd, id, ".raw", size))
+		doc_u64(disk, "Size", &size);
+		doc_u64(disk, "FileSize", &file_size);
+		if (!has_size(t->fd, file, file_size))
 			return "the file of a disk is missing or has another size";
-		if (!has_size(t->fd, id, ".digest", digest_file_size(size)))
+		snprintf(leaves, sizeof(leaves), "%.*s.digest", NAME_SIZE, id);
+		if (!has_size(t->fd, leaves, digest_file_size(size)))
 			return "the digests of a disk are missing or have another size";
 	}
 	return NULL;
@@ -141,6 +148,10 @@ static struct stream kept_part(const struct stream *s)
 
 	part.src.size = s->kept_to;
 	part.src.behind = part.src.front = 0;
+	if (s->place) {
+		part.from = s->place->written;
+		part.from->size = s->kept_to;
+	}
 	return part;
 }
 
@@ -159,9 +170,12 @@ static uint32_t read_kept(struct stream *s, const struct tuning *tuning, struct 
 /* What is behind the mark may be anything. 0 or -errno. */
 static int cut_off(struct stream *s)
 {
-	uint64_t leaves = digest_file_size(s->kept_to);
+	uint64_t leaves = digest_file_size(s->kept_to), at = s->kept_to;
+	int r = s->place ? s->place->behind(s->place, s->kept_to, &at) : 0;
 
-	if (ftruncate(s->dst.tail_fd, (off_t)s->kept_to) < 0 ||
+	if (r < 0)
+		return r;
+	if (ftruncate(s->dst.tail_fd, (off_t)at) < 0 ||
 	    ftruncate(s->dst.tail_fd, (off_t)s->dst.size) < 0 ||
 	    ftruncate(s->leaves.fd, (off_t)leaves) < 0 ||
 	    ftruncate(s->leaves.fd, (off_t)digest_file_size(s->leaves.size)) < 0)
@@ -222,30 +236,37 @@ static int hash_ranges(struct stream *s, char ret[DIGEST_TEXT_SIZE])
 	return r == -ENXIO ? 0 : r;
 }
 
-static int start_over(struct stream *s, struct journal *j)
+static int start_over(struct stream *s)
 {
 	int r;
 
-	journal_forget(j, s->slot);
-	r = journal_save(j); /* before there is less than it says */
+	journal_forget(s->journal, s->slot);
+	r = journal_save(s->journal); /* before there is less than it says */
 	s->kept_to = 0;
 	return r < 0 ? r : cut_off(s);
 }
 
-uint32_t resume_bind(struct export_disks *d, struct journal *j, struct rp_error *err)
+int resume_bind_plan(struct stream *s, const char *plan)
+{
+	int r = journal_bind(s->journal, s->slot, plan);
+
+	return r == 1 ? start_over(s) : r;
+}
+
+uint32_t resume_bind(struct export_disks *d, struct rp_error *err)
 {
 	for (size_t i = 0; i < d->count; i++) {
 		struct stream *s = &d->streams[i];
 		char ranges[DIGEST_TEXT_SIZE] = "";
 		int r = 0;
 
+		if (s->place)
+			continue;
 		/* A disk that lost its base is whole, and no part of it is kept. */
 		if (s->from)
 			r = hash_ranges(s, ranges);
 		if (r == 0)
-			r = journal_bind(j, s->slot, ranges);
-		if (r == 1)
-			r = start_over(s, j);
+			r = resume_bind_plan(s, ranges);
 		if (r < 0)
 			return stream_fail(s, r, "resume", s->dst_path, RP_NO_OFFSET,
 					   err);

@@ -29,11 +29,15 @@ uint32_t resume_look(const struct target *target, json_t *identity, struct journ
 uint32_t resume_clean(const struct target *target, const struct journal *j,
 		      struct rp_error *err);
 
+/* The plan that the disk's file follows is bound to its mark: if it was another then, the
+ * disk begins again. 0 or -errno. */
+int resume_bind_plan(struct stream *s, const char *plan);
+
 /*
- * Of disks that only hold what has changed: what that is may be found out differently
+ * Of raw disks that only hold what has changed: what that is may be found out differently
  * each time, if blocks have moved. A disk that is to hold other ranges now begins again.
  */
-uint32_t resume_bind(struct export_disks *d, struct journal *j, struct rp_error *err);
+uint32_t resume_bind(struct export_disks *d, struct rp_error *err);
 
 /*
  * Reads every disk up to its mark and compares it with its leaves: RP_INVALID_STATE if

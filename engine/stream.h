@@ -73,10 +73,10 @@ static inline uint64_t stream_size(const struct stream *s)
 	return s->from ? s->from->size : s->src.size;
 }
 
-/* Only what is moved and digested, to where it is on the disk, can be proven later. */
+/* Only what is moved and digested can be proven later. */
 static inline bool stream_journalled(const struct stream *s)
 {
-	return s->journal && !s->place && !s->shared_to &&
+	return s->journal && !s->shared_to &&
 	       (s->digest == STREAM_DIGEST || s->digest == STREAM_DIGEST_READ);
 }
 

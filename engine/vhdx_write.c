@@ -8,7 +8,6 @@
 #include <endian.h>
 #include <limits.h>
 #include <stdio.h>
-#include <uuid/uuid.h>
 
 #include "entries.h"
 #include "grains.h"
@@ -19,14 +18,15 @@
 #define MAX_LOCATOR (16 * KIB)
 #define PHYSICAL    4096
 
-/* GUIDs are stored with their first three fields swapped. */
-static struct vhdx_guid new_id(void)
+/* Version 8 of UUIDs: made by a rule of one's own. The first three fields of a GUID are
+ * stored swapped, so the version is in the high half of byte 7. */
+static struct vhdx_guid make_id(const struct image *im, const char *of)
 {
 	struct vhdx_guid id;
 
-	uuid_generate_random(id.byte);
-	/* The version is in the third field's high byte: the 7th as it is stored too. */
-	id.byte[7] = (uint8_t)((id.byte[7] & 0x0f) | 0x40);
+	image_id(im, of, id.byte);
+	id.byte[7] = (uint8_t)((id.byte[7] & 0x0f) | 0x80);
+	id.byte[8] = (uint8_t)((id.byte[8] & 0x3f) | 0x80);
 	return id;
 }
 
@@ -205,7 +205,7 @@ static int write_metadata(struct io_file *file, const struct image *im,
 	};
 	uint64_t size = htole64(l->size);
 	uint32_t sector = htole32(VHDX_SECTOR), physical = htole32(PHYSICAL);
-	struct vhdx_guid disk = new_id();
+	struct vhdx_guid disk = make_id(im, "disk");
 	struct vhdx_metadata head = {.signature = htole64(VHDX_METADATA)};
 	size_t locator_size;
 	int r;
@@ -272,7 +272,8 @@ static void make_regions(char *to, const struct vhdx_layout *l)
 }
 
 /* The identifier, both headers and both region tables: the first 320 KiB. */
-static int write_front(struct io_file *file, const struct vhdx_layout *l)
+static int write_front(struct io_file *file, const struct image *im,
+		       const struct vhdx_layout *l)
 {
 	size_t size = VHDX_REGIONS_AT + 2 * VHDX_TABLE_SIZE;
 	_cleanup_free_ char *buf = calloc(1, size);
@@ -280,8 +281,8 @@ static int write_front(struct io_file *file, const struct vhdx_layout *l)
 	static const char creator[] = "r\0e\0f\0p\0o\0i\0n\0t\0";
 	struct vhdx_header h = {
 		.signature = htole32(VHDX_HEADER),
-		.file_id = new_id(),
-		.content_id = new_id(),
+		.file_id = make_id(im, "file"),
+		.content_id = make_id(im, "contents"),
 		.version = htole16(1),
 		.log_size = htole32((uint32_t)VHDX_ALIGN),
 		.log_at = htole64(VHDX_LOG_AT),
@@ -316,10 +317,10 @@ int vhdx_write(struct io_file *file, const struct image *im)
 	if (r == 0)
 		r = vhdx_layout(&l);
 	if (r == 0)
-		r = io_file_set_size(file, l.end);
+		r = image_begin(file, l.payload_at, l.end);
 	if (r == 0)
 		r = write_metadata(file, im, &l);
 	if (r == 0)
 		r = write_bat(file, im, &l);
-	return r < 0 ? r : write_front(file, &l);
+	return r < 0 ? r : write_front(file, im, &l);
 }

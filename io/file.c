@@ -303,7 +303,6 @@ static int write_zeros(int fd, uint64_t start, uint64_t end)
 	return r;
 }
 
-/* The device zeroes whole sectors; the edges are written. */
 int io_file_punch(struct io_file *file, uint64_t start, uint64_t len)
 {
 	return fallocate(file->tail_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
@@ -312,6 +311,14 @@ int io_file_punch(struct io_file *file, uint64_t start, uint64_t len)
 		       : 0;
 }
 
+int io_file_clear(struct io_file *file, uint64_t start, uint64_t len)
+{
+	int r = io_file_punch(file, start, len);
+
+	return r == -EOPNOTSUPP ? write_zeros(file->tail_fd, start, start + len) : r;
+}
+
+/* The device zeroes whole sectors; the edges are written. */
 int io_file_zero(struct io_file *file, uint64_t start, uint64_t len)
 {
 	uint64_t end = start + len;

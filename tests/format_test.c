@@ -95,7 +95,7 @@ static void expect_no_run(struct grains *g)
 TEST(a_grain_has_data_if_a_byte_of_it_is)
 {
 	struct pattern p = pattern(5 * MIB + 1, 2 * MIB, 1);
-	struct image im = {.source = &p.source, .grain = 64 * KIB};
+	struct image im = {.name = "vda", .source = &p.source, .grain = 64 * KIB};
 	struct grains g;
 
 	grains_init(&g, &im);
@@ -108,7 +108,7 @@ TEST(a_grain_has_data_if_a_byte_of_it_is)
 TEST(two_ranges_in_a_grain_are_one)
 {
 	struct pattern p = pattern(128 * KIB, 8 * KIB, 4 * KIB);
-	struct image im = {.source = &p.source, .grain = 64 * KIB};
+	struct image im = {.name = "vda", .source = &p.source, .grain = 64 * KIB};
 	struct grains g;
 
 	grains_init(&g, &im);
@@ -121,7 +121,8 @@ TEST(changed_grains_have_data_or_became_zeros)
 {
 	struct pattern p = pattern(4 * MIB, 2 * MIB, MIB),
 		       c = pattern(8 * MIB, 3 * MIB, 2 * MIB);
-	struct image im = {.source = &p.source,
+	struct image im = {.name = "vda",
+			   .source = &p.source,
 			   .grain = MIB,
 			   .next_change = next_change,
 			   .changes = &c};
@@ -137,7 +138,7 @@ TEST(changed_grains_have_data_or_became_zeros)
 TEST(an_empty_disk_has_no_grain)
 {
 	struct pattern p = pattern(0, MIB, MIB);
-	struct image im = {.source = &p.source, .grain = MIB};
+	struct image im = {.name = "vda", .source = &p.source, .grain = MIB};
 	struct grains g;
 
 	grains_init(&g, &im);
@@ -377,7 +378,7 @@ TEST_F(image, of_edge_sizes)
 
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
 		struct pattern p = pattern(sizes[i], 700 * GIB, 100 * KIB);
-		struct image im = {.source = &p.source};
+		struct image im = {.name = "vda", .source = &p.source};
 
 		if (!sizes[i] && variant->format == &format_vhdx) {
 			EXPECT_EQ(write_image(self, variant->format, &im), -EOPNOTSUPP);
@@ -396,7 +397,7 @@ TEST_F(image, of_edge_sizes)
 TEST_F(image, of_a_full_tebibyte_needs_little_memory)
 {
 	struct pattern p = pattern(TIB, TIB, TIB);
-	struct image im = {.source = &p.source};
+	struct image im = {.name = "vda", .source = &p.source};
 
 	ASSERT_OK(write_image(self, variant->format, &im));
 	ASSERT_OK(reopen(self, variant->format));
@@ -408,7 +409,7 @@ TEST_F(image, of_a_full_tebibyte_needs_little_memory)
 TEST_F(image, that_is_too_large)
 {
 	struct pattern p = pattern(INT64_MAX, 0, 0);
-	struct image im = {.source = &p.source};
+	struct image im = {.name = "vda", .source = &p.source};
 
 	EXPECT_EQ(write_image(self, variant->format, &im), -EOPNOTSUPP);
 }
@@ -416,7 +417,7 @@ TEST_F(image, that_is_too_large)
 TEST(vhdx_ends_at_64_tib)
 {
 	struct pattern p = pattern(64 * TIB + 1, 0, 0);
-	struct image im = {.source = &p.source, .grain = 64 * MIB};
+	struct image im = {.name = "vda", .source = &p.source, .grain = 64 * MIB};
 	struct image_fixture self = {.file = IO_FILE_NONE};
 
 	snprintf(self.path, sizeof(self.path), "%s/image", test_dir());
@@ -428,7 +429,7 @@ TEST(vhdx_ends_at_64_tib)
 static void write_small(struct image_fixture *self, const struct format *format)
 {
 	struct pattern p = pattern(5 * MIB, 2 * MIB, MIB);
-	struct image im = {.source = &p.source};
+	struct image im = {.name = "vda", .source = &p.source};
 
 	ASSERT_OK(write_image(self, format, &im));
 }

@@ -108,8 +108,9 @@ static void fill(struct source *source, struct image_file *image)
 	ASSERT_EQ(r, -ENXIO);
 }
 
-int image_write(struct image_disk *d, unsigned point, const struct format *format,
-		uint64_t grain, bool based)
+/* The tables of the image, and the data, unless it is there. */
+static int write_image(struct image_disk *d, unsigned point, const struct format *format,
+		       uint64_t grain, bool based, bool again)
 {
 	struct layer raw = {.path = "raw"}, *const chain[] = {&raw};
 	const char *base_format = "raw";
@@ -117,13 +118,14 @@ int image_write(struct image_disk *d, unsigned point, const struct format *forma
 	struct io_file file;
 	struct layers layers;
 	struct image image;
-	char base_path[64];
+	char base_path[64], name[16];
 	int r;
 
 	ASSERT_OK(io_file_open_read(AT_FDCWD, image_path(d, point, "raw"), &raw.file));
 	layer_raw(&raw);
 	layers_init(&layers, chain, 1);
-	image = (struct image){.source = &layers.source, .grain = grain};
+	snprintf(name, sizeof(name), "vda %u", point);
+	image = (struct image){.name = name, .source = &layers.source, .grain = grain};
 	if (based) {
 		image.base = d->file[point - 1];
 		if (image.base)
@@ -135,11 +137,16 @@ int image_write(struct image_disk *d, unsigned point, const struct format *forma
 		image.next_change = image_next_change;
 		image.changes = &d->changes[point];
 	}
-	unlink(image_path(d, point, format->suffix));
-	ASSERT_OK(io_file_create(AT_FDCWD, image_path(d, point, format->suffix), false,
-				 &file));
+	if (again) {
+		ASSERT_OK(io_file_open_write(
+			AT_FDCWD, image_path(d, point, format->suffix), &file));
+	} else {
+		unlink(image_path(d, point, format->suffix));
+		ASSERT_OK(io_file_create(AT_FDCWD, image_path(d, point, format->suffix),
+					 false, &file));
+	}
 	r = format->write(&file, &image);
-	if (r == 0) {
+	if (r == 0 && !again) {
 		ASSERT_OK(format_open(format, &file, &d->file[point]));
 		image_source_init(&placed, &layers.source, d->file[point]);
 		fill(&placed.source, d->file[point]);
@@ -151,6 +158,15 @@ int image_write(struct image_disk *d, unsigned point, const struct format *forma
 	}
 	io_file_close(&file);
 	layer_close(&raw);
+	return r;
+}
+
+int image_write(struct image_disk *d, unsigned point, const struct format *format,
+		uint64_t grain, bool based)
+{
+	struct io_file file;
+	int r = write_image(d, point, format, grain, based, false);
+
 	if (r < 0)
 		return r;
 	/* And as a stranger does. */
@@ -171,6 +187,45 @@ void image_is_raw(struct image_disk *d, unsigned point)
 	raw->path = "raw";
 	layer_raw(raw);
 	d->layer[point] = raw;
+}
+
+/* Whether what is in front of a position of the disk is in front in the file too. */
+static void judge_order(struct image_file *image)
+{
+	struct place *place = &image->place;
+	uint64_t last = 0, behind, at, end;
+
+	for (uint64_t pos = 0; pos < image->layer.size; pos += 64 * KIB) {
+		ASSERT_OK(place->behind(place, pos, &behind));
+		ASSERT_GE(behind, last, "at %lu", pos);
+		if (place->at(place, pos, &at, &end) == 0) {
+			ASSERT_EQ(at, behind, "at %lu", pos);
+			last = at + 1;
+		}
+	}
+	ASSERT_OK(place->behind(place, image->layer.size, &behind));
+	ASSERT_EQ(behind, image->layer.file.size);
+}
+
+void image_judge_again(struct image_disk *d, unsigned point)
+{
+	struct image_file *image = d->file[point];
+	const char *path = image_path(d, point, image->format->name);
+	char first[PATH_MAX + 8];
+	uint64_t data;
+	int fd;
+
+	judge_order(image);
+	ASSERT_OK(image->place.behind(&image->place, 0, &data));
+	snprintf(first, sizeof(first), "%s/first", d->dir);
+	image_run("cp --sparse=always %s %s", path, first);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	ASSERT_GE(fd, 0);
+	data_write(fd, point, 0, data);
+	close(fd);
+	ASSERT_OK(write_image(d, point, image->format, image->grain, image->based, true));
+	ASSERT_TRUE(data_same(first, path), "point %u laid out again", point);
+	unlink(first);
 }
 
 void image_judge_reader(struct image_disk *d, unsigned point)

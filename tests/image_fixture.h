@@ -59,6 +59,9 @@ void image_judge_reader(struct image_disk *d, unsigned point);
 void image_judge_qemu(struct image_disk *d, unsigned point);
 void image_judge_vhdi(struct image_disk *d, unsigned point);
 
+/* The same if its tables, spoilt, are not the same when they are laid out again. */
+void image_judge_again(struct image_disk *d, unsigned point);
+
 void image_free(struct image_disk *d);
 
 /* Runs a command line made of @format; its output is shown if it fails: ends the test. */

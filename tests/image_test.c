@@ -106,6 +106,7 @@ static void judge(struct image_disk *d, unsigned point)
 {
 	const struct image_file *image = d->file[point];
 
+	image_judge_again(d, point);
 	image_judge_reader(d, point);
 	/* QEMU does not open a differencing VHDX. */
 	if (image->format == &format_qcow2 || !image->based)
