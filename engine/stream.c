@@ -8,7 +8,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "io/extent.h"
 #include "watch.h"
@@ -37,15 +36,6 @@ void stream_because(struct stream *s, const char *format, ...)
 	va_end(args);
 }
 
-/* A file that somebody cuts has no more data either, and it is no hole. */
-static bool is_cut(const struct io_file *file)
-{
-	struct stat st;
-
-	return !file->device && fstat(file->tail_fd, &st) == 0 &&
-	       (uint64_t)st.st_size < file->size;
-}
-
 int stream_next(struct stream *s, uint64_t pos, struct source_range *ret)
 {
 	uint64_t start, end;
@@ -57,7 +47,7 @@ int stream_next(struct stream *s, uint64_t pos, struct source_range *ret)
 		return s->data->next(s->data, pos, ret);
 	r = io_next_data(s->src.tail_fd, pos, s->src.size, &start, &end);
 	if (r < 0)
-		return r == -ENXIO && is_cut(&s->src) ? -ENODATA : r;
+		return r == -ENXIO && io_file_was_cut(&s->src) ? -ENODATA : r;
 	*ret = (struct source_range){
 		.start = start,
 		.end = end,

@@ -265,6 +265,14 @@ void io_file_close(struct io_file *file)
 	file->tail_fd = -1;
 }
 
+bool io_file_was_cut(const struct io_file *file)
+{
+	struct stat st;
+
+	return fstat(file->tail_fd, &st) < 0 ||
+	       (S_ISREG(st.st_mode) && (uint64_t)st.st_size < file->size);
+}
+
 int io_file_set_size(struct io_file *file, uint64_t size)
 {
 	if (size > INT64_MAX)

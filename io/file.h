@@ -61,6 +61,9 @@ void io_file_close(struct io_file *file); /* unopened is fine */
 
 int io_file_set_size(struct io_file *file, uint64_t size); /* ftruncate */
 
+/* Whether it is shorter than when it was opened: what was cut off reads as a hole. */
+bool io_file_was_cut(const struct io_file *file);
+
 /* Reserves [start, start+len), so that writes need no allocation and lack of
  * space shows before them. -EOPNOTSUPP where the file system cannot. */
 int io_file_allocate(struct io_file *file, uint64_t start, uint64_t len);

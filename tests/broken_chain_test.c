@@ -117,6 +117,42 @@ static void flip(const char *path, uint64_t at)
 	close(fd);
 }
 
+static int cut_base(void *context, const struct rp_progress *progress)
+{
+	if (!strcmp(progress->phase, "copying"))
+		ASSERT_OK(truncate(context, 65536));
+	return 0;
+}
+
+/* After it was checked, and while it is read: the rest would pass as a hole. */
+TEST_F(broken, a_part_is_cut_while_it_is_read)
+{
+	const char *base = strdup(fmt("%s/vda.raw", self->paths[0]));
+	const char *folder = strdup(fmt("%s/restored", test_dir()));
+	const struct rp_watch watch = {
+		.size = sizeof(watch), .context = (void *)base, .progress = cut_base};
+	struct rp_read_options options = {.size = sizeof(options), .watch = &watch};
+	const char *output = strdup(fmt("%s/vda", folder));
+	struct rp_error err;
+
+	ASSERT_OK(mkdir(folder, 0755));
+	for (unsigned turn = 0; turn < 3; turn++) {
+		ASSERT_EQ(system(fmt("cp '%s' '%s/aside'", base, test_dir())), 0);
+		EXPECT_EQ(turn == 1 ? rp_merge(self->paths[2], &options, NULL, &err)
+				    : rp_restore(self->paths[turn ? 0 : 2], "vda", output,
+						 &options, NULL, &err),
+			  RP_FAILED, "%u: %s", turn, err.message);
+		EXPECT_NE(strstr(err.message, "No data"), NULL, "%u: %s", turn,
+			  err.message);
+		EXPECT_STREQ(err.disk, "vda");
+		EXPECT_STREQ(listing(folder), "");
+		EXPECT_EQ(
+			strstr(listing(fmt("%s/web1", self->stage.exports)), ".merging"),
+			NULL);
+		ASSERT_OK(rename(fmt("%s/aside", test_dir()), base));
+	}
+}
+
 TEST_F(broken, a_part_is_missing)
 {
 	for (unsigned i = 0; i < 2; i++) {
