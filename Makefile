@@ -30,6 +30,9 @@ LIBDIR     ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 MANDIR     ?= $(PREFIX)/share/man
 
+# One name for one folder: what an object depends on is noted under that.
+override O := $(patsubst $(CURDIR)/%,%,$(abspath $(O)))
+
 VERSION := $(file <VERSION)
 SO      := $(O)/librefpoint.so.0
 MAP     := engine/librefpoint.map
