@@ -25,7 +25,7 @@
 #include "loopfs.h"
 #include "stage.h"
 
-#define ROUNDS 29 /* of each of the eight variants: 232 in all */
+#define ROUNDS 29 /* of each of the eleven variants: 319 in all */
 
 static const char *program;
 
@@ -42,6 +42,7 @@ FIXTURE(killed)
 	struct loopfs fs, other;
 	struct stage stage;
 	uint64_t random;
+	enum rp_format format;
 	unsigned published, kept; /* of what was killed: done nevertheless */
 	const char *argv[16];
 };
@@ -52,6 +53,7 @@ FIXTURE_VARIANT(killed)
 	bool elsewhere;	  /* exports go to another one */
 	const char *command;
 	const char *options[5];
+	enum rp_format format;
 };
 
 FIXTURE_VARIANT_ADD(killed, create_clone){
@@ -86,6 +88,26 @@ FIXTURE_VARIANT_ADD(killed, export_sync){
 	.command = "export",
 	.options = {"--io", "sync"},
 };
+FIXTURE_VARIANT_ADD(killed, export_qcow2_clone){
+	.type = "xfs",
+	.command = "export",
+	.options = {"--format", "qcow2"},
+	.format = RP_FORMAT_QCOW2,
+};
+FIXTURE_VARIANT_ADD(killed, export_qcow2){
+	.type = "xfs",
+	.elsewhere = true,
+	.command = "export",
+	.options = {"--format", "qcow2"},
+	.format = RP_FORMAT_QCOW2,
+};
+FIXTURE_VARIANT_ADD(killed, export_vhdx){
+	.type = "xfs",
+	.elsewhere = true,
+	.command = "export",
+	.options = {"--format", "vhdx"},
+	.format = RP_FORMAT_VHDX,
+};
 FIXTURE_VARIANT_ADD(killed, destroy){
 	.type = "xfs",
 	.command = "destroy",
@@ -98,6 +120,7 @@ FIXTURE_VARIANT_ADD(killed, release){
 FIXTURE_SETUP(killed)
 {
 	self->random = test_seed();
+	self->format = variant->format;
 	loopfs_mount(&self->fs, variant->type, variant->type[0] == 'e' ? 160 * MIB : 0,
 		     NULL, NULL);
 	if (variant->elsewhere)
@@ -253,8 +276,10 @@ static void expect_whole_points(const struct killed_fixture *self)
 
 /* Published and whole, or not there, or kept, and then the same export makes it whole.
  * Returns whether it was published. */
-static bool expect_whole_export(const struct stage *s)
+static bool expect_whole_export(const struct stage *s, enum rp_format format)
 {
+	const struct rp_export_options options = {.size = sizeof(options),
+						  .format = format};
 	const char *folder = fmt("%s/web1", s->exports);
 	const char *partial = fmt(".%s.partial", strchr(s->point, '@') + 1);
 	bool kept = exists(fmt("%s/%s", folder, partial));
@@ -267,7 +292,7 @@ static bool expect_whole_export(const struct stage *s)
 	EXPECT_STREQ(listing(s->exports), "web1");
 	if (kept) {
 		EXPECT_STREQ(listing(folder), partial);
-		EXPECT_EQ(stage_export(s, NULL, &err), RP_OK, "%s", err.message);
+		EXPECT_EQ(stage_export(s, &options, &err), RP_OK, "%s", err.message);
 	}
 	EXPECT_STREQ(listing(folder), strchr(s->point, '@') + 1);
 	EXPECT_TRUE(stage_good_export(s->exports, s->point, s->twin));
@@ -320,7 +345,7 @@ static void look(struct killed_fixture *self)
 
 	run_next_command(s);
 	s->store = stage_open(s, 0);
-	self->published += expect_whole_export(s);
+	self->published += expect_whole_export(s, self->format);
 	expect_whole_points(self);
 	expect_ended_jobs(s);
 	stage_expect_idle(s);

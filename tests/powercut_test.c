@@ -39,7 +39,8 @@ FIXTURE(powercut)
 FIXTURE_VARIANT(powercut)
 {
 	const char *type, *size, *mkfs;
-	const char *mount; /* options: XFS does not mount what has a UUID it knows */
+	const char *mount;   /* options: XFS does not mount what has a UUID it knows */
+	const char *options; /* of the export */
 };
 
 FIXTURE_VARIANT_ADD(powercut, xfs){
@@ -47,18 +48,35 @@ FIXTURE_VARIANT_ADD(powercut, xfs){
 	.size = "320M",
 	.mkfs = "mkfs.xfs -q",
 	.mount = "loop,nouuid",
+	.options = "",
 };
 FIXTURE_VARIANT_ADD(powercut, ext4){
 	.type = "ext4",
 	.size = "160M",
 	.mkfs = "mkfs.ext4 -q -F",
 	.mount = "loop",
+	.options = "",
 };
 FIXTURE_VARIANT_ADD(powercut, btrfs){
 	.type = "btrfs",
 	.size = "256M",
 	.mkfs = "mkfs.btrfs -q",
 	.mount = "loop",
+	.options = "",
+};
+FIXTURE_VARIANT_ADD(powercut, xfs_qcow2){
+	.type = "xfs",
+	.size = "320M",
+	.mkfs = "mkfs.xfs -q",
+	.mount = "loop,nouuid",
+	.options = "--format qcow2",
+};
+FIXTURE_VARIANT_ADD(powercut, ext4_vhdx){
+	.type = "ext4",
+	.size = "160M",
+	.mkfs = "mkfs.ext4 -q -F",
+	.mount = "loop",
+	.options = "--format vhdx",
 };
 
 static void mount_image(struct powercut_fixture *self, const char *image,
@@ -86,7 +104,7 @@ FIXTURE_SETUP(powercut)
 	loopfs_mount(&self->host, "xfs", 2048 * MIB, NULL, NULL);
 	stage_make(s, self->host.mnt, SIZE, self->random);
 	stage_close(s);
-	self->export = (struct interrupted){.stage = s, .options = ""};
+	self->export = (struct interrupted){.stage = s, .options = variant->options};
 	snprintf(self->image, sizeof(self->image), "%s/image", self->host.mnt);
 	snprintf(self->mnt, sizeof(self->mnt), "%s/mnt", test_dir());
 	ASSERT_OK(mkdir(self->mnt, 0700));
