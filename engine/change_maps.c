@@ -7,8 +7,14 @@
  * once more after it: what was in the same place both times was there in between, too.
  * (One that went away and came back to the very same place is not found.) This is done
  * window by window, so that nothing is kept but a window of the base's.
+ *
+ * On Btrfs a map may be torn, too: an extent is out of the tree before the one that takes
+ * its place is in it, and reads as a hole meanwhile. So there the target's map is read
+ * once more as well; a running hash stands for it. XFS puts one extent in another's place
+ * in one transaction, with the lock held that a map is read under.
  */
 #include <string.h>
+#include <xxhash.h>
 
 #include "change_source.h"
 #include "diff.h"
@@ -26,10 +32,12 @@ struct window {
 };
 
 struct maps {
-	struct io_map *base, *target, *again; /* base and again are of the same file */
+	struct io_map *base, *target, *base_again;
+	struct io_map *target_again; /* NULL: no need */
 	struct window window;
+	uint64_t hash; /* of the target's extents in it */
 	struct watch *w;
-	uint64_t count; /* of the target's extents */
+	uint64_t count; /* of the target's extents that were read */
 };
 
 static int maps_open(struct maps **ret, struct change_pair *p, change_open_map *open)
@@ -45,7 +53,9 @@ static int maps_open(struct maps **ret, struct change_pair *p, change_open_map *
 	if (r == 0)
 		r = open(&m->target, p->target.tail_fd, p->target.size);
 	if (r == 0)
-		r = open(&m->again, p->base.tail_fd, p->base.size);
+		r = open(&m->base_again, p->base.tail_fd, p->base.size);
+	if (r == 0 && p->target_fs.type == IO_FS_BTRFS)
+		r = open(&m->target_again, p->target.tail_fd, p->target.size);
 	return r;
 }
 
@@ -55,7 +65,8 @@ static void maps_close(struct maps *m)
 		return;
 	io_map_close(m->base);
 	io_map_close(m->target);
-	io_map_close(m->again);
+	io_map_close(m->base_again);
+	io_map_close(m->target_again);
 	free(m);
 }
 
@@ -65,6 +76,7 @@ static int next_window(struct maps *m)
 	struct window *w = &m->window;
 	int r = 0;
 
+	m->hash = 0;
 	w->given = 0;
 	for (w->count = 0; w->count < WINDOW; w->count++) {
 		r = io_map_next(m->base, &w->extents[w->count]);
@@ -75,7 +87,9 @@ static int next_window(struct maps *m)
 	if (r == -ENXIO)
 		w->end = UINT64_MAX;
 	io_map_limit(m->target, w->end);
-	io_map_limit(m->again, w->end);
+	io_map_limit(m->base_again, w->end);
+	if (m->target_again)
+		io_map_limit(m->target_again, w->end);
 	return r == -ENXIO ? 0 : r;
 }
 
@@ -89,14 +103,36 @@ static int base_next(void *maps, struct io_extent *ret)
 	return 0;
 }
 
+static uint64_t add_to_hash(uint64_t hash, const struct io_extent *e)
+{
+	bool data = e->kind == IO_EXTENT_DATA;
+	const uint64_t words[] = {e->start,
+				  e->end,
+				  e->kind,
+				  data ? e->at : 0,
+				  data ? e->packed : 0,
+				  data ? e->packing : 0};
+
+	return XXH3_64bits_withSeed(words, sizeof(words), hash);
+}
+
+/* @hash goes on with the extent. */
+static int hashed_next(struct maps *m, struct io_map *map, struct io_extent *ret,
+		       uint64_t *hash)
+{
+	int r = io_map_next(map, ret);
+
+	if (r < 0)
+		return r;
+	*hash = add_to_hash(*hash, ret);
+	return ++m->count % TICK_COUNT ? 0 : watch_tick(m->w);
+}
+
 static int target_next(void *maps, struct io_extent *ret)
 {
 	struct maps *m = maps;
-	int r = io_map_next(m->target, ret);
 
-	if (r == 0 && ++m->count % TICK_COUNT == 0)
-		r = watch_tick(m->w);
-	return r;
+	return hashed_next(m, m->target, ret, &m->hash);
 }
 
 static bool is_still(const struct io_extent *before, const struct io_extent *now)
@@ -107,17 +143,31 @@ static bool is_still(const struct io_extent *before, const struct io_extent *now
 }
 
 /* -ESTALE if the base's map is not what it was. */
-static int read_again(struct maps *m)
+static int read_base_again(struct maps *m)
 {
 	const struct window *w = &m->window;
 	struct io_extent now;
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < w->count; i++) {
-		r = io_map_next(m->again, &now);
+		r = io_map_next(m->base_again, &now);
 		if (r == -ENXIO || (r == 0 && !is_still(&w->extents[i], &now)))
 			r = -ESTALE;
 	}
+	return r;
+}
+
+/* The same of the target's. */
+static int read_target_again(struct maps *m)
+{
+	struct io_extent now = {0};
+	uint64_t hash = 0;
+	int r = m->target_again ? 0 : -ENXIO;
+
+	while (r == 0)
+		r = hashed_next(m, m->target_again, &now, &hash);
+	if (r == -ENXIO)
+		r = m->target_again && hash != m->hash ? -ESTALE : 0;
 	return r;
 }
 
@@ -157,7 +207,9 @@ static int try_maps(struct change_pair *p, change_open_map *open, struct ranges 
 		if (r == 0)
 			r = add_differences(&diff, &m->window, ranges);
 		if (r == 0)
-			r = read_again(m);
+			r = read_base_again(m);
+		if (r == 0)
+			r = read_target_again(m);
 		if (r == 0)
 			r = watch_tick(p->w);
 	}

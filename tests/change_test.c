@@ -409,6 +409,49 @@ TEST_F(change, H5_blocks_move_while_maps_are_read)
 	close(fd);
 }
 
+/* H5: Btrfs takes an extent out of its tree before it puts the next one in: who looks in
+ * between sees a hole. Here the target's map has one, when it is read first. */
+static int torn_record(struct io_map *map, struct io_extent *ret)
+{
+	int r = real_record(map, ret);
+
+	if (r == 0 && number_of(map) == 1 && ret->kind == IO_EXTENT_DATA)
+		ret->kind = IO_EXTENT_ZERO;
+	return r;
+}
+
+static int open_torn(struct io_map **ret, int fd, uint64_t size)
+{
+	int r = open_moving(ret, fd, size);
+
+	if (r == 0)
+		(*ret)->record = torn_record;
+	return r;
+}
+
+TEST_F(change, H5_a_hole_that_is_none)
+{
+	struct pair x;
+	int fd;
+
+	BTRFS_ONLY();
+	if (ZSTD)
+		SKIP("compressed extents are data, whatever FIEMAP says");
+	fd = filled(PATH("disk"), MIB, false);
+	clone_to(fd, PATH("a"));
+	write_at(fd, 2, 16 * BLOCK, BLOCK);
+	clone_to(fd, PATH("b"));
+	close(fd);
+	pair_open(&x, PATH("a"), PATH("b"));
+	ASSERT_OK(ranges_begin(&x.ranges, MIB, AT_FDCWD));
+	moves = readings = 0;
+	EXPECT_EQ(change_compare_maps(&x.p, open_torn, "maps", &x.ranges, &x.err), RP_OK);
+	EXPECT_FALSE(x.p.doubt);
+	EXPECT_OK(ranges_end(&x.ranges));
+	EXPECT_STREQ(list(&x.ranges), "data 65536+4096");
+	pair_close(&x);
+}
+
 /* The base's map before the target's, and once more after it, wherever one looks: what
  * is read of the target in between is no older and no younger (H5, H6). */
 static int told_record(struct io_map *map, struct io_extent *ret)
@@ -419,7 +462,7 @@ static int told_record(struct io_map *map, struct io_extent *ret)
 
 	if (i > 0) /* the target, the base again */
 		EXPECT_LE(end, seen[i - 1].told);
-	if (r == 0 && i < 2) /* the next one has not gone before */
+	if (r == 0 && i + 1 < readings) /* the next one has not gone before */
 		EXPECT_LE(seen[i + 1].told, ret->start);
 	seen[i].told = end;
 	return r;
@@ -492,7 +535,7 @@ TEST_F(change, H6_the_target_is_read_between_two_readings_of_the_base)
 		moves = readings = 0;
 		EXPECT_EQ(change_compare_maps(&x.p, open_told, "maps", &x.ranges, &x.err),
 			  RP_OK);
-		EXPECT_EQ(readings, 3);
+		EXPECT_EQ(readings, ON_BTRFS ? 4 : 3);
 		EXPECT_FALSE(x.p.doubt, "%s", x.p.reason);
 		EXPECT_OK(ranges_end(&x.ranges));
 		EXPECT_EQ(x.ranges.bytes[CHANGE_DATA] + x.ranges.bytes[CHANGE_ZERO],
