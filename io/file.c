@@ -342,6 +342,20 @@ int io_file_zero(struct io_file *file, uint64_t start, uint64_t len)
 	return r < 0 ? r : write_zeros(file->tail_fd, tail, end);
 }
 
+void io_file_touch(struct io_file *file)
+{
+	static const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT},
+						 {.tv_nsec = UTIME_NOW}};
+	struct timespec tick;
+
+	clock_gettime(CLOCK_REALTIME_COARSE, &tick);
+	if (file->device || (tick.tv_nsec == file->touched.tv_nsec &&
+			     tick.tv_sec == file->touched.tv_sec))
+		return;
+	file->touched = tick;
+	futimens(file->tail_fd, times);
+}
+
 static void write_back(struct io_file *file, uint64_t start, uint64_t end, unsigned flags)
 {
 	if (start < end &&

@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 struct io_file {
 	int fd;	     /* direct if .direct, else the same as tail_fd */
@@ -26,8 +27,9 @@ struct io_file {
 	const char *buffered; /* why not direct; NULL if direct; static text */
 	bool may_cache;	      /* direct, but what is read may stay in the page cache */
 	int error; /* the first of write-back or a sync; every later sync fails too */
-	uint64_t behind; /* page cache emptied up to here */
-	uint64_t front;	 /* write-back started up to here */
+	uint64_t behind;	 /* page cache emptied up to here */
+	uint64_t front;		 /* write-back started up to here */
+	struct timespec touched; /* the tick of the last io_file_touch() */
 };
 
 #define IO_FILE_NONE                    \
@@ -76,6 +78,13 @@ int io_file_clear(struct io_file *file, uint64_t start, uint64_t len);
 
 /* Makes [start, start+len) of a block device read as zeros. */
 int io_file_zero(struct io_file *file, uint64_t start, uint64_t len);
+
+/*
+ * Before a write that must not wait: changes the file's times now if it would have to,
+ * which is at most once a tick of the kernel's clock. Where it does not work the write
+ * does it, and waits.
+ */
+void io_file_touch(struct io_file *file);
 
 /*
  * Called by the io layer after bytes up to @end went through the page cache. 0, or the

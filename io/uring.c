@@ -161,6 +161,10 @@ static int uring_queue(struct io_queue *q, struct io_req *req)
 	assert(sqe); /* the ring has room for q->depth */
 	io_req_piece(req, &p);
 	len = (unsigned)p.len;
+	/* XFS refuses to change a file's times without waiting: each first write of a
+	 * tick, and those queued with it, would go to other threads. */
+	if (req->op == IO_WRITE)
+		io_file_touch(req->file);
 	if (req->op == IO_SYNC)
 		io_uring_prep_fsync(sqe, p.fd, IORING_FSYNC_DATASYNC);
 	else if (req->op == IO_READ && is_registered(u, &p))
