@@ -12,9 +12,9 @@
 #include "io/io.h"
 #include "io/tree.h"
 #include "move.h"
+#include "tuning.h"
 
 #define SIZE	  (64 * MIB)
-#define MEMORY	  (16 * MIB)
 #define ROUNDS	  3
 #define BUDGET_NS 700000000 /* no new round after it */
 #define ADVANTAGE 1.15	    /* less than this is noise */
@@ -87,7 +87,7 @@ static int64_t try_candidate(const struct candidate *c, struct io_file *src,
 	struct io_pool *pool;
 	struct io_queue *q;
 	int64_t ns;
-	int r = io_pool_open(&pool, MEMORY);
+	int r = io_pool_open(&pool, TUNING_MEMORY);
 
 	if (r < 0)
 		return r;
@@ -147,7 +147,7 @@ static json_t *describe_choice(const int64_t best[COUNT])
 	return json_pack(
 		"{s:s, s:I, s:i, s:o}", "Backend", candidates[i].backend, "BlockSize",
 		(json_int_t)candidates[i].block, "QueueDepth",
-		(int)(MEMORY / candidates[i].block), "Reason",
+		(int)(TUNING_MEMORY / candidates[i].block), "Reason",
 		json_sprintf("%s in blocks of %llu MiB moved %.2f GiB/s here",
 			     candidates[i].backend,
 			     (unsigned long long)(candidates[i].block / MIB),
@@ -165,7 +165,7 @@ static json_t *describe_speeds(const int64_t best[COUNT])
 				json_pack("{s:s, s:I, s:i, s:I}", "Backend",
 					  candidates[i].backend, "BlockSize",
 					  (json_int_t)candidates[i].block, "QueueDepth",
-					  (int)(MEMORY / candidates[i].block),
+					  (int)(TUNING_MEMORY / candidates[i].block),
 					  "BytesPerSecond",
 					  (json_int_t)((double)SIZE / (double)best[i] *
 						       1e9)));

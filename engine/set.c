@@ -12,10 +12,10 @@
 #include "doc.h"
 #include "io/base.h"
 #include "point.h"
+#include "tuning.h"
 #include "watch.h"
 
 #define WORKERS 8
-#define MEMORY	(16 * MIB)
 #define TICK_MS 50
 
 /* One point. */
@@ -170,7 +170,7 @@ static int by_size(const void *a, const void *b, void *members)
 static uint32_t set_open(struct set *set, struct rp_store *store,
 			 const char *const *points, struct rp_error *err)
 {
-	uint64_t memory = set->options->memory ?: MEMORY;
+	uint64_t memory = set->options->memory ?: TUNING_MEMORY;
 	int r;
 
 	set->members = calloc(set->count, sizeof(*set->members));

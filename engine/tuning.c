@@ -9,7 +9,6 @@
 
 #include "io/base.h"
 
-#define MEMORY	  (16 * MIB)
 #define GRAIN	  (2 * MIB) /* the pool is made of huge pages */
 #define BLOCK_MIN MIB
 #define BLOCK_MAX (64 * MIB)
@@ -38,7 +37,7 @@ void tuning_init(struct tuning *t, enum rp_io io)
 {
 	*t = (struct tuning){
 		.backends = backends_of(io),
-		.memory = MEMORY,
+		.memory = TUNING_MEMORY,
 		.choose = io == RP_IO_AUTO,
 	};
 }
@@ -100,8 +99,9 @@ uint32_t tuning_of_options(struct tuning *ret, const struct rp_export_options *o
 	if (t.depth && !t.block)
 		t.block = o->io == RP_IO_SYNC ? 4 * MIB : MIB;
 	if (t.block)
-		t.memory = round_up(t.block * (t.depth ?: max_u64(MEMORY / t.block, 1)),
-				    GRAIN);
+		t.memory = round_up(
+			t.block * (t.depth ?: max_u64(TUNING_MEMORY / t.block, 1)),
+			GRAIN);
 	if (t.depth && t.memory > limit)
 		return too_small(&t, o->memory, err);
 	t.memory = min_u64(t.memory, limit);

@@ -10,6 +10,10 @@
 
 #include "error.h"
 
+/* Of all buffers, unless something else is asked for: 16 MiB to read into while 16 MiB
+ * are written. With half as much both sides end, and wait for each other, together. */
+#define TUNING_MEMORY (32 * MIB)
+
 struct gear;
 
 struct tuning {
@@ -22,7 +26,7 @@ struct tuning {
 	char reason[160];	     /* why not the defaults; "" if they are */
 };
 
-/* The defaults: 16 MiB, which reach the plateau of the devices that were measured. */
+/* The defaults. */
 void tuning_init(struct tuning *t, enum rp_io io);
 
 /*
