@@ -24,8 +24,8 @@ struct piece {
 /* Of one plain file to one like it: what is a hole in the piece is cloned as one. */
 static int plain_piece(const struct stream *s, uint64_t pos, struct piece *ret)
 {
-	uint64_t start, end;
-	int r = io_next_data(s->src.tail_fd, pos, s->src.size, &start, &end);
+	uint64_t start;
+	int r = io_seek_data(s->src.tail_fd, pos, s->src.size, &start);
 
 	if (r < 0)
 		return r;

@@ -41,34 +41,53 @@ static bool is_written(int fd, uint64_t start, uint64_t end)
 	return start >= end;
 }
 
-int io_next_data(int fd, uint64_t pos, uint64_t size, uint64_t *ret_start,
-		 uint64_t *ret_end)
+/* 0, -errno, or 1 where no holes are known: all of it is data. */
+static int seek_data(int fd, uint64_t pos, uint64_t size, uint64_t *ret_start)
 {
-	off_t start, end;
+	off_t start;
 
 	if (pos >= size)
 		return -ENXIO;
 	start = lseek(fd, (off_t)pos, SEEK_DATA);
 	if (start < 0 && errno == EINVAL) {
-		*ret_start = pos; /* no holes known here: all of it is data */
-		*ret_end = size;
-		return 0;
+		*ret_start = pos;
+		return 1;
 	}
 	if (start < 0)
 		return -errno;
 	if ((uint64_t)start >= size)
 		return -ENXIO;
-	if (size - (uint64_t)start <= SHORT && is_written(fd, (uint64_t)start, size)) {
-		*ret_start = (uint64_t)start;
+	*ret_start = (uint64_t)start;
+	return 0;
+}
+
+int io_seek_data(int fd, uint64_t pos, uint64_t size, uint64_t *ret_start)
+{
+	int r = seek_data(fd, pos, size, ret_start);
+
+	return r < 0 ? r : 0;
+}
+
+int io_next_data(int fd, uint64_t pos, uint64_t size, uint64_t *ret_start,
+		 uint64_t *ret_end)
+{
+	uint64_t start = pos;
+	off_t end;
+	int r = seek_data(fd, pos, size, &start);
+
+	if (r < 0)
+		return r;
+	if (r == 1 || (size - start <= SHORT && is_written(fd, start, size))) {
+		*ret_start = start;
 		*ret_end = size;
 		return 0;
 	}
-	end = lseek(fd, start, SEEK_HOLE);
+	end = lseek(fd, (off_t)start, SEEK_HOLE);
 	if (end < 0)
 		return -errno;
-	if (end <= start) /* H11: never go round without progress */
+	if ((uint64_t)end <= start) /* H11: never go round without progress */
 		return -EIO;
-	*ret_start = (uint64_t)start;
+	*ret_start = start;
 	*ret_end = min_u64((uint64_t)end, size);
 	return 0;
 }

@@ -18,6 +18,12 @@
 int io_next_data(int fd, uint64_t pos, uint64_t size, uint64_t *ret_start,
 		 uint64_t *ret_end);
 
+/*
+ * Where that begins. Its end is looked for extent by extent: who does not need it, and
+ * asks again and again, does well not to.
+ */
+int io_seek_data(int fd, uint64_t pos, uint64_t size, uint64_t *ret_start);
+
 /* How many extents the file system maps the file with; -EOPNOTSUPP without FIEMAP. */
 int io_count_extents(int fd, uint64_t *ret_count);
 

@@ -47,10 +47,11 @@ FIXTURE_TEARDOWN(extent)
 
 static void expect_same(int fd, uint64_t pos, uint64_t stop)
 {
-	uint64_t start, end, long_start, long_end;
+	uint64_t start, end, long_start, long_end, begin = 0;
 	int got = io_next_data(fd, pos, stop, &start, &end);
 	int want = io_next_data(fd, pos, SIZE, &long_start, &long_end);
 
+	EXPECT_EQ(io_seek_data(fd, pos, stop, &begin), got);
 	if (want == 0 && long_start >= stop)
 		want = -ENXIO;
 	ASSERT_EQ(got, want, "%llu to %llu", (unsigned long long)pos,
@@ -58,6 +59,7 @@ static void expect_same(int fd, uint64_t pos, uint64_t stop)
 	if (got)
 		return;
 	EXPECT_EQ(start, long_start);
+	EXPECT_EQ(begin, long_start);
 	EXPECT_EQ(end, min_u64(long_end, stop));
 }
 
