@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "data.h"
@@ -230,7 +229,7 @@ static uint64_t size_of(const char *path)
 
 /* Tables are written again, whatever is there; what is behind the mark is not looked at.
  */
-TEST_F(image, goes_on_after_a_cancel)
+TEST_F_TIMEOUT(image, goes_on_after_a_cancel, 240)
 {
 	struct rp_export_options options = options_for(self, variant);
 	const char *image = interrupt(self, variant);
@@ -251,7 +250,7 @@ TEST_F(image, goes_on_after_a_cancel)
 }
 
 /* It was killed while it cut off what is behind the mark. */
-TEST_F(image, goes_on_when_it_is_short)
+TEST_F_TIMEOUT(image, goes_on_when_it_is_short, 240)
 {
 	struct rp_export_options options = options_for(self, variant);
 	const char *image = interrupt(self, variant);
@@ -264,7 +263,7 @@ TEST_F(image, goes_on_when_it_is_short)
 }
 
 /* One after another, each refused twice and left where it is. */
-TEST_F(image, is_not_believed_when_it_was_changed)
+TEST_F_TIMEOUT(image, is_not_believed_when_it_was_changed, 240)
 {
 	struct rp_export_options options = options_for(self, variant);
 
@@ -297,7 +296,7 @@ TEST_F(image, is_not_believed_when_it_was_changed)
 }
 
 /* Clusters of another size are another image. */
-TEST_F(image, is_not_taken_for_another)
+TEST_F_TIMEOUT(image, is_not_taken_for_another, 240)
 {
 	struct rp_export_options options = options_for(self, variant);
 	struct rp_error err;
@@ -315,7 +314,7 @@ TEST_F(image, is_not_taken_for_another)
 }
 
 /* What was kept has changes only, and there is nothing any more they are based on. */
-TEST_F(image, begins_anew_without_its_base)
+TEST_F_TIMEOUT(image, begins_anew_without_its_base, 240)
 {
 	struct rp_export_options options = options_for(self, variant);
 	const struct stage *s = &self->stage;
@@ -334,24 +333,31 @@ TEST_F(image, begins_anew_without_its_base)
 	EXPECT_EQ(interrupted_kept_bytes(&self->export), 0);
 }
 
+/* Takes all the space there is. */
+static int fill_up(void *context, const struct rp_progress *p)
+{
+	const char *filler = context;
+
+	if (!strcmp(p->phase, "copying") && p->bytes_done >= 8 * MIB && !exists(filler))
+		EXPECT_NE(system(fmt("fallocate -l 1G '%s' 2>/dev/null", filler)), 0);
+	return 0;
+}
+
 /* Somebody takes the space while it runs, and gives it back. */
-TEST_F(image, goes_on_when_there_is_space)
+TEST_F_TIMEOUT(image, goes_on_when_there_is_space, 240)
 {
 	struct rp_export_options options = options_for(self, variant);
 	const char *filler = fmt("%s/filler", self->other.mnt);
+	const struct rp_watch watch = {
+		.size = sizeof(watch), .context = (void *)filler, .progress = fill_up};
 	struct rp_error err;
 
-	options.bandwidth = 60 * MIB;
-	if (fork() == 0) {
-		usleep(250000);
-		execlp("fallocate", "fallocate", "-l", "480M", filler, NULL);
-		_exit(1);
-	}
+	options.watch = &watch;
+	options.bandwidth = 30 * MIB;
 	GIVES(FAILED, stage_export(&self->stage, &options, &err));
 	EXPECT_EQ(err.os_error, ENOSPC, "%s", err.message);
-	wait(NULL);
 	ASSERT_OK(unlink(filler));
-	options.bandwidth = 0;
+	options = options_for(self, variant);
 	GIVES(OK, stage_export(&self->stage, &options, &err));
 	judge(self, variant);
 }
