@@ -84,6 +84,16 @@ for to in "$fs" "$other"; do
 	done
 done
 
+# Shared or moved, it is the same image.
+for format in qcow2 vhdx; do
+	for to in "$fs" "$other"; do
+		check "${to##*/}, $format" "$REFPOINT" export "$first" "$to/out" --format $format
+	done
+	check "$format: the same on both" cmp "$(image "$fs/out" "$first" vda $format)" \
+		"$(image "$other/out" "$first" vda $format)"
+	rm -r "$fs/out/map" "$other/out/map"
+done
+
 write map $((12 * MIB + 300)) 5000
 write map $((20 * MIB)) $((2 * MIB))
 write map $((50 * MIB + 4096)) 4096
