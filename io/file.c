@@ -18,6 +18,10 @@
 #include "clone.h"
 #include "tree.h"
 
+#ifndef XFS_SUPER_MAGIC
+#define XFS_SUPER_MAGIC 0x58465342
+#endif
+
 /* Bodies and tails must not share a page of the page cache, so never below it. */
 #define PAGE 4096u
 
@@ -49,6 +53,7 @@ static int file_block(struct io_file *file)
 	}
 	if (fstatfs(file->tail_fd, &fs) < 0)
 		return -errno;
+	file->times_wait = (unsigned long)fs.f_type == XFS_SUPER_MAGIC;
 	/* Network file systems name their transfer size; that is no grain of holes. */
 	if (fs.f_bsize > 0 && fs.f_bsize <= 65536 && !(fs.f_bsize & (fs.f_bsize - 1)))
 		file->block = (uint32_t)fs.f_bsize;
@@ -348,9 +353,10 @@ void io_file_touch(struct io_file *file)
 						 {.tv_nsec = UTIME_NOW}};
 	struct timespec tick;
 
+	if (!file->times_wait)
+		return;
 	clock_gettime(CLOCK_REALTIME_COARSE, &tick);
-	if (file->device || (tick.tv_nsec == file->touched.tv_nsec &&
-			     tick.tv_sec == file->touched.tv_sec))
+	if (tick.tv_nsec == file->touched.tv_nsec && tick.tv_sec == file->touched.tv_sec)
 		return;
 	file->touched = tick;
 	futimens(file->tail_fd, times);

@@ -29,6 +29,7 @@ struct io_file {
 	int error; /* the first of write-back or a sync; every later sync fails too */
 	uint64_t behind;	 /* page cache emptied up to here */
 	uint64_t front;		 /* write-back started up to here */
+	bool times_wait;	 /* XFS: changing a file's times waits, so writes do */
 	struct timespec touched; /* the tick of the last io_file_touch() */
 };
 
@@ -82,7 +83,8 @@ int io_file_zero(struct io_file *file, uint64_t start, uint64_t len);
 /*
  * Before a write that must not wait: changes the file's times now if it would have to,
  * which is at most once a tick of the kernel's clock. Where it does not work the write
- * does it, and waits.
+ * does it, and waits. Elsewhere than on XFS it would be for nothing, and on FUSE and
+ * network file systems a request that is waited for.
  */
 void io_file_touch(struct io_file *file);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * file_test.c - a new disk file takes after its folder, or after the file it is to share
- * blocks with
+ * blocks with; and its times are changed before a write only where that would wait for it
  */
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -64,6 +64,39 @@ TEST(nocow_of_a_new_file)
 	EXPECT_TRUE(becomes_nocow(fmt("%s/nocow", fs.mnt), NULL));
 	EXPECT_FALSE(becomes_nocow(fmt("%s/cow", fs.mnt), outside));
 	loopfs_umount(&fs);
+}
+
+/* Whether io_file_touch() changes the times of a file in @folder. */
+static bool is_touched(const char *folder)
+{
+	static const struct timespec long_ago[2] = {{.tv_sec = 1}, {.tv_sec = 1}};
+	struct io_file file;
+	struct stat st;
+
+	ASSERT_OK(io_file_create(AT_FDCWD, fmt("%s/touched", folder), -1, &file));
+	ASSERT_OK(futimens(file.tail_fd, long_ago));
+	io_file_touch(&file);
+	ASSERT_OK(fstat(file.tail_fd, &st));
+	EXPECT_EQ(st.st_atime, 1);
+	io_file_close(&file);
+	return st.st_mtime != 1;
+}
+
+/* FUSE and network file systems make a request of it, and wait for the answer. */
+TEST(touched_where_a_write_would_wait)
+{
+	static const char *const kinds[] = {"xfs", "ext4", "btrfs"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		const char *skip = loopfs_skip_reason(kinds[i]);
+		struct loopfs fs;
+
+		if (skip)
+			SKIP("%s", skip);
+		loopfs_mount(&fs, kinds[i], 0, NULL, NULL);
+		EXPECT_EQ(is_touched(fs.mnt), i == 0, "%s", kinds[i]);
+		loopfs_umount(&fs);
+	}
 }
 
 TEST_MAIN
