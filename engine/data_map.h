@@ -20,7 +20,8 @@ struct data_map {
 	struct ranges_cursor cursors[RANGES_CURSORS];
 };
 
-/* 0, -errno, or what a tick says. @dirfd is borrowed: where a long map is kept. */
+/* 0, -errno (-ENODATA if the file is shorter than it was), or what a tick says. @dirfd is
+ * borrowed: where a long map is kept. */
 int data_map_make(struct data_map *m, struct io_file *file, const char *path, int dirfd,
 		  struct watch *w);
 

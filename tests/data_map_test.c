@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * data_map_test.c - what is remembered of a file is where it has data, in whatever order
- * it is asked for, however many ranges there are; and looking can be stopped
+ * it is asked for, however many ranges there are; looking can be stopped, and what was
+ * cut off meanwhile is not taken for a hole
  */
 #include <fcntl.h>
 #include <unistd.h>
@@ -89,6 +90,23 @@ TEST(looking_can_be_stopped)
 	watch_init(&w, &user, 0);
 	ASSERT_OK(io_file_open_read(AT_FDCWD, path, &file));
 	EXPECT_EQ(data_map_make(&map, &file, path, -1, &w), -ECANCELED);
+	data_map_free(&map);
+	io_file_close(&file);
+}
+
+/* Else the image of a disk would have zeros there, and its digests too. */
+TEST(what_is_cut_off_is_no_hole)
+{
+	const char *path = fmt("%s/file", test_dir());
+	struct data_map map = {0};
+	struct io_file file;
+	struct watch w;
+
+	make(path, test_seed());
+	watch_init(&w, NULL, 0);
+	ASSERT_OK(io_file_open_read(AT_FDCWD, path, &file));
+	ASSERT_OK(truncate(path, SIZE / 2));
+	EXPECT_EQ(data_map_make(&map, &file, path, -1, &w), -ENODATA);
 	data_map_free(&map);
 	io_file_close(&file);
 }
