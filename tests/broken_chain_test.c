@@ -127,14 +127,15 @@ static int cut_base(void *context, const struct rp_progress *progress)
 /* After it was checked, and while it is read: the rest would pass as a hole. */
 TEST_F(broken, a_part_is_cut_while_it_is_read)
 {
-	const char *base = strdup(fmt("%s/vda.raw", self->paths[0]));
-	const char *folder = strdup(fmt("%s/restored", test_dir()));
+	char base[PATH_MAX + 8], folder[PATH_MAX], output[PATH_MAX + 4];
 	const struct rp_watch watch = {
-		.size = sizeof(watch), .context = (void *)base, .progress = cut_base};
+		.size = sizeof(watch), .context = base, .progress = cut_base};
 	struct rp_read_options options = {.size = sizeof(options), .watch = &watch};
-	const char *output = strdup(fmt("%s/vda", folder));
 	struct rp_error err;
 
+	snprintf(base, sizeof(base), "%s/vda.raw", self->paths[0]);
+	snprintf(folder, sizeof(folder), "%s/restored", test_dir());
+	snprintf(output, sizeof(output), "%s/vda", folder);
 	ASSERT_OK(mkdir(folder, 0755));
 	for (unsigned turn = 0; turn < 3; turn++) {
 		ASSERT_EQ(system(fmt("cp '%s' '%s/aside'", base, test_dir())), 0);
