@@ -153,7 +153,9 @@ static int bad_fallocate(const char *path, int mode, off_t offset, off_t len,
 			 struct fuse_file_info *fi)
 {
 	(void)path;
-	return or_errno(fallocate((int)fi->fh, mode, offset, len));
+	return orders->allocate_error
+		       ? -orders->allocate_error
+		       : or_errno(fallocate((int)fi->fh, mode, offset, len));
 }
 
 static off_t bad_lseek(const char *path, off_t offset, int whence,

@@ -23,6 +23,7 @@ struct badfs_orders {
 	uint64_t read_at, write_at;
 	int read_error, write_error;
 	int sync_error; /* of files; folders are synced */
+	int allocate_error;
 
 	/* copy_file_range: */
 	bool copy_stops;     /* after copy_bytes bytes in all ... */

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * file_test.c - a new disk file takes after its folder, or after the file it is to share
- * blocks with; and its times are changed before a write only where that would wait for it
+ * blocks with; its times are changed before a write only where that would wait for it; a
+ * part of one is cleared, whatever the file system can do
  */
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "badfs.h"
 #include "data.h"
 #include "engine_fixture.h"
 #include "harness.h"
@@ -97,6 +99,43 @@ TEST(touched_where_a_write_would_wait)
 		EXPECT_EQ(is_touched(fs.mnt), i == 0, "%s", kinds[i]);
 		loopfs_umount(&fs);
 	}
+}
+
+/* Zeros where they are wanted, and nowhere else. */
+static void expect_cleared(const char *path)
+{
+	static uint8_t buf[MIB], want[MIB];
+	struct io_file file;
+
+	close(data_create(path, MIB));
+	ASSERT_OK(io_file_open_write(AT_FDCWD, path, &file));
+	data_write(file.tail_fd, 1, 0, MIB);
+	ASSERT_OK(io_file_clear(&file, 4096, 300 * KIB));
+	data_bytes(1, 0, want, MIB);
+	memset(want + 4096, 0, 300 * KIB);
+	ASSERT_EQ(pread(file.tail_fd, buf, MIB, 0), (ssize_t)MIB);
+	EXPECT_TRUE(!memcmp(buf, want, MIB));
+	EXPECT_EQ(lseek(file.tail_fd, 0, SEEK_END), (off_t)MIB);
+	io_file_close(&file);
+}
+
+TEST(a_part_is_cleared)
+{
+	const char *skip = badfs_skip_reason();
+	struct loopfs lower;
+	struct badfs fs;
+
+	if (skip)
+		SKIP("%s", skip);
+	loopfs_mount(&lower, "tmpfs", 0, NULL, NULL);
+	badfs_mount(&fs, &lower);
+	expect_cleared(fmt("%s/punched", lower.mnt));
+	EXPECT_LT(data_allocated(fmt("%s/punched", lower.mnt)), MIB - 256 * KIB);
+	fs.orders->allocate_error = EOPNOTSUPP;
+	expect_cleared(fmt("%s/written", fs.mnt));
+	EXPECT_EQ(data_allocated(fmt("%s/written", lower.mnt)), MIB);
+	badfs_umount(&fs);
+	loopfs_umount(&lower);
 }
 
 TEST_MAIN

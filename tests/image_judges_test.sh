@@ -156,6 +156,27 @@ for to in "$fs" "$other"; do
 	done
 done
 
+# Killed when a part is known to be safe, of whichever disks.
+for format in qcow2 vhdx; do
+	name="killed, as $format"
+	journal=$other/out/many/.${first#*@}.partial/.journal
+	"$REFPOINT" export "$first" "$other/out" --format $format --bwlimit 1M >/dev/null &
+	until jq -e '[.Disks[].Mark] | add > 0' "$journal" >"$out" 2>/dev/null; do
+		kill -0 $! || break
+		sleep 0.05
+	done
+	kill -9 $!
+	wait $! 2>/dev/null
+	check "$name: goes on" "$REFPOINT" export "$first" "$other/out" --format $format
+	check "$name: a part was there" jq -e '[.Disks[].ResumedBytes] | add > 0' \
+		"$other/out/many/${first#*@}/export.json"
+	for disk in "${disks[@]%:*}"; do
+		judge "$name: $disk" $format "$(raw "$first" "$disk")" \
+			"$(image "$other/out" "$first" "$disk" $format)"
+	done
+	rm -r "$other/out/many"
+done
+
 # --------------------------------------------------------------------- very large
 
 # Data on both sides of where numbers of bytes, sectors and tables grow out of their words.
