@@ -24,8 +24,8 @@ static const struct candidate {
 	const char *backend;
 	uint64_t block;
 } candidates[] = {
-	{"uring", MIB}, {"uring", 2 * MIB}, {"uring", 4 * MIB},
-	{"aio", MIB},	{"sync", 4 * MIB},
+	{"uring", 2 * MIB}, {"uring", MIB},    {"uring", 4 * MIB},
+	{"aio", MIB},	    {"sync", 4 * MIB},
 };
 
 #define COUNT ARRAY_SIZE(candidates)

@@ -236,7 +236,7 @@ static int uring_reap(struct io_queue *q, unsigned min, int timeout_ms)
 
 const struct io_backend io_backend_uring = {
 	.name = "uring",
-	.block = MIB,
+	.block = 2 * MIB,
 	.open = uring_open,
 	.queue = uring_queue,
 	.kick = uring_kick,
