@@ -32,12 +32,22 @@ mounted=()
 hugepages=
 declare -A device=() filesystem=() points=() data=()
 
+# The loop devices of images in it go a moment after their own file systems.
+take_down() {
+	local try
+	for ((try = 0; try < 50; try++)); do
+		! umount "$1" 2>/dev/null || return 0
+		sleep 0.1
+	done
+	umount "$1"
+}
+
 cleanup() {
 	local status=$? i
 	trap - EXIT
 	[[ -z $hugepages ]] || echo "$hugepages" >/proc/sys/vm/nr_hugepages
 	for ((i = ${#mounted[@]} - 1; i >= 0; i--)); do
-		umount "$work/${mounted[i]}"
+		take_down "$work/${mounted[i]}"
 	done
 	[[ ! -d $work/ext ]] || chattr -R -f -i "$work/ext" || true
 	rm -rf --one-file-system "$work"
