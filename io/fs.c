@@ -67,3 +67,34 @@ bool io_fs_same(const struct io_fs *a, const struct io_fs *b)
 {
 	return a->type == b->type && !memcmp(a->id, b->id, sizeof(a->id));
 }
+
+/* The head of what XFS_IOC_FSGEOMETRY_V1 fills; the header is not everywhere. */
+struct xfs_geometry {
+	uint32_t sizes[8];
+	uint64_t data_blocks, realtime_blocks, realtime_extents, log_start;
+	uint8_t uuid[16];
+	uint32_t stripe[2];
+	int32_t version;
+	uint32_t flags;
+	uint32_t more[3];
+};
+#define XFS_GEOMETRY	_IOR('X', 100, struct xfs_geometry)
+#define XFS_REVERSE_MAP (1u << 19)
+
+int io_xfs_of(int fd, struct io_xfs *ret)
+{
+	struct xfs_geometry geometry;
+	struct statfs vfs;
+
+	if (fstatfs(fd, &vfs) < 0)
+		return -errno;
+	if ((unsigned long)vfs.f_type != XFS_SUPER_MAGIC)
+		return -EOPNOTSUPP;
+	if (ioctl(fd, XFS_GEOMETRY, &geometry) < 0)
+		return -errno;
+	*ret = (struct io_xfs){
+		.reverse_map = geometry.flags & XFS_REVERSE_MAP,
+		.realtime = geometry.realtime_blocks != 0,
+	};
+	return 0;
+}

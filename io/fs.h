@@ -28,4 +28,12 @@ int io_fs_of(int fd, struct io_fs *ret);
 /* Whether the two files are on one file system. */
 bool io_fs_same(const struct io_fs *a, const struct io_fs *b);
 
+/* What only XFS has. */
+struct io_xfs {
+	bool reverse_map;
+	bool realtime; /* a device of its own for the data of some files */
+};
+
+int io_xfs_of(int fd, struct io_xfs *ret); /* -EOPNOTSUPP if it is another one */
+
 #endif

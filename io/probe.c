@@ -18,6 +18,7 @@
 
 #include "base.h"
 #include "clone.h"
+#include "fs.h"
 #include "tree.h"
 
 #define DIRECT_BYTES (4 * MIB)
@@ -144,28 +145,11 @@ static enum io_fact probe_nocow(int dirfd)
 	return fact(io_clone_file(src, dst) < 0);
 }
 
-/* The head of what XFS_IOC_FSGEOMETRY_V1 fills; the header is not everywhere. */
-struct xfs_geometry {
-	uint32_t sizes[8];
-	uint64_t blocks[4];
-	uint8_t uuid[16];
-	uint32_t stripe[2];
-	int32_t version;
-	uint32_t flags;
-	uint32_t more[3];
-};
-#define XFS_GEOMETRY	_IOR('X', 100, struct xfs_geometry)
-#define XFS_REVERSE_MAP (1u << 19)
-
 static enum io_fact probe_reverse_map(int dirfd)
 {
-	struct xfs_geometry geometry;
-	struct statfs fs;
+	struct io_xfs xfs;
 
-	if (fstatfs(dirfd, &fs) < 0 || fs.f_type != XFS_SUPER_MAGIC ||
-	    ioctl(dirfd, XFS_GEOMETRY, &geometry) < 0)
-		return IO_FACT_UNKNOWN;
-	return fact(geometry.flags & XFS_REVERSE_MAP);
+	return io_xfs_of(dirfd, &xfs) < 0 ? IO_FACT_UNKNOWN : fact(xfs.reverse_map);
 }
 
 int io_probe_mount(int dirfd, struct io_mount_facts *ret)

@@ -271,7 +271,7 @@ int io_read_file(int dirfd, const char *name, size_t max, char **ret, size_t *re
 	return 0;
 }
 
-int io_write_new_file(int dirfd, const char *name, const void *data, size_t len)
+int io_write_unsynced(int dirfd, const char *name, const void *data, size_t len)
 {
 	int fd, r;
 
@@ -280,14 +280,26 @@ int io_write_new_file(int dirfd, const char *name, const void *data, size_t len)
 	if (fd < 0)
 		return -errno;
 	r = io_pwrite_all(fd, data, len, 0);
-	if (r == 0)
-		r = io_fsync(fd);
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	return fd;
+}
+
+int io_write_new_file(int dirfd, const char *name, const void *data, size_t len)
+{
+	int fd = io_write_unsynced(dirfd, name, data, len), r;
+
+	if (fd < 0)
+		return fd;
+	r = io_fsync(fd);
 	if (close(fd) < 0 && r == 0)
 		r = -errno;
 	return r;
 }
 
-int io_swap_file(int dirfd, const char *name, const void *data, size_t len, mode_t mode)
+int io_swap_begin(int dirfd, const char *name, const void *data, size_t len, mode_t mode)
 {
 	char temp[300];
 	int fd, r;
@@ -300,17 +312,37 @@ int io_swap_file(int dirfd, const char *name, const void *data, size_t len, mode
 	if (fd < 0)
 		return -errno;
 	r = io_pwrite_all(fd, data, len, 0);
-	if (r == 0)
-		r = io_fsync(fd);
-	if (close(fd) < 0 && r == 0)
-		r = -errno;
-	if (r == 0 && renameat(dirfd, temp, dirfd, name) < 0)
-		r = -errno;
 	if (r < 0) {
+		close(fd);
 		unlinkat(dirfd, temp, 0);
 		return r;
 	}
-	return 0;
+	return fd;
+}
+
+int io_swap_end(int dirfd, const char *name, int synced)
+{
+	char temp[300];
+	int r = synced;
+
+	snprintf(temp, sizeof(temp), ".%s.new", name);
+	if (r == 0 && renameat(dirfd, temp, dirfd, name) < 0)
+		r = -errno;
+	if (r < 0)
+		unlinkat(dirfd, temp, 0);
+	return r;
+}
+
+int io_swap_file(int dirfd, const char *name, const void *data, size_t len, mode_t mode)
+{
+	int fd = io_swap_begin(dirfd, name, data, len, mode), r;
+
+	if (fd < 0)
+		return fd;
+	r = io_fsync(fd);
+	if (close(fd) < 0 && r == 0)
+		r = -errno;
+	return io_swap_end(dirfd, name, r);
 }
 
 int io_replace_file(int dirfd, const char *name, const void *data, size_t len,

@@ -62,6 +62,15 @@ int io_replace_file(int dirfd, const char *name, const void *data, size_t len,
 /* The same without the last step: which of the two it is, is not known yet. */
 int io_swap_file(int dirfd, const char *name, const void *data, size_t len, mode_t mode);
 
+/* Its two halves. The first returns the descriptor of the file with the temporary name,
+ * which is to be synced and closed, or -errno; the second gives it its name, or removes
+ * it if it was not @synced (-errno). */
+int io_swap_begin(int dirfd, const char *name, const void *data, size_t len, mode_t mode);
+int io_swap_end(int dirfd, const char *name, int synced);
+
+/* Writes a new file of mode 0600: -EEXIST if it is there. The descriptor, or -errno. */
+int io_write_unsynced(int dirfd, const char *name, const void *data, size_t len);
+
 /* Writes a new file of mode 0600 in a folder nobody else knows yet: -EEXIST if it is
  * there. On stable storage when the folder is synced too. */
 int io_write_new_file(int dirfd, const char *name, const void *data, size_t len);

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ferry_test.c - one sync for all who wait for one: none leaves without what was written
+ * before its ticket, and nobody believes one that has failed
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "badfs.h"
+#include "harness.h"
+#include "io/base.h"
+#include "io/dirty.h"
+#include "io/ferry.h"
+#include "io/tree.h"
+#include "io/unsynced.h"
+#include "loopfs.h"
+#include "stage.h"
+
+#define THREADS 16
+
+/* The library's calls come by here. */
+static atomic_uint syncs, flushes, file_syncs;
+static atomic_int sync_error; /* of the next one */
+static uint64_t dirty;
+static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+
+int syncfs(int fd)
+{
+	int error;
+
+	atomic_fetch_add(&syncs, 1);
+	pthread_mutex_lock(&gate); /* a test may hold it back */
+	pthread_mutex_unlock(&gate);
+	error = atomic_exchange(&sync_error, 0);
+	if (error) {
+		errno = error;
+		return -1;
+	}
+	return (int)syscall(SYS_syncfs, fd);
+}
+
+/* What others on the machine write is none of these tests' business. */
+uint64_t io_dirty_bytes(void)
+{
+	return dirty;
+}
+
+int fdatasync(int fd)
+{
+	atomic_fetch_add(&flushes, 1);
+	return (int)syscall(SYS_fdatasync, fd);
+}
+
+int fsync(int fd)
+{
+	atomic_fetch_add(&file_syncs, 1);
+	return (int)syscall(SYS_fsync, fd);
+}
+
+FIXTURE(ferry)
+{
+	struct loopfs fs;
+	int dir;
+	struct io_ferry *ferry;
+	pthread_t threads[THREADS];
+	unsigned started;
+	uint64_t ticket;
+	atomic_uint good, refused;
+};
+
+FIXTURE_VARIANT(ferry)
+{
+	const char *type;
+};
+
+FIXTURE_VARIANT_ADD(ferry, xfs){"xfs"};
+FIXTURE_VARIANT_ADD(ferry, ext4){"ext4"};
+FIXTURE_VARIANT_ADD(ferry, btrfs){"btrfs"};
+
+FIXTURE_SETUP(ferry)
+{
+	loopfs_mount(&self->fs, variant->type, 0, NULL, NULL);
+	self->dir = open(self->fs.mnt, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ASSERT_GE(self->dir, 0);
+	ASSERT_OK(io_ferry_open(&self->ferry, self->dir));
+	syncs = flushes = file_syncs = 0;
+}
+
+FIXTURE_TEARDOWN(ferry)
+{
+	io_ferry_close(self->ferry);
+	if (self->dir >= 0)
+		close(self->dir);
+	loopfs_umount(&self->fs);
+}
+
+static void *cross(void *arg)
+{
+	struct ferry_fixture *self = arg;
+
+	if (io_ferry_cross(self->ferry, self->ticket) == 0)
+		atomic_fetch_add(&self->good, 1);
+	else
+		atomic_fetch_add(&self->refused, 1);
+	return NULL;
+}
+
+static void start(struct ferry_fixture *self, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		ASSERT_OK(pthread_create(&self->threads[self->started++], NULL, cross,
+					 self));
+}
+
+static void join_all(struct ferry_fixture *self)
+{
+	for (unsigned i = 0; i < self->started; i++)
+		pthread_join(self->threads[i], NULL);
+	self->started = 0;
+}
+
+/* One crossing is under way, and will be until the gate is opened. */
+static void hold_one(struct ferry_fixture *self)
+{
+	pthread_mutex_lock(&gate);
+	self->ticket = io_ferry_ticket(self->ferry);
+	start(self, 1);
+	while (!syncs)
+		usleep(1000);
+}
+
+TEST_F(ferry, every_crossing_flushes_the_device)
+{
+	(void)variant;
+	EXPECT_EQ(io_ferry_cross(self->ferry, io_ferry_ticket(self->ferry)), 0);
+	EXPECT_EQ(syncs, 1);
+	EXPECT_EQ(flushes, 1);
+	EXPECT_EQ(io_ferry_cross(self->ferry, io_ferry_ticket(self->ferry)), 0);
+	EXPECT_EQ(syncs, 2);
+	EXPECT_EQ(flushes, 2);
+}
+
+TEST_F(ferry, who_was_taken_along_does_not_go_again)
+{
+	uint64_t ticket = io_ferry_ticket(self->ferry);
+
+	(void)variant;
+	EXPECT_EQ(io_ferry_cross(self->ferry, ticket), 0);
+	EXPECT_EQ(io_ferry_cross(self->ferry, ticket), 0);
+	EXPECT_EQ(syncs, 1);
+}
+
+/* What was written after it has left is not on it, however long it takes; and all who
+ * come meanwhile have one together. */
+TEST_F(ferry, who_comes_late_takes_the_next_one)
+{
+	(void)variant;
+	hold_one(self);
+	self->ticket = io_ferry_ticket(self->ferry);
+	start(self, THREADS - 1);
+	EXPECT_EQ(syncs, 1);
+	EXPECT_EQ(self->good, 0);
+	pthread_mutex_unlock(&gate);
+	join_all(self);
+	EXPECT_EQ(self->good, THREADS);
+	EXPECT_EQ(syncs, 2);
+}
+
+/* It is told once; who had a part in that crossing must not know less than who made it,
+ * nor must anybody later. */
+TEST_F(ferry, an_error_is_never_forgotten)
+{
+	(void)variant;
+	hold_one(self);
+	self->ticket = io_ferry_ticket(self->ferry);
+	start(self, THREADS - 1);
+	sync_error = EIO;
+	pthread_mutex_unlock(&gate);
+	join_all(self);
+	EXPECT_EQ(self->refused, THREADS);
+	EXPECT_EQ(syncs, 1);
+	EXPECT_EQ(io_ferry_cross(self->ferry, io_ferry_ticket(self->ferry)), -EAGAIN);
+	EXPECT_EQ(syncs, 1, "nobody asks again what will not be told again");
+}
+
+/* A sync of all of it would take long, and keep others from what they do. */
+TEST_F(ferry, does_not_leave_while_others_have_much_to_write)
+{
+	(void)variant;
+	dirty = GIB;
+	EXPECT_EQ(io_ferry_cross(self->ferry, io_ferry_ticket(self->ferry)), -EAGAIN);
+	EXPECT_EQ(syncs, 0);
+	dirty = 0;
+	EXPECT_EQ(io_ferry_cross(self->ferry, io_ferry_ticket(self->ferry)), 0);
+	EXPECT_EQ(syncs, 1);
+}
+
+static void write_some(struct ferry_fixture *self, struct io_unsynced *u)
+{
+	int fd = io_write_unsynced(self->dir, "file", "text", 4);
+
+	ASSERT_GE(fd, 0);
+	io_unsynced_take(u, fd, "file");
+	io_unsynced_add(u, self->dir, "folder");
+}
+
+TEST_F(ferry, files_go_by_ferry_or_each_by_itself)
+{
+	struct io_unsynced by_ferry = {.ferry = self->ferry}, alone = {0};
+	const char *name;
+
+	(void)variant;
+	write_some(self, &by_ferry);
+	EXPECT_EQ(io_unsynced_settle(&by_ferry, &name), 0);
+	EXPECT_EQ(syncs, 1);
+	EXPECT_EQ(file_syncs, 0);
+	EXPECT_EQ(io_unsynced_settle(&by_ferry, &name), 0);
+	EXPECT_EQ(syncs, 1, "nothing is left");
+
+	ASSERT_OK(unlinkat(self->dir, "file", 0));
+	write_some(self, &alone);
+	EXPECT_EQ(io_unsynced_settle(&alone, &name), 0);
+	EXPECT_EQ(syncs, 1);
+	EXPECT_EQ(file_syncs, 2);
+
+	ASSERT_OK(unlinkat(self->dir, "file", 0));
+	sync_error = EIO; /* whosever it was: it was none of these */
+	write_some(self, &by_ferry);
+	EXPECT_EQ(io_unsynced_settle(&by_ferry, &name), 0);
+	EXPECT_EQ(syncs, 2);
+	EXPECT_EQ(file_syncs, 4);
+}
+
+/* Nobody knows what its sync does. */
+static void expect_none(const char *mnt)
+{
+	struct io_ferry *ferry;
+	int dir = open(mnt, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	ASSERT_GE(dir, 0);
+	EXPECT_EQ(io_ferry_open(&ferry, dir), -EOPNOTSUPP);
+	close(dir);
+}
+
+FIXTURE(other)
+{
+	struct loopfs lower, tmpfs;
+	struct badfs fuse;
+};
+
+FIXTURE_SETUP(other)
+{
+	loopfs_mount(&self->tmpfs, "tmpfs", 0, NULL, NULL);
+	loopfs_mount(&self->lower, "ext4", 0, NULL, NULL);
+	badfs_mount(&self->fuse, &self->lower);
+}
+
+FIXTURE_TEARDOWN(other)
+{
+	badfs_umount(&self->fuse);
+	loopfs_umount(&self->lower);
+	loopfs_umount(&self->tmpfs);
+}
+
+TEST_F(other, has_none)
+{
+	expect_none(self->tmpfs.mnt);
+	expect_none(self->fuse.mnt);
+}
+
+TEST_MAIN
