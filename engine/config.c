@@ -19,7 +19,8 @@ static void digest(const char *data, size_t len, char ret[DIGEST_TEXT_SIZE])
 }
 
 uint32_t config_copy(int from_dirfd, const char *from, int to_dirfd, const char *name,
-		     char ret_digest[DIGEST_TEXT_SIZE], struct rp_error *err)
+		     struct io_unsynced *unsynced, char ret_digest[DIGEST_TEXT_SIZE],
+		     struct rp_error *err)
 {
 	_cleanup_free_ char *data = NULL;
 	size_t len;
@@ -28,9 +29,12 @@ uint32_t config_copy(int from_dirfd, const char *from, int to_dirfd, const char 
 	r = io_read_file(from_dirfd, from, CONFIG_MAX, &data, &len);
 	if (r < 0)
 		return rp_fail_os(err, r, "read", "config file %s", from);
-	r = io_write_new_file(to_dirfd, name, data, len);
+	r = unsynced ? io_write_unsynced(to_dirfd, name, data, len)
+		     : io_write_new_file(to_dirfd, name, data, len);
 	if (r < 0)
 		return rp_fail_os(err, r, "write", "config file %s", name);
+	if (unsynced)
+		io_unsynced_take(unsynced, r, "config");
 	if (ret_digest)
 		digest(data, len, ret_digest);
 	return RP_OK;

@@ -7,13 +7,16 @@
 
 #include "digest.h"
 #include "error.h"
+#include "io/unsynced.h"
 
 /*
  * Copies file @from (under @from_dirfd) byte for byte to the new file @name of
- * folder @to_dirfd, which the caller syncs. @ret_digest (may be NULL) is its XXH3-128.
+ * folder @to_dirfd, which the caller syncs, and the file too if it is put in @unsynced
+ * as a part of "config" (NULL: it is synced). @ret_digest (may be NULL) is its XXH3-128.
  */
 uint32_t config_copy(int from_dirfd, const char *from, int to_dirfd, const char *name,
-		     char ret_digest[DIGEST_TEXT_SIZE], struct rp_error *err);
+		     struct io_unsynced *unsynced, char ret_digest[DIGEST_TEXT_SIZE],
+		     struct rp_error *err);
 
 /* The digest of config file @name of folder @dirfd. 0 or -errno. */
 int config_digest(int dirfd, const char *name, char ret[DIGEST_TEXT_SIZE]);

@@ -147,14 +147,17 @@ static uint32_t sync_all(struct stream *streams, size_t count, struct watch *w,
 {
 	watch_phase(w, "syncing");
 	for (size_t i = 0; i < count; i++) {
+		struct stream *s = &streams[i];
 		int r = watch_tick(w);
 
 		if (r < 0)
 			return watch_fail(w, r, err);
-		r = stream_writes(&streams[i]) ? io_fsync(streams[i].dst.tail_fd) : 0;
+		if (!stream_writes(s) || s->sync_later)
+			continue;
+		r = io_fsync(s->dst.tail_fd);
 		if (r < 0)
-			return stream_fail(&streams[i], r, "sync", streams[i].dst_path,
-					   RP_NO_OFFSET, err);
+			return stream_fail(s, r, "sync", s->dst_path, RP_NO_OFFSET, err);
+		s->synced = true;
 	}
 	return RP_OK;
 }

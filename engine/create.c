@@ -105,7 +105,7 @@ static uint32_t capture_configs(struct taking *t, struct rp_error *err)
 	json_array_foreach(json_object_get(t->system.doc, "ConfigFiles"), i, path) {
 		const char *from = json_string_value(path),
 			   *name = strrchr(from, '/') + 1;
-		uint32_t rc = config_copy(AT_FDCWD, from, fd, name, NULL, err);
+		uint32_t rc = config_copy(AT_FDCWD, from, fd, name, NULL, NULL, err);
 
 		if (rc)
 			return rc;

@@ -44,9 +44,11 @@ int doc_load(int dirfd, const char *name, json_t **ret)
 	return 0;
 }
 
-static int save(int dirfd, const char *name, const json_t *doc,
-		int (*write)(int dirfd, const char *name, const void *data, size_t len,
-			     mode_t mode))
+/* How a document's text gets into a file. */
+typedef int doc_write(int dirfd, const char *name, const void *data, size_t len,
+		      mode_t mode);
+
+static int save(int dirfd, const char *name, const json_t *doc, doc_write *write)
 {
 	_cleanup_free_ char *text = json_dumps(doc,
 					       JSON_INDENT(2) | JSON_REAL_PRECISION(6));
@@ -67,6 +69,23 @@ int doc_save(int dirfd, const char *name, const json_t *doc)
 int doc_swap(int dirfd, const char *name, const json_t *doc)
 {
 	return save(dirfd, name, doc, io_swap_file);
+}
+
+int doc_swap_begin(int dirfd, const char *name, const json_t *doc)
+{
+	return save(dirfd, name, doc, io_swap_begin);
+}
+
+static int write_new(int dirfd, const char *name, const void *data, size_t len,
+		     mode_t mode)
+{
+	(void)mode; /* as of all of them */
+	return io_write_unsynced(dirfd, name, data, len);
+}
+
+int doc_write_unsynced(int dirfd, const char *name, const json_t *doc)
+{
+	return save(dirfd, name, doc, write_new);
 }
 
 char *doc_text(const json_t *doc)

@@ -29,6 +29,12 @@ int doc_load(int dirfd, const char *name, json_t **ret);
 /* Writes atomically and durably, mode 0600. */
 int doc_save(int dirfd, const char *name, const json_t *doc);
 
+/* Writes a new file: the descriptor, which is to be synced and closed, or -errno. */
+int doc_write_unsynced(int dirfd, const char *name, const json_t *doc);
+
+/* As io_swap_begin(). */
+int doc_swap_begin(int dirfd, const char *name, const json_t *doc);
+
 /* Writes atomically: after a power cut there may still be the one before. */
 int doc_swap(int dirfd, const char *name, const json_t *doc);
 

@@ -54,9 +54,9 @@ static uint32_t check_arguments(const struct rp_store *store, const char *direct
 /* Now; or, with a @ret_job, as a job. */
 static uint32_t export_point(struct rp_store *store, const char *point,
 			     const char *directory,
-			     const struct rp_export_options *options, struct gear *gear,
-			     char **ret_report, struct rp_job **ret_job,
-			     struct rp_error *err)
+			     const struct rp_export_options *options,
+			     const struct exporting_tools *tools, char **ret_report,
+			     struct rp_job **ret_job, struct rp_error *err)
 {
 	struct exporting *x;
 	uint32_t rc;
@@ -71,7 +71,8 @@ static uint32_t export_point(struct rp_store *store, const char *point,
 	rc = exporting_new(store, point, directory, options, false, &x, err);
 	if (rc)
 		return rc;
-	exporting_use(x, gear);
+	if (tools)
+		exporting_use(x, tools);
 	rc = exporting_run(x, ret_report, err);
 	exporting_free(x);
 	return rc;
@@ -80,7 +81,7 @@ static uint32_t export_point(struct rp_store *store, const char *point,
 static uint32_t export_by_settings(struct rp_store *store, const char *point,
 				   const char *directory,
 				   const struct rp_export_options *given,
-				   struct gear *gear, char **ret_report,
+				   const struct exporting_tools *tools, char **ret_report,
 				   struct rp_job **ret_job, struct rp_error *err)
 {
 	struct rp_export_options options = {.size = sizeof(options),
@@ -92,16 +93,16 @@ static uint32_t export_by_settings(struct rp_store *store, const char *point,
 	if (rc)
 		return rc;
 	settings_options(&settings, &options);
-	rc = export_point(store, point, directory, &options, gear, ret_report, ret_job,
+	rc = export_point(store, point, directory, &options, tools, ret_report, ret_job,
 			  err);
 	settings_free(&settings);
 	return rc;
 }
 
 static uint32_t export(struct rp_store *store, const char *point, const char *directory,
-		       const struct rp_export_options *options, struct gear *gear,
-		       char **ret_report, struct rp_job **ret_job,
-		       struct rp_error *reterr)
+		       const struct rp_export_options *options,
+		       const struct exporting_tools *tools, char **ret_report,
+		       struct rp_job **ret_job, struct rp_error *reterr)
 {
 	static const struct rp_export_options defaults = {.size = sizeof(defaults)};
 	struct rp_error own, *err = reterr ?: &own; /* the job's record wants it */
@@ -109,9 +110,9 @@ static uint32_t export(struct rp_store *store, const char *point, const char *di
 	rp_error_clear(err);
 	options = options ?: &defaults;
 	if (options->size >= sizeof(*options) && options->settings)
-		return export_by_settings(store, point, directory, options, gear,
+		return export_by_settings(store, point, directory, options, tools,
 					  ret_report, ret_job, err);
-	return export_point(store, point, directory, options, gear, ret_report, ret_job,
+	return export_point(store, point, directory, options, tools, ret_report, ret_job,
 			    err);
 }
 
@@ -123,10 +124,11 @@ uint32_t rp_export(struct rp_store *store, const char *point, const char *direct
 }
 
 uint32_t export_with(struct rp_store *store, const char *point, const char *directory,
-		     const struct rp_export_options *options, struct gear *gear,
-		     char **ret_report, struct rp_error *err)
+		     const struct rp_export_options *options,
+		     const struct exporting_tools *tools, char **ret_report,
+		     struct rp_error *err)
 {
-	return export(store, point, directory, options, gear, ret_report, NULL, err);
+	return export(store, point, directory, options, tools, ret_report, NULL, err);
 }
 
 uint32_t rp_export_start(struct rp_store *store, const char *point, const char *directory,

@@ -134,6 +134,7 @@ static uint32_t open_disk(const struct opening *x, size_t i, const json_t *disk,
 	s->src_path = d->src_path;
 	s->dst_path = d->dst_path;
 	s->clone = x->options->clone;
+	s->sync_later = !x->options->merge;
 	r = io_file_open_read(x->point->fd, file, &s->src);
 	if (r < 0)
 		return stream_fail(s, r, "open", s->src_path, RP_NO_OFFSET, err);
@@ -196,14 +197,17 @@ uint64_t export_disks_size(const struct export_disks *d)
 	return size;
 }
 
-int export_disks_finish(struct export_disks *d, size_t i, const struct target *target)
+int export_disks_finish(struct export_disks *d, size_t i, struct target *target)
 {
 	struct stream *s = &d->streams[i];
 
+	if (stream_writes(s) && !s->synced && s->sync_later)
+		io_unsynced_add_first(&target->unsynced, s->dst.tail_fd,
+				      d->disks[i].file);
 	s->digested = s->digested && d->digests;
 	if (s->digested)
-		return io_fsync(s->leaves.fd);
-	if (s->leaves.fd >= 0 && unlinkat(target->fd, d->disks[i].leaves, 0) < 0)
+		io_unsynced_add(&target->unsynced, s->leaves.fd, d->disks[i].leaves);
+	else if (s->leaves.fd >= 0 && unlinkat(target->fd, d->disks[i].leaves, 0) < 0)
 		return -errno;
 	return 0;
 }

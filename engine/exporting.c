@@ -7,6 +7,10 @@
  *
  * The folder gets its name after everything in it is on stable storage. Whatever fails
  * before removes it, unless the journal says that there is something to go on with.
+ *
+ * Four times it is waited for: (1) the record, the partial folder and its empty journal,
+ * (2) the files of the export, (3) its name, (4) the record's end. What else is written
+ * in between is none that a power cut could tell from one of these.
  */
 #include "exporting.h"
 
@@ -42,6 +46,7 @@ struct exporting {
 	struct job job;
 	struct tuning tuning;
 	struct pressure pressure;
+	struct io_ferry *ferry; /* of the target's file system; borrowed */
 	struct export_disks disks;
 	struct export_changes changes;
 	struct export_images images;
@@ -55,7 +60,6 @@ static uint32_t export_configs(struct exporting *x, struct rp_error *err)
 	json_t *name;
 	bool made;
 	size_t i;
-	int r;
 
 	from = io_dir_open(x->point.fd, "config");
 	if (from < 0)
@@ -67,21 +71,23 @@ static uint32_t export_configs(struct exporting *x, struct rp_error *err)
 	json_array_foreach(json_object_get(x->point.doc, "ConfigFiles"), i, name) {
 		const char *file = json_string_value(name);
 		char digest[DIGEST_TEXT_SIZE];
-		uint32_t rc = config_copy(from, file, to, file, digest, err);
+		uint32_t rc = config_copy(from, file, to, file, &x->target.unsynced,
+					  digest, err);
 
 		if (rc)
 			return rc;
 		if (manifest_add_config(x->manifest, file, digest) < 0)
 			return rp_fail_os(err, -ENOMEM, "write", "manifest");
 	}
-	r = io_fsync(to);
-	return r < 0 ? rp_fail_os(err, r, "sync", "%s/config", x->target.path) : RP_OK;
+	io_unsynced_take(&x->target.unsynced, take_fd(&to), "config");
+	return RP_OK;
 }
 
 static uint32_t write_manifest(struct exporting *x, struct rp_error *err)
 {
 	int r = 0;
 
+	/* What is shared was not synced yet, nor what is small. */
 	for (size_t i = 0; r == 0 && i < x->disks.count; i++) {
 		const struct stream *s = &x->disks.streams[i];
 		const struct export_disk *disk = &x->disks.disks[i];
@@ -98,7 +104,9 @@ static uint32_t write_manifest(struct exporting *x, struct rp_error *err)
 						 export_images_describe(&x->images, i));
 	}
 	if (r == 0)
-		r = doc_save(x->target.fd, "export.json", x->manifest);
+		r = doc_write_unsynced(x->target.fd, "export.json", x->manifest);
+	if (r >= 0)
+		io_unsynced_take(&x->target.unsynced, r, "export.json");
 	return r < 0 ? rp_fail_os(err, r, "write", "%s/export.json", x->target.path)
 		     : RP_OK;
 }
@@ -211,6 +219,21 @@ static uint32_t copy_disks(struct exporting *x, struct rp_error *err)
 	return copy_streams(x->disks.streams, x->disks.count, &x->tuning, &x->watch, err);
 }
 
+/* All that is in the partial folder. */
+static uint32_t settle(struct exporting *x, struct rp_error *err)
+{
+	const char *name;
+	uint32_t rc;
+
+	if (strcmp(x->watch.progress.phase, "syncing"))
+		watch_phase(&x->watch, "syncing");
+	rc = target_settle(&x->target, &name, err);
+	for (size_t i = 0; rc && i < x->disks.count; i++)
+		if (name == x->disks.disks[i].file || name == x->disks.disks[i].leaves)
+			rp_fail_of(err, NULL, x->disks.streams[i].disk);
+	return rc;
+}
+
 /* Everything between the birth of the partial folder and its publication. */
 static uint32_t fill_target(struct exporting *x, struct rp_error *err)
 {
@@ -242,10 +265,11 @@ static uint32_t fill_target(struct exporting *x, struct rp_error *err)
 		rc = copy_disks(x, err);
 	if (rc == RP_OK)
 		rc = write_manifest(x, err);
-	return rc;
+	return rc ? rc : settle(x, err);
 }
 
-/* The journal goes last: a folder without one has a manifest, and is complete. */
+/* The journal goes last: a folder without one has a manifest, and is complete. That it
+ * has gone is known when the name is. */
 static uint32_t publish(struct exporting *x, struct rp_error *err)
 {
 	int r;
@@ -291,6 +315,34 @@ static char *make_report(const struct exporting *x, const char *path)
 	return doc_text(report);
 }
 
+/* A store that is full or read-only must not keep anybody from getting the data out of
+ * it. */
+static uint32_t without_record(struct exporting *x, uint32_t rc, struct rp_error *err)
+{
+	if (x->queued || (rc != RP_FAILED && rc != RP_ACCESS_DENIED))
+		return rc;
+	watch_warn(&x->watch, "no record of this export: %s", err->message);
+	rp_error_clear(err);
+	return RP_OK;
+}
+
+/*
+ * The record is there before the folder has anything in it, so that what an export leaves
+ * is found; and the folder's journal before any file beside it.
+ */
+static uint32_t settle_begin(struct exporting *x, struct rp_error *err)
+{
+	const char *name;
+	uint32_t rc;
+
+	rc = x->job.doc ? job_settle(&x->job, err) : RP_OK;
+	if (rc) {
+		x->watch.attend = NULL;
+		rc = without_record(x, rc, err);
+	}
+	return rc || x->complete ? rc : target_settle(&x->target, &name, err);
+}
+
 /* With the point locked. */
 static uint32_t run(struct exporting *x, char **ret_report, struct rp_error *err)
 {
@@ -302,7 +354,11 @@ static uint32_t run(struct exporting *x, char **ret_report, struct rp_error *err
 			 &x->watch, x->store->busy_ms, &x->target, err);
 	if (rc)
 		return rc;
+	if (target_is_of_directory(&x->target))
+		x->target.unsynced.ferry = x->ferry;
 	rc = begin_target(x, err);
+	if (rc == RP_OK)
+		rc = settle_begin(x, err);
 	if (rc == RP_OK && !x->complete)
 		rc = fill_target(x, err);
 	if (rc == RP_OK && ret_report) {
@@ -326,10 +382,6 @@ static uint32_t run(struct exporting *x, char **ret_report, struct rp_error *err
 	return rc;
 }
 
-/*
- * The record is there so that what a killed export leaves is found. A store that is
- * full or read-only must not keep anybody from getting the data out of it.
- */
 static uint32_t begin_job(struct exporting *x, struct rp_error *err)
 {
 	const struct job_order order = {
@@ -355,11 +407,7 @@ static uint32_t begin_job(struct exporting *x, struct rp_error *err)
 			return rc;
 	}
 	rc = job_begin(x->store, &order, &x->job, err);
-	if (x->queued || (rc != RP_FAILED && rc != RP_ACCESS_DENIED))
-		return rc;
-	watch_warn(&x->watch, "no record of this export: %s", err->message);
-	rp_error_clear(err);
-	return RP_OK;
+	return rc ? without_record(x, rc, err) : RP_OK;
 }
 
 /* 0 or -ENOMEM. */
@@ -549,9 +597,10 @@ const char *exporting_job(const struct exporting *x)
 	return x->job.id;
 }
 
-void exporting_use(struct exporting *x, struct gear *gear)
+void exporting_use(struct exporting *x, const struct exporting_tools *tools)
 {
-	x->tuning.gear = gear;
+	x->tuning.gear = tools->gear;
+	x->ferry = tools->ferry;
 }
 
 uint32_t exporting_run(struct exporting *x, char **ret_report, struct rp_error *err)
@@ -575,7 +624,7 @@ uint32_t exporting_run(struct exporting *x, char **ret_report, struct rp_error *
 	if (rc)
 		rp_fail_of(err, x->point.system, NULL);
 	if (x->job.doc)
-		job_tell(&x->job, &x->watch);
+		job_tell_last(&x->job, &x->watch);
 	job_end(&x->job, rc, x->manifest, err);
 	io_nice_restore(nice);
 	return rc;

@@ -6,6 +6,7 @@
 #define ENGINE_EXPORTING_H
 
 #include "gear.h"
+#include "io/ferry.h"
 #include "store.h"
 
 struct exporting;
@@ -27,8 +28,14 @@ uint32_t exporting_resume(struct rp_store *store, const char *job, struct export
 /* The ID of its job. */
 const char *exporting_job(const struct exporting *x);
 
-/* Before it runs: what to move bytes with. */
-void exporting_use(struct exporting *x, struct gear *gear);
+/* What an export shares with others; zeros are fine. Borrowed. */
+struct exporting_tools {
+	struct gear *gear;	/* to move bytes with */
+	struct io_ferry *ferry; /* of the file system of its directory */
+};
+
+/* Before it runs. */
+void exporting_use(struct exporting *x, const struct exporting_tools *tools);
 
 /* Exports, and ends the job. @ret_report may be NULL, @err not. */
 uint32_t exporting_run(struct exporting *x, char **ret_report, struct rp_error *err);

@@ -89,36 +89,39 @@ void job_set_state(struct job *job, enum rp_job_state state)
 		job_save(job);
 }
 
-static void owner_name(char *ret, size_t size)
+static const char *owner_of(struct rp_store *store)
 {
 	struct passwd entry, *found = NULL;
 	char text[1024];
 
+	if (store->owner[0])
+		return store->owner;
 	if (getpwuid_r(geteuid(), &entry, text, sizeof(text), &found) == 0 && found)
-		snprintf(ret, size, "%s", found->pw_name);
+		snprintf(store->owner, sizeof(store->owner), "%s", found->pw_name);
 	else
-		snprintf(ret, size, "%u", (unsigned)geteuid());
+		snprintf(store->owner, sizeof(store->owner), "%u", (unsigned)geteuid());
+	return store->owner;
 }
 
 /* What the model's class has. */
 static json_t *new_record(const struct job *job, const struct job_order *o)
 {
-	char now[DOC_TIME_SIZE], owner[64];
+	char now[DOC_TIME_SIZE];
 
 	doc_time(now);
-	owner_name(owner, sizeof(owner));
 	return json_pack(
 		"{s:i, s:s, s:s+++, s:s, s:n, s:s, s:i, s:b, s:s, s:s+++++, s:s, s:s, "
 		"s:s, s:s?, s:[], s:n, s:[], s:i, s:b, s:b, s:I}",
 		"FormatVersion", DOC_VERSION, "InstanceID", job->id, "Name", "Export ",
-		o->system, "@", o->id, "TimeSubmitted", now, "StartTime", "Owner", owner,
-		"Priority", (int)job->priority, "Cancellable", 1, "ExportDirectory",
-		o->directory, "ExportPath", o->directory, "/", o->system, "/", o->id, "",
-		"VirtualSystemIdentifier", o->system, "VirtualMachineId", o->system,
-		"ReferencePointId", o->id, "BaseReferencePointId", o->base,
-		"ExportedDisks", "ExportedConfigFilePath", "Disks", "ProcessId",
-		(int)getpid(), "Resumable", 0, "Queued", (int)o->queued,
-		"TimeBeforeRemoval", (json_int_t)job->store->keep_seconds);
+		o->system, "@", o->id, "TimeSubmitted", now, "StartTime", "Owner",
+		owner_of(job->store), "Priority", (int)job->priority, "Cancellable", 1,
+		"ExportDirectory", o->directory, "ExportPath", o->directory, "/",
+		o->system, "/", o->id, "", "VirtualSystemIdentifier", o->system,
+		"VirtualMachineId", o->system, "ReferencePointId", o->id,
+		"BaseReferencePointId", o->base, "ExportedDisks",
+		"ExportedConfigFilePath", "Disks", "ProcessId", (int)getpid(),
+		"Resumable", 0, "Queued", (int)o->queued, "TimeBeforeRemoval",
+		(json_int_t)job->store->keep_seconds);
 }
 
 static int job_fill(struct job *job, const struct job_order *o)
@@ -148,6 +151,7 @@ static void job_release(struct job *job)
 
 	json_decref(job->doc);
 	job->doc = NULL;
+	io_unsynced_forget(&job->unsynced);
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
 		if (*fds[i] >= 0)
 			close(*fds[i]);
@@ -169,24 +173,57 @@ uint64_t job_bandwidth(const struct job *job)
 	return bandwidth;
 }
 
-/* What it works with beside the record. */
-static int open_tools(struct job *job, uint64_t bandwidth)
+static int open_bell(struct job *job)
+{
+	int r = io_bell_make(job->fd, JOB_BELL);
+
+	if (r == 0)
+		r = job->bell = io_bell_own(job->fd, JOB_BELL);
+	if (!job->queued && (r == -ENOSYS || r == -EOPNOTSUPP || r == -EPERM))
+		r = 0; /* a file system without FIFOs: heard with the next tick */
+	return r < 0 ? r : 0;
+}
+
+/* What was asked of it before does not count any more, but for the limit. */
+static int reset_requests(struct job *job, uint64_t bandwidth)
 {
 	_cleanup_doc_ json_t *none = json_pack("{s:i, s:i, s:I}", "Request", 0, "Serial",
 					       0, "BandwidthLimit",
 					       (json_int_t)bandwidth);
 	_cleanup_close_ int requests = slip_open(job->fd, JOB_REQUESTS);
-	int r = requests < 0 ? requests : none ? slip_write(requests, none) : -ENOMEM;
 
-	if (r == 0)
-		r = io_bell_make(job->fd, JOB_BELL);
-	if (r == 0)
-		r = job->bell = io_bell_own(job->fd, JOB_BELL);
-	if (!job->queued && (r == -ENOSYS || r == -EOPNOTSUPP || r == -EPERM))
-		r = 0; /* a file system without FIFOs: heard with the next tick */
-	if (r >= 0)
-		r = job->progress = slip_open(job->fd, JOB_PROGRESS);
-	return r < 0 ? r : 0;
+	return requests < 0 ? requests : none ? slip_write(requests, none) : -ENOMEM;
+}
+
+/* The folder is new: until it is whole it is that of a job that was not begun. */
+static int write_record(struct job *job)
+{
+	int fd = doc_write_unsynced(job->fd, "job.json", job->doc);
+
+	if (fd < 0)
+		return fd;
+	job->unsynced.ferry = job->store->ferry;
+	io_unsynced_take(&job->unsynced, fd, "");
+	io_unsynced_add(&job->unsynced, job->fd, "");
+	io_unsynced_add(&job->unsynced, job->store->active_fd, "");
+	return 0;
+}
+
+static uint32_t drop(struct job *job, int error, struct rp_error *err)
+{
+	io_tree_remove(job->store->active_fd, job->id);
+	job_release(job);
+	job->id[0] = '\0';
+	return rp_fail_os(err, error, "write", "job record in store %s",
+			  job->store->path);
+}
+
+uint32_t job_settle(struct job *job, struct rp_error *err)
+{
+	const char *name;
+	int r = io_unsynced_settle(&job->unsynced, &name);
+
+	return r < 0 ? drop(job, r, err) : RP_OK;
 }
 
 uint32_t job_begin(struct rp_store *store, const struct job_order *order, struct job *ret,
@@ -202,18 +239,17 @@ uint32_t job_begin(struct rp_store *store, const struct job_order *order, struct
 		return rc;
 	r = job_fill(&job, order);
 	if (r == 0)
-		r = open_tools(&job, order->options->bandwidth);
+		r = open_bell(&job);
 	if (r == 0)
-		r = job_save(&job);
-	if (r == 0)
-		r = io_fsync(store->active_fd);
-	if (r == 0 && job.queued)
+		r = write_record(&job);
+	if (r == 0 && job.queued) {
+		rc = job_settle(&job, err);
+		if (rc)
+			return rc;
 		r = job_queue_enter(&job);
-	if (r < 0) {
-		io_tree_remove(store->active_fd, job.id);
-		job_release(&job);
-		return rp_fail_os(err, r, "write", "job record in store %s", store->path);
 	}
+	if (r < 0)
+		return drop(&job, r, err);
 	*ret = job;
 	return RP_OK;
 }
@@ -222,6 +258,7 @@ uint32_t job_begin(struct rp_store *store, const struct job_order *order, struct
 static int take_up(struct job *job)
 {
 	uint64_t priority = DEFAULT_PRIORITY, bandwidth = job_bandwidth(job);
+	int r;
 
 	doc_u64(job->doc, "Priority", &priority);
 	job->priority = (unsigned)min_u64(priority, 99);
@@ -231,7 +268,8 @@ static int take_up(struct job *job)
 	    json_object_set_new(job->doc, "Resumable", json_false()) < 0 ||
 	    json_object_set_new(job->doc, "ProcessId", json_integer(getpid())) < 0)
 		return -ENOMEM;
-	return open_tools(job, bandwidth);
+	r = reset_requests(job, bandwidth);
+	return r < 0 ? r : open_bell(job);
 }
 
 /* Locks and loads an ended job that can be resumed. */
@@ -312,15 +350,34 @@ static void forget_old(struct rp_store *store)
 	io_names_free(names, count);
 }
 
-/* Saves the last state and moves the folder to jobs/ended/. A state that cannot be
- * saved leaves it to a later sweep. */
+/* The last state: the folder is not synced yet. */
+static int save_last(const struct job *job)
+{
+	struct io_unsynced unsynced = {.ferry = job->store->ferry};
+	int fd = doc_swap_begin(job->fd, "job.json", job->doc);
+	const char *name;
+
+	if (fd < 0)
+		return fd;
+	io_unsynced_take(&unsynced, fd, "");
+	return io_swap_end(job->fd, "job.json", io_unsynced_settle(&unsynced, &name));
+}
+
+/*
+ * Saves the last state and moves the folder to jobs/ended/. A state that cannot be
+ * saved leaves it to a later sweep, and so does a move that a power cut undoes: of what
+ * was published it says the same. Who has a ferry syncs the folders when all is done.
+ */
 static void job_retire(struct job *job)
 {
 	struct rp_store *store = job->store;
 
-	if (job_save(job) == 0 &&
+	if (save_last(job) == 0 &&
 	    renameat(store->active_fd, job->id, store->ended_fd, job->id) == 0) {
-		io_fsync(store->ended_fd);
+		if (!store->ferry) {
+			io_fsync(job->fd);
+			io_fsync(store->ended_fd);
+		}
 		forget_old(store);
 	}
 	job_queue_leave(job);

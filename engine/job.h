@@ -3,8 +3,10 @@
  * job.h - the record of one export in the store
  *
  *	job.json	the record: replaced at every change of state
- *	progress	how far it is: a slip, rewritten some 10 times a second
- *	requests	what is asked of it: a slip, written by others (job_ref.c)
+ *	progress	how far it is: a slip, rewritten some 10 times a second; there is
+ *			none of one that ended before the first time
+ *	requests	what is asked of it: a slip, written by others (job_ref.c), if
+ *			there is anything
  *	bell		rung when there is a request; owned while somebody works on it
  *
  * A job's folder is in jobs/active/ and locked while its export runs or waits, and in
@@ -16,6 +18,7 @@
 
 #include <jansson.h>
 
+#include "io/unsynced.h"
 #include "job_states.h"
 #include "store.h"
 #include "watch.h"
@@ -29,8 +32,9 @@ struct job {
 	char id[ID_SIZE];
 	int fd;	      /* its folder; holds the lock */
 	int bell;     /* owned */
-	int progress; /* a slip */
+	int progress; /* a slip; -1 = not opened yet */
 	json_t *doc;
+	struct io_unsynced unsynced; /* the record, when it is new */
 	unsigned priority;
 	bool queued;	  /* works only when it is its turn */
 	char entry[96];	  /* in jobs/queue/, "" = not in it */
@@ -54,9 +58,14 @@ struct job_order {
 	bool queued;
 };
 
-/* Begins a job: New if it is queued, else Running. */
+/* Begins a job: New if it is queued, else Running, with a record that has to be
+ * settled. */
 uint32_t job_begin(struct rp_store *store, const struct job_order *order, struct job *ret,
 		   struct rp_error *err);
+
+/* Returns when the record is on stable storage. If it does not get there it is removed,
+ * and @job is none any more. */
+uint32_t job_settle(struct job *job, struct rp_error *err);
 
 /* Takes up again a job that has ended and is resumable: Starting. RP_INVALID_STATE if it
  * is not. */
@@ -66,8 +75,8 @@ uint32_t job_resume(struct rp_store *store, const char *id, struct job *ret,
 /* Waits for its turn; after that it is Running. 0, or as watch_tick() says. */
 int job_start(struct job *job, struct watch *w);
 
-/* Writes down @w's progress now. */
-void job_tell(struct job *job, const struct watch *w);
+/* Writes down @w's progress, for the last time. */
+void job_tell_last(struct job *job, const struct watch *w);
 
 /* Makes @w's ticks tell how far the job is, and do what is requested. */
 void job_attend(struct job *job, struct watch *w);

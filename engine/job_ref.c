@@ -273,6 +273,8 @@ static int put_request(struct rp_job *job, int requests, json_t *changes)
 	uint64_t serial = 0;
 	int r = slip_read(job->fd, JOB_REQUESTS, &doc);
 
+	if (r == -ENOENT) /* the first one */
+		r = (doc = json_object()) ? 0 : -ENOMEM;
 	if (r < 0)
 		return r;
 	doc_u64(doc, "Serial", &serial);

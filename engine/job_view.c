@@ -56,9 +56,13 @@ static int see_interrupted(struct job_view *v)
 /* What is asked of it, if it has not ended. */
 static void see_requests(int fd, struct job_view *v)
 {
-	uint64_t request = 0;
+	const json_t *settings = json_object_get(v->doc, "Settings");
+	uint64_t request = 0, bandwidth = 0;
 	json_t *doc;
 
+	doc_u64(json_object_get(settings, "Options"), "BandwidthLimit", &bandwidth);
+	json_object_set_new(v->doc, "BandwidthLimit",
+			    json_integer((json_int_t)bandwidth));
 	if (slip_read(fd, JOB_REQUESTS, &doc) < 0)
 		return;
 	doc_u64(doc, "Request", &request);
@@ -88,15 +92,18 @@ static int see_progress(int fd, struct job_view *v)
 	_cleanup_doc_ json_t *progress = NULL;
 	uint64_t total = 0, done = 0, rate = 0;
 
+	/* One that ended before the first time has it in its record. */
 	if (slip_read(fd, JOB_PROGRESS, &progress) < 0)
-		progress = json_pack("{s:n, s:i, s:i, s:i, s:i}", "Phase",
-				     "PercentComplete", 0, "BytesTotal", 0, "BytesDone",
-				     0, "BytesPerSecond", 0);
-	doc_u64(progress, "BytesTotal", &total);
-	doc_u64(progress, "BytesDone", &done);
-	doc_u64(progress, "BytesPerSecond", &rate);
+		progress = json_object_get(v->doc, "Phase")
+				   ? json_object()
+				   : json_pack("{s:n, s:i, s:i, s:i, s:i}", "Phase",
+					       "PercentComplete", 0, "BytesTotal", 0,
+					       "BytesDone", 0, "BytesPerSecond", 0);
 	if (!progress || json_object_update(v->doc, progress) < 0)
 		return -ENOMEM;
+	doc_u64(v->doc, "BytesTotal", &total);
+	doc_u64(v->doc, "BytesDone", &done);
+	doc_u64(v->doc, "BytesPerSecond", &rate);
 	if (v->state == RP_JOB_COMPLETED)
 		json_object_set_new(v->doc, "PercentComplete", json_integer(100));
 	json_object_set_new(v->doc, "EstimatedTime",

@@ -21,22 +21,41 @@ static unsigned percent_of(const struct rp_progress *p)
 	return part >= 1 ? 99 : (unsigned)(100 * part); /* 100 is Completed */
 }
 
-void job_tell(struct job *job, const struct watch *w)
+static json_t *progress_doc(struct job *job, const struct rp_progress *p)
 {
-	const struct rp_progress *p = &w->progress;
-	json_t *doc;
-
 	if (percent_of(p) > job->percent)
 		job->percent = percent_of(p);
-	doc = json_pack("{s:s, s:i, s:I, s:I, s:I}", "Phase", p->phase, "PercentComplete",
-			(int)job->percent, "BytesTotal", (json_int_t)p->bytes_total,
-			"BytesDone", (json_int_t)p->bytes_done, "BytesPerSecond",
-			(json_int_t)p->bytes_per_second);
+	return json_pack("{s:s, s:i, s:I, s:I, s:I}", "Phase", p->phase,
+			 "PercentComplete", (int)job->percent, "BytesTotal",
+			 (json_int_t)p->bytes_total, "BytesDone",
+			 (json_int_t)p->bytes_done, "BytesPerSecond",
+			 (json_int_t)p->bytes_per_second);
+}
+
+static void tell(struct job *job, const struct watch *w)
+{
+	_cleanup_doc_ json_t *doc = progress_doc(job, &w->progress);
+
+	if (job->progress < 0)
+		job->progress = slip_open(job->fd, JOB_PROGRESS);
 	if (doc && job->progress >= 0)
 		slip_write(job->progress, doc);
-	json_decref(doc);
 	job->told_ns = watch_now_ns();
-	job->told_phase = p->phase;
+	job->told_phase = w->progress.phase;
+}
+
+/* Of one that nothing was told of yet the record itself has it. */
+void job_tell_last(struct job *job, const struct watch *w)
+{
+	_cleanup_doc_ json_t *doc = NULL;
+
+	if (job->told_phase) {
+		tell(job, w);
+		return;
+	}
+	doc = progress_doc(job, &w->progress);
+	if (doc)
+		json_object_update(job->doc, doc);
 }
 
 /* The request that is new, 0 if there is none. */
@@ -132,8 +151,9 @@ static int attend(void *context, struct watch *w)
 	uint32_t request = next_request(job, w);
 	int r;
 
-	if (now - job->told_ns >= TELL_NS || job->told_phase != w->progress.phase)
-		job_tell(job, w);
+	if (now - job->told_ns >= TELL_NS ||
+	    (job->told_phase && job->told_phase != w->progress.phase))
+		tell(job, w);
 	if (is_stop(job, request))
 		return -ECANCELED;
 	if (request != RP_JOB_SUSPEND)
@@ -166,16 +186,20 @@ int job_start(struct job *job, struct watch *w)
 
 void job_attend(struct job *job, struct watch *w)
 {
+	uint64_t percent = 0;
 	json_t *last;
 
-	if (slip_read(job->fd, JOB_PROGRESS, &last) == 0) { /* of before it was resumed */
-		uint64_t percent = 0;
-
-		doc_u64(last, "PercentComplete", &percent);
-		job->percent = (unsigned)min_u64(percent, 99);
-		json_decref(last);
-	}
-	w->bandwidth = job_bandwidth(job);
 	w->attend = attend;
 	w->attendant = job;
+	if (!job->queued) { /* nobody has seen it yet, and many are done very soon */
+		job->told_ns = watch_now_ns();
+		return;
+	}
+	doc_u64(job->doc, "PercentComplete", &percent); /* of before it was resumed */
+	if (slip_read(job->fd, JOB_PROGRESS, &last) == 0) {
+		doc_u64(last, "PercentComplete", &percent);
+		json_decref(last);
+	}
+	job->percent = (unsigned)min_u64(percent, 99);
+	w->bandwidth = job_bandwidth(job);
 }

@@ -4,9 +4,11 @@
  */
 #include "journal.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <xxhash.h>
 
 #include "doc.h"
@@ -51,12 +53,19 @@ json_t *journal_identity(const struct point *point,
 
 int journal_begin(struct journal *j, int dir, json_t *identity)
 {
+	int fd;
+
 	if (!identity || json_object_set_new(identity, "Disks", json_array()) < 0) {
 		json_decref(identity);
 		return -ENOMEM;
 	}
 	*j = (struct journal){.dir = dir, .doc = identity};
-	return journal_save(j);
+	fd = openat(dir, JOURNAL_FILE,
+		    O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return -errno;
+	close(fd);
+	return 0;
 }
 
 static json_t *disks_of(const struct journal *j)
@@ -93,12 +102,24 @@ static int check_disk(struct journal *j, const json_t *disk)
 	return add_mark(j, mark);
 }
 
+/* One that was begun is empty. */
+static int load(int dir, json_t **ret)
+{
+	struct stat st;
+
+	if (fstatat(dir, JOURNAL_FILE, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    !S_ISREG(st.st_mode) || st.st_size)
+		return doc_load(dir, JOURNAL_FILE, ret);
+	*ret = json_pack("{s:[]}", "Disks");
+	return *ret ? 0 : -ENOMEM;
+}
+
 int journal_open(struct journal *ret, int dir)
 {
 	struct journal j = {.dir = dir};
 	json_t *disk;
 	size_t i;
-	int r = doc_load(dir, JOURNAL_FILE, &j.doc);
+	int r = load(dir, &j.doc);
 
 	if (r == 0 && !json_is_array(disks_of(&j)))
 		r = -EBADMSG;

@@ -9,7 +9,8 @@
  * leaves prove each other when the export is resumed.
  *
  * It is the first file in the folder and the last to go: a folder with files but without
- * it (and without a manifest, see exporting.c) has lost its evidence.
+ * it (and without a manifest, see exporting.c) has lost its evidence. It is empty until
+ * the first mark, so there is nothing of it that could be torn.
  */
 #ifndef ENGINE_JOURNAL_H
 #define ENGINE_JOURNAL_H
@@ -39,7 +40,8 @@ struct journal {
 json_t *journal_identity(const struct point *point,
 			 const struct rp_export_options *options);
 
-/* Begins one in folder @dir, with no marks. Takes over @identity. 0 or -errno. */
+/* Begins one in folder @dir, with no marks; the caller syncs the folder. Takes over
+ * @identity. 0 or -errno. */
 int journal_begin(struct journal *j, int dir, json_t *identity);
 
 /* Opens the one in @dir: 0, -ENOENT, -EBADMSG (damaged) or -errno. */

@@ -308,7 +308,7 @@ static uint32_t copy_configs(struct merge *m, struct rp_error *err)
 		return rp_fail_os(err, to, "mkdir", "config");
 	json_array_foreach(json_object_get(m->manifest, "ConfigFiles"), i, name) {
 		const char *file = json_string_value(name) + strlen("config/");
-		uint32_t rc = config_copy(from, file, to, file, NULL, err);
+		uint32_t rc = config_copy(from, file, to, file, NULL, NULL, err);
 
 		if (rc)
 			return rc;

@@ -18,6 +18,9 @@
 /* Full windows are bounded by the memory; so many small ones keep a device as busy. */
 #define CHUNKS 128
 
+/* Not worth a sync of its own. */
+#define SMALL (16 * MIB)
+
 /* What the loop knows of one stream. */
 struct lane {
 	struct stream *s;
@@ -272,17 +275,19 @@ static void sync_done(struct io_req *req)
 		fail(lane->mover, lane->s, req->result, "sync", lane->s->dst_path,
 		     RP_NO_OFFSET);
 	lane->syncing = false;
-	lane->synced = true;
+	lane->synced = lane->s->synced = true;
 }
 
-/* A destination is synced as soon as its last write is in. */
+/* A destination is synced as soon as its last write is in; a small one may have company
+ * later. */
 static void sync_lane(struct mover *m, struct lane *lane)
 {
 	int r;
 
 	if (!lane->planned || lane->in_flight || lane->syncing || lane->synced)
 		return;
-	if (!stream_writes(lane->s)) {
+	if (!stream_writes(lane->s) ||
+	    (lane->s->sync_later && lane->s->data_bytes <= SMALL)) {
 		lane->synced = true;
 		return;
 	}

@@ -219,6 +219,9 @@ void probe_tune(struct rp_store *store, int src_dirfd, int dst_dirfd, uint64_t b
 	_cleanup_doc_ json_t *doc = NULL, *again = NULL;
 	int r = -ENOENT;
 
+	/* To know the mounts takes longer than to export a small disk. */
+	if (bytes < WORTH_IT && faccessat(store->fd, "probes", F_OK, 0) < 0)
+		return;
 	if (t->choose && identify(&p) == 0)
 		r = recall(store, &p, &doc);
 	if (r == 0 && bytes >= WORTH_IT && find_out(&p, &again, NULL) == RP_OK) {

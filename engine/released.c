@@ -35,7 +35,7 @@ uint32_t released_configs(int from, const json_t *names, int to, struct rp_error
 		return rp_fail_os(err, fd, "mkdir", "config");
 	json_array_foreach(names, i, name) {
 		const char *file = json_string_value(name);
-		uint32_t rc = config_copy(from, file, fd, file, NULL, err);
+		uint32_t rc = config_copy(from, file, fd, file, NULL, NULL, err);
 
 		if (rc)
 			return rc;

@@ -4,24 +4,39 @@
  */
 #include "set.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "doc.h"
 #include "io/base.h"
+#include "io/fs.h"
+#include "io/tree.h"
 #include "point.h"
 #include "tuning.h"
 #include "watch.h"
 
-#define WORKERS 8
+/* Who shares blocks does little but wait for syncs; who moves bytes has a queue. */
+#define SHARERS 64
+#define MOVERS	16
 #define TICK_MS 50
+
+/* Descriptors: of an export, of each of its disks, and what others in the process want
+ * to open meanwhile. */
+#define EXPORT_FILES 14
+#define DISK_FILES   5
+#define OTHERS_FILES 32
 
 /* One point. */
 struct member {
 	const char *point;
+	char ref[NAME_SIZE + ID_SIZE]; /* its name and ID, if it was found */
 	uint64_t size;
+	size_t disks;
 	uint32_t value;
 	char *report;
 	struct rp_error err;
@@ -50,9 +65,11 @@ struct set {
 	struct member *members;
 	size_t *order; /* indices of members, least data first */
 	size_t count;
-	struct worker workers[WORKERS];
+	struct worker workers[SHARERS];
 	unsigned worker_count;
 	struct io_pool *pool;
+	bool same_fs;				  /* the store and the directory */
+	struct io_ferry *to_store, *to_directory; /* may be one */
 
 	pthread_mutex_t lock; /* of what follows */
 	pthread_cond_t changed;
@@ -122,6 +139,7 @@ static void *work(void *arg)
 {
 	struct worker *w = arg;
 	struct rp_export_options options = *w->set->options;
+	const struct exporting_tools tools = {&w->gear, w->set->to_directory};
 	struct member *m;
 
 	options.watch = &w->watch;
@@ -129,7 +147,7 @@ static void *work(void *arg)
 		/* The limit is one of the whole set. */
 		options.timeout_ms = watch_left_ms(&w->set->watch, 0);
 		m->value = export_with(w->store, m->point, w->set->directory, &options,
-				       &w->gear, &m->report, &m->err);
+				       &tools, &m->report, &m->err);
 		give_back(w, m);
 	}
 	pthread_mutex_lock(&w->set->lock);
@@ -142,19 +160,22 @@ static void *work(void *arg)
 /* -------------------------------------------------------------- in the caller's */
 
 /* What is not known is small: it fails soon. */
-static uint64_t size_of(struct rp_store *store, const char *ref)
+static void look_at(struct rp_store *store, struct member *m)
 {
 	struct point point = POINT_NONE;
-	uint64_t size = 0, one;
 	json_t *disk;
-	size_t i;
+	uint64_t one;
 
-	if (point_open(store, ref, POINT_UNLOCKED, 0, &point, NULL) == RP_OK)
-		json_array_foreach(json_object_get(point.doc, "Disks"), i, disk)
-			if (doc_u64(disk, "VirtualSize", &one) == 0)
-				size = size + one < size ? UINT64_MAX : size + one;
+	if (!m->point ||
+	    point_open(store, m->point, POINT_UNLOCKED, 0, &point, NULL) != RP_OK)
+		return;
+	json_array_foreach(json_object_get(point.doc, "Disks"), m->disks, disk)
+		if (doc_u64(disk, "VirtualSize", &one) == 0 &&
+		    add_overflows(m->size, one, &m->size))
+			m->size = UINT64_MAX;
+	snprintf(m->ref, sizeof(m->ref), "%s@%s", point.system, point.id);
+	m->point = m->ref; /* "latest" is looked for once */
 	point_close(&point);
-	return size;
 }
 
 static int by_size(const void *a, const void *b, void *members)
@@ -183,19 +204,58 @@ static uint32_t set_open(struct set *set, struct rp_store *store,
 		return rp_fail_os(err, r, "export", "set of %zu points", set->count);
 	for (size_t i = 0; i < set->count; i++) {
 		set->members[i].point = points[i];
-		set->members[i].size = points[i] ? size_of(store, points[i]) : 0;
+		look_at(store, &set->members[i]);
 		set->order[i] = i;
 	}
 	qsort_r(set->order, set->count, sizeof(*set->order), by_size, set->members);
 	return RP_OK;
 }
 
-/* Limits are of each export, so there is one at a time. */
-static unsigned workers_for(const struct set *set)
+/* How many exports the process has descriptors for. */
+static uint64_t open_at_once(const struct set *set, const struct rp_store *store)
 {
-	if (set->options->bandwidth || set->options->iops || set->options->max_pressure)
+	int next = fcntl(store->fd, F_DUPFD_CLOEXEC, 0); /* the first that is free */
+	uint64_t used = OTHERS_FILES + (next < 0 ? 0 : (uint64_t)next);
+	struct rlimit limit;
+	size_t disks = 1;
+
+	if (next >= 0)
+		close(next);
+	for (size_t i = 0; i < set->count; i++)
+		disks = max_u64(disks, set->members[i].disks);
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur <= used)
 		return 1;
-	return (unsigned)min_u64(WORKERS, set->count);
+	return max_u64((limit.rlim_cur - used) / (EXPORT_FILES + DISK_FILES * disks), 1);
+}
+
+/* Limits are of each export, so there is one at a time. */
+static unsigned workers_for(const struct set *set, const struct rp_store *store)
+{
+	const struct rp_export_options *o = set->options;
+	bool share = set->same_fs && o->clone != RP_CLONE_NEVER &&
+		     o->digest != RP_DIGEST_ALWAYS;
+	uint64_t workers = min_u64(share ? SHARERS : MOVERS, set->count);
+
+	if (o->bandwidth || o->iops || o->max_pressure)
+		return 1;
+	return (unsigned)min_u64(workers, open_at_once(set, store));
+}
+
+/* Without them each file is synced by itself. */
+static void open_ferries(struct set *set, struct rp_store *store)
+{
+	_cleanup_close_ int directory = io_dir_open(AT_FDCWD, set->directory);
+	struct io_fs here, there;
+
+	if (directory < 0 || io_fs_of(store->active_fd, &here) < 0 ||
+	    io_fs_of(directory, &there) < 0)
+		return; /* the exports will say why */
+	set->same_fs = io_fs_same(&here, &there);
+	io_ferry_open(&set->to_store, store->active_fd);
+	if (set->same_fs)
+		set->to_directory = set->to_store;
+	else
+		io_ferry_open(&set->to_directory, directory);
 }
 
 static int start(struct set *set, struct rp_store *store, struct worker *w)
@@ -210,9 +270,10 @@ static int start(struct set *set, struct rp_store *store, struct worker *w)
 		.progress = on_progress,
 		.warning = on_warning,
 	};
-	w->store = store_dup(store);
+	w->store = store_share(store);
 	if (!w->store)
-		return errno ? -errno : -ENOMEM;
+		return -ENOMEM;
+	w->store->ferry = set->to_store;
 	set->running++;
 	r = -pthread_create(&w->thread, NULL, work, w);
 	if (r < 0) {
@@ -226,7 +287,7 @@ static int start(struct set *set, struct rp_store *store, struct worker *w)
 static uint32_t start_workers(struct set *set, struct rp_store *store,
 			      struct rp_error *err)
 {
-	unsigned want = workers_for(set);
+	unsigned want = workers_for(set, store);
 	sigset_t all, before;
 	int r = 0;
 
@@ -328,6 +389,14 @@ static void refuse_rest(struct set *set, int why, set_done *done, void *context)
 	}
 }
 
+/* The ends of all jobs; what of them is lost in a power cut is found out again. */
+static void settle_records(struct set *set, struct rp_store *store)
+{
+	if (set->to_store &&
+	    io_ferry_cross(set->to_store, io_ferry_ticket(set->to_store)) < 0)
+		io_fsync(store->ended_fd);
+}
+
 static void set_close(struct set *set)
 {
 	for (unsigned i = 0; i < set->worker_count; i++) {
@@ -337,6 +406,9 @@ static void set_close(struct set *set)
 		gear_close(&w->gear);
 		rp_store_close(w->store);
 	}
+	if (set->to_directory != set->to_store)
+		io_ferry_close(set->to_directory);
+	io_ferry_close(set->to_store);
 	io_pool_close(set->pool);
 	pthread_cond_destroy(&set->changed);
 	pthread_mutex_destroy(&set->lock);
@@ -368,6 +440,8 @@ uint32_t set_export(struct rp_store *store, const char *const *points, size_t co
 	pthread_cond_init(&set.changed, NULL);
 	watch_init(&set.watch, options->watch, options->timeout_ms);
 	rc = set_open(&set, store, points, err);
+	if (rc == RP_OK && count > 1)
+		open_ferries(&set, store);
 	if (rc == RP_OK)
 		rc = start_workers(&set, store, err);
 	if (rc == RP_OK) {
@@ -376,6 +450,7 @@ uint32_t set_export(struct rp_store *store, const char *const *points, size_t co
 		watch_phase(&set.watch, "planning");
 		why = attend(&set, done, context);
 		refuse_rest(&set, why, done, context);
+		settle_records(&set, store);
 		rc = first_failure(&set, err);
 	}
 	set_close(&set);

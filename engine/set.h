@@ -5,14 +5,13 @@
  *	points, least data first ──> workers ──> results ──> done()
  *
  * Each point is an export like any other, with its own job, folder and end; what is
- * common to them is the pool of buffers, the caller's watch and the limit of time. While
- * one waits for its fsyncs the others work, and the file system makes one of many.
+ * common to them is the pool of buffers, the caller's watch, the limit of time, and
+ * the syncs: one serves all who wait for one (io/ferry.h), while the others work.
  */
 #ifndef ENGINE_SET_H
 #define ENGINE_SET_H
 
-#include "gear.h"
-#include "store.h"
+#include "exporting.h"
 
 typedef void set_done(void *context, size_t index, uint32_t value, const char *report,
 		      const struct rp_error *error);
@@ -22,9 +21,10 @@ uint32_t set_export(struct rp_store *store, const char *const *points, size_t co
 		    const char *directory, const struct rp_export_options *options,
 		    set_done *done, void *context, struct rp_error *err);
 
-/* In export.c: rp_export() with the gear of a worker. */
+/* In export.c: rp_export() with the tools of a worker. */
 uint32_t export_with(struct rp_store *store, const char *point, const char *directory,
-		     const struct rp_export_options *options, struct gear *gear,
-		     char **ret_report, struct rp_error *err);
+		     const struct rp_export_options *options,
+		     const struct exporting_tools *tools, char **ret_report,
+		     struct rp_error *err);
 
 #endif

@@ -199,6 +199,23 @@ static struct rp_store *store_new(const char *directory)
 	return store;
 }
 
+struct rp_store *store_share(const struct rp_store *store)
+{
+	struct rp_store *copy = malloc(sizeof(*copy));
+
+	if (!copy)
+		return NULL;
+	*copy = *store;
+	copy->borrowed = true;
+	copy->forgot = time(NULL);
+	copy->path = strdup(store->path);
+	if (!copy->path) {
+		free(copy);
+		return NULL;
+	}
+	return copy;
+}
+
 /* The folders as they are open, wherever their path leads by now. */
 struct rp_store *store_dup(const struct rp_store *store)
 {
@@ -258,7 +275,7 @@ void rp_store_close(struct rp_store *store)
 	int fds[] = {store->fd,	       store->systems_fd, store->pending_fd,
 		     store->active_fd, store->ended_fd,	  store->queue_fd};
 
-	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(fds) && !store->borrowed; i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
 	free(store->path);
@@ -332,7 +349,7 @@ uint32_t store_bury(struct rp_store *store, int dirfd, const char *name,
 }
 
 /* Goes up to the root, which is its own parent. */
-bool store_holds(const struct rp_store *store, int fd)
+static bool lies_in(const struct rp_store *store, int fd)
 {
 	_cleanup_close_ int at = io_dir_open(fd, ".");
 
@@ -348,6 +365,22 @@ bool store_holds(const struct rp_store *store, int fd)
 		at = up;
 	}
 	return at >= 0;
+}
+
+/* Many exports go to one folder. */
+bool store_holds(struct rp_store *store, int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return true;
+	if (st.st_dev == store->outside_device && st.st_ino == store->outside)
+		return false;
+	if (lies_in(store, fd))
+		return true;
+	store->outside_device = st.st_dev;
+	store->outside = st.st_ino;
+	return false;
 }
 
 /* Removes one entry of pending/ if nobody works on it. */

@@ -36,22 +36,29 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <time.h>
 
 #include "error.h"
+#include "io/ferry.h"
 #include "name.h"
 
 struct rp_store {
 	char *path;
+	bool borrowed; /* its descriptors */
 	int fd;
 	int systems_fd;
 	int pending_fd;
-	int active_fd;	  /* jobs/active */
-	int ended_fd;	  /* jobs/ended */
-	int queue_fd;	  /* jobs/queue */
-	uint64_t wait_ms; /* for the store's own locks */
-	time_t forgot;	  /* when old records were looked for last */
-	uint64_t busy_ms; /* for points and targets; 0 = not at all */
+	int active_fd;		/* jobs/active */
+	int ended_fd;		/* jobs/ended */
+	int queue_fd;		/* jobs/queue */
+	uint64_t wait_ms;	/* for the store's own locks */
+	struct io_ferry *ferry; /* those who write records share it; NULL = none */
+	time_t forgot;		/* when old records were looked for last */
+	uint64_t busy_ms;	/* for points and targets; 0 = not at all */
+	char owner[64]; /* of the jobs that are begun: who we are; "" = not known yet */
+	dev_t outside_device; /* a folder that does not lie in the store */
+	ino_t outside;
 	/* store.json's */
 	uint64_t job_limit;    /* JobLimit: of those in the queue that work at once */
 	uint64_t keep_seconds; /* TimeBeforeRemoval: of records of jobs that have ended */
@@ -59,6 +66,10 @@ struct rp_store {
 
 /* Another handle of the same store; NULL = no memory, or no descriptors (errno). */
 struct rp_store *store_dup(const struct rp_store *store);
+
+/* One with the same descriptors, which is closed before @store is, and leaves it to that
+ * to forget old records; NULL = no memory. */
+struct rp_store *store_share(const struct rp_store *store);
 
 /*
  * Makes a locked folder with a new ID in @parent_fd, which is pending_fd or
@@ -80,7 +91,7 @@ uint32_t store_lock(int fd, bool exclusive, uint64_t wait_ms, const char *what,
 		    struct rp_error *err);
 
 /* Whether folder @fd is the store's or lies in it. */
-bool store_holds(const struct rp_store *store, int fd);
+bool store_holds(struct rp_store *store, int fd);
 
 /* Removes what dead operations left behind. */
 uint32_t store_sweep(struct rp_store *store, struct rp_error *err);

@@ -69,8 +69,6 @@ static int lock_system_folder(struct target *t, const struct watch *w, int *ret_
 		r = lock_folder(t, fd,
 				min_u64(watch_left_ms(w, FOLDER_WAIT_MS), FOLDER_WAIT_MS),
 				ret_lock);
-		if (r == 0) /* whoever made it may not have come to sync it */
-			r = io_fsync(t->directory_fd);
 		if (r == 0)
 			t->system_fd = take_fd(&fd);
 	} while (r == -EAGAIN);
@@ -154,6 +152,7 @@ static void target_close(struct target *t)
 {
 	int *fds[] = {&t->fd, &t->system_fd, &t->directory_fd};
 
+	io_unsynced_forget(&t->unsynced);
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
 		if (*fds[i] >= 0)
 			close(*fds[i]);
@@ -227,15 +226,38 @@ uint32_t target_open(const char *directory, const char *system, const char *id,
 	return RP_OK;
 }
 
+bool target_is_of_directory(const struct target *t)
+{
+	struct stat here, there;
+
+	return fstat(t->fd, &here) == 0 && fstat(t->directory_fd, &there) == 0 &&
+	       here.st_dev == there.st_dev;
+}
+
+uint32_t target_settle(struct target *t, const char **ret_name, struct rp_error *err)
+{
+	int r;
+
+	io_unsynced_add(&t->unsynced, t->fd, "");
+	r = io_unsynced_settle(&t->unsynced, ret_name);
+	return r < 0 ? rp_fail_os(err, r, "sync", "%s%s%s", t->path,
+				  **ret_name ? "/" : "", *ret_name)
+		     : RP_OK;
+}
+
 uint32_t target_publish(struct target *t, struct rp_error *err)
 {
-	int r = io_fsync(t->fd);
+	const char *name;
+	int r;
 
-	if (r == 0)
-		r = io_rename_new(t->system_fd, t->partial, t->system_fd, t->name);
+	r = io_rename_new(t->system_fd, t->partial, t->system_fd, t->name);
 	if (r < 0)
 		return rp_fail_os(err, r, "publish", "%s", t->path);
-	r = io_fsync(t->system_fd);
+	io_unsynced_add(&t->unsynced, t->fd, "");
+	io_unsynced_add(&t->unsynced, t->system_fd, "");
+	/* Whoever made the system's folder may not have come to sync it. */
+	io_unsynced_add(&t->unsynced, t->directory_fd, "");
+	r = io_unsynced_settle(&t->unsynced, &name);
 	if (r < 0) { /* not known to be durable: it must not count as published */
 		renameat(t->system_fd, t->name, t->system_fd, t->partial);
 		return rp_fail_os(err, r, "publish", "%s", t->path);

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "error.h"
+#include "io/unsynced.h"
 #include "name.h"
 #include "watch.h"
 
@@ -28,8 +29,9 @@ struct target {
 	bool made;	    /* DIRECTORY/SYSTEM is ours */
 	bool found;	    /* the partial folder: an interrupted export's */
 	int directory_fd;
-	int system_fd; /* DIRECTORY/SYSTEM */
-	int fd;	       /* the partial folder; holds the lock */
+	int system_fd;		     /* DIRECTORY/SYSTEM */
+	int fd;			     /* the partial folder; holds the lock */
+	struct io_unsynced unsynced; /* what was written there */
 };
 
 /*
@@ -46,7 +48,16 @@ uint32_t target_open(const char *directory, const char *system, const char *id,
 uint32_t target_check(int fd, const char *directory, const char *system, const char *id,
 		      struct rp_error *err);
 
-/* Publishes: everything in it is on stable storage already. Closes on success. */
+/* Whether it is on the file system of DIRECTORY: DIRECTORY/SYSTEM may lead elsewhere. */
+bool target_is_of_directory(const struct target *target);
+
+/* Brings what is unsynced, and the folder, to stable storage; *ret_name tells which of
+ * the files could not be, "" = the folder. */
+uint32_t target_settle(struct target *target, const char **ret_name,
+		       struct rp_error *err);
+
+/* Publishes: everything in it is on stable storage already, but for the end of its
+ * journal. Closes on success. */
 uint32_t target_publish(struct target *target, struct rp_error *err);
 
 /* Removes what was written and closes; fine after target_publish(). */

@@ -534,9 +534,12 @@ enum rp_job_answer { /* what RequestStateChange returns */
  * @done:    called for each as it ends, from the thread that called, with what
  *           rp_export() would have returned: report or error. May be NULL
  *
- * Some threads of the library work on the points, those with the least data first, with
- * one pool of buffers shared fairly. A point that fails does not keep the others from
- * being exported.
+ * Threads of the library, up to 64 of them as RLIMIT_NOFILE has room, work on the points,
+ * those with the least data first, with one pool of buffers shared fairly. Each export is
+ * on stable storage when @done is called for it, but to get there they wait for syncs of
+ * the whole file system together (XFS, ext4, Btrfs; not while the page cache holds much
+ * that others have written). A point that fails does not keep the others from being
+ * exported.
  *
  * Return: RP_OK if all were exported; else the value of the first of @points that was
  * not, with @reterr. If there are no threads or buffers, the error of that.

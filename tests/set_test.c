@@ -1,19 +1,80 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * set_test.c - many points exported at once: each arrives or says why not, whatever
- * becomes of the others, with few descriptors and bounded memory
+ * becomes of the others, with few syncs, few descriptors and bounded memory
  */
+#include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "data.h"
 #include "engine_fixture.h"
 #include "harness.h"
+#include "io/dirty.h"
 #include "stage.h"
 
 #define COUNT 24
+
+/* The library's syncs come by here: of a whole file system, and of files. */
+static atomic_uint whole_syncs, file_syncs;
+static unsigned sync_us;       /* a whole one takes so long */
+static atomic_int whole_error; /* of the next one */
+static const char *broken;     /* files whose path has this in it fail */
+
+static bool is_broken(int fd)
+{
+	char link[64], path[PATH_MAX];
+	ssize_t n;
+
+	if (!broken)
+		return false;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, path, sizeof(path) - 1);
+	path[n > 0 ? n : 0] = '\0';
+	return strstr(path, broken);
+}
+
+static int sync_file(int fd, long call)
+{
+	atomic_fetch_add(&file_syncs, 1);
+	if (!is_broken(fd))
+		return (int)syscall(call, fd);
+	errno = EIO;
+	return -1;
+}
+
+int fsync(int fd)
+{
+	return sync_file(fd, SYS_fsync);
+}
+
+int fdatasync(int fd)
+{
+	return sync_file(fd, SYS_fdatasync);
+}
+
+int syncfs(int fd)
+{
+	int error = atomic_exchange(&whole_error, 0);
+
+	atomic_fetch_add(&whole_syncs, 1);
+	usleep(sync_us);
+	if (!error)
+		return (int)syscall(SYS_syncfs, fd);
+	errno = error;
+	return -1;
+}
+
+/* What others on the machine write is none of these tests' business. */
+uint64_t io_dirty_bytes(void)
+{
+	return 0;
+}
 
 FIXTURE(set)
 {
@@ -235,6 +296,70 @@ TEST_F(set, few_descriptors)
 	ASSERT_OK(setrlimit(RLIMIT_NOFILE, &limit));
 	EXPECT_EQ(export(self, NULL, &err), RP_OK, "%s", err.message);
 	expect_all(self);
+}
+
+/* On a device that takes its time. */
+TEST_F(set, syncs_serve_many)
+{
+	unsigned alone, together;
+	struct rp_error err;
+
+	whole_syncs = file_syncs = 0; /* but for those that made the points */
+	for (unsigned i = 0; i < 2; i++) {
+		EXPECT_EQ(rp_export(self->e.store, self->points[i], self->e.out, NULL,
+				    NULL, &err),
+			  RP_OK, "%s", err.message);
+		remove_tree(fmt("%s/vm%02u", self->e.out, i));
+	}
+	EXPECT_EQ(whole_syncs, 0, "what one export has is not worth one");
+	alone = file_syncs / 2;
+	EXPECT_LE(alone, 14);
+	file_syncs = 0;
+	sync_us = 20000;
+	EXPECT_EQ(export(self, NULL, &err), RP_OK, "%s", err.message);
+	expect_all(self);
+	together = whole_syncs + file_syncs;
+	test_log("%u syncs for one, %u for %u", alone, together, COUNT);
+	EXPECT_LE(together, COUNT * 3);
+	EXPECT_LT(together * 3, alone * COUNT);
+}
+
+/* The kernel tells of it to whoever asks first; it is asked for each file then. */
+TEST_F(set, a_failed_sync_is_told_of_whose_it_was)
+{
+	struct rp_error err;
+
+	whole_error = EIO;
+	broken = "/out/vm05/";
+	EXPECT_EQ(export(self, NULL, &err), RP_FAILED);
+	broken = NULL;
+	EXPECT_EQ(err.os_error, EIO);
+	EXPECT_STREQ(err.system, "vm05");
+	for (unsigned i = 0; i < COUNT; i++) {
+		EXPECT_EQ(self->values[i], i == 5 ? RP_FAILED : RP_OK, "%u", i);
+		EXPECT_EQ(arrived(self, i), i != 5, "%u: %s", i, self->messages[i]);
+	}
+	engine_expect_idle(&self->e);
+	EXPECT_EQ(
+		rp_export(self->e.store, self->points[5], self->e.out, NULL, NULL, &err),
+		RP_OK, "%s", err.message);
+	EXPECT_TRUE(arrived(self, 5));
+}
+
+TEST_F(set, nothing_is_published_that_cannot_be_synced)
+{
+	struct rp_export_options o = stage_copying(RP_IO_AUTO);
+	struct rp_error err;
+
+	whole_error = EIO;
+	broken = "/out/";
+	EXPECT_EQ(export(self, &o, &err), RP_FAILED);
+	broken = NULL;
+	for (unsigned i = 0; i < COUNT; i++) {
+		EXPECT_EQ(self->values[i], RP_FAILED, "%u", i);
+		EXPECT_FALSE(arrived(self, i), "%u", i);
+	}
+	EXPECT_EQ(export(self, &o, &err), RP_OK, "%s", err.message);
 }
 
 TEST_F(set, of_nothing)
