@@ -142,6 +142,15 @@ static uint32_t share(struct stream *s, struct watch *w, struct rp_error *err)
 	return rc;
 }
 
+static uint32_t make_leaves(struct stream *s, struct rp_error *err)
+{
+	int r = stream_make_leaves(s);
+
+	return r < 0 ? stream_fail(s, r, "create digests of", s->dst_path, RP_NO_OFFSET,
+				   err)
+		     : RP_OK;
+}
+
 static uint32_t sync_all(struct stream *streams, size_t count, struct watch *w,
 			 struct rp_error *err)
 {
@@ -216,6 +225,8 @@ uint32_t copy_streams(struct stream *streams, size_t count, const struct tuning 
 	rc = measure(streams, count, w, err);
 	for (size_t i = 0; rc == RP_OK && i < count; i++) {
 		rc = share(&streams[i], w, err);
+		if (rc == RP_OK)
+			rc = make_leaves(&streams[i], err);
 		moves |= must_move(&streams[i]);
 	}
 	if (rc == RP_OK)

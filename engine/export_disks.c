@@ -58,18 +58,19 @@ static const enum stream_digest digest_modes[] = {
 };
 
 /* If they are not what they were, that will be found. */
-static int open_leaves(const struct opening *x, size_t i, int flags)
+static int open_leaves(const struct opening *x, size_t i, bool resumed)
 {
 	struct stream *s = &x->d->streams[i];
 
 	s->digest = digest_modes[x->options->digest];
 	s->leaves.size = s->src.size;
-	s->leaves.fd = openat(x->target->fd, x->d->disks[i].leaves,
-			      O_RDWR | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
-	if (s->leaves.fd < 0)
-		return -errno;
-	return ftruncate(s->leaves.fd, (off_t)digest_file_size(s->src.size)) < 0 ? -errno
-										 : 0;
+	s->leaves_name = x->d->disks[i].leaves;
+	s->leaves_dir = x->target->fd;
+	if (!resumed) /* what is shared needs none */
+		return x->options->merge ? stream_make_leaves(s) : 0;
+	s->leaves.fd = openat(x->target->fd, s->leaves_name,
+			      O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600);
+	return s->leaves.fd < 0 ? -errno : 0;
 }
 
 static int make_files(const struct opening *x, size_t i)
@@ -80,7 +81,7 @@ static int make_files(const struct opening *x, size_t i)
 
 	if (r == 0 && x->options->format == RP_FORMAT_RAW)
 		r = io_file_set_size(&s->dst, s->src.size);
-	return r < 0 ? r : open_leaves(x, i, O_CREAT | O_EXCL);
+	return r < 0 ? r : open_leaves(x, i, false);
 }
 
 /* Of a disk that an interrupted export has moved a part of. */
@@ -92,7 +93,7 @@ static int open_files(const struct opening *x, size_t i)
 	if (r == 0 && x->options->format == RP_FORMAT_RAW)
 		r = io_file_set_size(&s->dst, s->src.size);
 	if (r == 0)
-		r = open_leaves(x, i, 0);
+		r = open_leaves(x, i, true);
 	return r == -ENOENT ? -ESTALE : r;
 }
 

@@ -225,8 +225,6 @@ static uint32_t settle(struct exporting *x, struct rp_error *err)
 	const char *name;
 	uint32_t rc;
 
-	if (strcmp(x->watch.progress.phase, "syncing"))
-		watch_phase(&x->watch, "syncing");
 	rc = target_settle(&x->target, &name, err);
 	for (size_t i = 0; rc && i < x->disks.count; i++)
 		if (name == x->disks.disks[i].file || name == x->disks.disks[i].leaves)

@@ -5,7 +5,6 @@
 #include "job.h"
 
 #include <fcntl.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -89,20 +88,6 @@ void job_set_state(struct job *job, enum rp_job_state state)
 		job_save(job);
 }
 
-static const char *owner_of(struct rp_store *store)
-{
-	struct passwd entry, *found = NULL;
-	char text[1024];
-
-	if (store->owner[0])
-		return store->owner;
-	if (getpwuid_r(geteuid(), &entry, text, sizeof(text), &found) == 0 && found)
-		snprintf(store->owner, sizeof(store->owner), "%s", found->pw_name);
-	else
-		snprintf(store->owner, sizeof(store->owner), "%u", (unsigned)geteuid());
-	return store->owner;
-}
-
 /* What the model's class has. */
 static json_t *new_record(const struct job *job, const struct job_order *o)
 {
@@ -114,7 +99,7 @@ static json_t *new_record(const struct job *job, const struct job_order *o)
 		"s:s, s:s?, s:[], s:n, s:[], s:i, s:b, s:b, s:I}",
 		"FormatVersion", DOC_VERSION, "InstanceID", job->id, "Name", "Export ",
 		o->system, "@", o->id, "TimeSubmitted", now, "StartTime", "Owner",
-		owner_of(job->store), "Priority", (int)job->priority, "Cancellable", 1,
+		store_owner(job->store), "Priority", (int)job->priority, "Cancellable", 1,
 		"ExportDirectory", o->directory, "ExportPath", o->directory, "/",
 		o->system, "/", o->id, "", "VirtualSystemIdentifier", o->system,
 		"VirtualMachineId", o->system, "ReferencePointId", o->id,

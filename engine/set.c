@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
+#include "crowd.h"
 #include "doc.h"
 #include "io/base.h"
 #include "io/fs.h"
@@ -22,12 +23,12 @@
 
 /* Who shares blocks does little but wait for syncs; who moves bytes has a queue. */
 #define SHARERS 64
-#define MOVERS	16
+#define MOVERS	32
 #define TICK_MS 50
 
 /* Descriptors: of an export, of each of its disks, and what others in the process want
  * to open meanwhile. */
-#define EXPORT_FILES 14
+#define EXPORT_FILES 16
 #define DISK_FILES   5
 #define OTHERS_FILES 32
 
@@ -59,6 +60,7 @@ struct warning {
 };
 
 struct set {
+	struct rp_store *store; /* the caller's */
 	const char *directory;
 	const struct rp_export_options *options;
 	struct watch watch; /* of the caller's thread */
@@ -160,14 +162,16 @@ static void *work(void *arg)
 /* -------------------------------------------------------------- in the caller's */
 
 /* What is not known is small: it fails soon. */
-static void look_at(struct rp_store *store, struct member *m)
+static void look_at(void *context, size_t i)
 {
+	struct set *set = context;
+	struct member *m = &set->members[i];
 	struct point point = POINT_NONE;
 	json_t *disk;
 	uint64_t one;
 
 	if (!m->point ||
-	    point_open(store, m->point, POINT_UNLOCKED, 0, &point, NULL) != RP_OK)
+	    point_open(set->store, m->point, POINT_UNLOCKED, 0, &point, NULL) != RP_OK)
 		return;
 	json_array_foreach(json_object_get(point.doc, "Disks"), m->disks, disk)
 		if (doc_u64(disk, "VirtualSize", &one) == 0 &&
@@ -188,8 +192,7 @@ static int by_size(const void *a, const void *b, void *members)
 	return i < k ? -1 : 1;
 }
 
-static uint32_t set_open(struct set *set, struct rp_store *store,
-			 const char *const *points, struct rp_error *err)
+static uint32_t set_open(struct set *set, const char *const *points, struct rp_error *err)
 {
 	uint64_t memory = set->options->memory ?: TUNING_MEMORY;
 	int r;
@@ -204,17 +207,17 @@ static uint32_t set_open(struct set *set, struct rp_store *store,
 		return rp_fail_os(err, r, "export", "set of %zu points", set->count);
 	for (size_t i = 0; i < set->count; i++) {
 		set->members[i].point = points[i];
-		look_at(store, &set->members[i]);
 		set->order[i] = i;
 	}
+	crowd(set->count, look_at, set);
 	qsort_r(set->order, set->count, sizeof(*set->order), by_size, set->members);
 	return RP_OK;
 }
 
 /* How many exports the process has descriptors for. */
-static uint64_t open_at_once(const struct set *set, const struct rp_store *store)
+static uint64_t open_at_once(const struct set *set)
 {
-	int next = fcntl(store->fd, F_DUPFD_CLOEXEC, 0); /* the first that is free */
+	int next = fcntl(set->store->fd, F_DUPFD_CLOEXEC, 0); /* the first that is free */
 	uint64_t used = OTHERS_FILES + (next < 0 ? 0 : (uint64_t)next);
 	struct rlimit limit;
 	size_t disks = 1;
@@ -229,7 +232,7 @@ static uint64_t open_at_once(const struct set *set, const struct rp_store *store
 }
 
 /* Limits are of each export, so there is one at a time. */
-static unsigned workers_for(const struct set *set, const struct rp_store *store)
+static unsigned workers_for(const struct set *set)
 {
 	const struct rp_export_options *o = set->options;
 	bool share = set->same_fs && o->clone != RP_CLONE_NEVER &&
@@ -238,18 +241,20 @@ static unsigned workers_for(const struct set *set, const struct rp_store *store)
 
 	if (o->bandwidth || o->iops || o->max_pressure)
 		return 1;
-	return (unsigned)min_u64(workers, open_at_once(set, store));
+	return (unsigned)min_u64(workers, open_at_once(set));
 }
 
 /* Without them each file is synced by itself. */
-static void open_ferries(struct set *set, struct rp_store *store)
+static void open_ferries(struct set *set)
 {
+	struct rp_store *store = set->store;
 	_cleanup_close_ int directory = io_dir_open(AT_FDCWD, set->directory);
 	struct io_fs here, there;
 
 	if (directory < 0 || io_fs_of(store->active_fd, &here) < 0 ||
 	    io_fs_of(directory, &there) < 0)
-		return; /* the exports will say why */
+		return;		       /* the exports will say why */
+	store_holds(store, directory); /* found out once for all */
 	set->same_fs = io_fs_same(&here, &there);
 	io_ferry_open(&set->to_store, store->active_fd);
 	if (set->same_fs)
@@ -258,7 +263,7 @@ static void open_ferries(struct set *set, struct rp_store *store)
 		io_ferry_open(&set->to_directory, directory);
 }
 
-static int start(struct set *set, struct rp_store *store, struct worker *w)
+static int start(struct set *set, struct worker *w)
 {
 	int r;
 
@@ -270,7 +275,7 @@ static int start(struct set *set, struct rp_store *store, struct worker *w)
 		.progress = on_progress,
 		.warning = on_warning,
 	};
-	w->store = store_share(store);
+	w->store = store_share(set->store);
 	if (!w->store)
 		return -ENOMEM;
 	w->store->ferry = set->to_store;
@@ -284,10 +289,9 @@ static int start(struct set *set, struct rp_store *store, struct worker *w)
 }
 
 /* With fewer than wanted the set takes longer; signals are for the caller's threads. */
-static uint32_t start_workers(struct set *set, struct rp_store *store,
-			      struct rp_error *err)
+static uint32_t start_workers(struct set *set, struct rp_error *err)
 {
-	unsigned want = workers_for(set, store);
+	unsigned want = workers_for(set);
 	sigset_t all, before;
 	int r = 0;
 
@@ -295,7 +299,7 @@ static uint32_t start_workers(struct set *set, struct rp_store *store,
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	pthread_mutex_lock(&set->lock);
 	while (r == 0 && set->worker_count < want) {
-		r = start(set, store, &set->workers[set->worker_count]);
+		r = start(set, &set->workers[set->worker_count]);
 		if (r == 0)
 			set->worker_count++;
 	}
@@ -390,11 +394,11 @@ static void refuse_rest(struct set *set, int why, set_done *done, void *context)
 }
 
 /* The ends of all jobs; what of them is lost in a power cut is found out again. */
-static void settle_records(struct set *set, struct rp_store *store)
+static void settle_records(struct set *set)
 {
 	if (set->to_store &&
 	    io_ferry_cross(set->to_store, io_ferry_ticket(set->to_store)) < 0)
-		io_fsync(store->ended_fd);
+		io_fsync(set->store->ended_fd);
 }
 
 static void set_close(struct set *set)
@@ -430,7 +434,10 @@ uint32_t set_export(struct rp_store *store, const char *const *points, size_t co
 		    const char *directory, const struct rp_export_options *options,
 		    set_done *done, void *context, struct rp_error *err)
 {
-	struct set set = {.directory = directory, .options = options, .count = count};
+	struct set set = {.store = store,
+			  .directory = directory,
+			  .options = options,
+			  .count = count};
 	uint32_t rc;
 
 	if (!count)
@@ -439,18 +446,18 @@ uint32_t set_export(struct rp_store *store, const char *const *points, size_t co
 	pthread_mutex_init(&set.lock, NULL);
 	pthread_cond_init(&set.changed, NULL);
 	watch_init(&set.watch, options->watch, options->timeout_ms);
-	rc = set_open(&set, store, points, err);
+	rc = set_open(&set, points, err);
 	if (rc == RP_OK && count > 1)
-		open_ferries(&set, store);
+		open_ferries(&set);
 	if (rc == RP_OK)
-		rc = start_workers(&set, store, err);
+		rc = start_workers(&set, err);
 	if (rc == RP_OK) {
 		int why;
 
 		watch_phase(&set.watch, "planning");
 		why = attend(&set, done, context);
 		refuse_rest(&set, why, done, context);
-		settle_records(&set, store);
+		settle_records(&set);
 		rc = first_failure(&set, err);
 	}
 	set_close(&set);

@@ -5,6 +5,7 @@
 #include "store.h"
 
 #include <fcntl.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -199,12 +200,27 @@ static struct rp_store *store_new(const char *directory)
 	return store;
 }
 
-struct rp_store *store_share(const struct rp_store *store)
+const char *store_owner(struct rp_store *store)
+{
+	struct passwd entry, *found = NULL;
+	char text[1024];
+
+	if (store->owner[0])
+		return store->owner;
+	if (getpwuid_r(geteuid(), &entry, text, sizeof(text), &found) == 0 && found)
+		snprintf(store->owner, sizeof(store->owner), "%s", found->pw_name);
+	else
+		snprintf(store->owner, sizeof(store->owner), "%u", (unsigned)geteuid());
+	return store->owner;
+}
+
+struct rp_store *store_share(struct rp_store *store)
 {
 	struct rp_store *copy = malloc(sizeof(*copy));
 
 	if (!copy)
 		return NULL;
+	store_owner(store); /* found out once for all */
 	*copy = *store;
 	copy->borrowed = true;
 	copy->forgot = time(NULL);

@@ -56,8 +56,8 @@ struct rp_store {
 	struct io_ferry *ferry; /* those who write records share it; NULL = none */
 	time_t forgot;		/* when old records were looked for last */
 	uint64_t busy_ms;	/* for points and targets; 0 = not at all */
-	char owner[64]; /* of the jobs that are begun: who we are; "" = not known yet */
-	dev_t outside_device; /* a folder that does not lie in the store */
+	char owner[64];		/* store_owner(); "" = not known yet */
+	dev_t outside_device;	/* a folder that does not lie in the store */
 	ino_t outside;
 	/* store.json's */
 	uint64_t job_limit;    /* JobLimit: of those in the queue that work at once */
@@ -69,7 +69,10 @@ struct rp_store *store_dup(const struct rp_store *store);
 
 /* One with the same descriptors, which is closed before @store is, and leaves it to that
  * to forget old records; NULL = no memory. */
-struct rp_store *store_share(const struct rp_store *store);
+struct rp_store *store_share(struct rp_store *store);
+
+/* The name, or number, of who we are: the owner of the jobs that are begun. */
+const char *store_owner(struct rp_store *store);
 
 /*
  * Makes a locked folder with a new ID in @parent_fd, which is pending_fd or

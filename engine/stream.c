@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "io/extent.h"
+#include "leaves.h"
 #include "watch.h"
 
 #define RANGES_PER_TICK 256
@@ -56,6 +57,15 @@ int stream_next(struct stream *s, uint64_t pos, struct source_range *ret)
 		.path = s->src_path,
 	};
 	return 0;
+}
+
+int stream_make_leaves(struct stream *s)
+{
+	uint64_t size = s->leaves.size;
+
+	if (s->digest == STREAM_NO_DIGEST || !s->leaves_name || s->leaves.fd >= 0)
+		return 0;
+	return leaves_create(s->leaves_dir, s->leaves_name, size, &s->leaves);
 }
 
 int stream_next_data(void *stream, uint64_t pos, uint64_t *ret_start, uint64_t *ret_end)

@@ -41,6 +41,9 @@ struct stream {
 	enum rp_clone clone;
 	enum stream_digest digest;
 	struct digest leaves; /* unless STREAM_NO_DIGEST */
+	/* If they have no file: it is made, of this name, when what can be shared is. */
+	const char *leaves_name;
+	int leaves_dir;
 	/* Who notes how far it is, and where there; NULL = nobody. Borrowed. */
 	struct journal *journal;
 	int slot;
@@ -104,6 +107,9 @@ int stream_measure(struct stream *s, struct watch *w);
 
 /* The next data range of the source, and where it lies: as source.h's next(). */
 int stream_next(struct stream *s, uint64_t pos, struct source_range *ret);
+
+/* Makes the file of its leaves, if it is to have one: 0 or -errno. */
+int stream_make_leaves(struct stream *s);
 
 /* Only the range: a plan_next_data for plans. */
 int stream_next_data(void *stream, uint64_t pos, uint64_t *ret_start, uint64_t *ret_end);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "crowd.h"
 #include "doc.h"
 #include "io/tree.h"
 
@@ -334,36 +335,51 @@ static json_t *show_damaged(const char *name, const struct rp_error *err)
 			 "damaged", "StatusReason", err->message);
 }
 
+/* All systems, and what is to be said of each; NULL = nothing. */
+struct listed {
+	struct rp_store *store;
+	char **names;
+	json_t **docs;
+};
+
+static void list_one(void *context, size_t i)
+{
+	struct listed *l = context;
+	struct rp_error err;
+	uint32_t rc;
+
+	if (!name_valid(l->names[i]))
+		return; /* not ours */
+	rc = show(l->store, l->names[i], &l->docs[i], &err);
+	if (rc)
+		l->docs[i] = rc == RP_NOT_AVAILABLE ? NULL /* removed meanwhile */
+						    : show_damaged(l->names[i], &err);
+}
+
 uint32_t rp_system_list(struct rp_store *store, char **ret_json, struct rp_error *reterr)
 {
 	_cleanup_doc_ json_t *list = json_array();
-	struct rp_error err;
-	char **names, *text;
+	struct listed l = {.store = store};
 	size_t count;
+	char *text;
 	int r;
 
 	rp_error_clear(reterr);
 	if (!store || !ret_json)
 		return rp_fail(reterr, RP_INVALID_PARAMETER, "check",
 			       "an argument is NULL");
-	r = io_dir_names(store->systems_fd, &names, &count);
+	r = io_dir_names(store->systems_fd, &l.names, &count);
 	if (r < 0)
 		return rp_fail_os(reterr, r, "read", "store %s", store->path);
-	for (size_t i = 0; i < count; i++) {
-		json_t *doc;
-		uint32_t rc;
-
-		if (!name_valid(names[i]))
-			continue; /* not ours */
-		rc = show(store, names[i], &doc, &err);
-		if (rc == RP_NOT_AVAILABLE)
-			continue; /* removed meanwhile */
-		if (rc)
-			doc = show_damaged(names[i], &err);
-		json_array_append_new(list, doc);
-	}
-	io_names_free(names, count);
-	text = list ? doc_text(list) : NULL;
+	l.docs = calloc(count + 1, sizeof(*l.docs));
+	if (l.docs)
+		crowd(count, list_one, &l);
+	for (size_t i = 0; l.docs && i < count; i++)
+		if (l.docs[i])
+			json_array_append_new(list, l.docs[i]);
+	io_names_free(l.names, count);
+	text = list && l.docs ? doc_text(list) : NULL;
+	free(l.docs);
 	if (!text)
 		return rp_fail_os(reterr, -ENOMEM, "read", "store %s", store->path);
 	*ret_json = text;
