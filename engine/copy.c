@@ -166,7 +166,6 @@ static uint32_t sync_all(struct stream *streams, size_t count, struct watch *w,
 		r = io_fsync(s->dst.tail_fd);
 		if (r < 0)
 			return stream_fail(s, r, "sync", s->dst_path, RP_NO_OFFSET, err);
-		s->synced = true;
 	}
 	return RP_OK;
 }

@@ -202,7 +202,8 @@ int export_disks_finish(struct export_disks *d, size_t i, struct target *target)
 {
 	struct stream *s = &d->streams[i];
 
-	if (stream_writes(s) && !s->synced && s->sync_later)
+	/* Once more if it was synced: an error may have come to light since. */
+	if (stream_writes(s) && s->sync_later)
 		io_unsynced_add_first(&target->unsynced, s->dst.tail_fd,
 				      d->disks[i].file);
 	s->digested = s->digested && d->digests;

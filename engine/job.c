@@ -309,8 +309,7 @@ uint32_t job_resume(struct rp_store *store, const char *id, struct job *ret,
 
 #define FORGET_SECONDS 60
 
-/* Records of exports that ended longer ago go. */
-static void forget_old(struct rp_store *store)
+void job_forget_old(struct rp_store *store)
 {
 	time_t now = time(NULL), oldest = now - (time_t)store->keep_seconds;
 	char **names;
@@ -363,7 +362,7 @@ static void job_retire(struct job *job)
 			io_fsync(job->fd);
 			io_fsync(store->ended_fd);
 		}
-		forget_old(store);
+		job_forget_old(store);
 	}
 	job_queue_leave(job);
 	unlinkat(job->fd, JOB_BELL, 0);

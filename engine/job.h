@@ -96,6 +96,10 @@ void job_end(struct job *job, uint32_t rc, const json_t *manifest,
  * not one that can be resumed. */
 uint32_t job_forget(struct rp_store *store, const char *id, struct rp_error *err);
 
+/* Records of exports that ended longer ago than they are to be kept go, with what those
+ * have kept; not more than once a minute. */
+void job_forget_old(struct rp_store *store);
+
 /* What ended jobs have kept of point @id, which is destroyed, goes. */
 void job_forget_point(struct rp_store *store, const char *id);
 

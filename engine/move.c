@@ -275,7 +275,14 @@ static void sync_done(struct io_req *req)
 		fail(lane->mover, lane->s, req->result, "sync", lane->s->dst_path,
 		     RP_NO_OFFSET);
 	lane->syncing = false;
-	lane->synced = lane->s->synced = true;
+	lane->synced = true;
+}
+
+/* One that went by the page cache knows of errors that no later sync tells (io/file.h).
+ */
+static bool may_wait(const struct stream *s)
+{
+	return s->sync_later && s->dst.direct && !s->dst.error && s->data_bytes <= SMALL;
 }
 
 /* A destination is synced as soon as its last write is in; a small one may have company
@@ -286,8 +293,7 @@ static void sync_lane(struct mover *m, struct lane *lane)
 
 	if (!lane->planned || lane->in_flight || lane->syncing || lane->synced)
 		return;
-	if (!stream_writes(lane->s) ||
-	    (lane->s->sync_later && lane->s->data_bytes <= SMALL)) {
+	if (!stream_writes(lane->s) || may_wait(lane->s)) {
 		lane->synced = true;
 		return;
 	}

@@ -17,6 +17,7 @@
 #include "io/base.h"
 #include "io/fs.h"
 #include "io/tree.h"
+#include "job.h"
 #include "point.h"
 #include "tuning.h"
 #include "watch.h"
@@ -399,6 +400,7 @@ static void settle_records(struct set *set)
 	if (set->to_store &&
 	    io_ferry_cross(set->to_store, io_ferry_ticket(set->to_store)) < 0)
 		io_fsync(set->store->ended_fd);
+	job_forget_old(set->store);
 }
 
 static void set_close(struct set *set)
@@ -439,6 +441,7 @@ uint32_t set_export(struct rp_store *store, const char *const *points, size_t co
 			  .options = options,
 			  .count = count};
 	uint32_t rc;
+	int why;
 
 	if (!count)
 		return RP_OK;
@@ -446,16 +449,16 @@ uint32_t set_export(struct rp_store *store, const char *const *points, size_t co
 	pthread_mutex_init(&set.lock, NULL);
 	pthread_cond_init(&set.changed, NULL);
 	watch_init(&set.watch, options->watch, options->timeout_ms);
+	watch_phase(&set.watch, "planning");
 	rc = set_open(&set, points, err);
 	if (rc == RP_OK && count > 1)
 		open_ferries(&set);
+	why = watch_tick(&set.watch);
+	set.stop = why != 0;
 	if (rc == RP_OK)
 		rc = start_workers(&set, err);
 	if (rc == RP_OK) {
-		int why;
-
-		watch_phase(&set.watch, "planning");
-		why = attend(&set, done, context);
+		why = attend(&set, done, context) ?: why;
 		refuse_rest(&set, why, done, context);
 		settle_records(&set);
 		rc = first_failure(&set, err);

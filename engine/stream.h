@@ -47,8 +47,7 @@ struct stream {
 	/* Who notes how far it is, and where there; NULL = nobody. Borrowed. */
 	struct journal *journal;
 	int slot;
-	/* Its owner syncs the destination if it is not synced, with what belongs to it.
-	 */
+	/* Its owner syncs the destination, with what belongs to it. */
 	bool sync_later;
 	/* Everything before it was moved by an export that this one goes on with, and was
 	 * proven: the leaves too. So much of it is data. */
@@ -60,7 +59,6 @@ struct stream {
 	uint64_t server_bytes; /* copied by a server */
 	uint64_t copied_bytes; /* moved by us */
 	uint64_t shared_to;    /* everything before it was cloned or copied by a server */
-	bool synced;	       /* the destination */
 	bool digested;	       /* the leaves are complete, or all were compared */
 	char reason[512];      /* why this method */
 	const char *backend;   /* that moved bytes; NULL if none did */

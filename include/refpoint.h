@@ -537,7 +537,7 @@ enum rp_job_answer { /* what RequestStateChange returns */
  * Threads of the library, up to 64 of them as RLIMIT_NOFILE has room, work on the points,
  * those with the least data first, with one pool of buffers shared fairly. Each export is
  * on stable storage when @done is called for it, but to get there they wait for syncs of
- * the whole file system together (XFS, ext4, Btrfs; not while the page cache holds much
+ * the whole file system together (XFS and ext4; not while the page cache holds much
  * that others have written). A point that fails does not keep the others from being
  * exported.
  *

@@ -35,8 +35,9 @@ static bool can_sync(int dirfd)
 
 	if (fstatfs(dirfd, &vfs) < 0)
 		return false;
-	/* FUSE does nothing, and what network file systems do is not known. */
-	return vfs.f_type == BTRFS_SUPER_MAGIC || vfs.f_type == EXT4_SUPER_MAGIC ||
+	/* FUSE does nothing; data of Btrfs goes by the page cache, so that its errors are
+	 * known late; and what network file systems do is not known. */
+	return vfs.f_type == EXT4_SUPER_MAGIC ||
 	       (io_xfs_of(dirfd, &xfs) == 0 && !xfs.realtime);
 }
 

@@ -44,17 +44,27 @@ void io_unsynced_take(struct io_unsynced *u, int fd, const char *name)
 	add(u, u->count, (struct io_unsynced_file){.fd = fd, .ours = true, .name = name});
 }
 
+/* 0, or what became of the pages; a file system that cannot do it does it in fsync. */
+static int start(int fd)
+{
+	if (sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE) == 0 ||
+	    (errno != EIO && errno != ENOSPC && errno != EDQUOT))
+		return 0;
+	return -errno;
+}
+
 /* All are on their way before the first one is waited for. */
 static int sync_each(const struct io_unsynced *u, const char **ret_name)
 {
 	int r = 0;
 
-	for (size_t i = 0; u->count > 1 && i < u->count; i++)
-		sync_file_range(u->files[i].fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+	for (size_t i = 0; r == 0 && u->count > 1 && i < u->count; i++) {
+		*ret_name = u->files[i].name;
+		r = start(u->files[i].fd);
+	}
 	for (size_t i = 0; r == 0 && i < u->count; i++) {
+		*ret_name = u->files[i].name;
 		r = io_fsync(u->files[i].fd);
-		if (r < 0)
-			*ret_name = u->files[i].name;
 	}
 	return r;
 }

@@ -80,7 +80,6 @@ FIXTURE_VARIANT(ferry)
 
 FIXTURE_VARIANT_ADD(ferry, xfs){"xfs"};
 FIXTURE_VARIANT_ADD(ferry, ext4){"ext4"};
-FIXTURE_VARIANT_ADD(ferry, btrfs){"btrfs"};
 
 FIXTURE_SETUP(ferry)
 {
@@ -249,13 +248,14 @@ static void expect_none(const char *mnt)
 
 FIXTURE(other)
 {
-	struct loopfs lower, tmpfs;
+	struct loopfs lower, tmpfs, btrfs;
 	struct badfs fuse;
 };
 
 FIXTURE_SETUP(other)
 {
 	loopfs_mount(&self->tmpfs, "tmpfs", 0, NULL, NULL);
+	loopfs_mount(&self->btrfs, "btrfs", 0, NULL, NULL);
 	loopfs_mount(&self->lower, "ext4", 0, NULL, NULL);
 	badfs_mount(&self->fuse, &self->lower);
 }
@@ -264,12 +264,14 @@ FIXTURE_TEARDOWN(other)
 {
 	badfs_umount(&self->fuse);
 	loopfs_umount(&self->lower);
+	loopfs_umount(&self->btrfs);
 	loopfs_umount(&self->tmpfs);
 }
 
 TEST_F(other, has_none)
 {
 	expect_none(self->tmpfs.mnt);
+	expect_none(self->btrfs.mnt);
 	expect_none(self->fuse.mnt);
 }
 

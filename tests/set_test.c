@@ -278,7 +278,7 @@ TEST_F(set, is_cancelled_as_one)
 	o.watch = &watch;
 	self->stop_after = 1;
 	EXPECT_EQ(export(self, &o, &err), RP_FAILED);
-	EXPECT_EQ(err.os_error, ECANCELED);
+	EXPECT_EQ(err.os_error, ECANCELED, "%s", err.message);
 	for (unsigned i = 0; i < COUNT; i++) {
 		EXPECT_EQ(self->told[i], 1);
 		EXPECT_EQ(arrived(self, i), self->values[i] == RP_OK);
