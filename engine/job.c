@@ -180,15 +180,21 @@ static int reset_requests(struct job *job, uint64_t bandwidth)
 	return requests < 0 ? requests : none ? slip_write(requests, none) : -ENOMEM;
 }
 
-/* The folder is new: until it is whole it is that of a job that was not begun. */
+/*
+ * Others see it whole, or not at all. After a power cut it may be neither, and is that of
+ * a job that was not begun.
+ */
 static int write_record(struct job *job)
 {
-	int fd = doc_write_unsynced(job->fd, "job.json", job->doc);
+	int fd = doc_swap_begin(job->fd, "job.json", job->doc), r;
 
 	if (fd < 0)
 		return fd;
 	job->unsynced.ferry = job->store->ferry;
 	io_unsynced_take(&job->unsynced, fd, "");
+	r = io_swap_end(job->fd, "job.json", 0);
+	if (r < 0)
+		return r;
 	io_unsynced_add(&job->unsynced, job->fd, "");
 	io_unsynced_add(&job->unsynced, job->store->active_fd, "");
 	return 0;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * set_test.c - many points exported at once: each arrives or says why not, whatever
- * becomes of the others, with few syncs, few descriptors and bounded memory
+ * becomes of the others, with few syncs, few descriptors and bounded memory; and their
+ * records are seen whole meanwhile
  */
 #include <errno.h>
 #include <pthread.h>
@@ -26,17 +27,45 @@ static unsigned sync_us;       /* a whole one takes so long */
 static atomic_int whole_error; /* of the next one */
 static const char *broken;     /* files whose path has this in it fail */
 
-static bool is_broken(int fd)
+/* Looks at all records when one is about to be written. */
+static struct rp_store *watcher;
+static pthread_mutex_t watcher_lock = PTHREAD_MUTEX_INITIALIZER;
+static unsigned records_seen, damaged_seen;
+
+static bool has_in_path(int fd, const char *text)
 {
 	char link[64], path[PATH_MAX];
 	ssize_t n;
 
-	if (!broken)
-		return false;
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 	n = readlink(link, path, sizeof(path) - 1);
 	path[n > 0 ? n : 0] = '\0';
-	return strstr(path, broken);
+	return strstr(path, text);
+}
+
+static bool is_broken(int fd)
+{
+	return broken && has_in_path(fd, broken);
+}
+
+static void look_at_records(void)
+{
+	struct rp_error err;
+	char *text;
+
+	pthread_mutex_lock(&watcher_lock);
+	EXPECT_EQ(rp_job_list(watcher, &text, &err), RP_OK, "%s", err.message);
+	records_seen++;
+	damaged_seen += strstr(text, "damaged") != NULL;
+	rp_free(text);
+	pthread_mutex_unlock(&watcher_lock);
+}
+
+ssize_t pwrite(int fd, const void *buf, size_t len, off_t at)
+{
+	if (watcher && has_in_path(fd, "job.json"))
+		look_at_records();
+	return syscall(SYS_pwrite64, fd, buf, len, at);
 }
 
 static int sync_file(int fd, long call)
@@ -360,6 +389,20 @@ TEST_F(set, nothing_is_published_that_cannot_be_synced)
 		EXPECT_FALSE(arrived(self, i), "%u", i);
 	}
 	EXPECT_EQ(export(self, &o, &err), RP_OK, "%s", err.message);
+}
+
+TEST_F(set, records_are_seen_whole)
+{
+	struct rp_error err;
+
+	ASSERT_EQ(rp_store_open(fmt("%s/store", self->e.fs.mnt), NULL, &watcher, &err),
+		  RP_OK, "%s", err.message);
+	EXPECT_EQ(export(self, NULL, &err), RP_OK, "%s", err.message);
+	rp_store_close(watcher);
+	watcher = NULL;
+	expect_all(self);
+	EXPECT_GE(records_seen, 2 * COUNT);
+	EXPECT_EQ(damaged_seen, 0);
 }
 
 TEST_F(set, of_nothing)
