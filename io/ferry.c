@@ -7,6 +7,8 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <pthread.h>
+#include <stdio.h>
+#include <sys/utsname.h>
 #include <sys/vfs.h>
 
 #include "base.h"
@@ -28,12 +30,23 @@ struct io_ferry {
 	uint64_t empty; /* the last one that was not made */
 };
 
+/* Before 5.8 syncfs() says nothing of pages that could not be written. */
+static bool tells_errors(void)
+{
+	struct utsname kernel;
+	unsigned major, minor;
+
+	return uname(&kernel) == 0 &&
+	       sscanf(kernel.release, "%u.%u", &major, &minor) == 2 &&
+	       (major > 5 || (major == 5 && minor >= 8));
+}
+
 static bool can_sync(int dirfd)
 {
 	struct statfs vfs;
 	struct io_xfs xfs;
 
-	if (fstatfs(dirfd, &vfs) < 0)
+	if (!tells_errors() || fstatfs(dirfd, &vfs) < 0)
 		return false;
 	/* FUSE does nothing; data of Btrfs goes by the page cache, so that its errors are
 	 * known late; and what network file systems do is not known. */
