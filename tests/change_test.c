@@ -625,6 +625,24 @@ TEST_F(change, H7_shared_is_no_sign)
 	close(fd);
 }
 
+/* While blocks move: no change is missed, which is proven. Btrfs may fail to read from a
+ * device that is being removed; then that is what is said. */
+static void expect_none_missed(const char *base, const char *target, uint64_t least)
+{
+	struct pair x;
+	uint32_t rc;
+
+	pair_open(&x, base, target);
+	rc = change_compare(&x.p, &x.ranges, &x.source, &x.err);
+	if (rc == RP_OK) {
+		EXPECT_GE(x.ranges.bytes[CHANGE_DATA] + x.ranges.bytes[CHANGE_ZERO],
+			  least);
+		rc = change_prove(&x.p, &x.ranges, &x.err);
+	}
+	EXPECT_TRUE(rc == RP_OK || x.err.os_error == EIO, "%s", x.err.message);
+	pair_close(&x);
+}
+
 /* Btrfs moves blocks between its devices, of which addresses know nothing. */
 TEST_F_TIMEOUT(change, devices_come_and_go, 300)
 {
@@ -663,11 +681,8 @@ TEST_F_TIMEOUT(change, devices_come_and_go, 300)
 		ASSERT_GE(pid, 0);
 		if (pid == 0)
 			_exit(system(fmt("%s >/dev/null", steps[i])) != 0);
-		do { /* proven each time: no change is missed */
-			uint64_t bytes;
-
-			changes(PATH("a"), PATH("b"), NULL, &bytes);
-			EXPECT_GE(bytes, 65536 + 131072 + BLOCK);
+		do {
+			expect_none_missed(PATH("a"), PATH("b"), 65536 + 131072 + BLOCK);
 		} while (waitpid(pid, &status, WNOHANG) == 0);
 		EXPECT_EQ(status, 0, "%s", steps[i]);
 		EXPECT_STREQ(changes(PATH("a"), PATH("b"), &change_tree, NULL), want);
