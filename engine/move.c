@@ -328,6 +328,14 @@ static void mark_all(struct mover *m)
 		checkpoint_mark(&m->checkpoint, i, delivered_to(m, &m->lanes[i]));
 }
 
+static void heed_checkpoint(struct mover *m)
+{
+	const struct checkpoint *c = &m->checkpoint;
+
+	if (c->error)
+		fail(m, c->failed, c->error, c->step, c->failed->dst_path, RP_NO_OFFSET);
+}
+
 static void step_checkpoint(struct mover *m)
 {
 	struct checkpoint *c = &m->checkpoint;
@@ -340,8 +348,7 @@ static void step_checkpoint(struct mover *m)
 		mark_all(m);
 	}
 	checkpoint_step(c, m->q);
-	if (c->error)
-		fail(m, c->failed, c->error, c->step, c->failed->dst_path, RP_NO_OFFSET);
+	heed_checkpoint(m);
 }
 
 /* Queues what chunks have to do, and plans while there are idle ones. */
@@ -525,6 +532,9 @@ uint32_t move_streams(struct stream *streams, size_t count, struct io_queue *q,
 		watch_phase(w, stream_writes(&streams[0]) ? "copying" : "verifying");
 		explain(&m);
 		mover_loop(&m);
+		/* Of two syncs of one file at once only one is told what was lost, and it
+		 * may have been the last to come back. */
+		heed_checkpoint(&m);
 		if (m.rc) { /* what is kept for a resume */
 			mark_all(&m);
 			checkpoint_last(&m.checkpoint);

@@ -46,6 +46,13 @@ void fakeio_release(struct fakeio *fake)
 		fake->pending[i].rule.held = false;
 }
 
+void fakeio_release_only(struct fakeio *fake, unsigned ops)
+{
+	for (unsigned i = 0; i < fake->pending_count; i++)
+		if (ops & 1u << fake->pending[i].req->op)
+			fake->pending[i].rule.held = false;
+}
+
 static uint64_t random_u64(struct fakeio *fake)
 {
 	uint64_t x = fake->seed += UINT64_C(0x9e3779b97f4a7c15); /* splitmix64 */

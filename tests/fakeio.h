@@ -91,6 +91,9 @@ void fakeio_rule(struct fakeio *fake, struct fakeio_rule rule);
 /* Lets go of what is held, now and by the rules. */
 void fakeio_release(struct fakeio *fake);
 
+/* Lets go of what is held now of these. */
+void fakeio_release_only(struct fakeio *fake, unsigned ops);
+
 /* Drops rules and record: a new scene. Nothing may be in flight. */
 void fakeio_forget(struct fakeio *fake);
 

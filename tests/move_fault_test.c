@@ -11,6 +11,7 @@
 #include "data.h"
 #include "harness.h"
 #include "loopfs.h"
+#include "engine/journal.h"
 #include "moving.h"
 
 #define K (UINT64_C(1) << 10)
@@ -679,6 +680,68 @@ TEST(leaves_that_cannot_be_written)
 	m.s[0].leaves.fd = open("/dev/full", O_RDWR | O_CLOEXEC);
 	moving_expect_error(&m, moving_run(&m), RP_FAILED, ENOSPC, "write digests of", 0,
 			    0);
+	moving_close(&m);
+}
+
+/* ------------------------------------------------------ a checkpoint that comes last */
+
+static unsigned syncs_of_disk(const struct moving *m, bool done)
+{
+	unsigned count = 0;
+
+	for (size_t i = 0; i < m->fake->count; i++) {
+		const struct fakeio_piece *p = &m->fake->pieces[i];
+
+		count += p->op == IO_SYNC && p->file == &m->s[0].dst &&
+			 (!done || p->done);
+	}
+	return count;
+}
+
+/* The end of the disk comes when the checkpoint's sync is on its way, which then comes
+ * back after that of the whole disk. */
+static void checkpoint_last_of_all(struct moving *m)
+{
+	if (syncs_of_disk(m, false) == 1)
+		fakeio_release_only(m->fake, FAKEIO_READ);
+	if (syncs_of_disk(m, true) == 1)
+		fakeio_release(m->fake);
+}
+
+/* Of two syncs of a file the kernel tells one what was lost, whichever that is. */
+TEST_TIMEOUT(a_lost_write_that_only_the_last_checkpoint_is_told_of, 60)
+{
+	struct moving m = {0};
+	struct journal journal;
+	int fd, dir;
+
+	moving_open(&m, 16 * MIB, 64);
+	fd = moving_disk(&m, 4 * MIB);
+	data_write(fd, 1, 0, 4 * MIB);
+	close(fd);
+	moving_begin(&m, false);
+	moving_digest(&m, 0, STREAM_DIGEST);
+	dir = open(test_dir(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ASSERT_GE(dir, 0);
+	ASSERT_OK(journal_begin(&journal, dir, json_pack("{s:i}", "FormatVersion", 1)));
+	m.s[0].journal = &journal;
+	m.s[0].slot = journal_disk(&journal, "d0", "d0.raw", 4 * MIB);
+	ASSERT_EQ(m.s[0].slot, 0);
+	m.at_reap = checkpoint_last_of_all;
+	fakeio_rule(m.fake, (struct fakeio_rule){.ops = FAKEIO_READ,
+						 .from = 3 * MIB,
+						 .to = 4 * MIB,
+						 .held = true});
+	fakeio_rule(m.fake, (struct fakeio_rule){.ops = FAKEIO_SYNC,
+						 .file = &m.s[0].dst,
+						 .nth = 1,
+						 .error = -EIO,
+						 .held = true});
+	EXPECT_EQ(moving_run(&m), RP_FAILED);
+	EXPECT_EQ(m.err.os_error, EIO, "%s", m.err.message);
+	EXPECT_EQ(syncs_of_disk(&m, true), 2);
+	journal_close(&journal);
+	close(dir);
 	moving_close(&m);
 }
 
