@@ -22,6 +22,10 @@
 #define DEVICE (256 * MIB)
 #define ROUNDS 3
 
+/* Of a set. */
+#define COUNT 10
+#define SMALL (3 * MIB)
+
 /*
  *	small.mnt/image		all of it allocated but for where data is going to be
  *	mnt			the Btrfs in it: its metadata can always be written
@@ -64,15 +68,31 @@ static void make_image(const struct lossy_fixture *self)
 	close(fd);
 }
 
-/* The loop device is held by the mount. */
+/*
+ * The loop device is held by the mount. Of a request that it has written a part of when
+ * the memory runs out it says that all of it was: none is larger than a page.
+ */
 static void mount_image(struct lossy_fixture *self)
 {
 	char device[32];
 	int loop = loop_attach(self->image, device);
 
+	save_text(fmt("/sys/block/%s/queue/max_sectors_kb", strrchr(device, '/') + 1),
+		  "4");
+
 	ASSERT_OK(mount(device, self->mnt, "btrfs", 0, "discard=sync"), "%s", device);
 	self->mounted = true;
 	close(loop);
+}
+
+static void unmount_image(struct lossy_fixture *self)
+{
+	for (int tries = 0; self->mounted && tries < 500; tries++) {
+		self->mounted = umount2(self->mnt, UMOUNT_NOFOLLOW) < 0;
+		if (self->mounted)
+			usleep(10000);
+	}
+	EXPECT_FALSE(self->mounted, "umount %s", self->mnt);
 }
 
 /* All there is for data is given back, so that memory for it has to be found anew. */
@@ -123,12 +143,7 @@ FIXTURE_SETUP(lossy)
 FIXTURE_TEARDOWN(lossy)
 {
 	stage_close(&self->stage);
-	for (int tries = 0; self->mounted && tries < 500; tries++) {
-		self->mounted = umount2(self->mnt, UMOUNT_NOFOLLOW) < 0;
-		if (self->mounted)
-			usleep(10000);
-	}
-	EXPECT_FALSE(self->mounted, "umount %s", self->mnt);
+	unmount_image(self);
 	loopfs_umount(&self->small);
 }
 
@@ -185,6 +200,90 @@ TEST_F_TIMEOUT(lossy, disk_is_not_restored, 60)
 	leave_free(self, 200 * MIB);
 	GIVES(OK, rp_restore(path, "vda", output, &options, NULL, &err));
 	EXPECT_TRUE(data_same(output, s->twin));
+}
+
+/* ------------------------------------------------------------------ many at once */
+
+struct outcome {
+	uint32_t values[COUNT];
+	unsigned failed;
+};
+
+static void told(void *context, size_t i, uint32_t value, const char *report,
+		 const struct rp_error *err)
+{
+	struct outcome *o = context;
+
+	(void)report;
+	o->values[i] = value;
+	o->failed += value != RP_OK;
+	if (value == RP_OK)
+		return;
+	EXPECT_TRUE(err->os_error == EIO || err->os_error == ENOSPC, "%s", err->message);
+	EXPECT_STREQ(err->system, fmt("s%zu", i));
+}
+
+static void add_small(const struct stage *s, unsigned i, char ret_point[POINT_SIZE])
+{
+	const struct rp_create_options options = {.size = sizeof(options),
+						  .allow_copy = true};
+	struct rp_disk disk = {.id = "vda", .path = fmt("%s/small%u", test_dir(), i)};
+	struct rp_error err;
+	int fd = data_create(disk.path, SMALL);
+	char *point;
+
+	data_write(fd, test_seed() + i, 0, SMALL);
+	close(fd);
+	GIVES(OK, rp_system_add(s->store, fmt("s%u", i), &disk, 1, NULL, 0, &err));
+	GIVES(OK,
+	      rp_create_reference_point(s->store, fmt("s%u", i), &options, &point, &err));
+	snprintf(ret_point, POINT_SIZE, "%s", point);
+	rp_free(point);
+}
+
+/* After a look at what is really on the device. */
+static void expect_as_told(struct lossy_fixture *self, char points[COUNT][POINT_SIZE],
+			   const struct outcome *o)
+{
+	unmount_image(self);
+	mount_image(self);
+	for (unsigned i = 0; i < COUNT; i++) {
+		const char *path = fmt("%s/exports/s%u/%s", self->mnt, i,
+				       strchr(points[i], '@') + 1);
+		struct rp_error err;
+
+		EXPECT_EQ(exists(path), o->values[i] == RP_OK, "%s", path);
+		if (!exists(path))
+			continue;
+		GIVES(OK, rp_verify(path, NULL, NULL, &err));
+		EXPECT_TRUE(data_same(fmt("%s/vda.raw", path),
+				      fmt("%s/small%u", test_dir(), i)),
+			    "%s", path);
+	}
+}
+
+/* They have their syncs together, and the kernel tells of a lost write to one of them
+ * alone: each has to know what became of its own. */
+TEST_F_TIMEOUT(lossy, of_a_set_each_is_whole_or_not_published, 60)
+{
+	struct rp_export_options options = stage_copying(variant->io);
+	char names[COUNT][POINT_SIZE];
+	const char *points[COUNT], *out;
+	struct outcome o = {0};
+	struct rp_error err;
+
+	for (unsigned i = 0; i < COUNT; i++) {
+		add_small(&self->stage, i, names[i]);
+		points[i] = names[i];
+	}
+	out = fmt("%s/exports", self->mnt);
+	ASSERT_OK(mkdir(out, 0700));
+	sync_fs(self->mnt);
+	leave_free(self, 8 * MIB);
+	GIVES(FAILED, rp_export_set(self->stage.store, points, COUNT, out, &options, told,
+				    &o, &err));
+	EXPECT_GT(o.failed, 0);
+	expect_as_told(self, names, &o);
 }
 
 TEST_MAIN
