@@ -22,9 +22,10 @@
 #include "tuning.h"
 #include "watch.h"
 
-/* Who shares blocks does little but wait for syncs; who moves bytes has a queue. */
+/* Who shares blocks does little but wait for syncs; who moves bytes has a queue and its
+ * chunks: some 1.3 MiB. */
 #define SHARERS 64
-#define MOVERS	32
+#define MOVERS	16
 #define TICK_MS 50
 
 /* Descriptors: of an export, of each of its disks, and what others in the process want
