@@ -156,12 +156,13 @@ for to in "$fs" "$other"; do
 	done
 done
 
-# Killed when a part is known to be safe, of whichever disks.
+# Killed when a part is known to be safe, of whichever disk that has data there.
+safe="[.[].Disks[] | select(.DiskId != \"hole\" and .Mark >= $((3 * MIB)))] | length > 0"
 for format in qcow2 vhdx; do
 	name="killed, as $format"
 	journal=$other/out/many/.${first#*@}.partial/.journal
 	"$REFPOINT" export "$first" "$other/out" --format $format --bwlimit 1M >/dev/null &
-	until jq -e '[.Disks[].Mark] | add > 0' "$journal" >"$out" 2>/dev/null; do
+	until jq -se "$safe" "$journal" >"$out" 2>/dev/null; do
 		kill -0 $! || break
 		sleep 0.05
 	done
