@@ -25,8 +25,9 @@
 /* Bodies and tails must not share a page of the page cache, so never below it. */
 #define PAGE 4096u
 
-/* Behind a buffered front, this much may stay in the page cache. */
-#define BEHIND_STEP (8 * MIB)
+/* Behind a buffered front two of these may stay in the page cache, each longer by a block
+ * at most: 16 MiB. */
+#define BEHIND_STEP (6 * MIB)
 
 static void file_init(struct io_file *file, int fd, const struct stat *st)
 {
