@@ -263,6 +263,8 @@ int io_file_open_device(const char *path, struct io_file *ret)
 
 void io_file_close(struct io_file *file)
 {
+	if (file->front && !file->writable) /* nobody syncs it, which would do this */
+		posix_fadvise(file->tail_fd, 0, 0, POSIX_FADV_DONTNEED);
 	if (file->fd >= 0 && file->fd != file->tail_fd)
 		close(file->fd);
 	if (file->tail_fd >= 0)
@@ -374,7 +376,7 @@ static void write_back(struct io_file *file, uint64_t start, uint64_t end, unsig
 
 /*
  * Starts writing back what is new, and drops from the cache what was started a
- * step ago; so at most two steps of a file stay in it.
+ * step ago; so about two steps of a file are in it.
  */
 int io_file_advance(struct io_file *file, uint64_t end)
 {
@@ -398,8 +400,9 @@ int io_file_advance(struct io_file *file, uint64_t end)
 
 int io_file_settle(struct io_file *file)
 {
+	/* All of it: requests that ended long after their neighbours were passed by. */
 	if (!file->direct || file->may_cache)
-		posix_fadvise(file->tail_fd, (off_t)file->behind, 0, POSIX_FADV_DONTNEED);
+		posix_fadvise(file->tail_fd, 0, 0, POSIX_FADV_DONTNEED);
 	return file->error;
 }
 
