@@ -153,7 +153,8 @@ static bool is_asked_for(const struct exporting *x, const json_t *manifest)
 			?: json_array_size(json_object_get(x->point.doc, "Disks")));
 }
 
-/* It had a manifest, so everything in it was synced; it is read again all the same. */
+/* It has lost its journal, so everything in it was synced; it is read again all the same.
+ */
 static uint32_t check_complete(struct exporting *x, struct rp_error *err)
 {
 	const struct rp_read_options options = {
@@ -352,7 +353,8 @@ static uint32_t run(struct exporting *x, char **ret_report, struct rp_error *err
 			 &x->watch, x->store->busy_ms, &x->target, err);
 	if (rc)
 		return rc;
-	if (target_is_of_directory(&x->target))
+	/* By now DIRECTORY may lead elsewhere. */
+	if (target_is_of_directory(&x->target) && io_ferry_serves(x->ferry, x->target.fd))
 		x->target.unsynced.ferry = x->ferry;
 	rc = begin_target(x, err);
 	if (rc == RP_OK)

@@ -8,6 +8,7 @@
 #include <linux/magic.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <sys/vfs.h>
 
@@ -73,6 +74,14 @@ int io_ferry_open(struct io_ferry **ret, int dirfd)
 	}
 	*ret = f;
 	return 0;
+}
+
+bool io_ferry_serves(const struct io_ferry *f, int fd)
+{
+	struct stat ours, theirs;
+
+	return f && fstat(f->fd, &ours) == 0 && fstat(fd, &theirs) == 0 &&
+	       ours.st_dev == theirs.st_dev;
 }
 
 void io_ferry_close(struct io_ferry *f)

@@ -12,6 +12,7 @@
 #ifndef IO_FERRY_H
 #define IO_FERRY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct io_ferry;
@@ -22,6 +23,9 @@ struct io_ferry;
 int io_ferry_open(struct io_ferry **ret, int dirfd);
 
 void io_ferry_close(struct io_ferry *ferry); /* NULL is fine */
+
+/* Whether what @fd is of lies on its file system. NULL serves nobody. */
+bool io_ferry_serves(const struct io_ferry *ferry, int fd);
 
 /* For all that has been written until now. */
 uint64_t io_ferry_ticket(struct io_ferry *ferry);

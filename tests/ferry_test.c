@@ -280,6 +280,23 @@ FIXTURE_TEARDOWN(other)
 	loopfs_umount(&self->tmpfs);
 }
 
+/* A folder may lead elsewhere by the time it is used. */
+TEST_F(ferry, serves_its_file_system_only)
+{
+	struct io_ferry *ferry;
+	int here = io_dir_open(AT_FDCWD, self->fs.mnt);
+	int elsewhere = io_dir_open(AT_FDCWD, "/proc");
+
+	ASSERT_OK(io_ferry_open(&ferry, here));
+	EXPECT_TRUE(io_ferry_serves(ferry, here));
+	EXPECT_FALSE(io_ferry_serves(ferry, elsewhere));
+	EXPECT_FALSE(io_ferry_serves(ferry, -1));
+	EXPECT_FALSE(io_ferry_serves(NULL, here));
+	io_ferry_close(ferry);
+	close(elsewhere);
+	close(here);
+}
+
 TEST_F(other, has_none)
 {
 	expect_none(self->tmpfs.mnt);
