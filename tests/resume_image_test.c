@@ -204,6 +204,7 @@ static const char *interrupt(const struct image_fixture *self,
 
 	options.watch = &watch;
 	options.bandwidth = 100 * MIB;
+	options.memory = 2 * MIB; /* one window at a time: all but the last is marked */
 	GIVES(FAILED, stage_export(s, &options, &err));
 	EXPECT_EQ(err.os_error, ECANCELED);
 	return fmt("%s/web1/.%s.partial/vda.%s", s->exports, strchr(s->point, '@') + 1,
