@@ -4,8 +4,8 @@
  *
  *	disk dense FILE SIZE              random data
  *	disk sparse FILE SIZE DATA COUNT  DATA bytes of it in COUNT equal, even pieces
- *	disk fragmented FILE COUNT        dense, written in COUNT 8 KiB pieces out of
- *order disk change FILE BYTES PIECE      overwrites about BYTES of it, in aligned pieces
+ *	disk fragmented FILE COUNT        dense, in COUNT 8 KiB pieces out of order
+ *	disk change FILE BYTES PIECE      overwrites about BYTES of it, in aligned pieces
  *	disk files FOLDER COUNT SIZE      COUNT dense files
  *
  * Written with O_DIRECT, so that a file lies on the device as it was written. Sizes

@@ -12,14 +12,16 @@
 # ends on stable storage. Each adds one JSON line to $O/bench/runs/SCRIPT.jsonl.
 # Images are written in full before: holes of them would be filled while we measure.
 #
-# QUICK=1: smaller disks and two rounds; ROUNDS=N and SIZE=MIB say otherwise.
+# Disks are of 1 GiB, or of the MiB that lib.sh is given, and there are seven rounds; with
+# QUICK=1 an eighth of it, and two. ROUNDS=N and SIZE=MIB say otherwise.
 
 set -euo pipefail
 : "${O:?}" "${REFPOINT:?}"
 QUICK=${QUICK:-0}
 # shellcheck disable=SC2034 # for the workloads
-size=${SIZE:-$((QUICK ? 256 : 2048))} # MiB
+size=${SIZE:-$((${1:-1024} / (QUICK ? 8 : 1)))} # MiB
 rounds=${ROUNDS:-$((QUICK ? 2 : 7))}
+round=1
 cd "$(dirname "$0")/.."
 mkdir -p "$O/bench/runs"
 runs=$O/bench/runs/$(basename "$0" .sh).jsonl
@@ -29,6 +31,7 @@ measure=$O/bench/measure
 work=$(mktemp -d "${TMPDIR:-/var/tmp}/refpoint-bench.XXXXXX")
 images=$work # where images of file systems lie
 mounted=()
+counted=() # -p TRACEPOINT of measure
 hugepages=
 declare -A device=() filesystem=() points=() data=()
 
@@ -72,6 +75,15 @@ use_ram() {
 	mount -t tmpfs -o "size=$1m" none "$work/ram"
 	mounted+=(ram)
 	images=$work/ram
+}
+
+# Where it can be seen how often io_uring gave work to another thread.
+use_tracing() {
+	local tracepoint=events/io_uring/io_uring_queue_async_work/id
+	mkdir "$work/tracing"
+	mount -t tracefs none "$work/tracing" 2>/dev/null || return 0
+	mounted+=(tracing)
+	[[ ! -e $work/tracing/$tracepoint ]] || counted=(-p "$work/tracing/$tracepoint")
 }
 
 # make_fs NAME TYPE MIB [MKFS OPTION...]
@@ -129,7 +141,10 @@ command_of() {
 			"${more[@]}") ;;
 	cp) command=(cp --reflink=never "$src" "$dst") ;;
 	cp-reflink) command=(cp --reflink=always "$src" "$dst") ;;
+	cp-sparse) command=(cp --reflink=never --sparse=always "$src" "$dst") ;;
 	dd) command=(dd if="$src" of="$dst" bs=4M iflag=direct oflag=direct status=none) ;;
+	dd-sparse) command=(dd if="$src" of="$dst" bs=1M iflag=direct oflag=direct conv=sparse
+		status=none) ;;
 	qemu-img) command=(qemu-img convert -f raw -O raw "$src" "$dst") ;;
 	qemu-img-best) command=(qemu-img convert -f raw -O raw -t none -T none -W -m 16
 		"$src" "$dst") ;;
@@ -173,12 +188,12 @@ fio_seconds() {
 
 # What an export says of itself, for its line.
 method_of() {
-	local manifest
+	local manifest newest=
 	for manifest in "$work/$1"/out/*/*/export.json; do
-		jq -c '.Disks[0] | {backend: .Backend, method: .Method, block: .BlockSize,
-			depth: .QueueDepth}' "$manifest"
-		return
+		[[ $manifest -ot $newest ]] || newest=$manifest
 	done
+	jq -c '.Disks[0] | {backend: .Backend, method: .Method, block: .BlockSize,
+		depth: .QueueDepth}' "$newest"
 }
 
 empty_out() {
@@ -189,8 +204,10 @@ empty_out() {
 one() {
 	local name=$1 tool=$2 from=$3 to=$4 src=${points[$3]} dst=$work/$4/out/disk.raw
 	local command flags line method='{}'
-	local notes=(-n workload="$name" -n tool="$tool" -n from="${filesystem[$from]}"
-		-n to="${filesystem[$to]}" -b "${data[$from]}" -n size="$(stat -c %s "$src")")
+	local notes=(-n workload="$name" -n tool="$tool" -n round="$round"
+		-n from="${filesystem[$from]}" -n to="${filesystem[$to]}" -b "${data[$from]}"
+		-n size="$(stat -c %s "$src")" "${counted[@]}" -c "$work/$from")
+	[[ $from = "$to" ]] || notes+=(-c "$work/$to")
 	empty_out
 	prepare_target "$tool" "$dst"
 	[[ -z ${device[$from]} ]] || notes+=(-r "${device[$from]}")
@@ -215,7 +232,7 @@ prepare_target() { :; }
 
 # in_turns COMMAND... -- TOOL...: each round calls COMMAND TOOL for all, there and back.
 in_turns() {
-	local call=() round tool tools
+	local call=() tool tools
 	while [[ $1 != -- ]]; do
 		call+=("$1")
 		shift
@@ -269,9 +286,11 @@ set_of() {
 	esac
 	[[ -z ${device[$from]} ]] || flags+=(-r "${device[$from]}")
 	[[ -z ${device[$to]} ]] || flags+=(-w "${device[$to]}")
+	[[ $from = "$to" ]] || flags+=(-c "$work/$to")
 	empty_out
-	"$measure" -n workload="$name" -n tool="$tool" -n from="${filesystem[$from]}" \
-		-n to="${filesystem[$to]}" -n disks="$disks" -n x="${x-}" -b "${data[$from]}" "${flags[@]}" \
+	"$measure" -n workload="$name" -n tool="$tool" -n round="$round" \
+		-n from="${filesystem[$from]}" -n to="${filesystem[$to]}" -n disks="$disks" \
+		-n x="${x-}" -b "${data[$from]}" "${flags[@]}" "${counted[@]}" -c "$work/$from" \
 		-m $((data[$from] / 1048576 + 256)) -- "${command[@]}" >>"$runs"
 	empty_out
 }
@@ -282,3 +301,4 @@ forget_points() {
 }
 
 use_ext
+use_tracing

@@ -3,31 +3,38 @@
  * measure.c - run one command once, cold, and print one JSON line of what it cost
  *
  *	measure [-n KEY=TEXT] [-b BYTES] [-s FILE] [-S FOLDER] [-r DEVICE] [-w DEVICE]
+ *	        [-p FILE] [-c FOLDER]
  *	        [-m MIB] -- COMMAND...
  *
  *	-n KEY=TEXT  goes into the line as it is; a number if TEXT looks like one
  *	-b BYTES     how much data it moves: rates are per GiB of it
  *	-s FILE      what must be on stable storage when the clock stops (fsync)
  *	-S FOLDER    a file system that must be (syncfs)
- *	-r DEVICE    count the bytes read from it, such as loop0 (/sys/block)
- *	-w DEVICE    count the bytes written to it
+ *	-r DEVICE    count the bytes read from it, and the requests: loop0 (/sys/block)
+ *	-w DEVICE    count the bytes and requests written to it
+ *	-p FILE      the "id" of a tracepoint: count how often the command came by, as
+ *	             "punts"
+ *	-c FOLDER    count what the page cache holds of the files on its file system when
+ *	             the clock has stopped; may be given twice
  *	-m MIB       memory touched and given back first: memory of a virtual machine
  *	             is slow when touched for the first time, and that is nobody's merit
  *
  * Before the clock starts: sync, page cache dropped, the program itself loaded again
  * ("--version"). The child is started from a small process, so its peak RSS is its own.
- * What the command prints is dropped. Page cache growth is what the whole machine's
- * cache has more at the end; Busy is the whole machine's processor time, with what the
- * kernel's own threads did for the command, and whatever else ran.
+ * What the command prints is dropped. "busy" is the whole machine's processor time, with
+ * what the kernel's own threads did for the command, and whatever else ran.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
+#include <linux/perf_event.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -41,7 +48,8 @@ struct args {
 	const char *notes[NOTES_MAX];
 	unsigned note_count;
 	uint64_t bytes;
-	const char *sync, *syncfs, *read_from, *write_to;
+	const char *sync, *syncfs, *read_from, *write_to, *tracepoint;
+	const char *cached[2];
 	size_t prefault;
 	char **command;
 };
@@ -49,12 +57,16 @@ struct args {
 /* What is read before and after. */
 struct counters {
 	double seconds, busy;
-	uint64_t cached, read, written;
+	struct traffic {
+		uint64_t requests, bytes;
+	} read, written;
 };
 
 struct cost {
 	double seconds, user, sys;
 	long rss_kib;
+	uint64_t cached;
+	int64_t punts; /* -1 = not to be seen */
 };
 
 static void touch_memory(size_t bytes)
@@ -79,10 +91,11 @@ static void drop_caches(void)
 	close(fd);
 }
 
-/* The 3rd and 7th number of a device's statistics are sectors read and written. */
-static void read_device(const char *device, uint64_t *ret_read, uint64_t *ret_written)
+/* A device's statistics: requests, merged ones, sectors, time; of reads, then writes. */
+static void read_device(const char *device, struct traffic *ret_read,
+			struct traffic *ret_written)
 {
-	unsigned long long in = 0, out = 0;
+	unsigned long long n[4];
 	char path[128];
 	FILE *f;
 
@@ -90,13 +103,14 @@ static void read_device(const char *device, uint64_t *ret_read, uint64_t *ret_wr
 		return;
 	snprintf(path, sizeof(path), "/sys/block/%s/stat", device);
 	f = fopen(path, "r");
-	if (!f || fscanf(f, "%*u %*u %llu %*u %*u %*u %llu", &in, &out) != 2)
+	if (!f ||
+	    fscanf(f, "%llu %*u %llu %*u %llu %*u %llu", &n[0], &n[1], &n[2], &n[3]) != 4)
 		die(path);
 	fclose(f);
 	if (ret_read)
-		*ret_read = in * 512;
+		*ret_read = (struct traffic){.requests = n[0], .bytes = n[1] * 512};
 	if (ret_written)
-		*ret_written = out * 512;
+		*ret_written = (struct traffic){.requests = n[2], .bytes = n[3] * 512};
 }
 
 /* Processor time of everybody since the start: all of the first line but idle, iowait. */
@@ -113,26 +127,68 @@ static double read_busy(void)
 	       (double)sysconf(_SC_CLK_TCK);
 }
 
-static uint64_t read_cached(void)
-{
-	FILE *f = fopen("/proc/meminfo", "r");
-	unsigned long long kib = 0;
-	char line[128];
+static uint64_t cached; /* nftw() passes nothing on */
 
-	if (!f)
-		die("/proc/meminfo");
-	while (fgets(line, sizeof(line), f) && sscanf(line, "Cached: %llu", &kib) != 1)
-		;
-	fclose(f);
-	return kib << 10;
+static int add_cached(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	static unsigned char pages[1 << 16];
+	const size_t step = sizeof(pages) << 12;
+	int fd = type == FTW_F && S_ISREG(st->st_mode) ? open(path, O_RDONLY) : -1;
+
+	(void)ftw;
+	for (off_t start = 0; fd >= 0 && start < st->st_size; start += (off_t)step) {
+		off_t left = st->st_size - start;
+		size_t len = left < (off_t)step ? (size_t)left : step;
+		void *p = mmap(NULL, len, PROT_READ, MAP_SHARED, fd, start);
+
+		if (p == MAP_FAILED || mincore(p, len, pages) < 0)
+			die(path);
+		for (size_t i = 0; i < (len + 4095) >> 12; i++)
+			cached += (pages[i] & 1u) << 12;
+		munmap(p, len);
+	}
+	if (fd >= 0)
+		close(fd);
+	return 0;
+}
+
+static uint64_t read_cached(const char *const folders[2])
+{
+	for (unsigned i = 0; i < 2; i++)
+		if (folders[i] &&
+		    nftw(folders[i], add_cached, 16, FTW_PHYS | FTW_MOUNT) < 0)
+			die(folders[i]);
+	return cached;
 }
 
 static void take_counters(const struct args *a, struct counters *ret)
 {
-	*ret = (struct counters){.busy = read_busy(), .cached = read_cached()};
+	*ret = (struct counters){.busy = read_busy()};
 	read_device(a->read_from, &ret->read, NULL);
 	read_device(a->write_to, NULL, &ret->written);
 	ret->seconds = now_seconds();
+}
+
+/* Counts for this process and those it starts from now on; -1 if that cannot be. */
+static int count_tracepoint(const char *id_file)
+{
+	struct perf_event_attr attr = {
+		.type = PERF_TYPE_TRACEPOINT,
+		.size = sizeof(attr),
+		.inherit = 1,
+	};
+	FILE *f = id_file ? fopen(id_file, "r") : NULL;
+	unsigned long long id = 0;
+	int fd = -1;
+
+	if (f && fscanf(f, "%llu", &id) == 1) {
+		attr.config = id;
+		fd = (int)syscall(SYS_perf_event_open, &attr, 0, -1, -1,
+				  PERF_FLAG_FD_CLOEXEC);
+	}
+	if (f)
+		fclose(f);
+	return fd;
 }
 
 static void flush(const char *path, int (*call)(int))
@@ -171,11 +227,12 @@ static void run(const struct args *a, struct cost *ret, struct counters *before,
 {
 	char *version[] = {a->command[0], "--version", NULL};
 	struct rusage usage;
-	int status;
+	int status, tracepoint;
 
 	touch_memory(a->prefault);
 	drop_caches();
 	execute(version, &usage);
+	tracepoint = count_tracepoint(a->tracepoint);
 	take_counters(a, before);
 	status = execute(a->command, &usage);
 	if (status) {
@@ -191,6 +248,9 @@ static void run(const struct args *a, struct cost *ret, struct counters *before,
 	ret->user = seconds(usage.ru_utime);
 	ret->sys = seconds(usage.ru_stime);
 	ret->rss_kib = usage.ru_maxrss;
+	ret->cached = read_cached(a->cached);
+	if (read(tracepoint, &ret->punts, sizeof(ret->punts)) != sizeof(ret->punts))
+		ret->punts = -1;
 }
 
 /* "key=text" as a member; digits and points alone are a number. */
@@ -206,6 +266,14 @@ static void print_note(const char *note)
 	text++;
 	quote = *text && !text[strspn(text, "0123456789")] ? "" : "\"";
 	printf("\"%.*s\": %s%s%s, ", (int)(text - 1 - note), note, quote, text, quote);
+}
+
+static void print_traffic(const char *what, const struct traffic *before,
+			  const struct traffic *after)
+{
+	printf("\"%s\": %llu, \"%s_requests\": %llu", what,
+	       (unsigned long long)(after->bytes - before->bytes), what,
+	       (unsigned long long)(after->requests - before->requests));
 }
 
 static void print_line(const struct args *a, const struct cost *cost,
@@ -230,17 +298,20 @@ static void print_line(const struct args *a, const struct cost *cost,
 		       gib / cost->seconds, (cost->user + cost->sys) / gib);
 	printf("\"user\": %.4f, \"sys\": %.4f, \"busy\": %.2f, \"rss_kib\": %ld, ",
 	       cost->user, cost->sys, after->busy - before->busy, cost->rss_kib);
-	printf("\"cache_growth\": %lld, \"read\": %llu, \"written\": %llu}\n",
-	       (long long)(after->cached - before->cached),
-	       (unsigned long long)(after->read - before->read),
-	       (unsigned long long)(after->written - before->written));
+	printf("\"cached\": %llu, ", (unsigned long long)cost->cached);
+	if (cost->punts >= 0)
+		printf("\"punts\": %lld, ", (long long)cost->punts);
+	print_traffic("read", &before->read, &after->read);
+	printf(", ");
+	print_traffic("written", &before->written, &after->written);
+	printf("}\n");
 }
 
 static bool parse(struct args *a, int argc, char **argv)
 {
 	int c;
 
-	while ((c = getopt(argc, argv, "+n:b:s:S:r:w:m:")) != -1) {
+	while ((c = getopt(argc, argv, "+n:b:s:S:r:w:p:c:m:")) != -1) {
 		if (c == 'n' && a->note_count < NOTES_MAX)
 			a->notes[a->note_count++] = optarg;
 		else if (c == 'b')
@@ -253,6 +324,10 @@ static bool parse(struct args *a, int argc, char **argv)
 			a->read_from = optarg;
 		else if (c == 'w')
 			a->write_to = optarg;
+		else if (c == 'p')
+			a->tracepoint = optarg;
+		else if (c == 'c')
+			a->cached[a->cached[0] != NULL] = optarg;
 		else if (c == 'm')
 			a->prefault = strtoul(optarg, NULL, 10) << 20;
 		else
@@ -271,7 +346,7 @@ int main(int argc, char **argv)
 	if (!parse(&a, argc, argv)) {
 		fprintf(stderr, "usage: measure [-n KEY=TEXT] [-b BYTES] [-s FILE] "
 				"[-S FOLDER]\n               [-r DEVICE] [-w DEVICE] "
-				"[-m MIB] -- COMMAND...\n");
+				"[-p FILE] [-c FOLDER] [-m MIB] -- COMMAND...\n");
 		return 64;
 	}
 	run(&a, &cost, &before, &after);

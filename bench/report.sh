@@ -22,7 +22,7 @@ table() {
 		| "Medians of interleaved runs, least-most in brackets.",
 		  "Linux \($first.kernel), \($first.cores) cores, \($first.date[0:10]).",
 		  "",
-		  "| workload | tool | n | seconds | GiB/s | CPU s/GiB | peak RSS MiB | cache grows MiB | read MiB | written MiB | times refpoint |",
+		  "| workload | tool | n | seconds | GiB/s | CPU s/GiB | peak RSS MiB | cache left MiB | read MiB | written MiB | times refpoint |",
 		  "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
 		  (group_by([.workload, .x])[] | (map(select(.tool | startswith("refpoint"))) ) as $all
 		   | (map(select(.tool == ($all[0].tool)))) as $own
@@ -32,7 +32,7 @@ table() {
 			rate: (map(.gib_per_s // 0) | median | r(2)),
 			cpu: (map(.cpu_per_gib // 0) | median | r(3)),
 			rss: (map(.rss_kib / 1024) | median | r(1)),
-			grows: (map(.cache_growth / 1048576) | median | r(0)),
+			grows: (map(.cached / 1048576) | median | r(0)),
 			read: (map(.read / 1048576) | median | r(0)),
 			written: (map(.written / 1048576) | median | r(0)),
 			ratio: ([., $own] | transpose | map(select(.[0] and .[1]) | .[0].seconds / .[1].seconds)
