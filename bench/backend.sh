@@ -6,9 +6,10 @@
 backends=('refpoint:--io uring' 'refpoint:--io aio' 'refpoint:--io sync')
 
 make_fs xfs xfs $((size * 2 + 512))
+make_fs btrfs btrfs $((size + 1536))
 make_point xfs dense "${size}M"
 make_point ext dense "${size}M"
-for pair in 'ext ext' 'ext xfs' 'xfs ext'; do
+for pair in 'ext ext' 'ext xfs' 'xfs ext' 'xfs btrfs'; do
 	read -r from to <<<"$pair"
 	in_turns one "backends, ${filesystem[$from]} to ${filesystem[$to]}" "$from" "$to" -- \
 		"${backends[@]}"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# images.sh - a disk of 10 GiB with 2 GiB of data in 512 runs, as qcow2 and VHDX
-. "$(dirname "$0")/lib.sh"
+# images.sh - a disk of 2.5 GiB with 512 MiB of data in 128 runs, as qcow2 and VHDX
+. "$(dirname "$0")/lib.sh" 512
 
 same=('refpoint:--format qcow2' 'refpoint:--format vhdx' qemu-img-qcow2 qemu-img-vhdx)
 cross=(refpoint "${same[@]}" qemu-img-qcow2-best qemu-img-vhdx-best)

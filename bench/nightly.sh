@@ -6,7 +6,7 @@
 # on the device: the least that can be had with the same engine. "packed" is the same with
 # its pieces written one behind the other, as no guest would leave them. cmp and rsync,
 # which read everything, run once.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.sh" 2048
 
 pieces=$((size * 2)) # of 1 MiB, one every 5 MiB
 total=$((pieces * 5))

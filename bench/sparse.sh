@@ -3,12 +3,12 @@
 # sparse.sh - a disk of 4 GiB with 1 GiB of data in 1,024 pieces
 . "$(dirname "$0")/lib.sh"
 
-pieces=$((size / 2)) # of 1 MiB, one every 4 MiB
-peers=(cp qemu-img qemu-img-best nbdcopy rsync)
+pieces=$size # of 1 MiB, one every 4 MiB
+peers=(cp cp-sparse dd-sparse qemu-img qemu-img-best nbdcopy rsync)
 ((!QUICK)) || peers=(cp qemu-img-best)
 
 make_fs xfs xfs $((pieces * 2 + 512))
-make_point ext sparse "$((size * 2))M" "${pieces}M" "$pieces"
-make_point xfs sparse "$((size * 2))M" "${pieces}M" "$pieces"
+make_point ext sparse "$((size * 4))M" "${pieces}M" "$pieces"
+make_point xfs sparse "$((size * 4))M" "${pieces}M" "$pieces"
 workload 'sparse, ext4 to ext4' ext ext "${peers[@]}"
 workload 'sparse, XFS to ext4' xfs ext "${peers[@]}"
