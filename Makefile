@@ -6,6 +6,7 @@
 # make demo      the main job on a real guest, from nothing
 # make fuzz      the readers of image formats under libFuzzer; FUZZ=1800 seconds
 # make bench     the benchmarks; QUICK=1 for a short run, W='cross many' for some of them
+# make bench-report     the tables and plots of the runs there are, again
 # make gate      what must pass before a commit: both compilers with -Werror, check,
 #                check-asan, check-tsan, formatting, shellcheck
 # make check-asan, check-tsan     check under sanitizers
@@ -155,6 +156,8 @@ check-tsan:
 	$(Q)$(MAKE) check SAN=thread O=build-tsan
 bench: all $(BENCH_PROGRAMS)
 	$(Q)$(RUN) bench/run.sh
+bench-report:
+	$(Q)$(RUN) bench/report.sh
 demo: all
 	$(Q)$(RUN) tests/demo.sh
 
@@ -210,7 +213,7 @@ clean:
 	rm -rf $(O) build-asan build-tsan build-gcc build-clang
 
 FORCE:
-.PHONY: FORCE all tests help check check-asan check-tsan bench demo fuzz gate format deps \
+.PHONY: FORCE all tests help check check-asan check-tsan bench bench-report demo fuzz gate format deps \
 	install uninstall clean
 .DELETE_ON_ERROR:
 .SECONDARY:

@@ -1,44 +1,20 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# report.sh - from the runs to $O/bench/table.md, and plots beside it
+# report.sh - from the runs to Markdown tables and plots in $O/bench, and what was asked
 #
-# A row is a tool's median of all its runs with their least and most; "times refpoint" is
-# the median of the ratios of runs in the same round, so that what else the machine did
-# in that minute is in both.
+#	table.md      every tool in every workload
+#	readme.md     for README: each workload in a row, growth, what was asked and measured
+#	*.svg         throughput, and growth with size, extents and disks
+#
+# Prints readme.md. "make bench-report" does this again for the runs there are.
 set -euo pipefail
 : "${O:?}"
 cd "$(dirname "$0")"
-table=$O/bench/table.md
+runs=("$O"/bench/runs/*.jsonl)
 
+# table NAME: what NAME.jq makes of all runs.
 table() {
-	cat "$O"/bench/runs/*.jsonl | jq -rs '
-		def median: sort | if length % 2 == 1 then .[length / 2 | floor]
-			else (.[length / 2 - 1] + .[length / 2]) / 2 end;
-		def r(n): . * pow(10; n) | round / pow(10; n);
-		def span(n): "\(median | r(n)) [\(min | r(n))-\(max | r(n))]";
-		def name: if (.[0].x // "") != "" then "\(.[0].workload), \(.[0].x)" else .[0].workload end;
-		.[0] as $first
-		| ([.[] | select(.workload == $first.workload and .tool == $first.tool)] | length) as $n
-		| "Medians of interleaved runs, least-most in brackets.",
-		  "Linux \($first.kernel), \($first.cores) cores, \($first.date[0:10]).",
-		  "",
-		  "| workload | tool | n | seconds | GiB/s | CPU s/GiB | peak RSS MiB | cache left MiB | read MiB | written MiB | times refpoint |",
-		  "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-		  (group_by([.workload, .x])[] | (map(select(.tool | startswith("refpoint"))) ) as $all
-		   | (map(select(.tool == ($all[0].tool)))) as $own
-		   | [group_by(.tool)[] | {
-			w: name, n: length, tool: (.[0].tool | sub(":"; " ")), t: (map(.seconds) | median),
-			span: (map(.seconds) | span(3)),
-			rate: (map(.gib_per_s // 0) | median | r(2)),
-			cpu: (map(.cpu_per_gib // 0) | median | r(3)),
-			rss: (map(.rss_kib / 1024) | median | r(1)),
-			grows: (map(.cached / 1048576) | median | r(0)),
-			read: (map(.read / 1048576) | median | r(0)),
-			written: (map(.written / 1048576) | median | r(0)),
-			ratio: ([., $own] | transpose | map(select(.[0] and .[1]) | .[0].seconds / .[1].seconds)
-				| median | r(2))}]
-		   | sort_by(.t)[]
-		   | "| \(.w) | \(.tool) | \(.n) | \(.span) | \(.rate) | \(.cpu) | \(.rss) | \(.grows) | \(.read) | \(.written) | \(.ratio) |")'
+	cat "${runs[@]}" | jq -rs -L . -f "$1.jq"
 }
 
 # growth FILE XLABEL WORKLOAD...: seconds over x, both logarithmic, medians.
@@ -94,7 +70,13 @@ rates() {
 	rm "$data"
 }
 
-table | tee "$table"
+table table >"$O/bench/table.md"
+{
+	table workloads
+	echo
+	table growth
+	table judge
+} | tee "$O/bench/readme.md"
 if [[ -s $O/bench/runs/cross.jsonl ]]; then
 	rates
 fi

@@ -4,10 +4,12 @@
 #
 #	make bench [QUICK=1] [W='cross many']
 #
-# QUICK=1 ends in five minutes and is good for one thing: to see that it all works.
+# QUICK=1 ends in five minutes and is good for one thing: to see that it all works. What
+# is reported is of this run alone.
 set -euo pipefail
 
 : "${O:?}" "${REFPOINT:?}"
+QUICK=${QUICK:-0}
 cd "$(dirname "$0")"
 all=(same cross btrfs sparse images fragmented change many backend digest memory hog growth nightly)
 ((EUID == 0)) || { echo "bench: needs root: it mounts, and drops the page cache" >&2; exit 1; }
@@ -16,11 +18,18 @@ for tool in qemu-img nbdcopy rsync fio gnuplot mkfs.xfs mkfs.btrfs jq; do
 done
 
 read -ra chosen <<<"${W:-${all[*]}}"
-[[ -n ${W-} ]] || rm -rf "$O/bench/runs"
 for name in "${chosen[@]}"; do
 	[[ " ${all[*]} " = *" $name "* ]] || { echo "bench: no workload $name; there are: ${all[*]}" >&2; exit 1; }
 done
+
+say() { printf 'bench: %s\n' "$*" >&2; }
+
+rm -rf "$O/bench/runs"
 for name in "${chosen[@]}"; do
+	begin=$SECONDS
 	"./$name.sh"
+	say "$name took $((SECONDS - begin)) s"
 done
 ./report.sh
+say "all of it took $((SECONDS / 60)) min $((SECONDS % 60)) s"
+((!QUICK || SECONDS <= 300)) || say 'QUICK=1 is to end in 5 minutes, and did not'
