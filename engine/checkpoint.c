@@ -61,32 +61,19 @@ void checkpoint_mark(struct checkpoint *c, size_t stream, uint64_t mark)
 	const struct stream *s = sync->s;
 
 	sync->mark = mark;
-	sync->wanted = 0;
-	if (!stream_journalled(s) || mark <= journal_mark(s->journal, s->slot))
-		return;
-	sync->wanted = 2;
-	sync->leaves = (struct io_file){.fd = s->leaves.fd, .tail_fd = s->leaves.fd};
+	sync->wanted = stream_journalled(s) && mark > journal_mark(s->journal, s->slot);
 }
 
-static void synced(struct checkpoint_sync *sync, int result, const char *step)
+static void synced(struct io_req *req)
 {
+	struct checkpoint_sync *sync = container_of(req, struct checkpoint_sync, req);
+
 	sync->checkpoint->in_flight--;
-	if (result < 0)
-		fail(sync->checkpoint, sync->s, result, step);
+	if (req->result < 0)
+		fail(sync->checkpoint, sync->s, req->result, "sync");
 }
 
-static void data_synced(struct io_req *req)
-{
-	synced(container_of(req, struct checkpoint_sync, req[0]), req->result, "sync");
-}
-
-static void leaves_synced(struct io_req *req)
-{
-	synced(container_of(req, struct checkpoint_sync, req[1]), req->result,
-	       "write digests of");
-}
-
-/* Data and leaves are synced. */
+/* The destination is synced. */
 static bool advance(struct checkpoint *c, struct checkpoint_sync *sync)
 {
 	struct stream *s = sync->s;
@@ -95,9 +82,9 @@ static bool advance(struct checkpoint *c, struct checkpoint_sync *sync)
 	if (c->error || !stream_journalled(s) ||
 	    sync->mark <= journal_mark(s->journal, s->slot))
 		return false;
-	r = journal_advance(s->journal, s->slot, &s->leaves, sync->mark);
+	r = journal_advance(s->journal, s->slot, sync->mark);
 	if (r < 0)
-		fail(c, s, r, "read digests of");
+		fail(c, s, r, "write journal of");
 	return r == 0;
 }
 
@@ -122,22 +109,19 @@ static void note(struct checkpoint *c)
 static bool queue_sync(struct checkpoint *c, struct checkpoint_sync *sync,
 		       struct io_queue *q)
 {
-	while (sync->wanted) {
-		unsigned i = sync->wanted - 1;
-		int r;
+	int r;
 
-		sync->req[i] = (struct io_req){.op = IO_SYNC,
-					       .file = i ? &sync->leaves : &sync->s->dst,
-					       .done = i ? leaves_synced : data_synced};
-		r = io_queue_add(q, &sync->req[i]);
-		if (r == -EAGAIN)
-			return false;
-		sync->wanted--;
-		if (r < 0)
-			fail(c, sync->s, r, "queue");
-		else
-			c->in_flight++;
-	}
+	if (!sync->wanted)
+		return true;
+	sync->req = (struct io_req){.op = IO_SYNC, .file = &sync->s->dst, .done = synced};
+	r = io_queue_add(q, &sync->req);
+	if (r == -EAGAIN)
+		return false;
+	sync->wanted = false;
+	if (r < 0)
+		fail(c, sync->s, r, "queue");
+	else
+		c->in_flight++;
 	return true;
 }
 
@@ -173,8 +157,6 @@ void checkpoint_last(struct checkpoint *c)
 
 		if (r == 0)
 			r = s->dst.error;
-		if (r == 0 && stream_journalled(s))
-			r = io_fsync(s->leaves.fd);
 		if (r < 0)
 			fail(c, s, r, "sync");
 	}

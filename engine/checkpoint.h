@@ -2,7 +2,7 @@
 /*
  * checkpoint.h - making what was moved so far durable, and noting it, while more moves
  *
- *	marks ──> sync of each destination and its leaves ──> journal
+ *	marks ──> sync of each destination ──> journal
  *
  * A mark is taken when its sync is queued: the sync covers what was delivered before
  * (io.h). The next checkpoint comes when many times as long has passed as this one took,
@@ -15,12 +15,11 @@
 #include "io/io.h"
 #include "stream.h"
 
-struct checkpoint_sync {      /* of one stream */
-	struct io_req req[2]; /* its destination, its leaves */
-	struct io_file leaves;
+struct checkpoint_sync { /* of one stream */
+	struct io_req req;
 	struct stream *s;
 	uint64_t mark;
-	unsigned wanted; /* requests that wait for room in the queue */
+	bool wanted; /* waits for room in the queue */
 	struct checkpoint *checkpoint;
 };
 

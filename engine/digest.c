@@ -14,7 +14,8 @@
 #include "io/extent.h"
 #include "io/tree.h"
 
-#define NODE MIB /* of the file of leaves */
+#define NODE   MIB /* of the file of leaves */
+#define LEAVES 64  /* that are compared at once */
 
 static const uint8_t zero_leaf[DIGEST_SIZE];
 
@@ -95,6 +96,46 @@ int digest_next(const struct digest *d, uint64_t index, uint64_t *ret_index)
 				return 0;
 			}
 		}
+	}
+	return r;
+}
+
+/* The first chunk at or after @index that has a leaf in one of them. */
+static int next_of_two(const struct digest *a, const struct digest *b, uint64_t index,
+		       uint64_t *ret_index)
+{
+	uint64_t of_a = UINT64_MAX, of_b = UINT64_MAX;
+	int r = digest_next(a, index, &of_a);
+
+	if (r == 0 || r == -ENXIO)
+		r = digest_next(b, index, &of_b);
+	if (r < 0 && r != -ENXIO)
+		return r;
+	*ret_index = min_u64(of_a, of_b);
+	return *ret_index == UINT64_MAX ? -ENXIO : 0;
+}
+
+int digest_compare(const struct digest *a, const struct digest *b, uint64_t *ret_index)
+{
+	uint64_t end = digest_chunk_count(a->size), index = 0;
+	uint8_t of_a[LEAVES * DIGEST_SIZE], of_b[LEAVES * DIGEST_SIZE];
+	int r;
+
+	while ((r = next_of_two(a, b, index, &index)) == 0) {
+		size_t count = (size_t)min_u64(LEAVES, end - index);
+
+		r = digest_get(a, index, of_a, count);
+		if (r == 0)
+			r = digest_get(b, index, of_b, count);
+		if (r < 0)
+			return r;
+		for (size_t i = 0; i < count; i++) {
+			*ret_index = index + i;
+			if (memcmp(of_a + i * DIGEST_SIZE, of_b + i * DIGEST_SIZE,
+				   DIGEST_SIZE))
+				return 0;
+		}
+		index += count;
 	}
 	return r;
 }

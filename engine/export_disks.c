@@ -50,15 +50,14 @@ uint32_t export_disks_check(const struct point *point, const struct rp_export_op
 	return RP_OK;
 }
 
-/* Where there are no digests, the journal needs leaves all the same. */
 static const enum stream_digest digest_modes[] = {
 	[RP_DIGEST_AUTO] = STREAM_DIGEST,
 	[RP_DIGEST_ALWAYS] = STREAM_DIGEST_READ,
-	[RP_DIGEST_NEVER] = STREAM_DIGEST,
+	[RP_DIGEST_NEVER] = STREAM_NO_DIGEST,
 };
 
-/* If they are not what they were, that will be found. */
-static int open_leaves(const struct opening *x, size_t i, bool resumed)
+/* What is shared needs none; those of what was kept are made anew when it is proven. */
+static int prepare_leaves(const struct opening *x, size_t i, bool now)
 {
 	struct stream *s = &x->d->streams[i];
 
@@ -66,11 +65,7 @@ static int open_leaves(const struct opening *x, size_t i, bool resumed)
 	s->leaves.size = s->src.size;
 	s->leaves_name = x->d->disks[i].leaves;
 	s->leaves_dir = x->target->fd;
-	if (!resumed) /* what is shared needs none */
-		return x->options->merge ? stream_make_leaves(s) : 0;
-	s->leaves.fd = openat(x->target->fd, s->leaves_name,
-			      O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600);
-	return s->leaves.fd < 0 ? -errno : 0;
+	return now ? stream_make_leaves(s) : 0;
 }
 
 static int make_files(const struct opening *x, size_t i)
@@ -81,7 +76,7 @@ static int make_files(const struct opening *x, size_t i)
 
 	if (r == 0 && x->options->format == RP_FORMAT_RAW)
 		r = io_file_set_size(&s->dst, s->src.size);
-	return r < 0 ? r : open_leaves(x, i, false);
+	return r < 0 ? r : prepare_leaves(x, i, x->options->merge);
 }
 
 /* Of a disk that an interrupted export has moved a part of. */
@@ -93,7 +88,7 @@ static int open_files(const struct opening *x, size_t i)
 	if (r == 0 && x->options->format == RP_FORMAT_RAW)
 		r = io_file_set_size(&s->dst, s->src.size);
 	if (r == 0)
-		r = open_leaves(x, i, true);
+		r = prepare_leaves(x, i, true);
 	return r == -ENOENT ? -ESTALE : r;
 }
 
@@ -169,7 +164,7 @@ uint32_t export_disks_open(struct rp_store *store, const struct point *point,
 	uint32_t rc = RP_OK;
 	size_t k;
 
-	*ret = (struct export_disks){.digests = options->digest != RP_DIGEST_NEVER};
+	*ret = (struct export_disks){0};
 	ret->streams = calloc(json_array_size(disks) + 1, sizeof(*ret->streams));
 	ret->disks = calloc(json_array_size(disks) + 1, sizeof(*ret->disks));
 	if (!ret->streams || !ret->disks)
@@ -206,7 +201,6 @@ int export_disks_finish(struct export_disks *d, size_t i, struct target *target)
 	if (stream_writes(s) && s->sync_later)
 		io_unsynced_add_first(&target->unsynced, s->dst.tail_fd,
 				      d->disks[i].file);
-	s->digested = s->digested && d->digests;
 	if (s->digested)
 		io_unsynced_add(&target->unsynced, s->leaves.fd, d->disks[i].leaves);
 	else if (s->leaves.fd >= 0 && unlinkat(target->fd, d->disks[i].leaves, 0) < 0)

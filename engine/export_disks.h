@@ -22,7 +22,6 @@ struct export_disks {
 	struct stream *streams;
 	struct export_disk *disks;
 	size_t count;
-	bool digests; /* are wanted; leaves there are anyway, for the journal */
 };
 
 /* Whether disk @id is one that @options name. */

@@ -199,8 +199,6 @@ uint32_t export_merged(struct export_changes *changes, struct export_disks *disk
 		};
 
 		m.s->journal = NULL; /* what is patched cannot be proven half-way */
-		if (!disks->digests)
-			m.s->digest = STREAM_NO_DIGEST;
 		rc = merge_disk(&m, err);
 		if (rc)
 			rp_fail_of(err, NULL, m.s->disk);

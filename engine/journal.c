@@ -9,21 +9,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <xxhash.h>
 
+#include "digest.h"
 #include "doc.h"
 #include "io/tree.h"
 #include "settings.h"
 
-#define JOURNAL_VERSION 2
-#define READ_SIZE	(64 * KIB) /* of leaves */
-
-/* The hash goes on from mark to mark: leaves are read once. */
-struct journal_mark {
-	uint64_t mark;
-	XXH3_state_t *hash; /* of the leaves before hashed */
-	uint64_t hashed;    /* leaves */
-};
+#define JOURNAL_VERSION 3
 
 /* Of the settings only what shapes the bytes. */
 static json_t *shape_of(const struct rp_export_options *options)
@@ -75,16 +67,12 @@ static json_t *disks_of(const struct journal *j)
 
 static int add_mark(struct journal *j, uint64_t mark)
 {
-	struct journal_mark *marks = reallocarray(j->marks, j->count + 1, sizeof(*marks));
+	uint64_t *marks = reallocarray(j->marks, j->count + 1, sizeof(*marks));
 
 	if (!marks)
 		return -ENOMEM;
 	j->marks = marks;
-	marks[j->count] = (struct journal_mark){.mark = mark, .hash = XXH3_createState()};
-	if (!marks[j->count].hash)
-		return -ENOMEM;
-	XXH3_128bits_reset(marks[j->count].hash);
-	j->count++;
+	marks[j->count++] = mark;
 	return 0;
 }
 
@@ -96,8 +84,7 @@ static int check_disk(struct journal *j, const json_t *disk)
 	if (doc_string(disk, "DiskId", &text) < 0 || doc_u64(disk, "Size", &size) < 0 ||
 	    doc_string(disk, "File", &text) < 0 || doc_u64(disk, "FileSize", &file) < 0 ||
 	    doc_u64(disk, "Mark", &mark) < 0 || mark > size ||
-	    (mark % DIGEST_CHUNK && mark != size) ||
-	    doc_string(disk, "LeavesDigest", &text) < 0)
+	    (mark % DIGEST_CHUNK && mark != size))
 		return -EBADMSG;
 	return add_mark(j, mark);
 }
@@ -136,8 +123,6 @@ int journal_open(struct journal *ret, int dir)
 
 void journal_close(struct journal *j)
 {
-	for (size_t i = 0; i < j->count; i++)
-		XXH3_freeState(j->marks[i].hash);
 	free(j->marks);
 	json_decref(j->doc);
 	*j = (struct journal)JOURNAL_NONE;
@@ -179,79 +164,26 @@ int journal_disk(struct journal *j, const char *disk, const char *file, uint64_t
 		return doc_u64(entry, "Size", &had) == 0 && had == size ? (int)i
 									: -ESTALE;
 	}
-	entry = json_pack("{s:s, s:I, s:s, s:I, s:i, s:s}", "DiskId", disk, "Size",
+	entry = json_pack("{s:s, s:I, s:s, s:I, s:i}", "DiskId", disk, "Size",
 			  (json_int_t)size, "File", file, "FileSize", (json_int_t)size,
-			  "Mark", 0, "LeavesDigest", "");
+			  "Mark", 0);
 	r = json_array_append_new(disks_of(j), entry) < 0 ? -ENOMEM : add_mark(j, 0);
 	return r < 0 ? r : (int)j->count - 1;
 }
 
 uint64_t journal_mark(const struct journal *j, int disk)
 {
-	return j->marks[disk].mark;
+	return j->marks[disk];
 }
 
-/* Hashes on up to @mark. */
-static int hash_leaves(struct journal_mark *m, const struct digest *leaves, uint64_t mark)
-{
-	_cleanup_free_ uint8_t *buf = malloc(READ_SIZE);
-	uint64_t end = digest_chunk_count(mark);
-
-	if (!buf)
-		return -ENOMEM;
-	while (m->hashed < end) {
-		size_t count = (size_t)min_u64(end - m->hashed, READ_SIZE / DIGEST_SIZE);
-		int r = digest_get(leaves, m->hashed, buf, count);
-
-		if (r < 0)
-			return r;
-		XXH3_128bits_update(m->hash, buf, count * DIGEST_SIZE);
-		m->hashed += count;
-	}
-	return 0;
-}
-
-static void hash_text(const struct journal_mark *m, char ret[DIGEST_TEXT_SIZE])
-{
-	XXH128_canonical_t canonical;
-
-	XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(m->hash));
-	digest_text(canonical.digest, ret);
-}
-
-int journal_check_leaves(struct journal *j, int disk, const struct digest *leaves)
+int journal_advance(struct journal *j, int disk, uint64_t mark)
 {
 	json_t *entry = json_array_get(disks_of(j), (size_t)disk);
-	struct journal_mark *m = &j->marks[disk];
-	char have[DIGEST_TEXT_SIZE];
-	const char *want;
-	int r = hash_leaves(m, leaves, m->mark);
 
-	if (r < 0)
-		return r;
-	hash_text(m, have);
-	doc_string(entry, "LeavesDigest", &want);
-	return strcmp(have, want) ? -EILSEQ : 0;
-}
-
-int journal_advance(struct journal *j, int disk, const struct digest *leaves,
-		    uint64_t mark)
-{
-	json_t *entry = json_array_get(disks_of(j), (size_t)disk);
-	struct journal_mark *m = &j->marks[disk];
-	char text[DIGEST_TEXT_SIZE];
-	int r;
-
-	if (mark <= m->mark)
+	if (mark <= j->marks[disk])
 		return 0;
-	r = hash_leaves(m, leaves, mark);
-	if (r < 0)
-		return r;
-	hash_text(m, text);
-	m->mark = mark;
-	return json_object_set_new(entry, "Mark", json_integer((json_int_t)mark)) < 0 ||
-			       json_object_set_new(entry, "LeavesDigest",
-						   json_string(text)) < 0
+	j->marks[disk] = mark;
+	return json_object_set_new(entry, "Mark", json_integer((json_int_t)mark)) < 0
 		       ? -ENOMEM
 		       : 0;
 }
@@ -266,7 +198,7 @@ int journal_bind(struct journal *j, int disk, const char *plan)
 		return 0;
 	if (json_object_set_new(entry, "Plan", json_string(plan)) < 0)
 		return -ENOMEM;
-	return j->marks[disk].mark != 0;
+	return j->marks[disk] != 0;
 }
 
 int journal_set_file_size(struct journal *j, int disk, uint64_t size)
@@ -281,12 +213,9 @@ int journal_set_file_size(struct journal *j, int disk, uint64_t size)
 void journal_forget(struct journal *j, int disk)
 {
 	json_t *entry = json_array_get(disks_of(j), (size_t)disk);
-	struct journal_mark *m = &j->marks[disk];
 
 	json_object_set_new(entry, "Mark", json_integer(0));
-	json_object_set_new(entry, "LeavesDigest", json_string(""));
-	m->mark = m->hashed = 0;
-	XXH3_128bits_reset(m->hash);
+	j->marks[disk] = 0;
 }
 
 int journal_save(const struct journal *j)
@@ -302,7 +231,7 @@ int journal_note(const struct journal *j)
 bool journal_has_marks(const struct journal *j)
 {
 	for (size_t i = 0; i < j->count; i++)
-		if (j->marks[i].mark)
+		if (j->marks[i])
 			return true;
 	return false;
 }

@@ -3,10 +3,9 @@
  * journal.h - how far an export is known to be on stable storage
  *
  * The file .journal in the partial folder: what is exported, and for each disk a mark.
- * Everything of the disk before its mark was written, digested and synced before the
- * mark was, so what a mark says is true after a power cut too. What lies behind it is
- * not believed. A mark comes with the hash of the leaves before it, so that data and
- * leaves prove each other when the export is resumed.
+ * Everything of the disk before its mark was written and synced before the mark was, so
+ * what a mark says is true after a power cut too. What lies behind it is not believed,
+ * and what lies before it only when it equals the reference point (resume.h).
  *
  * It is the first file in the folder and the last to go: a folder with files but without
  * it (and without a manifest, see exporting.c) has lost its evidence. It is empty until
@@ -17,17 +16,14 @@
 
 #include <jansson.h>
 
-#include "digest.h"
 #include "point.h"
 
 #define JOURNAL_FILE ".journal"
 
-struct journal_mark; /* of one disk */
-
 struct journal {
 	int dir; /* the partial folder; borrowed */
 	json_t *doc;
-	struct journal_mark *marks;
+	uint64_t *marks; /* of each disk */
 	size_t count;
 };
 
@@ -58,12 +54,8 @@ int journal_disk(struct journal *j, const char *disk, const char *file, uint64_t
 /* Its mark: 0 if nothing is known of it. */
 uint64_t journal_mark(const struct journal *j, int disk);
 
-/* Whether @leaves before the mark are those it was made with: 0, -EILSEQ or -errno. */
-int journal_check_leaves(struct journal *j, int disk, const struct digest *leaves);
-
-/* The disk's data and leaves before @mark are on stable storage. Not saved. 0, -errno. */
-int journal_advance(struct journal *j, int disk, const struct digest *leaves,
-		    uint64_t mark);
+/* The disk's data before @mark is on stable storage. Not saved. 0 or -ENOMEM. */
+int journal_advance(struct journal *j, int disk, uint64_t mark);
 
 /* Notes which ranges the disk's data are, or how its image is laid out, as a hash: 1 if
  * it was another with this mark. */

@@ -448,7 +448,8 @@ static uint64_t lane_align(const struct stream *s)
 static void lane_open(struct mover *m, struct lane *lane, struct stream *s)
 {
 	/* A digest needs every byte, also those that were shared. */
-	uint64_t pos = s->digest == STREAM_NO_DIGEST ? s->shared_to : s->kept_to;
+	uint64_t shared = s->digest == STREAM_NO_DIGEST ? s->shared_to : 0;
+	uint64_t pos = max_u64(shared, s->kept_to);
 
 	*lane = (struct lane){
 		.s = s, .mover = m, .reserves = stream_writes(s), .lost_at = UINT64_MAX};

@@ -30,13 +30,9 @@ static bool is_marked(const struct journal *j, const char *name)
 	size_t i;
 
 	json_array_foreach(json_object_get(j->doc, "Disks"), i, disk) {
-		const char *id = json_string_value(json_object_get(disk, "DiskId"));
 		const char *file = json_string_value(json_object_get(disk, "File"));
-		size_t len = strlen(id);
 
-		if (journal_mark(j, (int)i) &&
-		    (!strcmp(name, file) ||
-		     (!strncmp(name, id, len) && !strcmp(name + len, ".digest"))))
+		if (journal_mark(j, (int)i) && !strcmp(name, file))
 			return true;
 	}
 	return false;
@@ -58,7 +54,7 @@ uint32_t resume_clean(const struct target *t, const struct journal *j,
 	return r < 0 ? rp_fail_os(err, r, "resume", "%s", t->path) : RP_OK;
 }
 
-/* It may be shorter, if whoever cut it off was killed then: its digests tell whether too
+/* It may be shorter, if whoever cut it off was killed then: its content tells whether too
  * much is missing. */
 static bool has_size(int dir, const char *name, uint64_t size)
 {
@@ -75,20 +71,12 @@ static const char *check_files(const struct target *t, const struct journal *j)
 	size_t i;
 
 	json_array_foreach(json_object_get(j->doc, "Disks"), i, disk) {
-		const char *id = json_string_value(json_object_get(disk, "DiskId"));
 		const char *file = json_string_value(json_object_get(disk, "File"));
-		uint64_t size, file_size;
-		char leaves[NAME_SIZE + 16];
+		uint64_t size;
 
-		if (!journal_mark(j, (int)i))
-			continue;
-		doc_u64(disk, "Size", &size);
-		doc_u64(disk, "FileSize", &file_size);
-		if (!has_size(t->fd, file, file_size))
+		doc_u64(disk, "FileSize", &size);
+		if (journal_mark(j, (int)i) && !has_size(t->fd, file, size))
 			return "the file of a disk is missing or has another size";
-		snprintf(leaves, sizeof(leaves), "%.*s.digest", NAME_SIZE, id);
-		if (!has_size(t->fd, leaves, digest_file_size(size)))
-			return "the digests of a disk are missing or have another size";
 	}
 	return NULL;
 }
@@ -134,87 +122,151 @@ uint32_t resume_look(const struct target *t, json_t *identity, struct journal *r
 	return rp_fail_os(err, r, "resume", "%s", t->path);
 }
 
-/* The part before its mark, as a stream that is only read. */
-static struct stream kept_part(const struct stream *s)
-{
-	struct stream part = {
-		.disk = s->disk,
-		.src_path = s->dst_path,
-		.src = s->dst,
-		.dst = IO_FILE_NONE,
-		.digest = STREAM_DIGEST_CHECK,
-		.leaves = {.fd = s->leaves.fd, .size = s->kept_to},
-	};
+/* The part of a disk before its mark, as it is at one end. */
+struct part {
+	struct source source;
+	struct source *of; /* cut off at source.size */
+	struct digest leaves;
+};
 
-	part.src.size = s->kept_to;
-	part.src.behind = part.src.front = 0;
-	if (s->place) {
-		part.from = s->place->written;
-		part.from->size = s->kept_to;
-	}
-	return part;
+/* Of one disk: in the reference point, and as the export has it. */
+struct kept {
+	struct stream *s;
+	struct part ends[2];
+};
+
+enum {
+	POINT,
+	EXPORT
+};
+
+static int next_of_part(struct source *source, uint64_t pos, struct source_range *ret)
+{
+	struct part *part = container_of(source, struct part, source);
+	int r = pos < source->size ? part->of->next(part->of, pos, ret) : -ENXIO;
+
+	if (r < 0 || ret->start >= source->size)
+		return r < 0 ? r : -ENXIO;
+	ret->end = min_u64(ret->end, source->size);
+	return 0;
 }
 
-static uint32_t read_kept(struct stream *s, const struct tuning *tuning, struct watch *w,
-			  struct rp_error *err)
+/* One end of @k's disk, as a stream that is only read and digested. */
+static struct stream part_stream(struct kept *k, int end)
 {
-	struct stream part = kept_part(s);
-	uint32_t rc = leaves_check_holes(&part, err);
+	const struct stream *s = k->s;
+	struct part *part = &k->ends[end];
+	struct stream ret = {
+		.disk = s->disk,
+		.src_path = end == POINT ? s->src_path : s->dst_path,
+		.src = end == POINT ? s->src : s->dst,
+		.dst = IO_FILE_NONE,
+		.digest = STREAM_DIGEST_READ,
+		.leaves = part->leaves,
+	};
 
-	if (rc == RP_OK)
-		rc = copy_streams(&part, 1, tuning, w, err);
-	s->kept_bytes = part.data_bytes;
-	return rc;
+	ret.src.size = s->kept_to;
+	ret.src.behind = ret.src.front = 0;
+	part->of = s->from;
+	if (end == EXPORT)
+		part->of = s->place ? s->place->written : NULL;
+	part->source = (struct source){.size = s->kept_to, .next = next_of_part};
+	ret.from = part->of ? &part->source : NULL;
+	return ret;
+}
+
+/* Those of the point are the export's, if it is to have any. */
+static int make_leaves(struct kept *k, const struct target *t)
+{
+	int r = 0;
+
+	for (int end = POINT; r == 0 && end <= EXPORT; end++) {
+		struct digest *leaves = &k->ends[end].leaves;
+
+		if (end == POINT && k->s->leaves.fd >= 0)
+			*leaves = k->s->leaves;
+		else
+			r = leaves_create(t->fd, NULL, k->s->kept_to, leaves);
+		leaves->size = k->s->kept_to;
+	}
+	return r;
+}
+
+static void close_leaves(struct kept *k)
+{
+	for (int end = POINT; end <= EXPORT; end++) {
+		int fd = k->ends[end].leaves.fd;
+
+		if (fd >= 0 && fd != k->s->leaves.fd)
+			close(fd);
+	}
 }
 
 /* What is behind the mark may be anything. 0 or -errno. */
 static int cut_off(struct stream *s)
 {
-	uint64_t leaves = digest_file_size(s->kept_to), at = s->kept_to;
+	uint64_t at = s->kept_to;
 	int r = s->place ? s->place->behind(s->place, s->kept_to, &at) : 0;
 
 	if (r < 0)
 		return r;
 	if (ftruncate(s->dst.tail_fd, (off_t)at) < 0 ||
-	    ftruncate(s->dst.tail_fd, (off_t)s->dst.size) < 0 ||
-	    ftruncate(s->leaves.fd, (off_t)leaves) < 0 ||
-	    ftruncate(s->leaves.fd, (off_t)digest_file_size(s->leaves.size)) < 0)
+	    ftruncate(s->dst.tail_fd, (off_t)s->dst.size) < 0)
 		return -errno;
 	return 0;
 }
 
-static uint32_t prove(struct stream *s, const struct target *t, struct journal *j,
-		      const struct tuning *tuning, struct watch *w, struct rp_error *err)
+static uint32_t compare(const struct kept *k, const struct target *t,
+			struct rp_error *err)
 {
-	int r = journal_check_leaves(j, s->slot, &s->leaves);
-	const char *why = NULL;
+	struct stream *s = k->s;
+	uint64_t index;
 	char text[256];
-	uint32_t rc;
+	int r = digest_compare(&k->ends[POINT].leaves, &k->ends[EXPORT].leaves, &index);
 
-	if (r == -EILSEQ || r == -ENODATA)
-		why = "its digests were changed";
-	else if (r < 0)
+	if (r == -ENXIO)
+		return RP_OK;
+	if (r < 0)
 		return stream_fail(s, r, "read digests of", s->dst_path, RP_NO_OFFSET,
 				   err);
-	if (why) {
-		snprintf(text, sizeof(text), "disk %s: %s", s->disk, why);
-		return refuse(t, text, err);
-	}
-	rc = read_kept(s, tuning, w, err);
-	if (rc == RP_FAILED && err && !strcmp(err->step, "digest")) {
-		uint64_t offset = err->offset;
+	snprintf(text, sizeof(text), "disk %s was changed at %llu", s->disk,
+		 (unsigned long long)(index * DIGEST_CHUNK));
+	refuse(t, text, err);
+	if (err)
+		err->offset = index * DIGEST_CHUNK;
+	rp_fail_of(err, NULL, s->disk);
+	return RP_INVALID_STATE;
+}
 
-		snprintf(text, sizeof(text), "disk %s was changed at %llu", s->disk,
-			 (unsigned long long)offset);
-		rc = refuse(t, text, err);
-		err->offset = offset;
-		rp_fail_of(err, NULL, s->disk);
+/* Both ends of all disks side by side: they are on devices of their own, as a rule. */
+static uint32_t prove(struct kept *kept, size_t count, const struct target *t,
+		      const struct tuning *tuning, struct watch *w, struct rp_error *err)
+{
+	_cleanup_free_ struct stream *parts = calloc(2 * count, sizeof(*parts));
+	uint32_t rc = RP_OK;
+	int r = parts ? 0 : -ENOMEM;
+
+	for (size_t i = 0; r == 0 && i < count; i++) {
+		r = make_leaves(&kept[i], t);
+		for (int end = POINT; end <= EXPORT; end++)
+			parts[2 * i + (size_t)end] = part_stream(&kept[i], end);
 	}
-	if (rc)
-		return rc;
-	r = cut_off(s);
-	return r < 0 ? stream_fail(s, r, "resume", s->dst_path, RP_NO_OFFSET, err)
-		     : RP_OK;
+	if (r < 0)
+		return rp_fail_os(err, r, "create", "digests in %s", t->path);
+	rc = copy_streams(parts, 2 * count, tuning, w, err);
+	for (size_t i = 0; rc == RP_OK && i < count; i++) {
+		kept[i].s->kept_bytes = parts[2 * i + POINT].data_bytes;
+		rc = compare(&kept[i], t, err);
+	}
+	/* Nothing before all of them are proven. */
+	for (size_t i = 0; rc == RP_OK && i < count; i++) {
+		struct stream *s = kept[i].s;
+
+		r = cut_off(s);
+		if (r < 0)
+			rc = stream_fail(s, r, "resume", s->dst_path, RP_NO_OFFSET, err);
+	}
+	return rc;
 }
 
 /* A hash of where the stream has data. 0 or -errno. */
@@ -277,18 +329,29 @@ uint32_t resume_bind(struct export_disks *d, struct rp_error *err)
 uint32_t resume_prove(struct export_disks *d, const struct target *t, struct journal *j,
 		      const struct tuning *tuning, struct watch *w, struct rp_error *err)
 {
+	_cleanup_free_ struct kept *kept = calloc(d->count, sizeof(*kept));
 	uint64_t before = w->progress.bytes_total, rest;
 	uint32_t rc = RP_OK;
+	size_t count = 0;
 
 	if (!journal_has_marks(j))
 		return RP_OK;
+	if (!kept)
+		return rp_fail_os(err, -ENOMEM, "resume", "%s", t->path);
 	/* What comes after it counts too, or this would look like all of it. */
-	for (size_t i = 0; i < d->count; i++)
-		stream_measure(&d->streams[i], w); /* errors come when it matters */
+	for (size_t i = 0; i < d->count; i++) {
+		struct stream *s = &d->streams[i];
+
+		stream_measure(s, w); /* errors come when it matters */
+		if (s->kept_to)
+			kept[count++] = (struct kept){
+				.s = s, .ends = {{.leaves.fd = -1}, {.leaves.fd = -1}}};
+	}
 	rest = w->progress.bytes_total - before;
-	for (size_t i = 0; rc == RP_OK && i < d->count; i++)
-		if (d->streams[i].kept_to)
-			rc = prove(&d->streams[i], t, j, tuning, w, err);
+	if (count)
+		rc = prove(kept, count, t, tuning, w, err);
+	for (size_t i = 0; i < count; i++)
+		close_leaves(&kept[i]);
 	w->progress.bytes_total -= rest;
 	return rc;
 }

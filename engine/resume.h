@@ -40,9 +40,9 @@ int resume_bind_plan(struct stream *s, const char *plan);
 uint32_t resume_bind(struct export_disks *d, struct rp_error *err);
 
 /*
- * Reads every disk up to its mark and compares it with its leaves: RP_INVALID_STATE if
- * it differs. What lies behind the marks is cut off. After that the streams begin at
- * their marks.
+ * Reads every disk up to its mark, in the point and in the export at once, and compares
+ * the digests of both: RP_INVALID_STATE if they differ. What lies behind the marks is
+ * cut off. After that the streams begin at their marks, with the leaves before them.
  */
 uint32_t resume_prove(struct export_disks *d, const struct target *target,
 		      struct journal *j, const struct tuning *tuning, struct watch *w,

@@ -50,7 +50,7 @@ struct stream {
 	/* Its owner syncs the destination, with what belongs to it. */
 	bool sync_later;
 	/* Everything before it was moved by an export that this one goes on with, and was
-	 * proven: the leaves too. So much of it is data. */
+	 * proven; its leaves are there again. So much of it is data. */
 	uint64_t kept_to, kept_bytes;
 
 	/* What was done. */
@@ -78,11 +78,10 @@ static inline uint64_t stream_size(const struct stream *s)
 	return s->from ? s->from->size : s->src.size;
 }
 
-/* Only what is moved and digested can be proven later. */
+/* Only what is moved is noted; what is shared is shared again. */
 static inline bool stream_journalled(const struct stream *s)
 {
-	return s->journal && !s->shared_to &&
-	       (s->digest == STREAM_DIGEST || s->digest == STREAM_DIGEST_READ);
+	return s->journal && !s->shared_to;
 }
 
 /* Nothing before it is left to write: whole blocks, or all of it. */

@@ -406,9 +406,9 @@ struct rp_export_options {
  * export.json, or nothing: the folder appears by one rename after everything in
  * it is on stable storage. What an export has moved when it is cancelled, killed or
  * fails by a device stays in DIRECTORY/SYSTEM/.UUID.partial/ with a journal, and the same
- * export again goes on from there, after it has proven it by its digests; if it is
- * not as it was left, that is RP_INVALID_STATE, and options->restart starts over. Blocks
- * are shared where the file system can, else moved; holes stay holes. The source is only
+ * export again goes on from there, after it has read it and compared it with the point;
+ * if it differs, that is RP_INVALID_STATE, and options->restart starts over. Blocks are
+ * shared where the file system can, else moved; holes stay holes. The source is only
  * read.
  *
  * With options->base a disk's file holds only what has changed since, and has a list

@@ -478,4 +478,34 @@ TEST(next_is_right_at_random)
 	close(d.fd);
 }
 
+TEST(the_first_that_differs_is_found)
+{
+	static const uint64_t places[] = {0, 5, 63, 64, 300, 65535, 65536, 70000};
+	const uint64_t size = 70000 * DIGEST_CHUNK + 1;
+	struct digest a = open_leaves("a", size), b = open_leaves("b", size);
+	uint64_t index = 42;
+
+	EXPECT_EQ(digest_compare(&a, &b, &index), -ENXIO, "all are zero");
+	for (size_t i = ARRAY_SIZE(places); i-- > 0;) {
+		put_leaf(&b, places[i]);
+		ASSERT_OK(digest_compare(&a, &b, &index));
+		EXPECT_EQ(index, places[i], "only the second has it");
+		ASSERT_OK(digest_compare(&b, &a, &index));
+		EXPECT_EQ(index, places[i], "only the first has it");
+		if (i % 2) /* the next one is before one that differs */
+			put_leaf(&a, places[i]);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++)
+		put_leaf(&a, places[i]);
+	EXPECT_EQ(digest_compare(&a, &b, &index), -ENXIO, "they are the same");
+	/* The last bit of the last one. */
+	ASSERT_OK(
+		digest_put(&a, 70000, (uint8_t[DIGEST_SIZE]){[DIGEST_SIZE - 1] = 3}, 1));
+	ASSERT_OK(digest_compare(&a, &b, &index));
+	EXPECT_EQ(index, 70000);
+	close(a.fd);
+	EXPECT_LT(digest_compare(&a, &b, &index), 0);
+	close(b.fd);
+}
+
 TEST_MAIN

@@ -137,11 +137,35 @@ FIXTURE(evidence)
 	uint64_t stop_at; /* bytes */
 };
 
+FIXTURE_VARIANT(evidence)
+{
+	void (*spoil)(struct evidence_fixture * self);
+	enum rp_digest digest;
+};
+
+/* The disk has data from a quarter of its size on, if nowhere before: but here. */
+#define HOLE	  (SIZE / 4 + 256 * KIB)
+#define HOLE_SIZE (128 * KIB)
+
+static void punch(const char *path, uint64_t at, uint64_t len)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+
+	ASSERT_GE(fd, 0);
+	ASSERT_OK(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)at,
+			    (off_t)len));
+	close(fd);
+}
+
 FIXTURE_SETUP(evidence)
 {
-	loopfs_mount(&self->fs, "ext4", 400 * MIB, NULL, NULL);
+	loopfs_mount(&self->fs, "ext4", 640 * MIB, NULL, NULL);
 	stage_make(&self->stage, self->fs.mnt, SIZE, test_seed());
+	punch(self->stage.disk, HOLE, HOLE_SIZE);
+	punch(self->stage.twin, HOLE, HOLE_SIZE);
+	stage_take(&self->stage, self->stage.point);
 	self->options = stage_copying(RP_IO_AUTO);
+	self->options.digest = variant->digest;
 }
 
 FIXTURE_TEARDOWN(evidence)
@@ -186,18 +210,8 @@ static void overwrite(const char *path, uint64_t at)
 
 	ASSERT_GE(fd, 0);
 	ASSERT_EQ(pread(fd, &byte, 1, (off_t)at), 1);
-	byte = (char)~byte;
+	byte ^= 1;
 	ASSERT_EQ(pwrite(fd, &byte, 1, (off_t)at), 1);
-	close(fd);
-}
-
-static void punch(const char *path, uint64_t at, uint64_t len)
-{
-	int fd = open(path, O_RDWR | O_CLOEXEC);
-
-	ASSERT_GE(fd, 0);
-	ASSERT_OK(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)at,
-			    (off_t)len));
 	close(fd);
 }
 
@@ -229,12 +243,16 @@ static void expect_restart_works(struct evidence_fixture *self)
 	remove_export(&self->stage);
 }
 
-/* The disk has data from a quarter of its size on, if nowhere before. */
 #define IN_DATA (SIZE / 4 + 100)
 
-static void change_byte(struct evidence_fixture *self)
+static void change_bit(struct evidence_fixture *self)
 {
 	overwrite(partial(self, "vda.raw"), IN_DATA);
+}
+
+static void fill_hole(struct evidence_fixture *self)
+{
+	overwrite(partial(self, "vda.raw"), HOLE + HOLE_SIZE / 2);
 }
 
 static void cut_file(struct evidence_fixture *self)
@@ -261,16 +279,6 @@ static void replace_file(struct evidence_fixture *self)
 {
 	lose_file(self);
 	data_create_random(partial(self, "vda.raw"), SIZE, 1, 24);
-}
-
-static void change_leaf(struct evidence_fixture *self)
-{
-	overwrite(partial(self, "vda.digest"), (SIZE / 4) / 65536 * 16 + 3);
-}
-
-static void lose_leaves(struct evidence_fixture *self)
-{
-	ASSERT_OK(unlink(partial(self, "vda.digest")));
 }
 
 static void lose_journal(struct evidence_fixture *self)
@@ -303,6 +311,11 @@ static void other_engine(struct evidence_fixture *self)
 	edit_journal(self, "EngineVersion", json_string("0.0.1"));
 }
 
+static void other_journal(struct evidence_fixture *self)
+{
+	edit_journal(self, "JournalVersion", json_integer(2));
+}
+
 /* It claims more than there is. */
 static void other_mark(struct evidence_fixture *self)
 {
@@ -322,28 +335,32 @@ static void other_disks(struct evidence_fixture *self)
 	self->options.disk_count = 1;
 }
 
-FIXTURE_VARIANT(evidence)
-{
-	void (*spoil)(struct evidence_fixture * self);
-};
-
 #define SPOILED(name)                       \
 	FIXTURE_VARIANT_ADD(evidence, name) \
 	{                                   \
 		.spoil = name               \
 	}
-SPOILED(change_byte);
+#define SPOILED_UNDIGESTED(name)                         \
+	FIXTURE_VARIANT_ADD(evidence, name##_undigested) \
+	{                                                \
+		.spoil = name, .digest = RP_DIGEST_NEVER \
+	}
+SPOILED(change_bit);
+SPOILED_UNDIGESTED(change_bit);
+SPOILED(fill_hole);
+SPOILED_UNDIGESTED(fill_hole);
 SPOILED(cut_file);
+SPOILED_UNDIGESTED(cut_file);
 SPOILED(lengthen_file);
 SPOILED(lose_data);
+SPOILED_UNDIGESTED(lose_data);
 SPOILED(lose_file);
 SPOILED(replace_file);
-SPOILED(change_leaf);
-SPOILED(lose_leaves);
 SPOILED(lose_journal);
 SPOILED(damage_journal);
 SPOILED(other_point);
 SPOILED(other_engine);
+SPOILED(other_journal);
 SPOILED(other_mark);
 SPOILED(other_disks);
 
@@ -378,6 +395,67 @@ TEST(is_believed_up_to_its_mark_only)
 		  16 * MIB);
 	json_decref(manifest);
 	stage_close(s);
+}
+
+/* What it was to be before, and what it is to be now. */
+FIXTURE(digests)
+{
+	struct evidence_fixture e;
+};
+
+FIXTURE_VARIANT(digests)
+{
+	enum rp_digest before, now;
+	const char *left, *whole; /* what is in the folder */
+	bool spoilt;
+};
+
+#define PLAIN	 "vda.raw"
+#define DIGESTED "vda.digest vda.raw"
+
+FIXTURE_VARIANT_ADD(digests, never){
+	.before = RP_DIGEST_NEVER, .now = RP_DIGEST_NEVER, .left = PLAIN, .whole = PLAIN};
+FIXTURE_VARIANT_ADD(digests,
+		    no_more){.now = RP_DIGEST_NEVER, .left = DIGESTED, .whole = PLAIN};
+FIXTURE_VARIANT_ADD(digests, not_before){
+	.before = RP_DIGEST_NEVER, .left = PLAIN, .whole = DIGESTED};
+FIXTURE_VARIANT_ADD(digests, spoilt){.left = DIGESTED, .whole = DIGESTED, .spoilt = true};
+
+FIXTURE_SETUP(digests)
+{
+	stage_make(&self->e.stage, test_dir(), SIZE, test_seed());
+	self->e.options = stage_copying(RP_IO_AUTO);
+}
+
+FIXTURE_TEARDOWN(digests)
+{
+	stage_close(&self->e.stage);
+}
+
+/* They are no evidence: if they are wanted they are made anew of what is proven. */
+TEST_F(digests, are_made_anew)
+{
+	struct evidence_fixture *e = &self->e;
+	struct stage *s = &e->stage;
+	struct rp_error err;
+	json_t *manifest;
+
+	e->options.digest = variant->before;
+	interrupt(e);
+	EXPECT_STREQ(listing(partial(e, "")), fmt(".journal config %s", variant->left));
+	if (variant->spoilt)
+		overwrite(partial(e, "vda.digest"), (SIZE / 4) / 65536 * 16 + 3);
+	e->options.digest = variant->now;
+	GIVES(OK, stage_export(s, &e->options, &err));
+	EXPECT_TRUE(stage_good_export(s->exports, s->point, s->twin));
+	EXPECT_STREQ(listing(stage_export_path(s->exports, s->point)),
+		     fmt("config export.json %s", variant->whole));
+	manifest = load_json(
+		fmt("%s/export.json", stage_export_path(s->exports, s->point)));
+	EXPECT_GE(json_number(json_array_get(json_object_get(manifest, "Disks"), 0),
+			      "ResumedBytes"),
+		  16 * MIB);
+	json_decref(manifest);
 }
 
 /* A manifest and no journal: it was killed before the rename. */
@@ -433,6 +511,54 @@ TEST(lacks_its_name_and_is_another)
 	other.disk_count = 1;
 	GIVES(OK, stage_export(&s, &other, &err));
 	stage_close(&s);
+}
+
+/* Of a file that holds changes only the point is read where it has changed. */
+TEST(has_only_changes)
+{
+	struct evidence_fixture self = {0};
+	struct stage *s = &self.stage;
+	struct rp_export_options whole = stage_copying(RP_IO_AUTO);
+	struct loopfs fs = {0};
+	char base[POINT_SIZE];
+	struct rp_error err;
+	json_t *manifest, *disk;
+	int fd;
+
+	loopfs_mount(&fs, "xfs", 640 * MIB, NULL, NULL);
+	stage_make(s, fs.mnt, SIZE, test_seed());
+	GIVES(OK, stage_export(s, &whole, &err));
+	memcpy(base, s->point, sizeof(base));
+	fd = open(s->disk, O_RDWR | O_CLOEXEC);
+	ASSERT_GE(fd, 0);
+	for (uint64_t pos = 0; pos < SIZE; pos += 2 * MIB)
+		data_write(fd, pos + 1, pos, MIB);
+	close(fd);
+	ASSERT_OK(system(fmt("cp '%s' '%s'", s->disk, s->twin)));
+	stage_take(s, s->point);
+	self.options = stage_copying(RP_IO_AUTO);
+	self.options.base = base;
+	interrupt(&self);
+	overwrite(partial(&self, "vda.raw"), 3 * MIB + 5); /* where it has no change */
+	expect_refused(&self);
+	overwrite(partial(&self, "vda.raw"), 3 * MIB + 5);
+	overwrite(partial(&self, "vda.raw"), 2 * MIB + 5);
+	expect_refused(&self);
+	overwrite(partial(&self, "vda.raw"), 2 * MIB + 5);
+	GIVES(OK, stage_export(s, &self.options, &err));
+	GIVES(OK, rp_verify(stage_export_path(s->exports, s->point), NULL, NULL, &err));
+	manifest = load_json(
+		fmt("%s/export.json", stage_export_path(s->exports, s->point)));
+	disk = json_array_get(json_object_get(manifest, "Disks"), 0);
+	EXPECT_GE(json_number(disk, "ResumedBytes"), 16 * MIB);
+	EXPECT_TRUE(json_is_object(json_object_get(disk, "Digest")));
+	json_decref(manifest);
+	ASSERT_OK(
+		system(fmt("%s restore '%s' --disk vda '%s/restored'", getenv("REFPOINT"),
+			   stage_export_path(s->exports, s->point), fs.mnt)));
+	EXPECT_TRUE(data_same(s->twin, fmt("%s/restored", fs.mnt)));
+	stage_close(s);
+	loopfs_umount(&fs);
 }
 
 /* What has no base any more is exported in full: what was kept has changes only. */
