@@ -5,7 +5,7 @@
 
 rounds=$((rounds > 3 ? 3 : rounds))
 most=$((QUICK ? 1000 : 100000))
-make_fs xfs xfs $((size * 2 + 1024))
+make_fs xfs xfs $((size * 2 + most * 4 / 100 + 1024)) # most / 100 disks of 4 MiB
 
 # at WORKLOAD TOOL X FROM TO: one(), with its place on the axis
 at() {
