@@ -361,18 +361,18 @@ static int save_last(const struct job *job)
 static void job_retire(struct job *job)
 {
 	struct rp_store *store = job->store;
+	bool ended = save_last(job) == 0 &&
+		     renameat(store->active_fd, job->id, store->ended_fd, job->id) == 0;
 
-	if (save_last(job) == 0 &&
-	    renameat(store->active_fd, job->id, store->ended_fd, job->id) == 0) {
-		if (!store->ferry) {
-			io_fsync(job->fd);
-			io_fsync(store->ended_fd);
-		}
-		job_forget_old(store);
+	if (ended && !store->ferry) {
+		io_fsync(job->fd);
+		io_fsync(store->ended_fd);
 	}
 	job_queue_leave(job);
 	unlinkat(job->fd, JOB_BELL, 0);
 	job_release(job);
+	if (ended) /* nobody waits for that */
+		job_forget_old(store);
 }
 
 /* What was exported, as the manifest has it. */
