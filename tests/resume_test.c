@@ -192,6 +192,7 @@ static void interrupt(struct evidence_fixture *self)
 	self->stop_at = 24 * MIB;
 	options.watch = &watch;
 	options.bandwidth = 100 * MIB;
+	options.memory = 2 * MIB; /* or the rest is on its way when we are asked */
 	EXPECT_EQ(stage_export(&self->stage, &options, &err), RP_FAILED, "%s",
 		  err.message);
 	EXPECT_EQ(err.os_error, ECANCELED);
