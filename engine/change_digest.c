@@ -39,21 +39,6 @@ static int add_chunk(struct change_pair *p, struct ranges *ranges, uint64_t inde
 	return r == -ENXIO ? ranges_add(ranges, pos, stop, CHANGE_ZERO) : r;
 }
 
-/* The first chunk at or after @index that is not zeros in both; -ENXIO. */
-static int next_chunk(const struct digest *a, const struct digest *b, uint64_t index,
-		      uint64_t *ret)
-{
-	uint64_t in_a = UINT64_MAX, in_b = UINT64_MAX;
-	int r = digest_next(a, index, &in_a);
-
-	if (r == 0 || r == -ENXIO)
-		r = digest_next(b, index, &in_b);
-	if (r < 0 && r != -ENXIO)
-		return r;
-	*ret = min_u64(in_a, in_b);
-	return *ret == UINT64_MAX ? -ENXIO : 0;
-}
-
 /* Behind the end of the base there were zeros. */
 static int leaf_at(const struct digest *d, uint64_t index, uint8_t ret[DIGEST_SIZE])
 {
@@ -68,7 +53,7 @@ static int add_differences(struct change_pair *p, const struct digest *now,
 	uint64_t index = 0;
 	int r;
 
-	while ((r = next_chunk(&p->leaves, now, index, &index)) == 0) {
+	while ((r = digest_next_of_two(&p->leaves, now, index, &index)) == 0) {
 		if (index >= digest_chunk_count(now->size))
 			return 0; /* cut off */
 		r = leaf_at(&p->leaves, index, a);

@@ -100,8 +100,7 @@ int digest_next(const struct digest *d, uint64_t index, uint64_t *ret_index)
 	return r;
 }
 
-/* The first chunk at or after @index that has a leaf in one of them. */
-static int next_of_two(const struct digest *a, const struct digest *b, uint64_t index,
+int digest_next_of_two(const struct digest *a, const struct digest *b, uint64_t index,
 		       uint64_t *ret_index)
 {
 	uint64_t of_a = UINT64_MAX, of_b = UINT64_MAX;
@@ -121,7 +120,7 @@ int digest_compare(const struct digest *a, const struct digest *b, uint64_t *ret
 	uint8_t of_a[LEAVES * DIGEST_SIZE], of_b[LEAVES * DIGEST_SIZE];
 	int r;
 
-	while ((r = next_of_two(a, b, index, &index)) == 0) {
+	while ((r = digest_next_of_two(a, b, index, &index)) == 0) {
 		size_t count = (size_t)min_u64(LEAVES, end - index);
 
 		r = digest_get(a, index, of_a, count);

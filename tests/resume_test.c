@@ -514,22 +514,21 @@ TEST(lacks_its_name_and_is_another)
 	stage_close(&s);
 }
 
-/* Of a file that holds changes only the point is read where it has changed. */
-TEST(has_only_changes)
+/* A disk in an export, and, left half-way, the export of its next point on that: every
+ * other MiB is another, so half of what is before a mark is to be kept. */
+static void interrupt_changes(struct evidence_fixture *self, enum rp_digest of_base,
+			      char base[POINT_SIZE])
 {
-	struct evidence_fixture self = {0};
-	struct stage *s = &self.stage;
 	struct rp_export_options whole = stage_copying(RP_IO_AUTO);
-	struct loopfs fs = {0};
-	char base[POINT_SIZE];
+	struct stage *s = &self->stage;
 	struct rp_error err;
-	json_t *manifest, *disk;
 	int fd;
 
-	loopfs_mount(&fs, "xfs", 640 * MIB, NULL, NULL);
-	stage_make(s, fs.mnt, SIZE, test_seed());
+	loopfs_mount(&self->fs, "xfs", 640 * MIB, NULL, NULL);
+	stage_make(s, self->fs.mnt, SIZE, test_seed());
+	whole.digest = of_base;
 	GIVES(OK, stage_export(s, &whole, &err));
-	memcpy(base, s->point, sizeof(base));
+	memcpy(base, s->point, POINT_SIZE);
 	fd = open(s->disk, O_RDWR | O_CLOEXEC);
 	ASSERT_GE(fd, 0);
 	for (uint64_t pos = 0; pos < SIZE; pos += 2 * MIB)
@@ -537,9 +536,21 @@ TEST(has_only_changes)
 	close(fd);
 	ASSERT_OK(system(fmt("cp '%s' '%s'", s->disk, s->twin)));
 	stage_take(s, s->point);
-	self.options = stage_copying(RP_IO_AUTO);
-	self.options.base = base;
-	interrupt(&self);
+	self->options = stage_copying(RP_IO_AUTO);
+	self->options.base = base;
+	interrupt(self);
+}
+
+/* Of a file that holds changes only the point is read where it has changed. */
+TEST(has_only_changes)
+{
+	struct evidence_fixture self = {0};
+	struct stage *s = &self.stage;
+	char base[POINT_SIZE];
+	struct rp_error err;
+	json_t *manifest, *disk;
+
+	interrupt_changes(&self, RP_DIGEST_AUTO, base);
 	overwrite(partial(&self, "vda.raw"), 3 * MIB + 5); /* where it has no change */
 	expect_refused(&self);
 	overwrite(partial(&self, "vda.raw"), 3 * MIB + 5);
@@ -556,10 +567,10 @@ TEST(has_only_changes)
 	json_decref(manifest);
 	ASSERT_OK(
 		system(fmt("%s restore '%s' --disk vda '%s/restored'", getenv("REFPOINT"),
-			   stage_export_path(s->exports, s->point), fs.mnt)));
-	EXPECT_TRUE(data_same(s->twin, fmt("%s/restored", fs.mnt)));
+			   stage_export_path(s->exports, s->point), self.fs.mnt)));
+	EXPECT_TRUE(data_same(s->twin, fmt("%s/restored", self.fs.mnt)));
 	stage_close(s);
-	loopfs_umount(&fs);
+	loopfs_umount(&self.fs);
 }
 
 /* What has no base any more is exported in full: what was kept has changes only. */
@@ -567,29 +578,11 @@ TEST(lost_its_base_meanwhile)
 {
 	struct evidence_fixture self = {0};
 	struct stage *s = &self.stage;
-	struct rp_export_options whole = stage_copying(RP_IO_AUTO);
-	struct loopfs fs = {0};
 	char base[POINT_SIZE];
 	struct rp_error err;
 	char *name;
-	int fd;
 
-	loopfs_mount(&fs, "xfs", 640 * MIB, NULL, NULL);
-	stage_make(s, fs.mnt, SIZE, test_seed());
-	whole.digest = RP_DIGEST_NEVER;
-	GIVES(OK, stage_export(s, &whole, &err));
-	memcpy(base, s->point, sizeof(base));
-	/* Every other MiB is another: to be kept is half of what is before a mark. */
-	fd = open(s->disk, O_RDWR | O_CLOEXEC);
-	ASSERT_GE(fd, 0);
-	for (uint64_t pos = 0; pos < SIZE; pos += 2 * MIB)
-		data_write(fd, pos + 1, pos, MIB);
-	close(fd);
-	ASSERT_OK(system(fmt("cp '%s' '%s'", s->disk, s->twin)));
-	stage_take(s, s->point);
-	self.options = stage_copying(RP_IO_AUTO);
-	self.options.base = base;
-	interrupt(&self);
+	interrupt_changes(&self, RP_DIGEST_NEVER, base);
 	EXPECT_TRUE(exists(partial(&self, "vda.raw")));
 	/* It comes back without data, and without digests. */
 	GIVES(OK, rp_destroy_reference_point(s->store, base, &err));
@@ -598,7 +591,7 @@ TEST(lost_its_base_meanwhile)
 	GIVES(OK, stage_export(s, &self.options, &err));
 	EXPECT_TRUE(stage_good_export(s->exports, s->point, s->twin));
 	stage_close(s);
-	loopfs_umount(&fs);
+	loopfs_umount(&self.fs);
 }
 
 /* Destroying the point takes what was kept of its exports with it. */
