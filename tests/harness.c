@@ -304,8 +304,10 @@ static enum result run_choice(const struct choice *choice, size_t index)
 	scratch_end();
 
 	result = judge(in_time, seconds, status, note, sizeof(note));
-	if (!verbose && (result == FAILED || result == XPASSED))
+	if (!verbose && (result == FAILED || result == XPASSED)) {
 		show_log(log);
+		fprintf(stderr, "# not ok: %s%s\n", choice->name, note);
+	}
 	close(log);
 	printf("%s %zu %s%s\n", result == FAILED || result == XPASSED ? "not ok" : "ok",
 	       index, choice->name, note);

@@ -61,6 +61,7 @@ not_ok() {
 	test_count=$((test_count + 1))
 	test_failed=1
 	echo "not ok $test_count $*"
+	echo "# not ok: $*" >&2
 }
 
 # skip NAME WHY; skip_all WHY ends the script.
