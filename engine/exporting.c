@@ -12,47 +12,20 @@
  * (2) the files of the export, (3) its name, (4) the record's end. What else is written
  * in between is none that a power cut could tell from one of these.
  */
-#include "exporting.h"
-
 #include <fcntl.h>
 #include <string.h>
 
 #include "config.h"
 #include "copy.h"
 #include "doc.h"
-#include "export_changes.h"
-#include "export_disks.h"
-#include "format.h"
-#include "export_images.h"
 #include "export_merged.h"
+#include "exporting_state.h"
+#include "format.h"
 #include "io/nice.h"
 #include "io/tree.h"
-#include "job.h"
 #include "manifest.h"
 #include "probe.h"
 #include "resume.h"
-#include "settings.h"
-
-struct exporting {
-	struct rp_store *store;
-	struct rp_export_options options; /* its strings are ours */
-	char *directory;
-	struct point point;
-	struct target target;
-	struct journal journal;
-	bool complete; /* the partial folder lacks only its name */
-	bool keep;     /* it, if this fails */
-	bool queued;
-	struct job job;
-	struct tuning tuning;
-	struct pressure pressure;
-	struct io_ferry *ferry; /* of the target's file system; borrowed */
-	struct export_disks disks;
-	struct export_changes changes;
-	struct export_images images;
-	json_t *manifest;
-	struct watch watch;
-};
 
 static uint32_t export_configs(struct exporting *x, struct rp_error *err)
 {
@@ -314,17 +287,6 @@ static char *make_report(const struct exporting *x, const char *path)
 	return doc_text(report);
 }
 
-/* A store that is full or read-only must not keep anybody from getting the data out of
- * it. */
-static uint32_t without_record(struct exporting *x, uint32_t rc, struct rp_error *err)
-{
-	if (x->queued || (rc != RP_FAILED && rc != RP_ACCESS_DENIED))
-		return rc;
-	watch_warn(&x->watch, "no record of this export: %s", err->message);
-	rp_error_clear(err);
-	return RP_OK;
-}
-
 /*
  * The record is there before the folder has anything in it, so that what an export leaves
  * is found; and the folder's journal before any file beside it.
@@ -337,7 +299,7 @@ static uint32_t settle_begin(struct exporting *x, struct rp_error *err)
 	rc = x->job.doc ? job_settle(&x->job, err) : RP_OK;
 	if (rc) {
 		x->watch.attend = NULL;
-		rc = without_record(x, rc, err);
+		rc = exporting_without_record(x, rc, err);
 	}
 	return rc || x->complete ? rc : target_settle(&x->target, &name, err);
 }
@@ -382,216 +344,6 @@ static uint32_t run(struct exporting *x, char **ret_report, struct rp_error *err
 	return rc;
 }
 
-static uint32_t begin_job(struct exporting *x, struct rp_error *err)
-{
-	const struct job_order order = {
-		.system = x->point.system,
-		.id = x->point.id,
-		.base = x->options.base ? x->changes.base.id : NULL,
-		.directory = x->directory,
-		.options = &x->options,
-		.queued = x->queued,
-	};
-	_cleanup_close_ int fd = io_dir_open(AT_FDCWD, x->directory);
-	uint32_t rc;
-
-	if (fd < 0)
-		return rp_fail_os(err, fd, "open", "export directory %s", x->directory);
-	if (store_holds(x->store, fd))
-		return rp_fail(err, RP_INVALID_PARAMETER, "check",
-			       "export directory %s: lies in the store, which sweeps it",
-			       x->directory);
-	if (x->queued) { /* who waits hours for a turn wants to know it before */
-		rc = target_check(fd, x->directory, x->point.system, x->point.id, err);
-		if (rc)
-			return rc;
-	}
-	rc = job_begin(x->store, &order, &x->job, err);
-	return rc ? without_record(x, rc, err) : RP_OK;
-}
-
-/* 0 or -ENOMEM. */
-static int copy_options(struct exporting *x, const struct rp_export_options *o)
-{
-	char **disks = calloc(o->disk_count + 1, sizeof(*disks));
-
-	x->options = *o;
-	x->options.disks = (const char *const *)disks;
-	x->options.disk_count = 0;
-	x->options.settings = NULL;
-	x->options.base = o->base ? strdup(o->base) : NULL;
-	x->options.pressure_of = o->pressure_of ? strdup(o->pressure_of) : NULL;
-	for (size_t i = 0; disks && i < o->disk_count; i++) {
-		disks[i] = strdup(o->disks[i] ?: "");
-		if (!disks[i])
-			return -ENOMEM;
-		x->options.disk_count++;
-	}
-	return disks && !x->options.base == !o->base &&
-			       !x->options.pressure_of == !o->pressure_of
-		       ? 0
-		       : -ENOMEM;
-}
-
-/* From now on the base has its full name, which goes on meaning the same. */
-static uint32_t begin_changes(struct exporting *x, struct rp_error *err)
-{
-	uint32_t rc = export_changes_begin(&x->changes, x->store, x->options.base,
-					   &x->point, x->options.strict, &x->watch, err);
-	char *name;
-
-	if (rc)
-		return rc;
-	if (asprintf(&name, "%s@%s", x->changes.base.system, x->changes.base.id) < 0)
-		return rp_fail_os(err, -ENOMEM, "open", "base %s", x->options.base);
-	free((char *)x->options.base);
-	x->options.base = name;
-	return RP_OK;
-}
-
-static uint32_t check_limits(struct exporting *x, struct rp_error *err)
-{
-	const struct rp_export_options *o = &x->options;
-	int r;
-
-	x->watch.bandwidth = o->bandwidth;
-	x->watch.iops = o->iops;
-	if (!o->max_pressure)
-		return RP_OK;
-	r = pressure_open(&x->pressure, o->max_pressure, o->pressure_of);
-	if (r < 0) {
-		rp_fail_os(err, r, "open", "I/O pressure of %s",
-			   o->pressure_of ?: "the system");
-		err->code = RP_NOT_SUPPORTED;
-		return RP_NOT_SUPPORTED;
-	}
-	x->watch.pressure = &x->pressure;
-	return RP_OK;
-}
-
-/* Without its job. */
-static uint32_t check(struct exporting *x, const char *point, struct rp_error *err)
-{
-	uint32_t rc;
-
-	watch_init(&x->watch, x->options.watch, x->options.timeout_ms);
-	rc = tuning_of_options(&x->tuning, &x->options, err);
-	if (rc == RP_OK)
-		rc = check_limits(x, err);
-	if (rc)
-		return rc;
-	rc = point_open(x->store, point, POINT_SHARED,
-			watch_left_ms(&x->watch, x->store->busy_ms), &x->point, err);
-	if (rc)
-		return rc;
-	rc = export_disks_check(&x->point, &x->options, err);
-	if (rc == RP_OK && x->options.base)
-		rc = begin_changes(x, err);
-	if (rc)
-		rp_fail_of(err, x->point.system, NULL);
-	return rc;
-}
-
-static struct exporting *new (struct rp_store *store, const char *directory,
-			      const struct rp_export_options *options)
-{
-	struct exporting *x = calloc(1, sizeof(*x));
-
-	if (!x)
-		return NULL;
-	x->store = store;
-	x->job = (struct job)JOB_NONE;
-	x->point = (struct point)POINT_NONE;
-	x->changes = (struct export_changes)EXPORT_CHANGES_NONE;
-	x->journal = (struct journal)JOURNAL_NONE;
-	x->directory = strdup(directory);
-	if (x->directory && copy_options(x, options) == 0)
-		return x;
-	exporting_free(x);
-	return NULL;
-}
-
-uint32_t exporting_new(struct rp_store *store, const char *point, const char *directory,
-		       const struct rp_export_options *options, bool queued,
-		       struct exporting **ret, struct rp_error *err)
-{
-	struct exporting *x = new (store, directory, options);
-	uint32_t rc;
-
-	if (!x)
-		return rp_fail_os(err, -ENOMEM, "export", "%s", point ?: "");
-	x->queued = queued;
-	rc = check(x, point, err);
-	if (rc == RP_OK) {
-		rc = begin_job(x, err);
-		if (rc)
-			rp_fail_of(err, x->point.system, NULL);
-	}
-	if (rc)
-		exporting_free(x);
-	else
-		*ret = x;
-	return rc;
-}
-
-/* As the record in @doc says, but for its job. */
-static uint32_t again(struct rp_store *store, const json_t *doc, struct exporting **ret,
-		      struct rp_error *err)
-{
-	struct rp_export_options options = {.size = sizeof(options)};
-	_cleanup_free_ char *text = NULL;
-	_cleanup_(settings_free) struct settings settings = {0};
-	const char *system, *id, *directory;
-	char point[NAME_SIZE + ID_SIZE];
-	struct exporting *x;
-	uint32_t rc;
-
-	text = json_dumps(json_object_get(doc, "Settings"), JSON_COMPACT);
-	if (!text || doc_string(doc, "VirtualSystemIdentifier", &system) < 0 ||
-	    doc_string(doc, "ReferencePointId", &id) < 0 ||
-	    doc_string(doc, "ExportDirectory", &directory) < 0)
-		return rp_fail(err, RP_UNKNOWN_STATUS, "resume",
-			       "the job's record is damaged");
-	rc = settings_parse(text, &settings, err);
-	if (rc)
-		return rc;
-	settings_options(&settings, &options);
-	x = new (store, directory, &options);
-	if (!x)
-		return rp_fail_os(err, -ENOMEM, "resume", "job");
-	snprintf(point, sizeof(point), "%s@%s", system, id);
-	rc = check(x, point, err);
-	if (rc)
-		exporting_free(x);
-	else
-		*ret = x;
-	return rc;
-}
-
-uint32_t exporting_resume(struct rp_store *store, const char *job, struct exporting **ret,
-			  struct rp_error *err)
-{
-	_cleanup_close_ int fd = io_dir_open(store->ended_fd, job);
-	_cleanup_doc_ json_t *doc = NULL;
-	struct exporting *x;
-	uint32_t rc;
-	int r = fd < 0 ? fd : doc_load(fd, "job.json", &doc);
-
-	if (r < 0)
-		return rp_fail_os(err, r, "resume", "job %s", job);
-	/* The point is locked before the job, as always. */
-	rc = again(store, doc, &x, err);
-	if (rc)
-		return rc;
-	x->queued = true;
-	rc = job_resume(store, job, &x->job, err);
-	if (rc)
-		exporting_free(x);
-	else
-		*ret = x;
-	return rc;
-}
-
 const char *exporting_job(const struct exporting *x)
 {
 	return x->job.id;
@@ -628,23 +380,4 @@ uint32_t exporting_run(struct exporting *x, char **ret_report, struct rp_error *
 	job_end(&x->job, rc, x->manifest, err);
 	io_nice_restore(nice);
 	return rc;
-}
-
-void exporting_free(struct exporting *x)
-{
-	if (!x)
-		return;
-	job_end(&x->job, RP_FAILED, NULL, NULL); /* it was not run */
-	export_changes_close(&x->changes);
-	journal_close(&x->journal);
-	point_close(&x->point);
-	json_decref(x->manifest);
-	for (size_t i = 0; i < x->options.disk_count; i++)
-		free((char *)x->options.disks[i]);
-	free((char **)x->options.disks);
-	free((char *)x->options.base);
-	free((char *)x->options.pressure_of);
-	pressure_close(&x->pressure);
-	free(x->directory);
-	free(x);
 }

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * exporting_state.h - what exporting.c and exporting_new.c know of one export
+ */
+#ifndef ENGINE_EXPORTING_STATE_H
+#define ENGINE_EXPORTING_STATE_H
+
+#include "export_changes.h"
+#include "export_disks.h"
+#include "export_images.h"
+#include "exporting.h"
+#include "job.h"
+#include "journal.h"
+#include "point.h"
+#include "pressure.h"
+#include "target.h"
+#include "tuning.h"
+#include "watch.h"
+
+struct exporting {
+	struct rp_store *store;
+	struct rp_export_options options; /* its strings are ours */
+	char *directory;
+	struct point point;
+	struct target target;
+	struct journal journal;
+	bool complete; /* the partial folder lacks only its name */
+	bool keep;     /* it, if this fails */
+	bool queued;
+	struct job job;
+	struct tuning tuning;
+	struct pressure pressure;
+	struct io_ferry *ferry; /* of the target's file system; borrowed */
+	struct export_disks disks;
+	struct export_changes changes;
+	struct export_images images;
+	json_t *manifest;
+	struct watch watch;
+};
+
+/* Of a record that could not be written, for @rc. A store that is full or read-only must
+ * not keep anybody from getting the data out of it: RP_OK with a warning, else @rc. */
+uint32_t exporting_without_record(struct exporting *x, uint32_t rc, struct rp_error *err);
+
+#endif
