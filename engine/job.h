@@ -92,27 +92,25 @@ void job_set_state(struct job *job, enum rp_job_state state);
 void job_end(struct job *job, uint32_t rc, const json_t *manifest,
 	     const struct rp_error *err);
 
-/* What an ended job has kept for a resume goes; it is Killed. RP_INVALID_STATE if it is
- * not one that can be resumed. */
-uint32_t job_forget(struct rp_store *store, const char *id, struct rp_error *err);
-
-/* Records of exports that ended longer ago than they are to be kept go, with what those
- * have kept; not more than once a minute. */
-void job_forget_old(struct rp_store *store);
-
-/* What ended jobs have kept of point @id, which is destroyed, goes. */
-void job_forget_point(struct rp_store *store, const char *id);
-
-/* Entry @name of jobs/active/: if its process is gone, ends it as interrupted, and
- * removes what it left at its target if a resume could do nothing with it. While the
- * target is not there (not mounted) the job stays, for the next command. */
-void job_sweep(struct rp_store *store, const char *name);
-
 /* The limit that holds now, which need not be the one it was ordered with. */
 uint64_t job_bandwidth(const struct job *job);
 
-/* Of others' jobs. */
-int job_set_string(json_t *doc, const char *key, const char *text); /* NULL = null */
-enum rp_job_state job_doc_state(const json_t *doc);
+/* For job_sweep.c, of jobs that are not worked on: */
+
+/* Locks and loads job @id, which has ended and can be resumed; else RP_INVALID_STATE. */
+uint32_t job_open_resumable(struct rp_store *store, const char *id, struct job *ret,
+			    struct rp_error *err);
+
+int job_save(const struct job *job); /* 0 or -errno */
+
+/*
+ * Saves the last state, moves the folder to jobs/ended/ and releases @job. A state that
+ * cannot be saved leaves it to a later sweep, and so does a move that a power cut undoes:
+ * of what was published it says the same. Who has a ferry syncs the folders when all is
+ * done.
+ */
+void job_retire(struct job *job);
+
+void job_release(struct job *job);
 
 #endif

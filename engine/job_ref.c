@@ -14,6 +14,7 @@
 #include "io/notice.h"
 #include "io/tree.h"
 #include "job.h"
+#include "job_sweep.h"
 #include "job_view.h"
 #include "slip.h"
 #include "worker.h"

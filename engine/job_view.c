@@ -9,7 +9,7 @@
 
 #include "doc.h"
 #include "io/tree.h"
-#include "job.h"
+#include "job_record.h"
 #include "slip.h"
 
 #define PREFIX_MIN 4
@@ -34,7 +34,7 @@ static int load(int fd, struct job_view *v)
 
 	if (r < 0)
 		return r;
-	v->state = job_doc_state(v->doc);
+	v->state = job_record_state(v->doc);
 	v->resumable = json_is_true(json_object_get(v->doc, "Resumable"));
 	return 0;
 }
@@ -45,9 +45,9 @@ static int see_interrupted(struct job_view *v)
 	v->state = RP_JOB_EXCEPTION;
 	v->resumable = true;
 	if (json_object_set_new(v->doc, "ErrorCode", json_integer(RP_FAILED)) < 0 ||
-	    job_set_string(v->doc, "ErrorSummaryDescription", rp_return_name(RP_FAILED)) <
-		    0 ||
-	    job_set_string(v->doc, "ErrorDescription", "interrupted") < 0 ||
+	    job_record_set_string(v->doc, "ErrorSummaryDescription",
+				  rp_return_name(RP_FAILED)) < 0 ||
+	    job_record_set_string(v->doc, "ErrorDescription", "interrupted") < 0 ||
 	    json_object_set_new(v->doc, "Cancellable", json_false()) < 0)
 		return -ENOMEM;
 	return 0;
@@ -133,7 +133,7 @@ int job_view(int fd, struct job_view *ret)
 		see_requests(fd, &v);
 		json_object_set_new(v.doc, "JobState", json_integer(v.state));
 		json_object_set_new(v.doc, "Resumable", json_boolean(v.resumable));
-		job_set_string(v.doc, "JobStatus", job_state_name(v.state));
+		job_record_set_string(v.doc, "JobStatus", job_state_name(v.state));
 		json_object_set_new(v.doc, "ElapsedTime",
 				    json_real(elapsed(v.doc, job_has_ended(v.state))));
 		*ret = v;

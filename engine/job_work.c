@@ -9,6 +9,7 @@
 #include "doc.h"
 #include "io/bell.h"
 #include "job_queue.h"
+#include "job_record.h"
 #include "slip.h"
 
 #define TELL_NS	   100000000u
@@ -146,7 +147,7 @@ static int wait_turn(struct job *job, struct watch *w)
 static int attend(void *context, struct watch *w)
 {
 	struct job *job = context;
-	enum rp_job_state before = job_doc_state(job->doc);
+	enum rp_job_state before = job_record_state(job->doc);
 	uint64_t now = watch_now_ns();
 	uint32_t request = next_request(job, w);
 	int r;

@@ -9,7 +9,7 @@
 
 #include "doc.h"
 #include "io/tree.h"
-#include "job.h"
+#include "job_sweep.h"
 
 /* What the rest of the engine relies on without looking again. */
 static int check_doc(const json_t *doc, const struct point *point)

@@ -17,7 +17,7 @@
 #include "io/base.h"
 #include "io/fs.h"
 #include "io/tree.h"
-#include "job.h"
+#include "job_sweep.h"
 #include "point.h"
 #include "tuning.h"
 #include "watch.h"

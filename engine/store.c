@@ -12,7 +12,7 @@
 
 #include "doc.h"
 #include "io/tree.h"
-#include "job.h"
+#include "job_sweep.h"
 
 #define LOCK_WAIT_MS 30000
 

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * job_record.c - what a job's record says: who, what, where, and how it ended
+ */
+#include "job_record.h"
+
+#include <unistd.h>
+
+#include "doc.h"
+
+int job_record_set_string(json_t *doc, const char *key, const char *text)
+{
+	return json_object_set_new(doc, key, text ? json_string(text) : json_null());
+}
+
+enum rp_job_state job_record_state(const json_t *doc)
+{
+	uint64_t state;
+
+	return doc_u64(doc, "JobState", &state) < 0 || !job_state_valid(state)
+		       ? RP_JOB_RUNNING
+		       : (enum rp_job_state)state;
+}
+
+int job_record_set_state(json_t *doc, enum rp_job_state state)
+{
+	char now[DOC_TIME_SIZE];
+
+	doc_time(now);
+	if (json_object_set_new(doc, "JobState", json_integer(state)) < 0 ||
+	    job_record_set_string(doc, "TimeOfLastStateChange", now) < 0)
+		return -ENOMEM;
+	if (state == RP_JOB_RUNNING && json_is_null(json_object_get(doc, "StartTime")) &&
+	    job_record_set_string(doc, "StartTime", now) < 0)
+		return -ENOMEM;
+	return 0;
+}
+
+int job_record_set_error(json_t *doc, uint32_t rc, const struct rp_error *err)
+{
+	_cleanup_doc_ json_t *error = json_object();
+
+	if (!error || json_object_set_new(doc, "ErrorCode", json_integer(rc)) < 0 ||
+	    job_record_set_string(doc, "ErrorDescription",
+				  rc && err ? err->message : NULL) < 0 ||
+	    job_record_set_string(doc, "ErrorSummaryDescription",
+				  rc ? rp_return_name(rc) : NULL) < 0)
+		return -ENOMEM;
+	if (!rc || !err)
+		return json_object_del(doc, "Error"), 0;
+	if (job_record_set_string(error, "Step", err->step) < 0 ||
+	    job_record_set_string(error, "System", err->system) < 0 ||
+	    job_record_set_string(error, "Disk", err->disk) < 0 ||
+	    json_object_set_new(error, "Errno", json_integer(err->os_error)) < 0 ||
+	    json_object_set_new(error, "Offset",
+				err->offset == RP_NO_OFFSET
+					? json_null()
+					: json_integer((json_int_t)err->offset)) < 0)
+		return -ENOMEM;
+	return json_object_set(doc, "Error", error);
+}
+
+/* What the model's class has. */
+json_t *job_record_new(const struct job *job, const struct job_order *o)
+{
+	char now[DOC_TIME_SIZE];
+
+	doc_time(now);
+	return json_pack(
+		"{s:i, s:s, s:s+++, s:s, s:n, s:s, s:i, s:b, s:s, s:s+++++, s:s, s:s, "
+		"s:s, s:s?, s:[], s:n, s:[], s:i, s:b, s:b, s:I}",
+		"FormatVersion", DOC_VERSION, "InstanceID", job->id, "Name", "Export ",
+		o->system, "@", o->id, "TimeSubmitted", now, "StartTime", "Owner",
+		store_owner(job->store), "Priority", (int)job->priority, "Cancellable", 1,
+		"ExportDirectory", o->directory, "ExportPath", o->directory, "/",
+		o->system, "/", o->id, "", "VirtualSystemIdentifier", o->system,
+		"VirtualMachineId", o->system, "ReferencePointId", o->id,
+		"BaseReferencePointId", o->base, "ExportedDisks",
+		"ExportedConfigFilePath", "Disks", "ProcessId", (int)getpid(),
+		"Resumable", 0, "Queued", (int)o->queued, "TimeBeforeRemoval",
+		(json_int_t)job->store->keep_seconds);
+}
+
+int job_record_set_exported(json_t *doc, const json_t *manifest)
+{
+	const char *path = json_string_value(json_object_get(doc, "ExportPath"));
+	json_t *disks = json_object_get(manifest, "Disks"), *disk;
+	_cleanup_doc_ json_t *files = json_array();
+	size_t i;
+
+	if (!files || json_object_set(doc, "Disks", disks) < 0)
+		return -ENOMEM;
+	json_array_foreach(disks, i, disk)
+		if (json_array_append_new(files,
+					  json_sprintf("%s/%s", path,
+						       json_string_value(json_object_get(
+							       disk, "File")))) < 0)
+			return -ENOMEM;
+	if (json_object_set(doc, "ExportedDisks", files) < 0 ||
+	    json_object_set_new(doc, "ExportedConfigFilePath",
+				json_sprintf("%s/config", path)) < 0)
+		return -ENOMEM;
+	return 0;
+}

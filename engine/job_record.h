@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * job_record.h - what a job's record says: who, what, where, and how it ended
+ *
+ * The functions return 0 or -ENOMEM.
+ */
+#ifndef ENGINE_JOB_RECORD_H
+#define ENGINE_JOB_RECORD_H
+
+#include "job.h"
+
+/* The record of @job, which is to do what @order says, without its state; or NULL. */
+json_t *job_record_new(const struct job *job, const struct job_order *order);
+
+enum rp_job_state job_record_state(const json_t *doc);
+
+/* A new state, from now on. */
+int job_record_set_state(json_t *doc, enum rp_job_state state);
+
+/* The error it ended with; none if @rc is RP_OK. */
+int job_record_set_error(json_t *doc, uint32_t rc, const struct rp_error *err);
+
+/* What was exported, as @manifest has it. */
+int job_record_set_exported(json_t *doc, const json_t *manifest);
+
+int job_record_set_string(json_t *doc, const char *key, const char *text); /* or null */
+
+#endif

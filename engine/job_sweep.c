@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * job_sweep.c - what is left of jobs that have ended, or died: found, and forgotten
+ */
+#include "job_sweep.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "doc.h"
+#include "io/tree.h"
+#include "job.h"
+#include "job_record.h"
+#include "journal.h"
+#include "target.h"
+
+#define FORGET_SECONDS 60
+
+void job_forget_old(struct rp_store *store)
+{
+	time_t now = time(NULL), oldest = now - (time_t)store->keep_seconds;
+	char **names;
+	size_t count;
+
+	/* Of a thousand exports one looks through the records. */
+	if (store->forgot && now - store->forgot < FORGET_SECONDS)
+		return;
+	store->forgot = now;
+	if (io_dir_names(store->ended_fd, &names, &count) < 0)
+		return;
+	for (size_t i = 0; i < count; i++) {
+		struct stat st;
+
+		if (fstatat(store->ended_fd, names[i], &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+		    st.st_mtime >= oldest)
+			continue;
+		if (id_valid(names[i])) /* with what it has kept */
+			job_forget(store, names[i], NULL);
+		io_tree_remove(store->ended_fd, names[i]);
+	}
+	io_names_free(names, count);
+}
+
+/* What it has left at its target; negative if that may still be somewhere. */
+static int discard_target(const json_t *doc, bool (*keep)(int dir), bool *ret_published)
+{
+	const char *directory, *system, *id;
+	uint64_t device;
+	struct stat st;
+	int r;
+
+	if (doc_string(doc, "ExportDirectory", &directory) < 0 ||
+	    doc_string(doc, "VirtualSystemIdentifier", &system) < 0 ||
+	    doc_string(doc, "ReferencePointId", &id) < 0 || directory[0] != '/' ||
+	    !name_valid(system) || !id_valid(id))
+		return 0;
+	r = target_discard_dead(directory, system, id, keep, ret_published);
+	if (r != 0 || *ret_published)
+		return r;
+	/* It may have written to what is not mounted there now. Only if nothing is found:
+	 * Btrfs and network file systems have another number with every mount. */
+	if (stat(directory, &st) < 0)
+		return -errno;
+	return doc_u64(doc, "ExportDevice", &device) == 0 && device != (uint64_t)st.st_dev
+		       ? -ENODEV
+		       : 0;
+}
+
+uint32_t job_forget(struct rp_store *store, const char *id, struct rp_error *err)
+{
+	bool published = false;
+	struct job job;
+	uint32_t rc = job_open_resumable(store, id, &job, err);
+	int r;
+
+	if (rc)
+		return rc;
+	r = discard_target(job.doc, NULL, &published);
+	json_object_set_new(job.doc, "Resumable", json_false());
+	if (r >= 0)
+		r = job_record_set_state(job.doc, RP_JOB_KILLED);
+	if (r >= 0)
+		r = job_save(&job);
+	job_release(&job);
+	return r < 0 ? rp_fail_os(err, r, "discard", "what job %s has kept", id) : RP_OK;
+}
+
+void job_forget_point(struct rp_store *store, const char *id)
+{
+	char **names;
+	size_t count;
+
+	if (io_dir_names(store->ended_fd, &names, &count) < 0)
+		return;
+	for (size_t i = 0; i < count; i++) {
+		_cleanup_close_ int fd = io_dir_open(store->ended_fd, names[i]);
+		_cleanup_doc_ json_t *doc = NULL;
+		const char *point;
+
+		if (fd >= 0 && doc_load(fd, "job.json", &doc) == 0 &&
+		    doc_string(doc, "ReferencePointId", &point) == 0 &&
+		    !strcmp(point, id) && id_valid(names[i]))
+			job_forget(store, names[i], NULL);
+	}
+	io_names_free(names, count);
+}
+
+/* So long ago that its target will not come back. */
+static bool is_old(const struct job *job)
+{
+	struct stat st;
+
+	return fstat(job->fd, &st) == 0 &&
+	       st.st_mtime < time(NULL) - (time_t)job->store->keep_seconds;
+}
+
+static void end_dead(struct job *job)
+{
+	enum rp_job_state state = job_record_state(job->doc);
+	struct rp_error err;
+	bool published = false;
+
+	if (discard_target(job->doc, journal_worth_keeping, &published) < 0 &&
+	    !is_old(job)) {
+		job_release(job);
+		return;
+	}
+	/* Who waited has published nothing: what is there is another's. */
+	if (state != RP_JOB_RUNNING && state != RP_JOB_SHUTTING_DOWN)
+		published = false;
+	/* Else it was killed between its end and its move. */
+	if (!job_has_ended(state)) {
+		rp_error_clear(&err);
+		if (!published)
+			rp_fail(&err, RP_FAILED, "export", "interrupted");
+		job_record_set_error(job->doc, err.code, &err);
+		job_record_set_state(job->doc,
+				     published ? RP_JOB_COMPLETED : RP_JOB_EXCEPTION);
+		json_object_set_new(job->doc, "Cancellable", json_false());
+		json_object_set_new(job->doc, "Resumable", json_boolean(!published));
+	}
+	job_retire(job);
+}
+
+void job_sweep(struct rp_store *store, const char *name)
+{
+	struct job job = JOB_NONE;
+	int r;
+
+	job.store = store;
+	job.fd = io_dir_open(store->active_fd, name);
+	/* By the time it can be locked it may have ended, and lie elsewhere. */
+	if (job.fd < 0 || !id_valid(name) || io_lock(job.fd, true, 0) < 0 ||
+	    !io_dir_is_at(store->active_fd, name, job.fd)) {
+		job_release(&job);
+		return;
+	}
+	memcpy(job.id, name, ID_SIZE);
+	r = doc_load(job.fd, "job.json", &job.doc);
+	if (r == 0) {
+		end_dead(&job);
+		return;
+	}
+	/* Killed before its record was written, so it has no target yet; or damaged. */
+	if (r == -ENOENT || r == -EBADMSG)
+		io_tree_remove(store->active_fd, name);
+	job_release(&job);
+}

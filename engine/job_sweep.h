@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * job_sweep.h - what is left of jobs that have ended, or died: found, and forgotten
+ */
+#ifndef ENGINE_JOB_SWEEP_H
+#define ENGINE_JOB_SWEEP_H
+
+#include "store.h"
+
+/* What an ended job has kept for a resume goes; it is Killed. RP_INVALID_STATE if it is
+ * not one that can be resumed. */
+uint32_t job_forget(struct rp_store *store, const char *id, struct rp_error *err);
+
+/* Records of exports that ended longer ago than they are to be kept go, with what those
+ * have kept; not more than once a minute. */
+void job_forget_old(struct rp_store *store);
+
+/* What ended jobs have kept of point @id, which is destroyed, goes. */
+void job_forget_point(struct rp_store *store, const char *id);
+
+/* Entry @name of jobs/active/: if its process is gone, ends it as interrupted, and
+ * removes what it left at its target if a resume could do nothing with it. While the
+ * target is not there (not mounted) the job stays, for the next command. */
+void job_sweep(struct rp_store *store, const char *name);
+
+#endif
