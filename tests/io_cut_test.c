@@ -2,29 +2,16 @@
 /*
  * io_cut_test.c - random requests over a backend that cuts, interrupts, puts off and
  * reorders at random
- *
- * Direct files are two descriptors of an ordinary file, so that cuts can be anywhere.
  */
-#include <fcntl.h>
-#include <stdio.h>
 
 #include "data.h"
-#include "fakeio.h"
+#include "faked.h"
 #include "harness.h"
-#include "io/base.h"
 #include "iojob.h"
-
-#define FILE_SIZE (1 * MIB)
-#define DEPTH	  8
 
 FIXTURE(cut)
 {
-	struct io_pool *pool;
-	void *bufs[DEPTH]; /* all of the pool */
-	struct io_queue *q;
-	struct fakeio *fake;
-	struct io_file file;
-	unsigned char *bytes; /* what the file holds at first */
+	struct faked f;
 };
 
 FIXTURE_VARIANT(cut)
@@ -35,44 +22,14 @@ FIXTURE_VARIANT(cut)
 FIXTURE_VARIANT_ADD(cut, direct){.direct = true};
 FIXTURE_VARIANT_ADD(cut, buffered){.direct = false};
 
-static void open_file(struct io_file *file, const char *path, bool direct)
-{
-	file->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	ASSERT_GE(file->fd, 0);
-	file->tail_fd = direct ? open(path, O_RDWR | O_CLOEXEC) : file->fd;
-	ASSERT_GE(file->tail_fd, 0);
-	file->direct = direct;
-	file->align = direct ? 4096 : 1;
-	file->writable = true;
-}
-
 FIXTURE_SETUP(cut)
 {
-	char path[4096];
-
-	self->file = (struct io_file)IO_FILE_NONE;
-	ASSERT_OK(io_pool_open(&self->pool, DEPTH * FILE_SIZE));
-	for (unsigned i = 0; i < DEPTH; i++)
-		self->bufs[i] = io_pool_get(self->pool, FILE_SIZE);
-	self->bytes = malloc(FILE_SIZE);
-	ASSERT_NE(self->bytes, NULL);
-	data_bytes(1, 0, self->bytes, FILE_SIZE);
-	snprintf(path, sizeof(path), "%s/file", test_dir());
-	open_file(&self->file, path, variant->direct);
-	ASSERT_EQ(pwrite(self->file.tail_fd, self->bytes, FILE_SIZE, 0), FILE_SIZE);
-	ASSERT_OK(io_queue_open_backend(&self->q, &fakeio_backend, DEPTH, self->pool));
-	self->fake = fakeio_of(self->q);
+	faked_open(&self->f, variant->direct);
 }
 
 FIXTURE_TEARDOWN(cut)
 {
-	if (self->q && !io_queue_in_flight(self->q))
-		io_queue_close(self->q);
-	io_file_close(&self->file);
-	free(self->bytes);
-	for (unsigned i = 0; i < DEPTH && self->bufs[i]; i++)
-		io_pool_put(self->pool, self->bufs[i], FILE_SIZE);
-	io_pool_close(self->pool);
+	faked_close(&self->f);
 }
 
 #define ROUNDS 300
@@ -158,11 +115,11 @@ TEST_F(cut, moves_the_same_bytes)
 
 	ASSERT_NE(seen, NULL);
 	for (unsigned i = 0; i < ROUNDS; i++) {
-		one_round(self->q, &self->file, self->bufs, self->bytes, &seed);
-		check_record(self->fake, &self->file);
+		one_round(self->f.q, &self->f.file, self->f.bufs, self->f.bytes, &seed);
+		check_record(self->f.fake, &self->f.file);
 	}
-	ASSERT_EQ(pread(self->file.tail_fd, seen, FILE_SIZE, 0), FILE_SIZE);
-	expect_same_bytes(seen, self->bytes, FILE_SIZE);
+	ASSERT_EQ(pread(self->f.file.tail_fd, seen, FILE_SIZE, 0), FILE_SIZE);
+	expect_same_bytes(seen, self->f.bytes, FILE_SIZE);
 	free(seen);
 }
 
