@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "cli/detach.h"
+#include "cli/disks.h"
 #include "cli/out.h"
 #include "cli/progress.h"
 #include "cli/table.h"
@@ -300,25 +301,8 @@ static int take_points(struct exporting *e)
 
 static void print_report(const json_t *report)
 {
-	struct table table = {
-		{"DISK", ">SIZE", ">CLONED", ">COPIED", ">ZERO", "METHOD", "REASON",
-		 NULL},
-		NULL,
-		0,
-	};
-	const json_t *disk;
-	size_t i;
-
 	print_line(member_text(report, "ExportPath"));
-	json_array_foreach(json_object_get(report, "Disks"), i, disk)
-		table_row(&table, member_text(disk, "DiskId"),
-			  size_text(member_number(disk, "VirtualSize")).s,
-			  size_text(member_number(disk, "ClonedBytes")).s,
-			  size_text(member_number(disk, "CopiedBytes")).s,
-			  size_text(member_number(disk, "ZeroBytes")).s,
-			  member_text(disk, "Method"), member_text(disk, "MethodReason"));
-	if (table.count)
-		table_print(&table, "  ");
+	print_disks(report, "  ");
 	flush_output(); /* the next point may take hours */
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cli/detach.h"
+#include "cli/disks.h"
 #include "cli/out.h"
 #include "cli/progress.h"
 #include "cli/table.h"
@@ -93,28 +94,6 @@ int cmd_job_list(const struct cli *cli)
 	return 0;
 }
 
-static void print_disks(const json_t *job)
-{
-	struct table table = {
-		{"DISK", ">SIZE", ">CLONED", ">COPIED", "METHOD", "REASON", NULL},
-		NULL,
-		0,
-	};
-	const json_t *disk;
-	size_t i;
-
-	json_array_foreach(json_object_get(job, "Disks"), i, disk)
-		table_row(&table, member_text(disk, "DiskId"),
-			  size_text(member_number(disk, "VirtualSize")).s,
-			  size_text(member_number(disk, "ClonedBytes")).s,
-			  size_text(member_number(disk, "CopiedBytes")).s,
-			  member_text(disk, "Method"), member_text(disk, "MethodReason"));
-	if (!table.count)
-		return;
-	putchar('\n');
-	table_print(&table, "");
-}
-
 static void print_job(const json_t *job)
 {
 	_cleanup_free_ char *state = format_text(
@@ -147,7 +126,9 @@ static void print_job(const json_t *job)
 	}
 	if (*member_text(job, "ErrorDescription"))
 		print_field("Error", member_text(job, "ErrorDescription"));
-	print_disks(job);
+	if (json_array_size(json_object_get(job, "Disks")))
+		putchar('\n');
+	print_disks(job, "");
 }
 
 int cmd_job_show(const struct cli *cli)

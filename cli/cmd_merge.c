@@ -4,10 +4,8 @@
  */
 #include "cli/cli.h"
 
-#include "cli/out.h"
+#include "cli/disks.h"
 #include "cli/reading.h"
-#include "cli/table.h"
-#include "cli/text.h"
 
 const struct option_def merge_options[] = {
 	{"search", "DIR", "look for bases of the export here too (repeatable)", false},
@@ -18,23 +16,7 @@ const struct option_def merge_options[] = {
 
 static void print_merged(const json_t *report)
 {
-	struct table table = {
-		{"DISK", ">SIZE", ">CLONED", ">COPIED", ">ZERO", "METHOD", "REASON",
-		 NULL},
-		NULL,
-		0,
-	};
-	const json_t *disk;
-	size_t i;
-
-	json_array_foreach(json_object_get(report, "Disks"), i, disk)
-		table_row(&table, member_text(disk, "DiskId"),
-			  size_text(member_number(disk, "VirtualSize")).s,
-			  size_text(member_number(disk, "ClonedBytes")).s,
-			  size_text(member_number(disk, "CopiedBytes")).s,
-			  size_text(member_number(disk, "ZeroBytes")).s,
-			  member_text(disk, "Method"), member_text(disk, "MethodReason"));
-	table_print(&table, "");
+	print_disks(report, "");
 }
 
 static uint32_t merge(const struct reading *r, const char *path, char **ret_report,
