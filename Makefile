@@ -67,13 +67,15 @@ DEBS := gcc libc6-dev make pkg-config liburing-dev libaio-dev libjansson-dev \
 	clang clang-format shellcheck
 
 # Asked for when first needed, not when this file is read: "make deps all" must work.
-PKGS  := liburing jansson libxxhash libxml-2.0 uuid
+PKGS  := liburing jansson libxxhash uuid
+# Of libxml2 only the headers: who needs it loads it (engine/xml.h).
+HEADS := libxml-2.0
 once   = $(eval $(1) := $$(shell $(2)))$($(1))
-PKG_CFLAGS = $(call once,PKG_CFLAGS,$(PKG_CONFIG) --cflags $(PKGS))
+PKG_CFLAGS = $(call once,PKG_CFLAGS,$(PKG_CONFIG) --cflags $(PKGS) $(HEADS))
 PKG_LIBS   = $(call once,PKG_LIBS,$(PKG_CONFIG) --libs $(PKGS))
 LIBS       = $(PKG_LIBS) -laio
 CLI_LIBS   = $(call once,CLI_LIBS,$(PKG_CONFIG) --libs jansson)
-TEST_LIBS  = $(call once,TEST_LIBS,$(PKG_CONFIG) --libs fuse3)
+TEST_LIBS  = $(call once,TEST_LIBS,$(PKG_CONFIG) --libs fuse3 $(HEADS))
 
 SANITIZE := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 OUR_CPPFLAGS := -D_GNU_SOURCE -DREFPOINT_VERSION='"$(VERSION)"' -Iinclude -I.
@@ -97,7 +99,7 @@ help:
 $(O)/flags: export NOW = $(COMPILE) $(LINK) $(LIBS) $(RPATH)
 $(O)/paths: export NOW = $(VERSION) $(PREFIX) $(LIBDIR) $(INCLUDEDIR)
 $(O)/flags $(O)/paths: FORCE | $(filter deps,$(MAKECMDGOALS))
-	@$(PKG_CONFIG) --print-errors --exists $(PKGS) || \
+	@$(PKG_CONFIG) --print-errors --exists $(PKGS) $(HEADS) || \
 		{ echo 'A library is missing; "make deps" installs it.' >&2; exit 1; }
 	@mkdir -p $(@D); printf '%s\n' "$$NOW" | cmp -s - $@ || printf '%s\n' "$$NOW" >$@
 

@@ -40,7 +40,7 @@ static bool is_element(const xmlNode *node, const char *name)
 static xmlNode *telling(xmlNode *node)
 {
 	while (node && (node->type == XML_COMMENT_NODE || node->type == XML_PI_NODE ||
-			xmlIsBlankNode(node) || is_element(node, "QUALIFIER")))
+			xml.IsBlankNode(node) || is_element(node, "QUALIFIER")))
 		node = node->next;
 	return node;
 }
@@ -49,7 +49,7 @@ static uint32_t unexpected(struct rp_error *err, const xmlNode *node)
 {
 	return rp_fail(err, RP_INVALID_TYPE, "settings",
 		       "ExportSettingData line %ld: unexpected %.64s in %.64s",
-		       xmlGetLineNo(node),
+		       xml.GetLineNo(node),
 		       node->type == XML_ELEMENT_NODE ? (const char *)node->name : "text",
 		       (const char *)node->parent->name);
 }
@@ -57,11 +57,11 @@ static uint32_t unexpected(struct rp_error *err, const xmlNode *node)
 static uint32_t read_attribute(const xmlNode *node, const char *name, xmlChar **ret,
 			       struct rp_error *err)
 {
-	if (!xmlHasProp(node, BAD_CAST name))
+	if (!xml.HasProp(node, BAD_CAST name))
 		return rp_fail(err, RP_INVALID_TYPE, "settings",
 			       "ExportSettingData line %ld: %s has no attribute %s",
-			       xmlGetLineNo(node), (const char *)node->name, name);
-	*ret = xmlGetProp(node, BAD_CAST name);
+			       xml.GetLineNo(node), (const char *)node->name, name);
+	*ret = xml.GetProp(node, BAD_CAST name);
 	return *ret ? RP_OK : no_memory(err);
 }
 
@@ -85,7 +85,7 @@ static uint32_t read_value(xmlNode *value, xmlChar **ret, struct rp_error *err)
 	for (const xmlNode *n = value->children; n; n = n->next)
 		if (n->type == XML_ELEMENT_NODE)
 			return unexpected(err, n);
-	*ret = xmlNodeGetContent(value);
+	*ret = xml.NodeGetContent(value);
 	return *ret ? RP_OK : no_memory(err);
 }
 
@@ -146,7 +146,7 @@ static const struct property {
 static const struct property *find_property(const xmlChar *name)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(properties); i++)
-		if (!xmlStrcasecmp(name, BAD_CAST properties[i].name))
+		if (!xml.Strcasecmp(name, BAD_CAST properties[i].name))
 			return &properties[i];
 	return NULL;
 }
@@ -160,12 +160,12 @@ static uint32_t check_kind(const xmlNode *node, const struct property *p,
 	code = read_attribute(node, "TYPE", &type, err);
 	if (code)
 		return code;
-	if (is_element(node, p->element) && xmlStrEqual(type, BAD_CAST "string"))
+	if (is_element(node, p->element) && xml.StrEqual(type, BAD_CAST "string"))
 		return RP_OK;
 	return rp_fail(err, RP_INVALID_TYPE, "settings",
 		       "ExportSettingData line %ld: %s must be a %s of TYPE string, "
 		       "not a %s of TYPE %.64s",
-		       xmlGetLineNo(node), p->name, p->element, (const char *)node->name,
+		       xml.GetLineNo(node), p->name, p->element, (const char *)node->name,
 		       (const char *)type);
 }
 
@@ -183,17 +183,17 @@ static uint32_t read_property(struct settings *s, xmlNode *node, unsigned *seen,
 	if (code)
 		return code;
 	/* __PATH, __SERVER, ...: no properties, GetText() adds them about itself. */
-	if (!xmlStrncmp(name, BAD_CAST "__", 2))
+	if (!xml.Strncmp(name, BAD_CAST "__", 2))
 		return RP_OK;
 	p = find_property(name);
 	if (!p)
 		return rp_fail(err, RP_INVALID_TYPE, "settings",
 			       "ExportSettingData line %ld: unknown property \"%.64s\"",
-			       xmlGetLineNo(node), (const char *)name);
+			       xml.GetLineNo(node), (const char *)name);
 	if (*seen & 1U << (p - properties))
 		return rp_fail(err, RP_INVALID_PARAMETER, "settings",
 			       "ExportSettingData line %ld: property %s is given twice",
-			       xmlGetLineNo(node), p->name);
+			       xml.GetLineNo(node), p->name);
 	*seen |= 1U << (p - properties);
 	code = check_kind(node, p, err);
 	return code || !p->read ? code : p->read(s, node, err);
@@ -208,15 +208,15 @@ static uint32_t read_instance(struct settings *s, xmlNode *root, struct rp_error
 	if (!is_element(root, "INSTANCE"))
 		return rp_fail(err, RP_INVALID_TYPE, "settings",
 			       "ExportSettingData line %ld: a %.64s is not an INSTANCE",
-			       xmlGetLineNo(root), (const char *)root->name);
+			       xml.GetLineNo(root), (const char *)root->name);
 	code = read_attribute(root, "CLASSNAME", &class, err);
 	if (code)
 		return code;
-	if (xmlStrcasecmp(class, BAD_CAST CLASS))
+	if (xml.Strcasecmp(class, BAD_CAST CLASS))
 		return rp_fail(
 			err, RP_INVALID_TYPE, "settings",
 			"ExportSettingData line %ld: the class is \"%.64s\", not " CLASS,
-			xmlGetLineNo(root), (const char *)class);
+			xml.GetLineNo(root), (const char *)class);
 	for (xmlNode *n = telling(root->children); n; n = telling(n->next)) {
 		code = read_property(s, n, &seen, err);
 		if (code)
@@ -233,9 +233,13 @@ uint32_t settings_from_xml(struct settings *s, const char *text, size_t len,
 
 	switch (xml_parse(text, len, &doc, &flaw)) {
 	case 0:
-		return read_instance(s, xmlDocGetRootElement(doc), err);
+		return read_instance(s, xml.DocGetRootElement(doc), err);
 	case -ENOMEM:
 		return no_memory(err);
+	case -ENOSYS:
+		return rp_fail(err, RP_NOT_SUPPORTED, "settings",
+			       "ExportSettingData: XML cannot be parsed: %s",
+			       flaw.reason);
 	default:
 		return rp_fail(
 			err, RP_INVALID_PARAMETER, "settings",

@@ -8,8 +8,7 @@
  */
 #include "engine/xml.h"
 
-#include <libxml/SAX2.h>
-#include <libxml/parser.h>
+#include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,15 +18,50 @@
 #define ATTRIBUTES_MAX 1000 /* in one tag */
 #define NAMESPACES_MAX 100  /* in one text */
 
+#if LIBXML_VERSION >= 21400
+#define SONAME "libxml2.so.16"
+#else
+#define SONAME "libxml2.so.2"
+#endif
+
+struct xml_library xml;
+
+/* "" once it is loaded. */
+static char not_loaded[sizeof(((struct xml_flaw *)0)->reason)];
+
+static void *look_up(void *library, const char *name)
+{
+	void *symbol = library ? dlsym(library, name) : NULL;
+
+	if (!symbol && !not_loaded[0])
+		snprintf(not_loaded, sizeof(not_loaded), "%s", dlerror());
+	return symbol;
+}
+
+/* It stays: what it has set up for the program cannot be taken back. */
+static void load(void)
+{
+	void *library = dlopen(SONAME, RTLD_NOW | RTLD_LOCAL);
+
+#define LOOK_UP(name) xml.name = (typeof(xml.name))look_up(library, "xml" #name);
+	XML_FUNCTIONS(LOOK_UP)
+#undef LOOK_UP
+	xml.free = look_up(library, "xmlFree");
+	/* libxml2 asks for it where several threads may be the first. */
+	if (!not_loaded[0])
+		xml.InitParser();
+}
+
 void xml_cleanup(xmlDoc **doc)
 {
-	xmlFreeDoc(*doc);
+	if (*doc)
+		xml.FreeDoc(*doc);
 }
 
 void xml_text_cleanup(xmlChar **text)
 {
 	if (*text)
-		xmlFree(*text);
+		(*xml.free)(*text);
 }
 
 /* What one run of the parser says besides the tree. */
@@ -71,9 +105,9 @@ static void on_doctype(void *context, const xmlChar *name, const xmlChar *public
 	struct verdict *v = parser->_private;
 
 	(void)name, (void)public_id, (void)system_id;
-	add_flaw(&v->flaw, xmlSAX2GetLineNumber(parser), xmlSAX2GetColumnNumber(parser),
+	add_flaw(&v->flaw, xml.SAX2GetLineNumber(parser), xml.SAX2GetColumnNumber(parser),
 		 "a DOCTYPE is not accepted");
-	xmlStopParser(parser);
+	xml.StopParser(parser);
 }
 
 /*
@@ -103,30 +137,33 @@ static void look_for_crowds(const char *text, size_t len, struct xml_flaw *flaw)
 
 static xmlDoc *run_parser(const char *text, size_t len, struct verdict *v)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	const int flags = XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING |
 			  XML_PARSE_NOCDATA | XML_PARSE_IGNORE_ENC;
 	xmlParserCtxt *parser;
 	xmlDoc *doc;
 
-	/* libxml2 asks for it where several threads may be the first. */
-	pthread_once(&once, xmlInitParser);
-	parser = xmlNewParserCtxt();
+	parser = xml.NewParserCtxt();
 	if (!parser)
 		return NULL;
 	parser->_private = v;
 	parser->sax->serror = on_error;
 	parser->sax->internalSubset = on_doctype;
-	doc = xmlCtxtReadMemory(parser, text, (int)len, NULL, NULL, flags);
-	xmlFreeParserCtxt(parser);
+	doc = xml.CtxtReadMemory(parser, text, (int)len, NULL, NULL, flags);
+	xml.FreeParserCtxt(parser);
 	return doc;
 }
 
 int xml_parse(const char *text, size_t len, xmlDoc **ret, struct xml_flaw *ret_flaw)
 {
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	_cleanup_xml_ xmlDoc *doc = NULL;
 	struct verdict v = {0};
 
+	pthread_once(&once, load);
+	if (not_loaded[0]) {
+		snprintf(ret_flaw->reason, sizeof(ret_flaw->reason), "%s", not_loaded);
+		return -ENOSYS;
+	}
 	look_for_crowds(text, len, &v.flaw);
 	if (!v.flaw.reason[0])
 		doc = run_parser(text, len, &v);

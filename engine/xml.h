@@ -5,8 +5,44 @@
 #ifndef ENGINE_XML_H
 #define ENGINE_XML_H
 
+#include <libxml/SAX2.h>
+#include <libxml/parser.h>
 #include <libxml/tree.h>
 #include <stddef.h>
+
+/*
+ * What is used of libxml2. It is loaded by the first text that is parsed: most programs
+ * never see one, and with it come ICU and the C++ library, which take longer to load than
+ * a small export takes.
+ */
+#define XML_FUNCTIONS(F)       \
+	F(CtxtReadMemory)      \
+	F(DocGetRootElement)   \
+	F(FreeDoc)             \
+	F(FreeParserCtxt)      \
+	F(GetLineNo)           \
+	F(GetProp)             \
+	F(HasProp)             \
+	F(InitParser)          \
+	F(IsBlankNode)         \
+	F(NewParserCtxt)       \
+	F(NodeGetContent)      \
+	F(SAX2GetColumnNumber) \
+	F(SAX2GetLineNumber)   \
+	F(StopParser)          \
+	F(StrEqual)            \
+	F(Strcasecmp)          \
+	F(Strncmp)
+
+struct xml_library {
+#define XML_MEMBER(name) typeof(xml##name) *name;
+	XML_FUNCTIONS(XML_MEMBER)
+#undef XML_MEMBER
+	xmlFreeFunc *free; /* the program may have set another one */
+};
+
+/* Only after xml_parse() has returned 0. */
+extern struct xml_library xml;
 
 /* Why a text was refused. */
 struct xml_flaw {
@@ -22,8 +58,8 @@ struct xml_flaw {
  * (Only when memory runs out does libxml2 2.9 itself tell the program's handler.)
  * For texts up to some megabytes. Thread-safe.
  *
- * Returns 0; -EINVAL and @ret_flaw; or -ENOMEM. @ret: xmlFreeDoc() or the end of
- * the scope.
+ * Returns 0; -EINVAL and @ret_flaw; -ENOSYS if there is no libxml2, @ret_flaw says why;
+ * or -ENOMEM. @ret: the end of the scope.
  */
 int xml_parse(const char *text, size_t len, xmlDoc **ret, struct xml_flaw *ret_flaw);
 

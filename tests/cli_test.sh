@@ -321,6 +321,15 @@ check 'export as vhdx: QEMU reads it' qemu-img compare -q -f raw -F vhdx \
 	"$one/vda.raw" "$DIR/images/web1/${first#*@}/vda.vhdx"
 rp 6 'export of a disk it has not' export "$second" --disk vdz "$DIR/settings"
 rp 3 'export that must clone and cannot' export "$second" --clone always "$DIR/settings"
+xml='<INSTANCE CLASSNAME="Msvm_VirtualSystemReferencePointExportSettingData"/>'
+mkdir "$DIR/xml" "$DIR/no-library"
+: >"$DIR/no-library/libxml2.so.2"
+: >"$DIR/no-library/libxml2.so.16"
+LD_LIBRARY_PATH=$DIR/no-library rp 3 'settings in XML, without libxml2' \
+	export "$second" "$DIR/xml" --settings "$xml"
+check 'settings in XML, without libxml2: says so' \
+	grep -qE 'ExportSettingData: XML cannot be parsed: .*libxml2.* \(32770 ' "$err"
+rp 0 'settings in XML' export "$second" "$DIR/xml" --settings "$xml"
 rp 10 'settings: no such file' export "$second" "$DIR/settings" --settings @"$DIR/nowhere"
 said 'settings: no such file: says so' \
 	"refpoint: export: read settings $DIR/nowhere: No such file or directory (32777 System is not available)"
