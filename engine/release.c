@@ -28,6 +28,7 @@ struct releasing {
 	char id[ID_SIZE]; /* of the new folder, in pending/ */
 	int fd;
 	json_t *doc; /* its point.json */
+	bool stuck;  /* the old one is there and could not be put back */
 	struct watch watch;
 };
 
@@ -94,16 +95,24 @@ static uint32_t fill(struct releasing *x, struct rp_error *err)
 	return r < 0 ? rp_fail_os(err, r, "write", "point.json") : RP_OK;
 }
 
-/* From here on the point has no data, whatever happens. */
+static int exchange(struct releasing *x)
+{
+	return io_rename_exchange(x->store->pending_fd, x->id, x->system.points_fd,
+				  x->point.id);
+}
+
+/* The old one stays until the new one has its name for good. */
 static uint32_t replace(struct releasing *x, struct rp_error *err)
 {
-	int r = io_rename_exchange(x->store->pending_fd, x->id, x->system.points_fd,
-				   x->point.id);
+	int r = exchange(x);
 
-	if (r == 0)
+	if (r == 0) {
 		r = io_fsync(x->system.points_fd);
-	if (r == 0)
-		r = io_fsync(x->store->pending_fd);
+		if (r == 0)
+			r = io_fsync(x->store->pending_fd);
+		if (r < 0 && exchange(x) < 0)
+			x->stuck = true;
+	}
 	return r < 0 ? rp_fail_os(err, r, "release", "reference point %s@%s",
 				  x->point.system, x->point.id)
 		     : RP_OK;
@@ -126,6 +135,8 @@ static uint32_t release(struct releasing *x, struct rp_error *err)
 	rc = fill(x, err);
 	if (rc == RP_OK)
 		rc = replace(x, err);
+	if (x->stuck)
+		return rc;
 	/* What has this name now is not the point: the new folder, or the old one. */
 	r = io_tree_remove(x->store->pending_fd, x->id);
 	return rc == RP_OK && r < 0 ? rp_fail_os(err, r, "remove", "data of %s@%s",

@@ -143,10 +143,11 @@ static int bad_fsync(const char *path, int datasync, struct fuse_file_info *fi)
 
 static int bad_fsyncdir(const char *path, int datasync, struct fuse_file_info *fi)
 {
-	(void)path;
 	(void)datasync;
 	(void)fi;
-	return 0;
+	return orders->unsynced[0] && !strcmp(strrchr(path, '/') + 1, orders->unsynced)
+		       ? -EIO
+		       : 0;
 }
 
 static int bad_fallocate(const char *path, int mode, off_t offset, off_t len,

@@ -22,7 +22,8 @@ struct badfs_orders {
 	/* What reads or writes this byte of a file fails with the error. */
 	uint64_t read_at, write_at;
 	int read_error, write_error;
-	int sync_error; /* of files; folders are synced */
+	int sync_error;	   /* of files; folders are synced ... */
+	char unsynced[32]; /* ... but one of this name, which fails with EIO */
 	int allocate_error;
 
 	/* copy_file_range: */

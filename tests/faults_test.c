@@ -169,6 +169,27 @@ TEST_F(faulty, destination_cannot_be_synced)
 	expect_export_works(&self->stage);
 }
 
+/* A point keeps its data until what takes its place is there for good. */
+TEST_F(faulty, folder_of_points_cannot_be_synced)
+{
+	const struct rp_read_options options = {.size = sizeof(options),
+						.io = variant->io};
+	struct rp_error err, want = failure(EIO, "release", RP_NO_OFFSET);
+	const struct stage *s = &self->stage;
+	uint32_t rc;
+
+	want.disk[0] = '\0'; /* all of them */
+	for (size_t i = 0; i < 2; i++) {
+		strcpy(self->fs.orders->unsynced, i ? "pending" : "points");
+		rc = rp_release(s->store, s->point, &options, &err);
+		strcpy(self->fs.orders->unsynced, "");
+		expect_error(rc, &err, &want);
+		stage_expect_unharmed(s, "");
+	}
+	GIVES(OK, rp_release(s->store, s->point, &options, &err));
+	EXPECT_FALSE(exists(fmt("%s/vda.raw", stage_point_path(s, s->point))));
+}
+
 /* A block device on a file; it goes when the fd is closed. */
 static int attach(const char *path, char device[32])
 {
