@@ -62,23 +62,17 @@ struct search {
 	struct rp_error error;
 };
 
-static uint32_t not_it(const char *path, const char *what, struct rp_error *err)
-{
-	return rp_fail(err, RP_UNKNOWN_STATUS, "open", "open export %s: %s", path, what);
-}
-
 /* Whether @e is the base that is looked for, with what is needed of it. */
 static uint32_t check_base(const struct search *s, const struct exported *e,
 			   struct rp_error *err)
 {
 	const struct chain *c = s->chain;
+	uint32_t rc = exported_check_point(e, c->parts[0].system, s->base, err);
 	json_t *disk;
 	size_t i;
 
-	if (strcmp(id_of(e), s->base))
-		return not_it(e->path, "it is one of another reference point", err);
-	if (strcmp(e->system, c->parts[0].system))
-		return not_it(e->path, "it is one of another virtual system", err);
+	if (rc)
+		return rc;
 	json_array_foreach(exported_disks(&c->parts[0]), i, disk) {
 		const char *id = json_string_value(json_object_get(disk, "DiskId"));
 
@@ -178,10 +172,10 @@ static uint32_t find_base(struct chain *c, const char *filter, const char *const
 
 	for (size_t i = 0; i < c->count; i++)
 		if (!strcmp(id_of(&c->parts[i]), s.base))
-			return not_it(last,
-				      "its base is an export that is based "
-				      "on it",
-				      err);
+			return rp_fail(err, RP_UNKNOWN_STATUS, "open",
+				       "open export %s: its base is an export that is "
+				       "based on it",
+				       last);
 	try_path(&s, beside(last, s.base));
 	for (size_t i = 0; i < count; i++) {
 		try_path(&s, below(dirs[i], system, s.base));

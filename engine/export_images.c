@@ -102,6 +102,9 @@ static uint32_t open_base_export(struct export_images *images,
 	}
 	if (exported_open(images->base_export, &images->base, &ignored))
 		images->base = (struct exported)EXPORTED_NONE;
+	else if (exported_check_point(&images->base, changes->base.system,
+				      changes->base.id, &ignored))
+		exported_close(&images->base);
 	return RP_OK;
 }
 

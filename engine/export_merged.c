@@ -48,7 +48,11 @@ static uint32_t check_base(const struct merging *m, struct rp_error *err)
 {
 	const json_t *disk = exported_disk(&m->chain.parts[0], m->s->disk);
 	uint64_t size, want = m->change->map->base_size;
+	uint32_t rc = exported_check_point(&m->chain.parts[0], m->changes->base.system,
+					   m->changes->base.id, err);
 
+	if (rc)
+		return rc;
 	if (!disk)
 		return rp_fail(err, RP_NOT_AVAILABLE, "merge",
 			       "export %s of the base does not have it",

@@ -158,6 +158,21 @@ uint32_t exported_open(const char *path, struct exported *ret, struct rp_error *
 	return RP_OK;
 }
 
+uint32_t exported_check_point(const struct exported *e, const char *system,
+			      const char *id, struct rp_error *err)
+{
+	const char *own, *what = NULL;
+
+	doc_string(e->manifest, "ReferencePointId", &own);
+	if (strcmp(own, id))
+		what = "it is one of another reference point";
+	else if (strcmp(e->system, system))
+		what = "it is one of another virtual system";
+	return what ? rp_fail(err, RP_UNKNOWN_STATUS, "open", "open export %s: %s",
+			      e->path, what)
+		    : RP_OK;
+}
+
 void exported_close(struct exported *e)
 {
 	if (e->fd >= 0)

@@ -51,6 +51,10 @@ uint32_t exported_check_options(const struct rp_read_options *options,
 uint32_t exported_open(const char *path, struct exported *ret, struct rp_error *err);
 void exported_close(struct exported *e); /* unopened is fine */
 
+/* A folder may have any name. RP_UNKNOWN_STATUS if it is not the export of that point. */
+uint32_t exported_check_point(const struct exported *e, const char *system,
+			      const char *id, struct rp_error *err);
+
 json_t *exported_disks(const struct exported *e);
 
 /* Borrowed; NULL if it does not have this disk. */

@@ -332,6 +332,25 @@ TEST_F(exported, a_raw_export_as_the_base)
 	expect_now(self, variant->format, third, NULL, 0);
 }
 
+/* An image must not be based on one that only bears the base's name. */
+TEST_F(exported, the_export_of_another_point_is_no_base)
+{
+	struct rp_export_options options = options_of(variant);
+	char second[POINT_SIZE], third[POINT_SIZE];
+	const char *first;
+	json_t *doc;
+
+	json_decref(export_disk(self, &options));
+	next_night(self, SIZE, 1, second);
+	first = fmt("%s", stage_export_path(self->stage.exports, self->stage.point));
+	ASSERT_OK(rename(first, stage_export_path(self->stage.exports, second)));
+	next_night(self, SIZE, 2, third);
+	doc = export_since(self, third, second, options);
+	EXPECT_STREQ(json_text(doc, "Kind"), "full");
+	json_decref(doc);
+	expect_now(self, variant->format, third, NULL, 0);
+}
+
 /* ---------------------------------------------------------------------- refusals */
 
 /* Writes a byte, and returns the one that was there. */

@@ -274,6 +274,18 @@ TEST_F(merged, with_damaged_digests)
 	expect_full(self, RP_UNKNOWN_STATUS, "digest");
 }
 
+/* One that bears the base's name, and is of the same disk at another time. */
+TEST_F(merged, with_the_export_of_another_point)
+{
+	const char *old = fmt("%s", stage_export_path(self->out, self->base));
+
+	ASSERT_OK(rename(old, stage_export_path(self->out, self->point)));
+	snprintf(self->base, POINT_SIZE, "%s", self->point);
+	json_decref(engine_take(&self->e, NULL));
+	snprintf(self->point, POINT_SIZE, "%s", self->e.point);
+	expect_full(self, RP_UNKNOWN_STATUS, "another reference point");
+}
+
 TEST_F(merged, without_a_base)
 {
 	struct rp_export_options options = merging(self);
