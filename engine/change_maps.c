@@ -214,6 +214,8 @@ static int try_maps(struct change_pair *p, change_open_map *open, struct ranges 
 			r = watch_tick(p->w);
 	}
 	maps_close(m);
+	if (r == 0 && io_file_was_cut(&p->target))
+		r = -ENODATA; /* what is missing is no hole */
 	return r == 0 ? ranges_end(ranges) : r;
 }
 
@@ -221,7 +223,7 @@ static int try_maps(struct change_pair *p, change_open_map *open, struct ranges 
 static bool is_fatal(int error)
 {
 	return error == -ENOMEM || error == -ETIME || error == -ECANCELED ||
-	       error == -ENOSPC || error == -EDQUOT;
+	       error == -ENOSPC || error == -EDQUOT || error == -ENODATA;
 }
 
 uint32_t change_compare_maps(struct change_pair *p, change_open_map *open,

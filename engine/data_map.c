@@ -43,8 +43,6 @@ static int look(struct data_map *m, struct watch *w)
 		if (r < 0)
 			return r;
 	}
-	if (r == -ENXIO && io_file_was_cut(m->file))
-		return -ENODATA; /* what is missing is no hole */
 	return r == -ENXIO ? ranges_end(&m->ranges) : r;
 }
 

@@ -48,7 +48,7 @@ int stream_next(struct stream *s, uint64_t pos, struct source_range *ret)
 		return s->data->next(s->data, pos, ret);
 	r = io_next_data(s->src.tail_fd, pos, s->src.size, &start, &end);
 	if (r < 0)
-		return r == -ENXIO && io_file_was_cut(&s->src) ? -ENODATA : r;
+		return r;
 	*ret = (struct source_range){
 		.start = start,
 		.end = end,

@@ -7,6 +7,7 @@
 #include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 
 #include "base.h"
 #include "map.h"
@@ -41,6 +42,18 @@ static bool is_written(int fd, uint64_t start, uint64_t end)
 	return start >= end;
 }
 
+/* lseek() has failed. What a file that is shorter than @size has lost is no hole. */
+static int seek_error(int fd, uint64_t size)
+{
+	int r = -errno;
+	struct stat st;
+
+	if (r == -ENXIO && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+	    (uint64_t)st.st_size < size)
+		return -ENODATA;
+	return r;
+}
+
 /* 0, -errno, or 1 where no holes are known: all of it is data. */
 static int seek_data(int fd, uint64_t pos, uint64_t size, uint64_t *ret_start)
 {
@@ -54,7 +67,7 @@ static int seek_data(int fd, uint64_t pos, uint64_t size, uint64_t *ret_start)
 		return 1;
 	}
 	if (start < 0)
-		return -errno;
+		return seek_error(fd, size);
 	if ((uint64_t)start >= size)
 		return -ENXIO;
 	*ret_start = (uint64_t)start;
@@ -84,7 +97,7 @@ int io_next_data(int fd, uint64_t pos, uint64_t size, uint64_t *ret_start,
 	}
 	end = lseek(fd, (off_t)start, SEEK_HOLE);
 	if (end < 0)
-		return -errno;
+		return seek_error(fd, size);
 	if ((uint64_t)end <= start) /* H11: never go round without progress */
 		return -EIO;
 	*ret_start = start;

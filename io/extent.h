@@ -12,8 +12,8 @@
 
 /*
  * The first data range at or after @pos, clipped to @size: 0 and [ret_start,
- * ret_end), or -ENXIO if the rest is a hole. Where holes cannot be asked for,
- * everything is data.
+ * ret_end), -ENXIO if the rest is a hole, or -ENODATA if the file ends before @size
+ * by now. Where holes cannot be asked for, everything is data.
  */
 int io_next_data(int fd, uint64_t pos, uint64_t size, uint64_t *ret_start,
 		 uint64_t *ret_end);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * extent_test.c - asked for a short range, io_next_data() says what it says of the whole
- * file, clipped: with holes, reserved blocks, and pages that are not written yet
+ * file, clipped: with holes, reserved blocks, and pages that are not written yet; what
+ * was cut off meanwhile is no hole
  */
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -83,6 +84,21 @@ TEST_F(extent, short_ranges)
 		expect_same(self->fd, at,
 			    at + 1 + data_random(&seed) % min_u64(SIZE - at, 65536));
 	}
+}
+
+TEST_F(extent, of_what_was_cut_off)
+{
+	uint64_t start, end;
+
+	data_write(self->fd, 1, 0, SIZE / 2);
+	EXPECT_EQ(io_next_data(self->fd, SIZE / 2, SIZE, &start, &end), -ENXIO);
+	ASSERT_OK(ftruncate(self->fd, SIZE / 4));
+	EXPECT_EQ(io_next_data(self->fd, SIZE / 2, SIZE, &start, &end), -ENODATA);
+	EXPECT_EQ(io_next_data(self->fd, SIZE / 4, SIZE, &start, &end), -ENODATA);
+	EXPECT_EQ(io_seek_data(self->fd, SIZE / 4, SIZE, &start), -ENODATA);
+	ASSERT_OK(io_next_data(self->fd, 0, SIZE, &start, &end));
+	EXPECT_EQ(end, SIZE / 4);
+	EXPECT_EQ(io_next_data(self->fd, SIZE / 4, SIZE / 4, &start, &end), -ENXIO);
 }
 
 TEST_MAIN
