@@ -269,11 +269,10 @@ uint32_t share_clone(struct stream *s, struct watch *w, struct rp_error *err)
 	rc = clone_pieces(s, w, &refused, err);
 	if (rc || !s->cloned_bytes)
 		return rc;
-	if (!is_plain(s))
-		r = check_pieces(s);
+	if (is_plain(s) && !refused)
+		r = share_check(s->src.tail_fd, s->dst.tail_fd, s->src.size);
 	else
-		r = refused ? 0
-			    : share_check(s->src.tail_fd, s->dst.tail_fd, s->src.size);
+		r = check_pieces(s);
 	if (r < 0)
 		return stream_fail(s, r, "check clone", s->dst_path, RP_NO_OFFSET, err);
 	if (!refused)

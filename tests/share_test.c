@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * share_test.c - a clone that lost a part without an error is found out, whether its tail
+ * was cloned too or is left to be copied
+ */
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdarg.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "data.h"
+#include "engine/share.h"
+#include "harness.h"
+#include "io/base.h"
+#include "loopfs.h"
+#include "stage.h"
+
+#define PIECE (64 * MIB)
+#define SIZE  (3 * PIECE + 100)
+
+/* What the kernel does with FICLONERANGE, as old ones did. */
+static uint64_t loses_at; /* the clone that goes there, and says it has worked */
+static bool refuses_tail;
+
+/* In place of libc's. */
+int ioctl(int fd, unsigned long request, ...)
+{
+	va_list args;
+	void *arg;
+
+	va_start(args, request);
+	arg = va_arg(args, void *);
+	va_end(args);
+	if (request == FICLONERANGE) {
+		const struct file_clone_range *range = arg;
+
+		if (range->dest_offset == loses_at)
+			return 0;
+		if (refuses_tail && range->dest_offset + range->src_length == SIZE) {
+			errno = EINVAL;
+			return -1;
+		}
+	}
+	return (int)syscall(SYS_ioctl, fd, request, arg);
+}
+
+FIXTURE(share)
+{
+	struct loopfs fs;
+	struct stream s;
+};
+
+FIXTURE_SETUP(share)
+{
+	struct stream *s = &self->s;
+	int fd;
+
+	*s = (struct stream){
+		.disk = "vda",
+		.src_path = "from",
+		.dst_path = "to",
+		.src = IO_FILE_NONE,
+		.dst = IO_FILE_NONE,
+		.leaves.fd = -1,
+	};
+	loopfs_mount(&self->fs, "xfs", 300 * MIB, NULL, NULL);
+	fd = data_create(fmt("%s/from", self->fs.mnt), SIZE);
+	for (unsigned i = 0; i < 3; i++)
+		data_write(fd, i, i * PIECE, MIB);
+	data_write(fd, 3, 3 * PIECE, 100);
+	ASSERT_OK(fsync(fd));
+	close(fd);
+	ASSERT_OK(io_file_open_read(AT_FDCWD, fmt("%s/from", self->fs.mnt), &s->src));
+	ASSERT_OK(io_file_create(AT_FDCWD, fmt("%s/to", self->fs.mnt), -1, &s->dst));
+	ASSERT_OK(io_file_set_size(&s->dst, SIZE));
+	loses_at = UINT64_MAX;
+	refuses_tail = false;
+}
+
+FIXTURE_TEARDOWN(share)
+{
+	io_file_close(&self->s.src);
+	io_file_close(&self->s.dst);
+	loopfs_umount(&self->fs);
+}
+
+static uint32_t clone_all(struct share_fixture *self, struct rp_error *err)
+{
+	struct watch w;
+
+	rp_error_clear(err);
+	watch_init(&w, NULL, 0);
+	ASSERT_OK(stream_measure(&self->s, &w));
+	return share_clone(&self->s, &w, err);
+}
+
+TEST_F(share, of_all)
+{
+	struct rp_error err;
+
+	GIVES(OK, clone_all(self, &err));
+	EXPECT_EQ(self->s.shared_to, SIZE);
+	EXPECT_TRUE(data_same(fmt("%s/from", self->fs.mnt), fmt("%s/to", self->fs.mnt)));
+}
+
+TEST_F(share, of_all_but_the_tail)
+{
+	struct rp_error err;
+
+	refuses_tail = true;
+	GIVES(OK, clone_all(self, &err));
+	EXPECT_EQ(self->s.shared_to, 3 * PIECE);
+	EXPECT_EQ(self->s.cloned_bytes, 3 * MIB);
+}
+
+TEST_F(share, that_lost_a_part)
+{
+	struct rp_error err;
+
+	loses_at = PIECE;
+	GIVES(FAILED, clone_all(self, &err));
+	EXPECT_STREQ(err.step, "check clone");
+}
+
+TEST_F(share, that_lost_a_part_and_has_no_tail)
+{
+	struct rp_error err;
+
+	loses_at = PIECE;
+	refuses_tail = true;
+	GIVES(FAILED, clone_all(self, &err));
+	EXPECT_STREQ(err.step, "check clone");
+}
+
+TEST_MAIN
