@@ -116,13 +116,14 @@ static int make_partial(struct output *o, int twin_fd, struct io_file *ret)
 	r = io_file_create(o->dirfd, o->partial, twin_fd, ret);
 	if (r == -EEXIST)
 		return -EWOULDBLOCK;
-	if (r == 0)
-		r = io_lock(ret->tail_fd, true, 0);
 	if (r < 0)
+		return r;
+	r = io_lock(ret->tail_fd, true, 0);
+	if (r == -EWOULDBLOCK)
 		return r;
 	/* Between its birth and its lock another may have taken it for one left. */
 	o->made = io_dir_is_at(o->dirfd, o->partial, ret->tail_fd);
-	return o->made ? 0 : -EWOULDBLOCK;
+	return r == 0 && !o->made ? -EWOULDBLOCK : r;
 }
 
 static uint32_t open_file(struct output *o, struct stream *s, int twin_fd,

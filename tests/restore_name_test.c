@@ -4,10 +4,15 @@
  * whole one: whatever was there before, fails on the way, dies, or wants it too
  */
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -238,6 +243,33 @@ TEST_F(name, is_for_one_at_a_time)
 	EXPECT_EQ(end_other(&other), 0);
 	EXPECT_STREQ(listing(self->folder), "vda");
 	EXPECT_TRUE(data_same(self->output, self->stage.twin));
+}
+
+/* From here on flock() fails for this process, as on a server that has no locks left. */
+static void take_locks_away(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_flock, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOLCK),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = {.len = ARRAY_SIZE(code), .filter = code};
+
+	ASSERT_OK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
+		SKIP("no seccomp filters: %s", strerror(errno));
+}
+
+TEST_F(name, leaves_nothing_where_it_cannot_be_locked)
+{
+	struct rp_error err;
+
+	take_locks_away();
+	EXPECT_EQ(rp_restore(self->first, "vda", self->output, NULL, NULL, &err),
+		  RP_FAILED, "%s", err.message);
+	EXPECT_EQ(err.os_error, ENOLCK);
+	EXPECT_STREQ(listing(self->folder), "");
 }
 
 TEST_F(name, of_one_that_died_is_taken_over)
