@@ -190,8 +190,12 @@ static uint32_t import(struct importing *x, struct rp_error *err)
 	if (rc == RP_OK) {
 		r = io_rename_new(x->store->pending_fd, x->pending, x->system.points_fd,
 				  x->id);
-		if (r == 0)
+		if (r == 0) {
 			r = io_fsync(x->system.points_fd);
+			if (r < 0) /* not known to be durable: it must not count */
+				renameat(x->system.points_fd, x->id, x->store->pending_fd,
+					 x->pending);
+		}
 		if (r == -EEXIST)
 			rc = rp_fail(err, RP_INVALID_STATE, "import",
 				     "import %s: reference point %s@%s exists",

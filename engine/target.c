@@ -258,12 +258,15 @@ uint32_t target_publish(struct target *t, struct rp_error *err)
 	/* Whoever made the system's folder may not have come to sync it. */
 	io_unsynced_add(&t->unsynced, t->directory_fd, "");
 	r = io_unsynced_settle(&t->unsynced, &name);
-	if (r < 0) { /* not known to be durable: it must not count as published */
-		renameat(t->system_fd, t->name, t->system_fd, t->partial);
-		return rp_fail_os(err, r, "publish", "%s", t->path);
+	if (r == 0) {
+		target_close(t);
+		return RP_OK;
 	}
-	target_close(t);
-	return RP_OK;
+	/* Not known to be durable: it must not count as published. */
+	if (renameat(t->system_fd, t->name, t->system_fd, t->partial) < 0)
+		return rp_fail_os(err, r, "publish", "%s, which has its name by now",
+				  t->path);
+	return rp_fail_os(err, r, "publish", "%s", t->path);
 }
 
 void target_keep(struct target *t)

@@ -63,8 +63,15 @@ static int bad_rmdir(const char *path)
 	return or_errno(unlinkat(root, below(path), AT_REMOVEDIR));
 }
 
+static bool is_called(const char *path, const char *name)
+{
+	return name[0] && !strcmp(strrchr(path, '/') + 1, name);
+}
+
 static int bad_rename(const char *from, const char *to, unsigned flags)
 {
+	if (is_called(from, orders->stuck))
+		return -EIO;
 	return or_errno(renameat2(root, below(from), root, below(to), flags));
 }
 
@@ -145,9 +152,7 @@ static int bad_fsyncdir(const char *path, int datasync, struct fuse_file_info *f
 {
 	(void)datasync;
 	(void)fi;
-	return orders->unsynced[0] && !strcmp(strrchr(path, '/') + 1, orders->unsynced)
-		       ? -EIO
-		       : 0;
+	return is_called(path, orders->unsynced) ? -EIO : 0;
 }
 
 static int bad_fallocate(const char *path, int mode, off_t offset, off_t len,

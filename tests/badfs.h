@@ -24,6 +24,7 @@ struct badfs_orders {
 	int read_error, write_error;
 	int sync_error;	   /* of files; folders are synced ... */
 	char unsynced[32]; /* ... but one of this name, which fails with EIO */
+	char stuck[64];	   /* what has this name cannot get another: EIO */
 	int allocate_error;
 
 	/* copy_file_range: */

@@ -190,6 +190,52 @@ TEST_F(faulty, folder_of_points_cannot_be_synced)
 	EXPECT_FALSE(exists(fmt("%s/vda.raw", stage_point_path(s, s->point))));
 }
 
+/* As a point that is taken, one that is imported counts when its name is durable. */
+TEST_F(faulty, folder_of_an_imported_point_cannot_be_synced)
+{
+	struct rp_export_options options = stage_copying(variant->io);
+	const struct stage *s = &self->stage;
+	const char *points = fmt("%s/systems/web1/points", s->path), *path;
+	struct rp_error err;
+	char *point = NULL;
+
+	ASSERT_EQ(stage_export(s, &options, &err), RP_OK, "%s", err.message);
+	path = stage_export_path(s->exports, s->point);
+	GIVES(OK, rp_destroy_reference_point(s->store, s->point, &err));
+	strcpy(self->fs.orders->unsynced, "points");
+	GIVES(FAILED, rp_import(s->store, path, &point, &err));
+	EXPECT_EQ(err.os_error, EIO);
+	strcpy(self->fs.orders->unsynced, "");
+	EXPECT_STREQ(listing(points), "");
+	stage_expect_idle(s);
+	GIVES(OK, rp_import(s->store, path, &point, &err));
+	rp_free(point);
+}
+
+/* An export that is not known to be durable has no name; or it is told that it has. */
+TEST_F(faulty, folder_of_exports_cannot_be_synced)
+{
+	struct rp_export_options options = stage_copying(variant->io);
+	struct badfs_orders *orders = self->fs.orders;
+	const struct stage *s = &self->stage;
+	const char *id = strchr(s->point, '@') + 1;
+	struct rp_error err;
+
+	strcpy(orders->unsynced, "web1");
+	GIVES(FAILED, stage_export(s, &options, &err));
+	EXPECT_EQ(err.os_error, EIO);
+	EXPECT_STREQ(err.step, "publish");
+	EXPECT_EQ(strstr(err.message, "has its name"), NULL, "%s", err.message);
+	stage_expect_unharmed(s, "");
+	strcpy(orders->stuck, id);
+	GIVES(FAILED, stage_export(s, &options, &err));
+	EXPECT_NE(strstr(err.message, "has its name"), NULL, "%s", err.message);
+	EXPECT_STREQ(listing(fmt("%s/web1", s->exports)), id);
+	strcpy(orders->unsynced, "");
+	strcpy(orders->stuck, "");
+	EXPECT_TRUE(stage_good_export(s->exports, s->point, s->twin));
+}
+
 /* A block device on a file; it goes when the fd is closed. */
 static int attach(const char *path, char device[32])
 {
