@@ -179,16 +179,15 @@ static bool may_begin(struct mover *m)
 	return throttle_ready(&m->requests, m->w->iops, now) && bytes;
 }
 
-/* The next lane, in turn, that has a window to plan; NULL if none has. */
+/* The lane whose turn it is of those that have a window to plan; NULL if none has. It is
+ * its turn until it has planned one: the throttle may say no, again and again. */
 static struct lane *next_lane(struct mover *m)
 {
 	for (size_t i = 0; i < m->lane_count; i++) {
 		struct lane *lane = &m->lanes[(m->turn + i) % m->lane_count];
 
-		if (!lane->planned) {
-			m->turn = (m->turn + i + 1) % m->lane_count;
+		if (!lane->planned)
 			return lane;
-		}
 	}
 	return NULL;
 }
@@ -238,12 +237,14 @@ static void drop_waiting(struct mover *m)
 	m->idle = c;
 }
 
-/* Plans one window of @lane into an idle chunk; it may turn out to have none. */
+/* Plans one window of @lane, whose turn it was, into an idle chunk; it may turn out to
+ * have none. */
 static void plan_chunk(struct mover *m, struct lane *lane)
 {
 	struct chunk *c = m->idle;
 	int r;
 
+	m->turn = (size_t)(lane - m->lanes) + 1;
 	r = plan_next(&lane->plan, &c->window, c->plan, &c->count);
 	if (r == -ENXIO) {
 		lane->planned = true;

@@ -45,8 +45,7 @@ pid_t interrupted_start(const struct interrupted *x, const char *rate)
 	_exit(98);
 }
 
-/* What the process has written so far, to all files; it is stopped. */
-static uint64_t bytes_written(pid_t pid)
+uint64_t interrupted_bytes_written(pid_t pid)
 {
 	FILE *file = fopen(fmt("/proc/%d/io", (int)pid), "re");
 	unsigned long long bytes = 0;
@@ -75,7 +74,7 @@ bool interrupted_kill(struct interrupted *x, const char *rate, uint64_t ms)
 	kill(pid, SIGSTOP);
 	ASSERT_OK(waitid(P_PID, (id_t)pid, &info, WEXITED | WSTOPPED | WNOWAIT));
 	if (info.si_code == CLD_STOPPED) {
-		x->written += bytes_written(pid);
+		x->written += interrupted_bytes_written(pid);
 		kill(pid, SIGKILL);
 		x->killed++;
 	}

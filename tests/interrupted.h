@@ -33,6 +33,9 @@ bool interrupted_kill(struct interrupted *x, const char *rate, uint64_t ms);
 /* To its end, at full speed; it must work. */
 void interrupted_finish(const struct interrupted *x);
 
+/* What a process has written so far, to all files. */
+uint64_t interrupted_bytes_written(pid_t pid);
+
 /* Of the export that is there: bytes that were moved and did not lie there before. */
 uint64_t interrupted_new_bytes(const struct interrupted *x);
 uint64_t interrupted_kept_bytes(const struct interrupted *x);
