@@ -613,34 +613,42 @@ TEST(goes_with_its_point)
 /* ------------------------------------------------------------------- mended by somebody
  */
 
+/* Takes all the space there is but what the middle of the disk has already. */
+static int fill_up(void *context, const struct rp_progress *p)
+{
+	const char *filler = context;
+
+	if (!strcmp(p->phase, "copying") && p->bytes_done >= 16 * MIB && !exists(filler))
+		EXPECT_NE(system(fmt("fallocate -l 1G '%s' 2>/dev/null", filler)), 0);
+	return 0;
+}
+
 /* The space that was missing has come: what was placed before is not placed again. */
-TEST(goes_on_when_there_is_space)
+TEST_TIMEOUT(goes_on_when_there_is_space, 240)
 {
 	struct loopfs fs = {0}, small = {0};
 	struct stage s;
 	struct rp_export_options options = stage_copying(RP_IO_AUTO);
+	struct rp_watch watch = {.size = sizeof(watch), .progress = fill_up};
 	struct rp_error err;
-	const char *filler;
 
 	loopfs_mount(&fs, "ext4", 400 * MIB, NULL, NULL);
 	loopfs_mount(&small, "ext4", 160 * MIB, NULL, NULL);
 	stage_make(&s, fs.mnt, SIZE, test_seed());
+	overwrite(s.disk, SIZE - 1); /* what there will be no space for */
+	overwrite(s.twin, SIZE - 1);
+	stage_take(&s, s.point);
 	snprintf(s.exports, sizeof(s.exports), "%s", fmt("%s/exports", small.mnt));
 	ASSERT_OK(mkdir(s.exports, 0700));
-	filler = fmt("%s/filler", small.mnt);
-	options.bandwidth = 100 * MIB;
-	/* It fits when it begins, and somebody takes the space while it runs. */
-	if (fork() == 0) {
-		usleep(250000);
-		execlp("fallocate", "fallocate", "-l", "100M", filler, NULL);
-		_exit(1);
-	}
+	watch.context = (void *)fmt("%s/filler", small.mnt);
+	options.watch = &watch;
+	options.bandwidth = 50 * MIB;
+	options.memory = 2 * MIB; /* or all is on its way when we are told */
 	GIVES(FAILED, stage_export(&s, &options, &err));
 	EXPECT_EQ(err.os_error, ENOSPC, "%s", err.message);
 	EXPECT_NE(strstr(err.message, "is kept"), NULL, "%s", err.message);
-	wait(NULL);
-	ASSERT_OK(unlink(filler));
-	options.bandwidth = 0;
+	ASSERT_OK(unlink(fmt("%s/filler", small.mnt)));
+	options = stage_copying(RP_IO_AUTO);
 	GIVES(OK, stage_export(&s, &options, &err));
 	EXPECT_TRUE(stage_good_export(s.exports, s.point, s.twin));
 	stage_close(&s);
