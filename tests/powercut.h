@@ -8,6 +8,7 @@
 
 #include <limits.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "loopfs.h"
 
@@ -42,19 +43,21 @@ struct powercut {
 	uint64_t random;
 	char image[PATH_MAX / 2], mnt[PATH_MAX / 4];
 	bool mounted;
+	unsigned within_ms; /* cuts come; a little longer than what they come in takes */
 };
 
 /* Skips the test if there is no such file system; @host_size is of what holds the image
- * and its clones. */
+ * and its clones. Cuts are to come within @within_ms at first. */
 void powercut_make(struct powercut *p, const struct powercut_kind *kind,
-		   uint64_t host_size);
+		   uint64_t host_size, unsigned within_ms);
 void powercut_destroy(struct powercut *p);
 
 void powercut_mount(struct powercut *p); /* the file system itself */
 void powercut_unmount(struct powercut *p);
 
-/* Cuts 0 to @count - 1, at random instants of the next @within_ms. */
-void powercut_take(struct powercut *p, unsigned count, unsigned within_ms);
+/* Cuts 0 to @count - 1, at random instants while process @pid runs or has just ended,
+ * which must have worked. */
+void powercut_take(struct powercut *p, unsigned count, pid_t pid);
 
 /* Mounts what cut @number has left; it is gone with powercut_drop(). */
 void powercut_look(struct powercut *p, unsigned number);

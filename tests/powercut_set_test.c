@@ -4,6 +4,7 @@
  * there is a whole export or none, the store opens, and the same command makes the rest
  */
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -12,10 +13,10 @@
 #include "powercut.h"
 #include "stage.h"
 
-#define COUNT	   40
-#define SIZE	   (192 * KIB)
-#define PER_RUN	   6   /* cuts of one run */
-#define INSTANT_MS 400 /* they come within this time, which a run may take or not */
+#define COUNT	  40
+#define SIZE	  (192 * KIB)
+#define PER_RUN	  6   /* cuts of one run */
+#define WITHIN_MS 400 /* they come, at first */
 
 static const char *program;
 
@@ -95,7 +96,7 @@ FIXTURE_SETUP(cut)
 	struct rp_store *store;
 	struct rp_error err;
 
-	powercut_make(p, &variant->kind, 4096 * MIB);
+	powercut_make(p, &variant->kind, 4096 * MIB, WITHIN_MS);
 	snprintf(self->where, sizeof(self->where), "%s",
 		 variant->same ? p->mnt : p->host.mnt);
 	powercut_mount(p);
@@ -130,16 +131,11 @@ static pid_t start(const struct cut_fixture *self)
 static void export_and_cut(struct cut_fixture *self)
 {
 	struct powercut *p = &self->power;
-	int status;
-	pid_t pid;
 
 	powercut_mount(p);
 	ASSERT_OK(mkdir(fmt("%s/out", p->mnt), 0700));
 	ASSERT_OK(system("sync"));
-	pid = start(self);
-	powercut_take(p, PER_RUN, INSTANT_MS);
-	ASSERT_EQ(waitpid(pid, &status, 0), pid);
-	ASSERT_EQ(status, 0);
+	powercut_take(p, PER_RUN, start(self));
 	ASSERT_OK(system(fmt("rm -r '%s/out'", p->mnt)));
 	powercut_unmount(p);
 }
@@ -164,6 +160,24 @@ static void expect_good(const struct cut_fixture *self, unsigned i)
 	EXPECT_TRUE(data_same(fmt("%s/vda.raw", path), twin(self, i)), "%s", path);
 }
 
+/* What a dead job has left may be on what is not mounted now (job_sweep.h), as here where
+ * the cut's device has got another number; else it is looked after. */
+static void expect_swept(const struct cut_fixture *self)
+{
+	const char *active = fmt("%s/store/jobs/active", self->where);
+	char *ids = strdup(listing(active)), *id, *rest = ids;
+	struct stat now;
+
+	ASSERT_OK(stat(self->power.mnt, &now));
+	while ((id = strsep(&rest, " ")) && *id) {
+		json_t *job = load_json(fmt("%s/%s/job.json", active, id));
+
+		EXPECT_NE(json_number(job, "ExportDevice"), now.st_dev, "%s", id);
+		json_decref(job);
+	}
+	free(ids);
+}
+
 /* Every job is known, and has ended. */
 static void expect_records(const struct cut_fixture *self)
 {
@@ -184,7 +198,7 @@ static void expect_records(const struct cut_fixture *self)
 	json_decref(jobs);
 	rp_free(text);
 	rp_store_close(store);
-	EXPECT_STREQ(listing(fmt("%s/store/jobs/active", self->where)), "");
+	expect_swept(self);
 	EXPECT_STREQ(listing(fmt("%s/store/pending", self->where)), "");
 }
 
