@@ -199,6 +199,7 @@ static uint32_t settle(struct exporting *x, struct rp_error *err)
 	const char *name;
 	uint32_t rc;
 
+	target_written(&x->target);
 	rc = target_settle(&x->target, &name, err);
 	for (size_t i = 0; rc && i < x->disks.count; i++)
 		if (name == x->disks.disks[i].file || name == x->disks.disks[i].leaves)
@@ -296,6 +297,7 @@ static uint32_t settle_begin(struct exporting *x, struct rp_error *err)
 	const char *name;
 	uint32_t rc;
 
+	target_written(&x->target); /* both may cross at once */
 	rc = x->job.doc ? job_settle(&x->job, err) : RP_OK;
 	if (rc) {
 		x->watch.attend = NULL;

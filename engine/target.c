@@ -234,12 +234,15 @@ bool target_is_of_directory(const struct target *t)
 	       here.st_dev == there.st_dev;
 }
 
+void target_written(struct target *t)
+{
+	io_unsynced_add(&t->unsynced, t->fd, "");
+}
+
 uint32_t target_settle(struct target *t, const char **ret_name, struct rp_error *err)
 {
-	int r;
+	int r = io_unsynced_settle(&t->unsynced, ret_name);
 
-	io_unsynced_add(&t->unsynced, t->fd, "");
-	r = io_unsynced_settle(&t->unsynced, ret_name);
 	return r < 0 ? rp_fail_os(err, r, "sync", "%s%s%s", t->path,
 				  **ret_name ? "/" : "", *ret_name)
 		     : RP_OK;

@@ -51,8 +51,11 @@ uint32_t target_check(int fd, const char *directory, const char *system, const c
 /* Whether it is on the file system of DIRECTORY: DIRECTORY/SYSTEM may lead elsewhere. */
 bool target_is_of_directory(const struct target *target);
 
-/* Brings what is unsynced, and the folder, to stable storage; *ret_name tells which of
- * the files could not be, "" = the folder. */
+/* Its folder was written: that goes with what is settled next. */
+void target_written(struct target *target);
+
+/* Brings what is unsynced to stable storage; *ret_name tells which of the files could not
+ * be, "" = the folder. */
 uint32_t target_settle(struct target *target, const char **ret_name,
 		       struct rp_error *err);
 

@@ -24,7 +24,9 @@ struct io_ferry {
 	int fd; /* opened before anything is written: errors since then are told */
 	int file;
 	pthread_mutex_t lock; /* of what follows */
-	pthread_cond_t back;
+	/* Those of every second crossing, so that none wakes those of the next one: more
+	 * than two cannot be waited for. */
+	pthread_cond_t back[2];
 	bool away, sunk;
 	uint64_t left;	/* crossings that have begun */
 	uint64_t good;	/* the last one that has ended well */
@@ -65,7 +67,8 @@ int io_ferry_open(struct io_ferry **ret, int dirfd)
 	if (!f)
 		return -ENOMEM;
 	pthread_mutex_init(&f->lock, NULL);
-	pthread_cond_init(&f->back, NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(f->back); i++)
+		pthread_cond_init(&f->back[i], NULL);
 	f->fd = io_dir_open(dirfd, ".");
 	f->file = io_unnamed_file(dirfd);
 	if (f->fd < 0 || f->file < 0) {
@@ -93,7 +96,8 @@ void io_ferry_close(struct io_ferry *f)
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
-	pthread_cond_destroy(&f->back);
+	for (size_t i = 0; i < ARRAY_SIZE(f->back); i++)
+		pthread_cond_destroy(&f->back[i]);
 	pthread_mutex_destroy(&f->lock);
 	free(f);
 }
@@ -128,7 +132,11 @@ static void make_crossing(struct io_ferry *f)
 	else
 		f->empty = number;
 	f->sunk |= r == -EIO;
-	pthread_cond_broadcast(&f->back);
+	pthread_cond_broadcast(&f->back[number % 2]);
+	if (f->sunk)
+		pthread_cond_broadcast(&f->back[(number + 1) % 2]);
+	else /* it makes the next one, of which the others hear at its end */
+		pthread_cond_signal(&f->back[(number + 1) % 2]);
 }
 
 uint64_t io_ferry_ticket(struct io_ferry *f)
@@ -148,7 +156,7 @@ int io_ferry_cross(struct io_ferry *f, uint64_t ticket)
 	pthread_mutex_lock(&f->lock);
 	while (f->good < ticket && f->empty < ticket && !f->sunk) {
 		if (f->away)
-			pthread_cond_wait(&f->back, &f->lock);
+			pthread_cond_wait(&f->back[ticket % 2], &f->lock);
 		else
 			make_crossing(f);
 	}
