@@ -420,7 +420,7 @@ static bool run_and_kill(const char *const argv[], uint64_t delay_ns)
 	return WIFSIGNALED(status);
 }
 
-TEST_F_TIMEOUT(killed, at_random_instants, 60)
+TEST_F_TIMEOUT(killed, at_random_instants, 600)
 {
 	uint64_t start, end;
 	unsigned killed = 0, runs;
@@ -509,7 +509,7 @@ static bool run_until_change(const char *const argv[], unsigned last)
 	return WIFSIGNALED(status);
 }
 
-TEST_F_TIMEOUT(killed, before_each_change, 120)
+TEST_F_TIMEOUT(killed, before_each_change, 600)
 {
 	unsigned change = 0;
 	bool killed;
