@@ -4,16 +4,18 @@
  */
 #include "checkpoint.h"
 
+#include <signal.h>
+
 #include "io/base.h"
 #include "io/tree.h"
 #include "journal.h"
 #include "watch.h"
 
-/* The pause after a checkpoint is so many times what its parts took, within bounds. */
-#define SYNC_COST 2
-#define NOTE_COST 25
-#define PAUSE_NS  100000000u
-#define LONG_NS	  60000000000u
+/* The pause after a checkpoint is so many times what it took, within bounds. */
+#define COST	 10
+#define FIRST_NS 500000000u
+#define PAUSE_NS 100000000u
+#define LONG_NS	 60000000000u
 
 int checkpoint_open(struct checkpoint *c, struct stream *streams, size_t count)
 {
@@ -24,7 +26,7 @@ int checkpoint_open(struct checkpoint *c, struct stream *streams, size_t count)
 	if (!c->syncs)
 		return -ENOMEM;
 	c->count = count;
-	c->next_ns = watch_now_ns() + PAUSE_NS;
+	c->next_ns = watch_now_ns() + FIRST_NS;
 	for (size_t i = 0; i < count; i++)
 		c->syncs[i] = (struct checkpoint_sync){.s = &streams[i], .checkpoint = c};
 	return 0;
@@ -88,21 +90,58 @@ static bool advance(struct checkpoint *c, struct checkpoint_sync *sync)
 	return r == 0;
 }
 
-static void note(struct checkpoint *c)
+/* Whether there is something to note. */
+static bool advance_all(struct checkpoint *c)
 {
 	bool advanced = false;
-	int r;
 
 	for (size_t i = 0; i < c->count; i++)
 		advanced |= advance(c, &c->syncs[i]);
-	if (c->error || !advanced)
-		return;
+	return advanced && !c->error;
+}
+
+static void *note(void *arg)
+{
+	struct checkpoint *c = arg;
+	const struct journal *journal = c->syncs[0].s->journal;
+
 	/* The first one makes the names of all files durable too. */
-	r = c->noted ? journal_note(c->syncs[0].s->journal)
-		     : journal_save(c->syncs[0].s->journal);
+	c->note_error = c->noted ? journal_note(journal) : journal_save(journal);
+	atomic_store(&c->ready, true);
+	return NULL;
+}
+
+static void noted(struct checkpoint *c)
+{
 	c->noted = true;
-	if (r < 0)
-		fail(c, c->syncs[0].s, r, "write journal of");
+	if (c->note_error < 0)
+		fail(c, c->syncs[0].s, c->note_error, "write journal of");
+}
+
+/* Signals are for the caller's threads. Without one of its own the mover waits. */
+static void start_note(struct checkpoint *c)
+{
+	sigset_t all, before;
+
+	atomic_store(&c->ready, false);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	c->noting = pthread_create(&c->noter, NULL, note, c) == 0;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (c->noting)
+		return;
+	note(c);
+	noted(c);
+}
+
+void checkpoint_end(struct checkpoint *c)
+{
+	if (c->noting) {
+		pthread_join(c->noter, NULL);
+		noted(c);
+	}
+	c->noting = false;
+	c->running = false;
 }
 
 /* False if the queue is full. */
@@ -125,26 +164,33 @@ static bool queue_sync(struct checkpoint *c, struct checkpoint_sync *sync,
 	return true;
 }
 
+/* False while some are on their way, or have to be. */
+static bool all_synced(struct checkpoint *c, struct io_queue *q)
+{
+	for (size_t i = 0; i < c->count; i++)
+		if (!queue_sync(c, &c->syncs[i], q))
+			return false; /* next time */
+	return c->in_flight == 0;
+}
+
 void checkpoint_step(struct checkpoint *c, struct io_queue *q)
 {
-	uint64_t synced_ns, noted_ns;
+	uint64_t now;
 
 	if (!c->running)
 		return;
-	for (size_t i = 0; i < c->count; i++)
-		if (!queue_sync(c, &c->syncs[i], q))
-			return; /* next time */
-	if (c->in_flight)
+	if (!c->noting) {
+		if (!all_synced(c, q))
+			return;
+		if (advance_all(c))
+			start_note(c);
+	}
+	if (c->noting && !atomic_load(&c->ready))
 		return;
-	synced_ns = watch_now_ns();
-	note(c);
-	noted_ns = watch_now_ns();
-	c->running = false;
-	c->next_ns = noted_ns +
-		     min_u64(LONG_NS,
-			     max_u64(PAUSE_NS,
-				     SYNC_COST * (synced_ns - c->began_ns) +
-					     NOTE_COST * (noted_ns - synced_ns)));
+	checkpoint_end(c);
+	now = watch_now_ns();
+	c->next_ns = now +
+		     min_u64(LONG_NS, max_u64(PAUSE_NS, COST * (now - c->began_ns)));
 }
 
 void checkpoint_last(struct checkpoint *c)
@@ -160,6 +206,8 @@ void checkpoint_last(struct checkpoint *c)
 		if (r < 0)
 			fail(c, s, r, "sync");
 	}
-	if (c->count && !c->error)
+	if (c->count && !c->error && advance_all(c)) {
 		note(c);
+		noted(c);
+	}
 }

@@ -5,12 +5,18 @@
  *	marks ──> sync of each destination ──> journal
  *
  * A mark is taken when its sync is queued: the sync covers what was delivered before
- * (io.h). The next checkpoint comes when many times as long has passed as this one took,
- * so that all of them together cost next to nothing, whatever the device: more times of
- * what held up the mover than of what went on beside it.
+ * (io.h). The journal is written by a thread of its own, as that waits for stable storage
+ * and the mover's queue would run dry; until it is back nobody changes the journal.
+ *
+ * The first one comes when there is something to lose, and the next when many times as
+ * long has passed as this one took, so that all of them together cost next to nothing,
+ * whatever the device.
  */
 #ifndef ENGINE_CHECKPOINT_H
 #define ENGINE_CHECKPOINT_H
+
+#include <pthread.h>
+#include <stdatomic.h>
 
 #include "io/io.h"
 #include "stream.h"
@@ -29,6 +35,10 @@ struct checkpoint {
 	size_t in_flight; /* syncs */
 	bool running, noted;
 	uint64_t began_ns, next_ns;
+	pthread_t noter;
+	bool noting;	   /* there is a noter */
+	atomic_bool ready; /* it has nothing left to do */
+	int note_error;	   /* the noter's until it was joined */
 	/* The first failure, and of which stream. */
 	int error;
 	const char *step;
@@ -48,8 +58,12 @@ void checkpoint_mark(struct checkpoint *c, size_t stream, uint64_t mark);
 /* Queues what is to be queued, and ends the checkpoint when all syncs are in. */
 void checkpoint_step(struct checkpoint *c, struct io_queue *q);
 
-/* At once and without the queue, which is idle: the last one of work that stops. What
- * fails is not noted, no more. */
+/* No more of them: the queue is idle, and waits for the journal if that is being written.
+ */
+void checkpoint_end(struct checkpoint *c);
+
+/* At once and without the queue, after checkpoint_end(): the last one of work that stops.
+ * What fails is not noted, no more. */
 void checkpoint_last(struct checkpoint *c);
 
 #endif

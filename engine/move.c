@@ -534,6 +534,7 @@ uint32_t move_streams(struct stream *streams, size_t count, struct io_queue *q,
 		watch_phase(w, stream_writes(&streams[0]) ? "copying" : "verifying");
 		explain(&m);
 		mover_loop(&m);
+		checkpoint_end(&m.checkpoint);
 		/* Of two syncs of one file at once only one is told what was lost, and it
 		 * may have been the last to come back. */
 		heed_checkpoint(&m);
