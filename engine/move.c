@@ -279,22 +279,33 @@ static void sync_done(struct io_req *req)
 	lane->synced = true;
 }
 
-/* One that went by the page cache knows of errors that no later sync tells (io/file.h).
- */
-static bool may_wait(const struct stream *s)
+static bool is_last(const struct mover *m, const struct lane *lane)
 {
-	return s->sync_later && s->dst.direct && !s->dst.error && s->data_bytes <= SMALL;
+	for (size_t i = 0; i < m->lane_count; i++)
+		if (&m->lanes[i] != lane &&
+		    (!m->lanes[i].planned || m->lanes[i].in_flight))
+			return false;
+	return true;
 }
 
-/* A destination is synced as soon as its last write is in; a small one may have company
- * later. */
+/* A small one may have company later, and beside the last one nothing moves. One that
+ * went by the page cache knows of errors that no later sync tells (io/file.h). */
+static bool may_wait(const struct mover *m, const struct lane *lane)
+{
+	const struct stream *s = lane->s;
+
+	return s->sync_later && s->dst.direct && !s->dst.error &&
+	       (s->data_bytes <= SMALL || is_last(m, lane));
+}
+
+/* A destination is synced as soon as its last write is in, or else by who wrote more. */
 static void sync_lane(struct mover *m, struct lane *lane)
 {
 	int r;
 
 	if (!lane->planned || lane->in_flight || lane->syncing || lane->synced)
 		return;
-	if (!stream_writes(lane->s) || may_wait(lane->s)) {
+	if (!stream_writes(lane->s) || may_wait(m, lane)) {
 		lane->synced = true;
 		return;
 	}

@@ -45,23 +45,39 @@ void io_unsynced_take(struct io_unsynced *u, int fd, const char *name)
 }
 
 /* 0, or what became of the pages; a file system that cannot do it does it in fsync. */
-static int start(int fd)
+static int write_pages(int fd, unsigned flags)
 {
-	if (sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE) == 0 ||
+	if (sync_file_range(fd, 0, 0, flags) == 0 ||
 	    (errno != EIO && errno != ENOSPC && errno != EDQUOT))
 		return 0;
 	return -errno;
 }
 
-/* All are on their way before the first one is waited for. */
+static int write_all_pages(const struct io_unsynced *u, unsigned flags,
+			   const char **ret_name)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < u->count; i++) {
+		*ret_name = u->files[i].name;
+		r = write_pages(u->files[i].fd, flags);
+	}
+	return r;
+}
+
+/*
+ * All pages are on their way before the first ones are waited for, and all have arrived
+ * before the first fsync: what that commits is the metadata of all, and the others find
+ * nothing to do.
+ */
 static int sync_each(const struct io_unsynced *u, const char **ret_name)
 {
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && u->count > 1 && i < u->count; i++) {
-		*ret_name = u->files[i].name;
-		r = start(u->files[i].fd);
-	}
+	if (u->count > 1)
+		r = write_all_pages(u, SYNC_FILE_RANGE_WRITE, ret_name);
+	if (r == 0 && u->count > 1)
+		r = write_all_pages(u, SYNC_FILE_RANGE_WAIT_BEFORE, ret_name);
 	for (size_t i = 0; r == 0 && i < u->count; i++) {
 		*ret_name = u->files[i].name;
 		r = io_fsync(u->files[i].fd);
