@@ -8,8 +8,8 @@
  * The folder gets its name after everything in it is on stable storage. Whatever fails
  * before removes it, unless the journal says that there is something to go on with.
  *
- * Four times it is waited for: (1) the record, the partial folder and its empty journal,
- * (2) the files of the export, (3) its name, (4) the record's end. What else is written
+ * Three times it is waited for: (1) the record, the partial folder and its empty journal,
+ * (2) the files of the export, (3) its name and the record's end. What else is written
  * in between is none that a power cut could tell from one of these.
  */
 #include <fcntl.h>
@@ -245,6 +245,7 @@ static uint32_t fill_target(struct exporting *x, struct rp_error *err)
  * has gone is known when the name is. */
 static uint32_t publish(struct exporting *x, struct rp_error *err)
 {
+	uint32_t rc;
 	int r;
 
 	watch_phase(&x->watch, "publishing");
@@ -255,6 +256,12 @@ static uint32_t publish(struct exporting *x, struct rp_error *err)
 		return rp_fail_os(err, -errno, "publish", "%s", x->target.path);
 	x->keep = false;
 	journal_close(&x->journal);
+	rc = target_rename(&x->target, err);
+	if (rc)
+		return rc;
+	/* Where both are on one file system this takes the name along. */
+	job_tell_last(&x->job, &x->watch);
+	job_write_end(&x->job, x->manifest);
 	return target_publish(&x->target, err);
 }
 
@@ -377,7 +384,7 @@ uint32_t exporting_run(struct exporting *x, char **ret_report, struct rp_error *
 		rc = run(x, ret_report, err);
 	if (rc)
 		rp_fail_of(err, x->point.system, NULL);
-	if (x->job.doc)
+	if (rc)
 		job_tell_last(&x->job, &x->watch);
 	job_end(&x->job, rc, x->manifest, err);
 	io_nice_restore(nice);

@@ -236,17 +236,30 @@ uint32_t job_resume(struct rp_store *store, const char *id, struct job *ret,
 	return RP_OK;
 }
 
-/* The last state: the folder is not synced yet. */
-static int save_last(const struct job *job)
+/* The last state, not yet under its name. 0 or -errno. */
+static int write_last(struct job *job)
 {
-	struct io_unsynced unsynced = {.ferry = job->store->ferry};
 	int fd = doc_swap_begin(job->fd, "job.json", job->doc);
-	const char *name;
 
 	if (fd < 0)
 		return fd;
-	io_unsynced_take(&unsynced, fd, "");
-	return io_swap_end(job->fd, "job.json", io_unsynced_settle(&unsynced, &name));
+	job->unsynced.ferry = job->store->ferry;
+	io_unsynced_take(&job->unsynced, fd, "");
+	return 0;
+}
+
+/* The last state: the folder is not synced yet. */
+static int save_last(struct job *job)
+{
+	const char *name;
+	int r;
+
+	if (job->written)
+		return io_swap_end(job->fd, "job.json", 0);
+	r = write_last(job);
+	return r < 0 ? r
+		     : io_swap_end(job->fd, "job.json",
+				   io_unsynced_settle(&job->unsynced, &name));
 }
 
 void job_retire(struct job *job)
@@ -255,7 +268,8 @@ void job_retire(struct job *job)
 	bool ended = save_last(job) == 0 &&
 		     renameat(store->active_fd, job->id, store->ended_fd, job->id) == 0;
 
-	if (ended && !store->ferry) {
+	/* What has been published tells of itself. */
+	if (ended && !store->ferry && !job->written) {
 		io_fsync(job->fd);
 		io_fsync(store->ended_fd);
 	}
@@ -289,13 +303,11 @@ static bool may_resume(const struct job *job, enum rp_job_state state, uint32_t 
 					      rc == RP_OUT_OF_MEMORY || rc == RP_IN_USE));
 }
 
-void job_end(struct job *job, uint32_t rc, const json_t *manifest,
-	     const struct rp_error *err)
+static void set_end(struct job *job, uint32_t rc, const json_t *manifest,
+		    const struct rp_error *err)
 {
 	enum rp_job_state state = end_state(job, rc, err);
 
-	if (!job->doc)
-		return;
 	job_record_set_state(job->doc, state);
 	job_record_set_error(job->doc, rc, err);
 	json_object_set_new(job->doc, "Cancellable", json_false());
@@ -303,5 +315,26 @@ void job_end(struct job *job, uint32_t rc, const json_t *manifest,
 			    json_boolean(may_resume(job, state, rc)));
 	if (rc == RP_OK && manifest)
 		job_record_set_exported(job->doc, manifest);
+}
+
+void job_write_end(struct job *job, const json_t *manifest)
+{
+	const char *name;
+
+	if (!job->doc)
+		return;
+	set_end(job, RP_OK, manifest, NULL);
+	job->written = write_last(job) == 0 &&
+		       io_unsynced_settle(&job->unsynced, &name) == 0;
+}
+
+void job_end(struct job *job, uint32_t rc, const json_t *manifest,
+	     const struct rp_error *err)
+{
+	if (!job->doc)
+		return;
+	job->written &= rc == RP_OK;
+	if (!job->written)
+		set_end(job, rc, manifest, err);
 	job_retire(job);
 }

@@ -34,7 +34,7 @@ struct job {
 	int bell;     /* owned */
 	int progress; /* a slip; -1 = not opened yet */
 	json_t *doc;
-	struct io_unsynced unsynced; /* the record, when it is new */
+	struct io_unsynced unsynced; /* the record, when it is new or the last */
 	unsigned priority;
 	bool queued;	  /* works only when it is its turn */
 	char entry[96];	  /* in jobs/queue/, "" = not in it */
@@ -43,6 +43,7 @@ struct job {
 	uint64_t told_ns;
 	const char *told_phase;
 	bool terminate, discard, kill; /* were requested */
+	bool written;		       /* the last record, but for its name */
 };
 
 #define JOB_NONE                                     \
@@ -75,7 +76,7 @@ uint32_t job_resume(struct rp_store *store, const char *id, struct job *ret,
 /* Waits for its turn; after that it is Running. 0, or as watch_tick() says. */
 int job_start(struct job *job, struct watch *w);
 
-/* Writes down @w's progress, for the last time. */
+/* Writes down @w's progress, for the last time. Fine for a job that was never begun. */
 void job_tell_last(struct job *job, const struct watch *w);
 
 /* Makes @w's ticks tell how far the job is, and do what is requested. */
@@ -83,6 +84,10 @@ void job_attend(struct job *job, struct watch *w);
 
 /* A record that cannot be saved shows others less; the work goes on. */
 void job_set_state(struct job *job, enum rp_job_state state);
+
+/* Brings the record of one that will have succeeded to stable storage, but for its name:
+ * that is given by job_end(), which waits for nothing any more. */
+void job_write_end(struct job *job, const json_t *manifest);
 
 /*
  * Ends it with return value @rc (and @err if it failed) and releases it; @manifest, if

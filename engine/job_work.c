@@ -50,6 +50,8 @@ void job_tell_last(struct job *job, const struct watch *w)
 {
 	_cleanup_doc_ json_t *doc = NULL;
 
+	if (!job->doc)
+		return;
 	if (job->told_phase) {
 		tell(job, w);
 		return;

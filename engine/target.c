@@ -248,9 +248,8 @@ uint32_t target_settle(struct target *t, const char **ret_name, struct rp_error 
 		     : RP_OK;
 }
 
-uint32_t target_publish(struct target *t, struct rp_error *err)
+uint32_t target_rename(struct target *t, struct rp_error *err)
 {
-	const char *name;
 	int r;
 
 	r = io_rename_new(t->system_fd, t->partial, t->system_fd, t->name);
@@ -260,7 +259,14 @@ uint32_t target_publish(struct target *t, struct rp_error *err)
 	io_unsynced_add(&t->unsynced, t->system_fd, "");
 	/* Whoever made the system's folder may not have come to sync it. */
 	io_unsynced_add(&t->unsynced, t->directory_fd, "");
-	r = io_unsynced_settle(&t->unsynced, &name);
+	return RP_OK;
+}
+
+uint32_t target_publish(struct target *t, struct rp_error *err)
+{
+	const char *name;
+	int r = io_unsynced_settle(&t->unsynced, &name);
+
 	if (r == 0) {
 		target_close(t);
 		return RP_OK;

@@ -59,8 +59,12 @@ void target_written(struct target *target);
 uint32_t target_settle(struct target *target, const char **ret_name,
 		       struct rp_error *err);
 
-/* Publishes: everything in it is on stable storage already, but for the end of its
- * journal. Closes on success. */
+/* Gives it its name: everything in it is on stable storage already, but for the end of
+ * its journal. */
+uint32_t target_rename(struct target *target, struct rp_error *err);
+
+/* Returns when the name is on stable storage, else it is taken back. Closes on success.
+ */
 uint32_t target_publish(struct target *target, struct rp_error *err);
 
 /* Removes what was written and closes; fine after target_publish(). */
