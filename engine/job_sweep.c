@@ -17,6 +17,26 @@
 #include "target.h"
 
 #define FORGET_SECONDS 60
+#define FORGOT	       "jobs/forgot" /* when it was done last, by whichever process */
+
+/* Of a thousand exports one looks through the records, however many commands they are. */
+static bool forgot_lately(struct rp_store *store, time_t now)
+{
+	_cleanup_close_ int fd = -1;
+	struct stat st;
+
+	if (store->forgot && now - store->forgot < FORGET_SECONDS)
+		return true;
+	store->forgot = now;
+	if (fstatat(store->fd, FORGOT, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    st.st_mtime <= now && now - st.st_mtime < FORGET_SECONDS)
+		return true;
+	fd = openat(store->fd, FORGOT,
+		    O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+	if (fd >= 0)
+		futimens(fd, NULL);
+	return false;
+}
 
 void job_forget_old(struct rp_store *store)
 {
@@ -24,11 +44,8 @@ void job_forget_old(struct rp_store *store)
 	char **names;
 	size_t count;
 
-	/* Of a thousand exports one looks through the records. */
-	if (store->forgot && now - store->forgot < FORGET_SECONDS)
-		return;
-	store->forgot = now;
-	if (io_dir_names(store->ended_fd, &names, &count) < 0)
+	if (forgot_lately(store, now) ||
+	    io_dir_names(store->ended_fd, &names, &count) < 0)
 		return;
 	for (size_t i = 0; i < count; i++) {
 		struct stat st;
