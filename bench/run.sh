@@ -11,7 +11,7 @@ set -euo pipefail
 : "${O:?}" "${REFPOINT:?}"
 QUICK=${QUICK:-0}
 cd "$(dirname "$0")"
-all=(same cross btrfs sparse images fragmented change many backend digest memory hog growth nightly)
+all=(same cross btrfs sparse images fragmented change many backend digest resume memory hog growth nightly)
 ((EUID == 0)) || { echo "bench: needs root: it mounts, and drops the page cache" >&2; exit 1; }
 for tool in qemu-img nbdcopy rsync fio gnuplot mkfs.xfs mkfs.btrfs jq; do
 	command -v "$tool" >/dev/null || { echo "bench: $tool is missing; see make deps" >&2; exit 1; }
