@@ -238,7 +238,7 @@ TEST_F(place, of_a_system_may_be_locked)
 	begin = now_ms();
 	GIVES(TIMEOUT, stage_export(s, &options, &err));
 	EXPECT_GE(now_ms() - begin, 700);
-	EXPECT_LT(now_ms() - begin, 1700);
+	EXPECT_LT(now_ms() - begin, 30000, "which it may take without a limit");
 	stage_expect_unharmed(s, "web1");
 	kill(pid, SIGKILL);
 	ASSERT_EQ(waitpid(pid, NULL, 0), pid);
