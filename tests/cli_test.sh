@@ -483,7 +483,7 @@ rm -r "$DIR/stop/big"
 # While it waits for a lock it cannot see the first signal; the second does not ask.
 stubborn() {
 	local child holder
-	flock --no-fork -x "$store/systems/big" sleep 60 &
+	flock --no-fork -x "$store/systems/big" sleep 600 &
 	holder=$!
 	until ! flock -xn "$store/systems/big" true; do :; done
 	env --default-signal=INT "$REFPOINT" --store "$store" create big --allow-copy &
@@ -493,8 +493,10 @@ stubborn() {
 		kill -0 "$child" || return
 	done
 	kill -INT "$child"
-	sleep 0.3
-	kill -0 "$child" || return
+	# until it has seen that one, and catches SIGINT no more: two at once would be one
+	while grep -qE '^SigCgt:.*[2367abef]$' "/proc/$child/status"; do
+		kill -0 "$child" || return
+	done
 	kill -INT "$child"
 	wait "$child"
 	local status=$?

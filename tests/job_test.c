@@ -19,7 +19,7 @@
 #include "stage.h"
 
 #define SIZE	(24 * MIB)
-#define SOON_MS 20000 /* for what takes milliseconds */
+#define SOON_MS 100000 /* for what takes milliseconds */
 
 static const char *program;
 
@@ -102,7 +102,7 @@ static struct rp_job *start(struct jobs_fixture *self, bool slow)
 	ASSERT_OK(mkdir(directory, 0700));
 	out = popen(fmt("'%s' --store '%s' export '%s' '%s' --clone never --async "
 			"--bwlimit %s",
-			program, s->path, s->point, directory, slow ? "64K" : "0"),
+			program, s->path, s->point, directory, slow ? "1K" : "0"),
 		    "re");
 	ASSERT_NE(out, NULL);
 	ASSERT_EQ(fscanf(out, "%63s", id), 1);
@@ -212,13 +212,22 @@ static void make_starting(struct jobs_fixture *self)
 	expect_state(self->job, RP_JOB_STARTING);
 }
 
+/* None of its threads does anything any more. */
+static bool is_stopped(pid_t pid)
+{
+	return system(fmt(
+		       "! grep -hs '^State:' /proc/%d/task/*/status | grep -qv stopped",
+		       (int)pid)) == 0;
+}
+
 /* It is asked to stop and does not come to it. */
 static void make_shutting_down(struct jobs_fixture *self)
 {
 	make_running(self);
 	self->stopped = (pid_t)shown(self, self->job, "ProcessId");
 	ASSERT_OK(kill(self->stopped, SIGSTOP));
-	usleep(10000);
+	while (!is_stopped(self->stopped))
+		usleep(1000);
 	ASSERT_EQ(rp_job_request_state_change(self->job, RP_JOB_TERMINATE, 0, NULL),
 		  RP_JOB_TRANSITION);
 }
@@ -332,7 +341,7 @@ static void expect_transition(struct jobs_fixture *self, enum rp_job_state befor
 	EXPECT_NE(state_of(self->job), before);
 }
 
-TEST_F_TIMEOUT(jobs, answers_every_request, 120)
+TEST_F_TIMEOUT(jobs, answers_every_request, 480)
 {
 	static const uint32_t nonsense[] = {0, 1, 6, 7, 11, 0x10002, UINT32_MAX};
 	struct rp_error err;
@@ -456,7 +465,7 @@ TEST_F(record, is_kept_of_every_export)
 
 /* What is seen of a job by who looks all the time, while it is suspended, interrupted
  * and resumed. */
-TEST_F_TIMEOUT(record, never_goes_back, 60)
+TEST_F_TIMEOUT(record, never_goes_back, 240)
 {
 	struct jobs_fixture *j = &self->jobs;
 	int64_t last = 0, percent;
@@ -465,7 +474,7 @@ TEST_F_TIMEOUT(record, never_goes_back, 60)
 	struct rp_error err;
 
 	j->job = start(j, true);
-	ASSERT_EQ(rp_job_set_bandwidth(j->job, 16 * MIB, &err), RP_OK);
+	ASSERT_EQ(rp_job_set_bandwidth(j->job, MIB, &err), RP_OK);
 	while (state_of(j->job) != RP_JOB_COMPLETED) {
 		enum rp_job_state state = state_of(j->job);
 
@@ -475,19 +484,20 @@ TEST_F_TIMEOUT(record, never_goes_back, 60)
 			EXPECT_EQ(state_of(j->job), RP_JOB_COMPLETED);
 		last = percent;
 		looks++;
-		if (!killed && percent > 30) {
+		if (!killed && percent > 10 && looks > 20) {
 			kill((pid_t)shown(j, j->job, "ProcessId"), SIGKILL);
 			killed = true;
 		}
-		if (state == RP_JOB_EXCEPTION)
+		if (state == RP_JOB_EXCEPTION) {
 			ASSERT_EQ(rp_job_request_state_change(j->job, RP_JOB_START, 0,
 							      &err),
 				  RP_JOB_TRANSITION, "%s", err.message);
+			rp_job_set_bandwidth(j->job, 0, NULL); /* it may have ended */
+		}
 		usleep(2000);
 	}
 	EXPECT_TRUE(killed);
 	EXPECT_EQ(shown(j, j->job, "PercentComplete"), 100);
-	EXPECT_GT(looks, 20);
 	EXPECT_TRUE(stage_good_export(fmt("%s/0", j->stage.exports), j->stage.point,
 				      j->stage.twin));
 }
@@ -545,7 +555,7 @@ TEST_F(record, is_followed_with_poll)
 	struct rp_job *late;
 	unsigned told = 0;
 
-	options.bandwidth = 32 * MIB;
+	options.bandwidth = 1024; /* until enough was told */
 	ASSERT_EQ(rp_export_start(s->store, s->point, s->exports, &options,
 				  &self->jobs.job, &err),
 		  RP_JOB_STARTED, "%s", err.message);
@@ -554,10 +564,11 @@ TEST_F(record, is_followed_with_poll)
 	while (state < RP_JOB_COMPLETED) {
 		ASSERT_EQ(poll(&fd, 1, SOON_MS), 1);
 		ASSERT_EQ(rp_job_state(self->jobs.job, &state, &progress, &err), RP_OK);
-		told++;
+		if (++told == 3)
+			ASSERT_EQ(rp_job_set_bandwidth(self->jobs.job, 0, &err), RP_OK);
 	}
 	EXPECT_EQ(state, RP_JOB_COMPLETED);
-	EXPECT_GT(told, 2);
+	EXPECT_GE(told, 4);
 	EXPECT_EQ(progress.bytes_done, progress.bytes_total);
 	EXPECT_EQ(poll(&fd, 1, SOON_MS), 1); /* for ever */
 	/* So it is for who comes late. */
@@ -590,6 +601,7 @@ TEST_F(record, ends_in_time_even_before_its_turn)
 		  RP_JOB_STARTED);
 	rp_store_close(store);
 	GIVES(TIMEOUT, rp_job_wait(self->jobs.job, NULL, SOON_MS, &err));
+	EXPECT_EQ(state_of(self->jobs.job), RP_JOB_EXCEPTION);
 }
 
 /* From the moment it is accepted, a job holds its point. */
@@ -626,7 +638,7 @@ static int64_t mark_of(const struct stage *s)
 }
 
 /* A suspended job needs its process as little as any other. */
-TEST_F_TIMEOUT(record, survives_its_process_while_it_is_suspended, 120)
+TEST_F_TIMEOUT(record, survives_its_process_while_it_is_suspended, 240)
 {
 	struct jobs_fixture *j = &self->jobs;
 	struct rp_error err;
@@ -715,12 +727,6 @@ static void expect_nobody_left(const struct stage *s)
 	closedir(dir);
 }
 
-static int by_start(const void *a, const void *b)
-{
-	return strcmp(json_text(*(json_t *const *)a, "StartTime"),
-		      json_text(*(json_t *const *)b, "StartTime"));
-}
-
 /* More than so many at once had to overlap. */
 static void expect_never_more(json_t *const jobs[], size_t count)
 {
@@ -736,15 +742,23 @@ static void expect_never_more(json_t *const jobs[], size_t count)
 	}
 }
 
-/* Those that begin together may write down their times the other way round. */
+/* Of those that come first, fewer than may work at once are not done when one begins.
+ * When each of them wrote down that it had begun is another matter. */
 static void expect_in_order(json_t *const jobs[], size_t count)
 {
-	for (size_t i = 0; i + LIMIT < count; i++)
-		EXPECT_LE(json_number(jobs[i], "Priority"),
-			  json_number(jobs[i + LIMIT], "Priority"), "%zu", i);
+	for (size_t i = 0; i < count; i++) {
+		unsigned before = 0;
+
+		for (size_t k = 0; k < count; k++)
+			before += json_number(jobs[k], "Priority") <
+					  json_number(jobs[i], "Priority") &&
+				  strcmp(json_text(jobs[k], "TimeOfLastStateChange"),
+					 json_text(jobs[i], "StartTime")) > 0;
+		EXPECT_LT(before, LIMIT, "%zu", i);
+	}
 }
 
-TEST_TIMEOUT(two_hundred_jobs_take_turns, 120)
+TEST_TIMEOUT(two_hundred_jobs_take_turns, 480)
 {
 	struct jobs_fixture self = {0};
 	struct stage *s = &self.stage;
@@ -788,7 +802,6 @@ TEST_TIMEOUT(two_hundred_jobs_take_turns, 120)
 		jobs[count++] = job;
 	}
 	ASSERT_EQ(count, PROCESSES * EACH);
-	qsort(jobs, count, sizeof(jobs[0]), by_start);
 	expect_never_more(jobs, count);
 	expect_in_order(jobs, count);
 	expect_nobody_left(s);
@@ -797,7 +810,7 @@ TEST_TIMEOUT(two_hundred_jobs_take_turns, 120)
 }
 
 /* Whoever dies, waiting or working, those behind it go on. */
-TEST_F_TIMEOUT(record, does_not_block_others_when_its_process_dies, 60)
+TEST_F_TIMEOUT(record, does_not_block_others_when_its_process_dies, 240)
 {
 	struct jobs_fixture *j = &self->jobs;
 	struct rp_job *jobs[5];
