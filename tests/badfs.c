@@ -307,7 +307,7 @@ void badfs_umount(struct badfs *fs)
 
 	/* The kernel lets go of a closed queue's files only a moment later. */
 	snprintf(command, sizeof(command), "fusermount3 -q -u '%s'", fs->mnt);
-	for (tries = 0; fs->mounted && tries < 100; tries++) {
+	for (tries = 0; fs->mounted && tries < 1200; tries++) {
 		fs->mounted = system(command) != 0;
 		if (fs->mounted)
 			usleep(50000);

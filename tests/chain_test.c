@@ -192,7 +192,7 @@ static void nights_pass(struct nights_fixture *self, enum rp_io io, bool merge)
 	}
 }
 
-TEST_F_TIMEOUT(nights, differential, 600)
+TEST_F_TIMEOUT(nights, differential, 1800)
 {
 	struct rp_read_options options = {
 		.size = sizeof(options), .io = variant->io, .chain = true};
@@ -208,7 +208,7 @@ TEST_F_TIMEOUT(nights, differential, 600)
 }
 
 /* Every export is whole, and those before it are as they were. */
-TEST_F_TIMEOUT(nights, merged, 600)
+TEST_F_TIMEOUT(nights, merged, 1800)
 {
 	struct rp_read_options options = {.size = sizeof(options), .io = variant->io};
 	struct rp_error err;

@@ -302,7 +302,7 @@ static void expect_none_missed(const char *base, const char *target, uint64_t le
 }
 
 /* Btrfs moves blocks between its devices, of which addresses know nothing. */
-TEST_F_TIMEOUT(change, devices_come_and_go, 300)
+TEST_F_TIMEOUT(change, devices_come_and_go, 960)
 {
 	static const char *const steps[] = {
 		"btrfs device add -f -K $DEVICE \"$MNT\"",

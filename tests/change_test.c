@@ -472,7 +472,7 @@ static uint64_t peak_kib(void)
 }
 
 /* EXTENTS=N: nothing is kept of an extent, so any number of them fits. */
-TEST_F_TIMEOUT(change, memory_does_not_grow_with_extents, 600)
+TEST_F_TIMEOUT(change, memory_does_not_grow_with_extents, 1800)
 {
 	const char *wanted = getenv("EXTENTS");
 	uint64_t extents = wanted ? strtoull(wanted, NULL, 10) : 20000, before, bytes;

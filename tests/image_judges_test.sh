@@ -5,7 +5,7 @@
 # where qcow2 ones have data, zeros, and nothing of their own; what their bitmap marks;
 # several disks in one export; and disks of many TiB
 
-TEST_TIMEOUT=600
+TEST_TIMEOUT=1200
 . "$(dirname "$0")/lib.sh"
 
 for tool in qemu-img qemu-nbd nbdinfo python3 jq; do

@@ -3,7 +3,7 @@
 #
 # lib.sh - what shell tests begin with: TAP, a scratch folder, file systems, cleanup
 #
-#	TEST_TIMEOUT=60				# seconds; 300 unless set here
+#	TEST_TIMEOUT=1200			# seconds; 600 unless set here
 #	. "$(dirname "$0")/lib.sh"
 #	check 'adds a system' "$REFPOINT" system add vm --disk "vda=$DIR/disk"
 #	check_status 10 'no such system' "$REFPOINT" show nobody@latest
@@ -18,7 +18,7 @@
 
 if [[ -z ${TEST_INSIDE-} ]]; then
 	export TEST_INSIDE=1
-	inside=(timeout --kill-after=30 $((${TEST_TIMEOUT:-300} * (${#SAN} ? 4 : 1))))
+	inside=(timeout --kill-after=30 $((${TEST_TIMEOUT:-600} * (${#SAN} ? 4 : 1))))
 	namespaces=(unshare --mount --pid --fork --mount-proc --kill-child)
 	if [[ $EUID = 0 ]] && "${namespaces[@]}" true 2>/dev/null; then
 		inside+=("${namespaces[@]}")

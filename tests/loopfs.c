@@ -165,7 +165,7 @@ void loopfs_umount(struct loopfs *fs)
 	int tries;
 
 	/* The kernel lets go of a closed io_uring's files only a moment later. */
-	for (tries = 0; fs->mounted && tries < 500; tries++) {
+	for (tries = 0; fs->mounted && tries < 6000; tries++) {
 		if (umount2(fs->mnt, UMOUNT_NOFOLLOW) == 0)
 			fs->mounted = false;
 		else if (errno == EBUSY)

@@ -130,7 +130,7 @@ TEST_F(loopfs, leaves_no_loop_device)
 	}
 	ASSERT_EQ(read(fds[0], loop, sizeof(loop)), sizeof(loop));
 	EXPECT_EQ(waitpid(pid, NULL, 0), pid);
-	for (tries = 0; access(loop, F_OK) == 0 && tries < 500; tries++)
+	for (tries = 0; access(loop, F_OK) == 0 && tries < 6000; tries++)
 		usleep(10000);
 	EXPECT_EQ(access(loop, F_OK), -1, "%s is still attached", loop);
 }

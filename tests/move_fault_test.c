@@ -137,22 +137,22 @@ static void fail_at_every_position(struct fault_fixture *self,
 	}
 }
 
-TEST_F_TIMEOUT(fault, every_read, 120)
+TEST_F_TIMEOUT(fault, every_read, 480)
 {
 	fail_at_every_position(self, variant, FAKEIO_READ, -EIO, "read", RP_FAILED);
 }
 
-TEST_F_TIMEOUT(fault, every_write, 120)
+TEST_F_TIMEOUT(fault, every_write, 480)
 {
 	fail_at_every_position(self, variant, FAKEIO_WRITE, -ENOSPC, "write", RP_FAILED);
 }
 
-TEST_F_TIMEOUT(fault, every_sync, 120)
+TEST_F_TIMEOUT(fault, every_sync, 480)
 {
 	fail_at_every_position(self, variant, FAKEIO_SYNC, -EDQUOT, "sync", RP_FAILED);
 }
 
-TEST_F_TIMEOUT(fault, the_code_follows_the_error, 120)
+TEST_F_TIMEOUT(fault, the_code_follows_the_error, 480)
 {
 	static const struct {
 		int error;
@@ -294,7 +294,7 @@ TEST_F(fault, a_queue_that_cannot_be_reaped)
 	moving_expect_error(m, rc, RP_FAILED, EBADF, "reap", m->count, RP_NO_OFFSET);
 }
 
-TEST_F_TIMEOUT(fault, a_queue_that_refuses_a_request, 120)
+TEST_F_TIMEOUT(fault, a_queue_that_refuses_a_request, 480)
 {
 	struct moving *m = &self->m;
 	unsigned count;
@@ -709,7 +709,7 @@ static void checkpoint_last_of_all(struct moving *m)
 }
 
 /* Of two syncs of a file the kernel tells one what was lost, whichever that is. */
-TEST_TIMEOUT(a_lost_write_that_only_the_last_checkpoint_is_told_of, 60)
+TEST_TIMEOUT(a_lost_write_that_only_the_last_checkpoint_is_told_of, 240)
 {
 	struct moving m = {0};
 	struct journal journal;

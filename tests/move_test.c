@@ -410,7 +410,7 @@ static void end_scene(struct moving *m)
 	moving_close(m);
 }
 
-TEST_F_TIMEOUT(move, every_short_transfer, 120)
+TEST_F_TIMEOUT(move, every_short_transfer, 480)
 {
 	static const size_t most[] = {4095, 4096, 4097, 65536, MIB - 1};
 	struct moving *m = &self->m;
@@ -485,7 +485,7 @@ static void move_at_random(struct moving *m, bool direct, uint64_t *state, unsig
 		expect_digest(m, i);
 }
 
-TEST_F_TIMEOUT(move, disks_at_random, 120)
+TEST_F_TIMEOUT(move, disks_at_random, 480)
 {
 	uint64_t state = test_seed();
 

@@ -230,7 +230,7 @@ static uint64_t size_of(const char *path)
 
 /* Tables are written again, whatever is there; what is behind the mark is not looked at.
  */
-TEST_F_TIMEOUT(image, goes_on_after_a_cancel, 240)
+TEST_F_TIMEOUT(image, goes_on_after_a_cancel, 960)
 {
 	struct rp_export_options options = options_for(self, variant);
 	const char *image = interrupt(self, variant);
@@ -251,7 +251,7 @@ TEST_F_TIMEOUT(image, goes_on_after_a_cancel, 240)
 }
 
 /* It was killed while it cut off what is behind the mark. */
-TEST_F_TIMEOUT(image, goes_on_when_it_is_short, 240)
+TEST_F_TIMEOUT(image, goes_on_when_it_is_short, 960)
 {
 	struct rp_export_options options = options_for(self, variant);
 	const char *image = interrupt(self, variant);
@@ -264,7 +264,7 @@ TEST_F_TIMEOUT(image, goes_on_when_it_is_short, 240)
 }
 
 /* One after another, each refused twice and left where it is. */
-TEST_F_TIMEOUT(image, is_not_believed_when_it_was_changed, 240)
+TEST_F_TIMEOUT(image, is_not_believed_when_it_was_changed, 960)
 {
 	struct rp_export_options options = options_for(self, variant);
 
@@ -297,7 +297,7 @@ TEST_F_TIMEOUT(image, is_not_believed_when_it_was_changed, 240)
 }
 
 /* Clusters of another size are another image. */
-TEST_F_TIMEOUT(image, is_not_taken_for_another, 240)
+TEST_F_TIMEOUT(image, is_not_taken_for_another, 960)
 {
 	struct rp_export_options options = options_for(self, variant);
 	struct rp_error err;
@@ -315,7 +315,7 @@ TEST_F_TIMEOUT(image, is_not_taken_for_another, 240)
 }
 
 /* What was kept has changes only, and there is nothing any more they are based on. */
-TEST_F_TIMEOUT(image, begins_anew_without_its_base, 240)
+TEST_F_TIMEOUT(image, begins_anew_without_its_base, 960)
 {
 	struct rp_export_options options = options_for(self, variant);
 	const struct stage *s = &self->stage;
@@ -345,7 +345,7 @@ static int fill_up(void *context, const struct rp_progress *p)
 }
 
 /* Somebody takes the space while it runs, and gives it back. */
-TEST_F_TIMEOUT(image, goes_on_when_there_is_space, 240)
+TEST_F_TIMEOUT(image, goes_on_when_there_is_space, 960)
 {
 	struct rp_export_options options = options_for(self, variant);
 	const char *filler = fmt("%s/filler", self->other.mnt);

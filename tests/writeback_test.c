@@ -87,7 +87,7 @@ static void mount_image(struct lossy_fixture *self)
 
 static void unmount_image(struct lossy_fixture *self)
 {
-	for (int tries = 0; self->mounted && tries < 500; tries++) {
+	for (int tries = 0; self->mounted && tries < 6000; tries++) {
 		self->mounted = umount2(self->mnt, UMOUNT_NOFOLLOW) < 0;
 		if (self->mounted)
 			usleep(10000);
@@ -157,7 +157,7 @@ static void expect_lost(uint32_t rc, const struct rp_error *err)
 }
 
 /* What is kept of it is what was not lost: the next one goes on with that. */
-TEST_F_TIMEOUT(lossy, export_is_not_published, 60)
+TEST_F_TIMEOUT(lossy, export_is_not_published, 240)
 {
 	struct rp_export_options options = stage_copying(variant->io);
 	struct stage *s = &self->stage;
@@ -177,7 +177,7 @@ TEST_F_TIMEOUT(lossy, export_is_not_published, 60)
 	EXPECT_TRUE(stage_good_export(s->exports, s->point, s->twin));
 }
 
-TEST_F_TIMEOUT(lossy, disk_is_not_restored, 60)
+TEST_F_TIMEOUT(lossy, disk_is_not_restored, 240)
 {
 	const struct rp_read_options options = {
 		.size = sizeof(options), .io = variant->io, .clone = RP_CLONE_NEVER};
@@ -264,7 +264,7 @@ static void expect_as_told(struct lossy_fixture *self, char points[COUNT][POINT_
 
 /* They have their syncs together, and the kernel tells of a lost write to one of them
  * alone: each has to know what became of its own. */
-TEST_F_TIMEOUT(lossy, of_a_set_each_is_whole_or_not_published, 60)
+TEST_F_TIMEOUT(lossy, of_a_set_each_is_whole_or_not_published, 240)
 {
 	struct rp_export_options options = stage_copying(variant->io);
 	char names[COUNT][POINT_SIZE];
