@@ -164,13 +164,14 @@ static void expect_good(const struct cut_fixture *self, unsigned i)
  * the cut's device has got another number; else it is looked after. */
 static void expect_swept(const struct cut_fixture *self)
 {
-	const char *active = fmt("%s/store/jobs/active", self->where);
-	char *ids = strdup(listing(active)), *id, *rest = ids;
+	char *ids = strdup(listing(fmt("%s/store/jobs/active", self->where)));
+	char *id, *rest = ids;
 	struct stat now;
 
 	ASSERT_OK(stat(self->power.mnt, &now));
 	while ((id = strsep(&rest, " ")) && *id) {
-		json_t *job = load_json(fmt("%s/%s/job.json", active, id));
+		json_t *job = load_json(
+			fmt("%s/store/jobs/active/%s/job.json", self->where, id));
 
 		EXPECT_NE(json_number(job, "ExportDevice"), now.st_dev, "%s", id);
 		json_decref(job);
