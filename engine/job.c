@@ -237,9 +237,9 @@ uint32_t job_resume(struct rp_store *store, const char *id, struct job *ret,
 }
 
 /* The last state, not yet under its name. 0 or -errno. */
-static int write_last(struct job *job)
+static int write_last(struct job *job, const json_t *doc)
 {
-	int fd = doc_swap_begin(job->fd, "job.json", job->doc);
+	int fd = doc_swap_begin(job->fd, "job.json", doc);
 
 	if (fd < 0)
 		return fd;
@@ -256,7 +256,7 @@ static int save_last(struct job *job)
 
 	if (job->written)
 		return io_swap_end(job->fd, "job.json", 0);
-	r = write_last(job);
+	r = write_last(job, job->doc);
 	return r < 0 ? r
 		     : io_swap_end(job->fd, "job.json",
 				   io_unsynced_settle(&job->unsynced, &name));
@@ -303,28 +303,29 @@ static bool may_resume(const struct job *job, enum rp_job_state state, uint32_t 
 					      rc == RP_OUT_OF_MEMORY || rc == RP_IN_USE));
 }
 
-static void set_end(struct job *job, uint32_t rc, const json_t *manifest,
-		    const struct rp_error *err)
+/* In @doc, the record of @job or a copy. */
+static void set_end(const struct job *job, json_t *doc, uint32_t rc,
+		    const json_t *manifest, const struct rp_error *err)
 {
 	enum rp_job_state state = end_state(job, rc, err);
 
-	job_record_set_state(job->doc, state);
-	job_record_set_error(job->doc, rc, err);
-	json_object_set_new(job->doc, "Cancellable", json_false());
-	json_object_set_new(job->doc, "Resumable",
-			    json_boolean(may_resume(job, state, rc)));
+	job_record_set_state(doc, state);
+	job_record_set_error(doc, rc, err);
+	json_object_set_new(doc, "Cancellable", json_false());
+	json_object_set_new(doc, "Resumable", json_boolean(may_resume(job, state, rc)));
 	if (rc == RP_OK && manifest)
-		job_record_set_exported(job->doc, manifest);
+		job_record_set_exported(doc, manifest);
 }
 
 void job_write_end(struct job *job, const json_t *manifest)
 {
+	_cleanup_doc_ json_t *doc = json_copy(job->doc); /* it may fail yet */
 	const char *name;
 
-	if (!job->doc)
+	if (!doc)
 		return;
-	set_end(job, RP_OK, manifest, NULL);
-	job->written = write_last(job) == 0 &&
+	set_end(job, doc, RP_OK, manifest, NULL);
+	job->written = write_last(job, doc) == 0 &&
 		       io_unsynced_settle(&job->unsynced, &name) == 0;
 }
 
@@ -335,6 +336,6 @@ void job_end(struct job *job, uint32_t rc, const json_t *manifest,
 		return;
 	job->written &= rc == RP_OK;
 	if (!job->written)
-		set_end(job, rc, manifest, err);
+		set_end(job, job->doc, rc, manifest, err);
 	job_retire(job);
 }

@@ -212,6 +212,23 @@ TEST_F(faulty, folder_of_an_imported_point_cannot_be_synced)
 	rp_free(point);
 }
 
+/* What the records of jobs, of which there is one, say has been exported. */
+static size_t exported_disks(const struct stage *s)
+{
+	char *text = NULL;
+	json_t *jobs;
+	size_t count;
+
+	ASSERT_EQ(rp_job_list(s->store, &text, NULL), RP_OK);
+	jobs = json_loads(text, 0, NULL);
+	rp_free(text);
+	EXPECT_EQ(json_array_size(jobs), 1);
+	count = json_array_size(
+		json_object_get(json_array_get(jobs, 0), "ExportedDisks"));
+	json_decref(jobs);
+	return count;
+}
+
 /* An export that is not known to be durable has no name; or it is told that it has. */
 TEST_F(faulty, folder_of_exports_cannot_be_synced)
 {
@@ -226,6 +243,7 @@ TEST_F(faulty, folder_of_exports_cannot_be_synced)
 	EXPECT_EQ(err.os_error, EIO);
 	EXPECT_STREQ(err.step, "publish");
 	EXPECT_EQ(strstr(err.message, "has its name"), NULL, "%s", err.message);
+	EXPECT_EQ(exported_disks(s), 0);
 	stage_expect_unharmed(s, "");
 	strcpy(orders->stuck, id);
 	GIVES(FAILED, stage_export(s, &options, &err));
