@@ -133,6 +133,20 @@ static bool is_old(const struct job *job)
 	       st.st_mtime < time(NULL) - (time_t)job->store->keep_seconds;
 }
 
+/* What its last record would have said of disks, which has not got to stable storage. */
+static void tell_exported(json_t *doc)
+{
+	_cleanup_doc_ json_t *manifest = NULL;
+	_cleanup_close_ int fd = -1;
+	const char *path;
+
+	if (doc_string(doc, "ExportPath", &path) < 0)
+		return;
+	fd = io_dir_open(AT_FDCWD, path);
+	if (fd >= 0 && doc_load(fd, "export.json", &manifest) == 0)
+		job_record_set_exported(doc, manifest);
+}
+
 static void end_dead(struct job *job)
 {
 	enum rp_job_state state = job_record_state(job->doc);
@@ -150,7 +164,9 @@ static void end_dead(struct job *job)
 	/* Else it was killed between its end and its move. */
 	if (!job_has_ended(state)) {
 		rp_error_clear(&err);
-		if (!published)
+		if (published)
+			tell_exported(job->doc);
+		else
 			rp_fail(&err, RP_FAILED, "export", "interrupted");
 		job_record_set_error(job->doc, err.code, &err);
 		job_record_set_state(job->doc,

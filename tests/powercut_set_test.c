@@ -179,7 +179,7 @@ static void expect_swept(const struct cut_fixture *self)
 	free(ids);
 }
 
-/* Every job is known, and has ended. */
+/* Every job is known, has ended, and if it has exported says what. */
 static void expect_records(const struct cut_fixture *self)
 {
 	struct rp_store *store = open_store(self);
@@ -195,6 +195,8 @@ static void expect_records(const struct cut_fixture *self)
 
 		EXPECT_TRUE(state == RP_JOB_COMPLETED || state == RP_JOB_EXCEPTION,
 			    "%lld", (long long)state);
+		EXPECT_EQ(json_array_size(json_object_get(job, "ExportedDisks")),
+			  state == RP_JOB_COMPLETED);
 	}
 	json_decref(jobs);
 	rp_free(text);
