@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * unsynced_test.c - what the kernel says of pages that were waited for, it says once:
+ * whatever it is, no later sync may make a success of it
+ */
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "data.h"
+#include "harness.h"
+#include "io/base.h"
+#include "io/unsynced.h"
+#include "stage.h"
+
+static int told; /* to who waits for pages */
+
+int sync_file_range(int fd, off_t offset, off_t nbytes, unsigned flags)
+{
+	(void)fd;
+	(void)offset;
+	(void)nbytes;
+	if (!told || !(flags & SYNC_FILE_RANGE_WAIT_BEFORE))
+		return 0;
+	errno = told;
+	return -1;
+}
+
+static int settle_two(void)
+{
+	struct io_unsynced unsynced = {0};
+	const char *names[] = {"one", "two"}, *name;
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		int fd = open(fmt("%s/%s", test_dir(), names[i]), O_RDWR | O_CREAT, 0600);
+
+		ASSERT_GE(fd, 0);
+		data_write(fd, i, 0, 4096);
+		io_unsynced_take(&unsynced, fd, names[i]);
+	}
+	return io_unsynced_settle(&unsynced, &name);
+}
+
+TEST(a_failed_write_fails_whatever_its_name)
+{
+	static const int errors[] = {EIO,   ENOSPC,  EDQUOT,   EUCLEAN,
+				     EROFS, ENOLINK, ETIMEDOUT};
+
+	for (size_t i = 0; i < ARRAY_SIZE(errors); i++) {
+		told = errors[i];
+		EXPECT_EQ(settle_two(), -errors[i], "%s", strerror(errors[i]));
+	}
+}
+
+/* Then fsync does it all. */
+TEST(who_cannot_wait_for_pages_syncs)
+{
+	static const int errors[] = {0, EINVAL, ENOSYS, EOPNOTSUPP, EPERM, ESPIPE};
+
+	for (size_t i = 0; i < ARRAY_SIZE(errors); i++) {
+		told = errors[i];
+		EXPECT_EQ(settle_two(), 0, "%s", strerror(errors[i]));
+	}
+}
+
+TEST_MAIN
