@@ -105,18 +105,6 @@ static void expect_whole(const struct broken_fixture *self,
 	ASSERT_OK(unlink(output));
 }
 
-static void flip(const char *path, uint64_t at)
-{
-	int fd = open(path, O_RDWR | O_CLOEXEC);
-	char byte;
-
-	ASSERT_GE(fd, 0, "%s", path);
-	ASSERT_EQ(pread(fd, &byte, 1, (off_t)at), 1);
-	byte ^= 1;
-	ASSERT_EQ(pwrite(fd, &byte, 1, (off_t)at), 1);
-	close(fd);
-}
-
 static int cut_base(void *context, const struct rp_progress *progress)
 {
 	if (!strcmp(progress->phase, "copying"))
@@ -194,9 +182,9 @@ TEST_F(broken, a_part_is_damaged)
 	for (unsigned i = 0; i < 2; i++) {
 		const char *image = fmt("%s/vda.raw", self->paths[i]);
 
-		flip(image, i * MIB + 100);
+		data_flip(image, i * MIB + 100);
 		expect_broken(self, RP_FAILED, image, true);
-		flip(image, i * MIB + 100);
+		data_flip(image, i * MIB + 100);
 		save_text(fmt("%s/aside", test_dir()), "");
 		ASSERT_OK(rename(fmt("%s/export.json", self->paths[i]),
 				 fmt("%s/aside", test_dir())));
@@ -214,9 +202,9 @@ TEST_F(broken, the_list_is_damaged)
 		const char *list = fmt("%s/vda.changes", self->paths[i]);
 		const char *other = fmt("%s/vda.changes", self->paths[3 - i]);
 
-		flip(list, 100);
+		data_flip(list, 100);
 		expect_broken(self, RP_UNKNOWN_STATUS, list, false);
-		flip(list, 100);
+		data_flip(list, 100);
 		ASSERT_OK(rename(list, fmt("%s/aside", test_dir())));
 		expect_broken(self, RP_NOT_AVAILABLE, list, false);
 		ASSERT_EQ(system(fmt("cp '%s' '%s'", other, list)), 0);
@@ -332,12 +320,12 @@ TEST_F(broken, salvaged)
 
 	EXPECT_EQ(salvage(self), 0);
 	/* A chunk of the full export, and one of each differential. */
-	flip(fmt("%s/vda.raw", self->paths[0]), 3 * MIB);
+	data_flip(fmt("%s/vda.raw", self->paths[0]), 3 * MIB);
 	EXPECT_EQ(salvage(self), 64 * KIB);
-	flip(fmt("%s/vda.raw", self->paths[1]), MIB + 70000);
+	data_flip(fmt("%s/vda.raw", self->paths[1]), MIB + 70000);
 	EXPECT_LE(salvage(self), 2 * 64 * KIB);
 	EXPECT_GT(salvage(self), 64 * KIB);
-	flip(fmt("%s/vda.raw", self->paths[2]), 2 * MIB + 70000);
+	data_flip(fmt("%s/vda.raw", self->paths[2]), 2 * MIB + 70000);
 	EXPECT_LE(salvage(self), 3 * 64 * KIB);
 	/* Data that has become a hole. */
 	fd = open(fmt("%s/vda.raw", self->paths[0]), O_RDWR | O_CLOEXEC);

@@ -202,3 +202,15 @@ uint64_t data_allocated(const char *path)
 	ASSERT_EQ(stat(path, &st), 0, "%s: %s", path, strerror(errno));
 	return (uint64_t)st.st_blocks * 512;
 }
+
+void data_flip(const char *path, uint64_t at)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	char byte;
+
+	ASSERT_GE(fd, 0, "%s", path);
+	ASSERT_EQ(pread(fd, &byte, 1, (off_t)at), 1);
+	byte ^= 1;
+	ASSERT_EQ(pwrite(fd, &byte, 1, (off_t)at), 1);
+	close(fd);
+}

@@ -18,6 +18,9 @@ uint64_t data_random(uint64_t *state);
 /* Fills [start, start+len) of an open file. */
 void data_write(int fd, uint64_t seed, uint64_t start, uint64_t len);
 
+/* A bit of the byte at @at; twice, and nothing has happened. */
+void data_flip(const char *path, uint64_t at);
+
 /* The bytes data_write() puts there. */
 void data_bytes(uint64_t seed, uint64_t start, void *buf, size_t len);
 

@@ -447,18 +447,6 @@ TEST_F(refused, by_a_file_size_limit)
 	expect_export_works(&self->stage);
 }
 
-static void flip(const char *path, uint64_t offset)
-{
-	int fd = open(path, O_RDWR | O_CLOEXEC);
-	char byte;
-
-	ASSERT_GE(fd, 0, "%s", path);
-	ASSERT_EQ(pread(fd, &byte, 1, (off_t)offset), 1);
-	byte ^= 1;
-	ASSERT_EQ(pwrite(fd, &byte, 1, (off_t)offset), 1);
-	close(fd);
-}
-
 TEST_F(refused, by_a_digest)
 {
 	const struct rp_read_options options = {.size = sizeof(options),
@@ -469,15 +457,15 @@ TEST_F(refused, by_a_digest)
 	const char *output = fmt("%s/restored", test_dir());
 
 	expect_export_works(s);
-	flip(fmt("%s/vda.raw", path), SECTOR);
+	data_flip(fmt("%s/vda.raw", path), SECTOR);
 	expect_error(rp_verify(path, NULL, NULL, &err), &err, &want);
 	EXPECT_EQ(err.offset, 5 * MIB);
 	expect_error(rp_restore(path, "vda", output, &options, NULL, &err), &err, &want);
 	EXPECT_FALSE(exists(output));
-	flip(fmt("%s/vda.raw", path), SECTOR);
+	data_flip(fmt("%s/vda.raw", path), SECTOR);
 	EXPECT_EQ(rp_verify(path, NULL, NULL, &err), RP_OK, "%s", err.message);
 
-	flip(fmt("%s/config/web1.xml", path), 3);
+	data_flip(fmt("%s/config/web1.xml", path), 3);
 	want.disk[0] = '\0';
 	want.offset = RP_NO_OFFSET;
 	expect_error(rp_verify(path, NULL, NULL, &err), &err, &want);

@@ -225,19 +225,6 @@ TEST_F_TIMEOUT(disks, go_on_each_at_its_mark, 240)
 	finish(self, second);
 }
 
-/* A bit of the byte at @at; twice, and nothing has happened. */
-static void flip(const char *path, uint64_t at)
-{
-	int fd = open(path, O_RDWR | O_CLOEXEC);
-	char byte;
-
-	ASSERT_GE(fd, 0);
-	ASSERT_EQ(pread(fd, &byte, 1, (off_t)at), 1);
-	byte ^= 1;
-	ASSERT_EQ(pwrite(fd, &byte, 1, (off_t)at), 1);
-	close(fd);
-}
-
 static void expect_refused(struct disks_fixture *self, size_t i, uint64_t at)
 {
 	const char *before = listing(partial(self, ""));
@@ -270,9 +257,9 @@ TEST_F_TIMEOUT(disks, keep_what_they_have_when_one_was_changed, 240)
 		uint64_t places[] = {data.first, data.last};
 
 		for (size_t k = 0; k < ARRAY_SIZE(places); k++) {
-			flip(file, places[k]);
+			data_flip(file, places[k]);
 			expect_refused(self, i, places[k]);
-			flip(file, places[k]);
+			data_flip(file, places[k]);
 		}
 	}
 	finish(self, marks);
@@ -288,7 +275,7 @@ TEST_F_TIMEOUT(disks, begin_again_where_there_is_no_mark, 240)
 	journal = load_json(partial(self, ".journal"));
 	json_object_set_new(disk_of(journal, "vdc"), "Mark", json_integer(0));
 	save_json(partial(self, ".journal"), journal);
-	flip(partial(self, "vdc.raw"), MIB);
+	data_flip(partial(self, "vdc.raw"), MIB);
 	read_marks(self, marks);
 	EXPECT_EQ(marks[2], 0);
 	finish(self, marks);

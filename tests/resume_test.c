@@ -204,18 +204,6 @@ static const char *partial(const struct evidence_fixture *self, const char *name
 		   strchr(self->stage.point, '@') + 1, name);
 }
 
-static void overwrite(const char *path, uint64_t at)
-{
-	int fd = open(path, O_RDWR | O_CLOEXEC);
-	char byte;
-
-	ASSERT_GE(fd, 0);
-	ASSERT_EQ(pread(fd, &byte, 1, (off_t)at), 1);
-	byte ^= 1;
-	ASSERT_EQ(pwrite(fd, &byte, 1, (off_t)at), 1);
-	close(fd);
-}
-
 /* Whatever the store or the directory is asked for, nothing of it is touched. */
 static void expect_refused(struct evidence_fixture *self)
 {
@@ -248,12 +236,12 @@ static void expect_restart_works(struct evidence_fixture *self)
 
 static void change_bit(struct evidence_fixture *self)
 {
-	overwrite(partial(self, "vda.raw"), IN_DATA);
+	data_flip(partial(self, "vda.raw"), IN_DATA);
 }
 
 static void fill_hole(struct evidence_fixture *self)
 {
-	overwrite(partial(self, "vda.raw"), HOLE + HOLE_SIZE / 2);
+	data_flip(partial(self, "vda.raw"), HOLE + HOLE_SIZE / 2);
 }
 
 static void cut_file(struct evidence_fixture *self)
@@ -384,9 +372,9 @@ TEST(is_believed_up_to_its_mark_only)
 	stage_make(s, test_dir(), SIZE, test_seed());
 	self.options = stage_copying(RP_IO_AUTO);
 	interrupt(&self);
-	overwrite(partial(&self, "vda.raw"), SIZE * 3 / 4);
-	overwrite(partial(&self, "vda.raw"), SIZE - 1);
-	overwrite(partial(&self, "vda.digest"), SIZE / 65536 * 16 - 1);
+	data_flip(partial(&self, "vda.raw"), SIZE * 3 / 4);
+	data_flip(partial(&self, "vda.raw"), SIZE - 1);
+	data_flip(partial(&self, "vda.digest"), SIZE / 65536 * 16 - 1);
 	GIVES(OK, stage_export(s, &self.options, &err));
 	EXPECT_TRUE(stage_good_export(s->exports, s->point, s->twin));
 	manifest = load_json(
@@ -445,7 +433,7 @@ TEST_F(digests, are_made_anew)
 	interrupt(e);
 	EXPECT_STREQ(listing(partial(e, "")), fmt(".journal config %s", variant->left));
 	if (variant->spoilt)
-		overwrite(partial(e, "vda.digest"), (SIZE / 4) / 65536 * 16 + 3);
+		data_flip(partial(e, "vda.digest"), (SIZE / 4) / 65536 * 16 + 3);
 	e->options.digest = variant->now;
 	GIVES(OK, stage_export(s, &e->options, &err));
 	EXPECT_TRUE(stage_good_export(s->exports, s->point, s->twin));
@@ -477,7 +465,7 @@ TEST(lacks_only_its_name)
 	/* One that is damaged is not published. */
 	ASSERT_OK(rename(stage_export_path(s.exports, s.point),
 			 fmt("%s/web1/.%s.partial", s.exports, id)));
-	overwrite(fmt("%s/web1/.%s.partial/vda.raw", s.exports, id), 1 * MIB + 5);
+	data_flip(fmt("%s/web1/.%s.partial/vda.raw", s.exports, id), 1 * MIB + 5);
 	GIVES(FAILED, stage_export(&s, &options, &err));
 	EXPECT_NE(strstr(err.message, "--restart"), NULL, "%s", err.message);
 	EXPECT_FALSE(exists(stage_export_path(s.exports, s.point)));
@@ -551,12 +539,12 @@ TEST(has_only_changes)
 	json_t *manifest, *disk;
 
 	interrupt_changes(&self, RP_DIGEST_AUTO, base);
-	overwrite(partial(&self, "vda.raw"), 3 * MIB + 5); /* where it has no change */
+	data_flip(partial(&self, "vda.raw"), 3 * MIB + 5); /* where it has no change */
 	expect_refused(&self);
-	overwrite(partial(&self, "vda.raw"), 3 * MIB + 5);
-	overwrite(partial(&self, "vda.raw"), 2 * MIB + 5);
+	data_flip(partial(&self, "vda.raw"), 3 * MIB + 5);
+	data_flip(partial(&self, "vda.raw"), 2 * MIB + 5);
 	expect_refused(&self);
-	overwrite(partial(&self, "vda.raw"), 2 * MIB + 5);
+	data_flip(partial(&self, "vda.raw"), 2 * MIB + 5);
 	GIVES(OK, stage_export(s, &self.options, &err));
 	GIVES(OK, rp_verify(stage_export_path(s->exports, s->point), NULL, NULL, &err));
 	manifest = load_json(
@@ -635,8 +623,8 @@ TEST_TIMEOUT(goes_on_when_there_is_space, 240)
 	loopfs_mount(&fs, "ext4", 400 * MIB, NULL, NULL);
 	loopfs_mount(&small, "ext4", 160 * MIB, NULL, NULL);
 	stage_make(&s, fs.mnt, SIZE, test_seed());
-	overwrite(s.disk, SIZE - 1); /* what there will be no space for */
-	overwrite(s.twin, SIZE - 1);
+	data_flip(s.disk, SIZE - 1); /* what there will be no space for */
+	data_flip(s.twin, SIZE - 1);
 	stage_take(&s, s.point);
 	snprintf(s.exports, sizeof(s.exports), "%s", fmt("%s/exports", small.mnt));
 	ASSERT_OK(mkdir(s.exports, 0700));
