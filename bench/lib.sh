@@ -99,6 +99,9 @@ make_fs() {
 	*) "mkfs.$type" -q -K "$@" "$images/$name.img" ;;
 	esac
 	loop=$(losetup --find --show --direct-io=on "$images/$name.img")
+	# A limit that somebody set for the one before stays with the device.
+	cat "/sys/block/${loop#/dev/}/queue/max_hw_sectors_kb" \
+		>"/sys/block/${loop#/dev/}/queue/max_sectors_kb"
 	if [[ $type = btrfs ]]; then
 		mount -o nodiscard "$loop" "$work/$name"
 	else

@@ -8,6 +8,7 @@
 #include <linux/btrfs.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -34,7 +35,7 @@ FIXTURE(lossy)
 {
 	struct loopfs small; /* tmpfs */
 	struct stage stage;
-	char image[PATH_MAX + 8], mnt[PATH_MAX];
+	char image[PATH_MAX + 8], mnt[PATH_MAX], device[32];
 	bool mounted;
 };
 
@@ -74,15 +75,22 @@ static void make_image(const struct lossy_fixture *self)
  */
 static void mount_image(struct lossy_fixture *self)
 {
-	char device[32];
-	int loop = loop_attach(self->image, device);
+	int loop = loop_attach(self->image, self->device);
 
-	save_text(fmt("/sys/block/%s/queue/max_sectors_kb", strrchr(device, '/') + 1),
-		  "4");
-
-	ASSERT_OK(mount(device, self->mnt, "btrfs", 0, "discard=sync"), "%s", device);
+	save_text(fmt("/sys/block/%s/queue/max_sectors_kb", basename(self->device)), "4");
+	ASSERT_OK(mount(self->device, self->mnt, "btrfs", 0, "discard=sync"), "%s",
+		  self->device);
 	self->mounted = true;
 	close(loop);
+}
+
+/* The device keeps its limit for whoever has it next. */
+static void restore_limit(const struct lossy_fixture *self)
+{
+	const char *queue = fmt("/sys/block/%s/queue", basename(self->device));
+
+	EXPECT_OK(
+		system(fmt("cat %s/max_hw_sectors_kb >%s/max_sectors_kb", queue, queue)));
 }
 
 static void unmount_image(struct lossy_fixture *self)
@@ -144,6 +152,7 @@ FIXTURE_TEARDOWN(lossy)
 {
 	stage_close(&self->stage);
 	unmount_image(self);
+	restore_limit(self);
 	loopfs_umount(&self->small);
 }
 
