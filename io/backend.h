@@ -23,7 +23,7 @@ struct io_piece {
 struct io_backend {
 	const char *name;
 	size_t block; /* the transfer size it is fastest with */
-	/* Sets q->state; may write up to sizeof q->note bytes of remark to q->note. */
+	/* Sets q->state, or says in q->note why not. */
 	int (*open)(struct io_queue *q);
 	/* Takes the next piece of @req. There is always room for q->depth pieces. */
 	int (*queue)(struct io_queue *q, struct io_req *req);
@@ -44,13 +44,17 @@ struct io_queue {
 	unsigned in_backend;	 /* pieces the backend holds */
 	struct io_req *finished; /* done, to be delivered by reap, oldest first */
 	struct io_req **last;
-	char reason[256];
-	char note[96]; /* a backend's remark: "buffers not registered: ..." */
+	char reason[256]; /* why no better one, then this one's remarks */
+	char note[96];	  /* why the one that was tried last cannot be used */
 };
 
 extern const struct io_backend io_backend_uring;
 extern const struct io_backend io_backend_aio;
 extern const struct io_backend io_backend_sync;
+
+/* What works differently here, at any time: "buffers not registered: ...". */
+__attribute__((format(printf, 2, 3))) void io_queue_remark(struct io_queue *q,
+							   const char *format, ...);
 
 void io_req_piece(const struct io_req *req, struct io_piece *ret);
 

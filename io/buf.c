@@ -11,10 +11,8 @@
 
 #include "base.h"
 
-#define HUGE_PAGE (2 * MIB)
-
 struct io_pool {
-	char *area; /* aligned to HUGE_PAGE */
+	char *area; /* aligned to IO_POOL_PAGE */
 	size_t area_size;
 	pthread_mutex_t lock; /* of what follows */
 	unsigned users;
@@ -25,7 +23,7 @@ struct io_pool {
 /* mmap aligns to small pages only: map one huge page more and give the rest back. */
 static char *map_area(size_t size)
 {
-	size_t mapped = size + HUGE_PAGE;
+	size_t mapped = size + IO_POOL_PAGE;
 	size_t head;
 	char *p;
 
@@ -35,10 +33,10 @@ static char *map_area(size_t size)
 		 0);
 	if (p == MAP_FAILED)
 		return NULL;
-	head = round_up((uintptr_t)p, HUGE_PAGE) - (uintptr_t)p;
+	head = round_up((uintptr_t)p, IO_POOL_PAGE) - (uintptr_t)p;
 	if (head)
 		munmap(p, head);
-	munmap(p + head + size, HUGE_PAGE - head);
+	munmap(p + head + size, IO_POOL_PAGE - head);
 	return p + head;
 }
 
@@ -46,7 +44,7 @@ int io_pool_open(struct io_pool **ret, size_t bytes)
 {
 	struct io_pool *pool;
 
-	assert(bytes && bytes % HUGE_PAGE == 0);
+	assert(bytes && bytes % IO_POOL_PAGE == 0);
 	pool = calloc(1, sizeof(*pool) + bytes / IO_POOL_UNIT * sizeof(pool->used[0]));
 	if (!pool)
 		return -ENOMEM;
@@ -80,30 +78,48 @@ static size_t units(size_t len)
 	return (len + IO_POOL_UNIT - 1) / IO_POOL_UNIT;
 }
 
-/* The lowest run that is long enough: what was used last is still in the caches. */
-static void *get(struct io_pool *pool, size_t len)
+/* Whether @want units from the @first on are free; else @ret_next is where to look next.
+ */
+static bool is_free(const struct io_pool *pool, size_t first, size_t want,
+		    size_t *ret_next)
 {
-	size_t want = units(len), run = 0;
+	for (size_t i = first + want; i-- > first;) {
+		if (pool->used[i]) {
+			*ret_next = i + 1;
+			return false;
+		}
+	}
+	return true;
+}
 
-	if (!want || want > pool->free_count)
-		return NULL;
-	for (size_t i = 0; i < pool->count; i++) {
-		run = pool->used[i] ? 0 : run + 1;
-		if (run < want)
-			continue;
-		memset(&pool->used[i + 1 - want], true, want);
-		pool->free_count -= want;
-		return pool->area + (i + 1 - want) * IO_POOL_UNIT;
+/* The lowest run that is long enough: what was used last is still in the caches. */
+static void *get(struct io_pool *pool, size_t want, bool compact)
+{
+	const size_t page = IO_POOL_PAGE / IO_POOL_UNIT;
+	size_t first = 0, next;
+
+	while (first + want <= pool->count) {
+		next = round_up(first, page);
+		if (!compact || first % page + want <= page || next == first) {
+			if (is_free(pool, first, want, &next)) {
+				memset(&pool->used[first], true, want);
+				pool->free_count -= want;
+				return pool->area + first * IO_POOL_UNIT;
+			}
+		}
+		first = next;
 	}
 	return NULL;
 }
 
 void *io_pool_get(struct io_pool *pool, size_t len)
 {
-	void *buf;
+	size_t want = units(len);
+	void *buf = NULL;
 
 	pthread_mutex_lock(&pool->lock);
-	buf = get(pool, len);
+	if (want && want <= pool->free_count)
+		buf = get(pool, want, true) ?: get(pool, want, false);
 	pthread_mutex_unlock(&pool->lock);
 	return buf;
 }

@@ -13,14 +13,18 @@
 
 struct io_pool;
 
-/* -ENOMEM if @bytes, a multiple of 2 MiB, cannot be had. */
+/* -ENOMEM if @bytes, a multiple of IO_POOL_PAGE, cannot be had. */
 int io_pool_open(struct io_pool **ret, size_t bytes);
 void io_pool_close(struct io_pool *pool); /* NULL is fine; all buffers returned */
+
+/* What the area is made of. */
+#define IO_POOL_PAGE ((size_t)2 << 20)
 
 /* Sizes are rounded up to this, and buffers are aligned to it. */
 #define IO_POOL_UNIT ((size_t)65536)
 
-void *io_pool_get(struct io_pool *pool, size_t len); /* NULL while there is no room */
+/* NULL while there is no room; in as few pages as there can be. */
+void *io_pool_get(struct io_pool *pool, size_t len);
 void io_pool_put(struct io_pool *pool, void *buf, size_t len); /* as it was got */
 
 /*

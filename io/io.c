@@ -39,8 +39,7 @@ static const struct io_backend *find_backend(const char *name)
 }
 
 /* Adds to the reason, parted by "; "; cut where the room ends. */
-__attribute__((format(printf, 2, 3))) static void explain(struct io_queue *q,
-							  const char *format, ...)
+void io_queue_remark(struct io_queue *q, const char *format, ...)
 {
 	size_t used = strlen(q->reason);
 	va_list args;
@@ -69,21 +68,20 @@ static struct io_queue *queue_new(unsigned depth, struct io_pool *pool)
 
 static int queue_start(struct io_queue *q, const struct io_backend *backend)
 {
+	size_t used = strlen(q->reason);
 	int r;
 
 	q->note[0] = '\0';
 	q->backend = backend;
+	if (!used)
+		io_queue_remark(q, "first choice");
 	r = backend->open(q);
 	if (r < 0) {
-		explain(q, "%s not used: %s", backend->name,
-			q->note[0] ? q->note : strerrordesc_np(-r));
-		return r;
+		q->reason[used] = '\0';
+		io_queue_remark(q, "%s not used: %s", backend->name,
+				q->note[0] ? q->note : strerrordesc_np(-r));
 	}
-	if (!q->reason[0])
-		explain(q, "first choice");
-	if (q->note[0])
-		explain(q, "%s", q->note);
-	return 0;
+	return r < 0 ? r : 0;
 }
 
 int io_queue_open(struct io_queue **ret, const char *const *names, unsigned depth,
@@ -101,7 +99,7 @@ int io_queue_open(struct io_queue **ret, const char *const *names, unsigned dept
 		if (backend)
 			r = queue_start(q, backend);
 		else
-			explain(q, "%s not used: no such backend", names[i]);
+			io_queue_remark(q, "%s not used: no such backend", names[i]);
 		if (!r) {
 			*ret = take_ptr(q);
 			return 0;

@@ -73,7 +73,7 @@ unsigned io_queue_in_flight(const struct io_queue *q);
 const char *io_queue_backend(const struct io_queue *q); /* "uring", "aio", "sync" */
 
 /* The transfer size to use: what was set, else what the backend is fastest with at
- * 32 MiB in flight. */
+ * 16 MiB in flight. */
 size_t io_queue_block(const struct io_queue *q);
 void io_queue_set_block(struct io_queue *q, size_t block);
 

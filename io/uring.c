@@ -4,13 +4,14 @@
  *
  * Completions are taken by the thread that submits, when it asks for them
  * (DEFER_TASKRUN): one system call submits a batch and waits for the last one.
- * The pool is registered as one fixed buffer, so its pages are looked up once.
+ * Buffers of the pool are registered, so their pages are looked up once; each when it is
+ * first used, as the pages of all of them together can cost as much as a short export.
  */
 #include "backend.h"
 
 #include <assert.h>
 #include <liburing.h>
-#include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -19,8 +20,9 @@
 
 struct uring {
 	struct io_uring ring;
-	const char *area; /* registered; NULL if not */
-	size_t area_size;
+	char *area; /* the pool's; NULL if nothing of it is to be registered */
+	size_t count;
+	bool registered[]; /* which of its pages the kernel knows, by their number */
 };
 
 static int ring_open(struct io_uring *ring, unsigned depth, bool *ret_deferred)
@@ -58,33 +60,36 @@ static const char *hint(int error)
 	}
 }
 
-/* A remark more, parted by "; ". */
-__attribute__((format(printf, 2, 3))) static void remark(struct io_queue *q,
-							 const char *format, ...)
+static void do_without(struct io_queue *q, struct uring *u, int error)
 {
-	size_t used = strlen(q->note);
-	va_list args;
-
-	if (used && used + 2 < sizeof(q->note))
-		used += (size_t)sprintf(q->note + used, "; ");
-	va_start(args, format);
-	vsnprintf(q->note + used, sizeof(q->note) - used, format, args);
-	va_end(args);
+	u->area = NULL;
+	io_queue_remark(q, "buffers not registered: %s%s", strerrordesc_np(-error),
+			hint(error));
 }
 
+/* Its pages are had and locked now. */
+static int register_buffer(struct io_queue *q, struct uring *u, size_t index)
+{
+	struct iovec iov = {.iov_base = u->area + index * IO_POOL_PAGE,
+			    .iov_len = IO_POOL_PAGE};
+	int r = io_uring_register_buffers_update_tag(&u->ring, (unsigned)index, &iov,
+						     NULL, 1);
+
+	u->registered[index] = r >= 0;
+	if (r < 0)
+		do_without(q, u, r);
+	return r;
+}
+
+/* The first one shows whether it can be done. */
 static void register_pool(struct io_queue *q, struct uring *u)
 {
-	size_t size;
-	void *area = io_pool_area(q->pool, &size);
-	int r = io_uring_register_buffers(
-		&u->ring, &(struct iovec){.iov_base = area, .iov_len = size}, 1);
+	int r = io_uring_register_buffers_sparse(&u->ring, (unsigned)u->count);
 
-	if (r < 0) {
-		remark(q, "buffers not registered: %s%s", strerrordesc_np(-r), hint(r));
-		return;
-	}
-	u->area = area;
-	u->area_size = size;
+	if (r < 0) /* before Linux 5.19 */
+		do_without(q, u, r);
+	else
+		register_buffer(q, u, 0);
 }
 
 /* A filter may allow the setup and not the use: nothing could be drained then. */
@@ -112,12 +117,17 @@ static int refuse(struct io_queue *q, const char *call, int error)
 
 static int uring_open(struct io_queue *q)
 {
-	_cleanup_free_ struct uring *u = calloc(1, sizeof(*u));
+	_cleanup_free_ struct uring *u = NULL;
+	size_t size = 0;
+	char *area = q->pool ? io_pool_area(q->pool, &size) : NULL;
 	bool deferred;
 	int r;
 
+	u = calloc(1, sizeof(*u) + size / IO_POOL_PAGE * sizeof(u->registered[0]));
 	if (!u)
 		return -ENOMEM;
+	u->area = area;
+	u->count = size / IO_POOL_PAGE;
 	r = ring_open(&u->ring, q->depth, &deferred);
 	if (r < 0)
 		return refuse(q, "io_uring_setup", r);
@@ -127,8 +137,8 @@ static int uring_open(struct io_queue *q)
 		return refuse(q, "io_uring_enter", r);
 	}
 	if (!deferred)
-		remark(q, "without DEFER_TASKRUN");
-	if (q->pool)
+		io_queue_remark(q, "without DEFER_TASKRUN");
+	if (area)
 		register_pool(q, u);
 	q->state = take_ptr(u);
 	return 0;
@@ -144,35 +154,49 @@ static void uring_close(struct io_queue *q)
 	free(u);
 }
 
-static bool is_registered(const struct uring *u, const struct io_piece *p)
+/* Whether the piece lies in one registered buffer, and in which. */
+static bool find_buffer(struct io_queue *q, struct uring *u, const struct io_piece *p,
+			unsigned *ret)
 {
-	const char *buf = p->buf;
+	size_t at = (uintptr_t)p->buf - (uintptr_t)u->area, index = at / IO_POOL_PAGE;
 
-	return u->area && buf >= u->area && buf + p->len <= u->area + u->area_size;
+	if (!u->area || index >= u->count || (at + p->len - 1) / IO_POOL_PAGE != index)
+		return false;
+	if (!u->registered[index]) {
+		/* It takes milliseconds where memory is cold; the others go first. */
+		io_uring_submit(&u->ring);
+		if (register_buffer(q, u, index) < 0)
+			return false;
+	}
+	*ret = (unsigned)index;
+	return true;
 }
 
 static int uring_queue(struct io_queue *q, struct io_req *req)
 {
 	struct uring *u = q->state;
-	struct io_uring_sqe *sqe = io_uring_get_sqe(&u->ring);
-	unsigned len;
+	struct io_uring_sqe *sqe;
+	unsigned len, index = 0;
 	struct io_piece p;
+	bool fixed;
 
-	assert(sqe); /* the ring has room for q->depth */
 	io_req_piece(req, &p);
+	fixed = p.len && find_buffer(q, u, &p, &index);
 	len = (unsigned)p.len;
 	/* XFS refuses to change a file's times without waiting: each first write of a
 	 * tick, and those queued with it, would go to other threads. */
 	if (req->op == IO_WRITE)
 		io_file_touch(req->file);
+	sqe = io_uring_get_sqe(&u->ring);
+	assert(sqe); /* the ring has room for q->depth */
 	if (req->op == IO_SYNC)
 		io_uring_prep_fsync(sqe, p.fd, IORING_FSYNC_DATASYNC);
-	else if (req->op == IO_READ && is_registered(u, &p))
-		io_uring_prep_read_fixed(sqe, p.fd, p.buf, len, p.start, 0);
+	else if (req->op == IO_READ && fixed)
+		io_uring_prep_read_fixed(sqe, p.fd, p.buf, len, p.start, (int)index);
 	else if (req->op == IO_READ)
 		io_uring_prep_read(sqe, p.fd, p.buf, len, p.start);
-	else if (is_registered(u, &p))
-		io_uring_prep_write_fixed(sqe, p.fd, p.buf, len, p.start, 0);
+	else if (fixed)
+		io_uring_prep_write_fixed(sqe, p.fd, p.buf, len, p.start, (int)index);
 	else
 		io_uring_prep_write(sqe, p.fd, p.buf, len, p.start);
 	io_uring_sqe_set_data(sqe, req);

@@ -43,6 +43,29 @@ TEST(gives_out_the_whole_area)
 	io_pool_close(NULL);
 }
 
+/* A buffer lies in as few pages as there can be: each of them is registered by itself. */
+TEST(buffers_straddle_pages_only_where_they_must)
+{
+	struct io_pool *pool;
+	size_t size;
+	char *area;
+
+	ASSERT_OK(io_pool_open(&pool, 3 * IO_POOL_PAGE));
+	area = io_pool_area(pool, &size);
+	EXPECT_EQ(io_pool_get(pool, IO_POOL_UNIT), area);
+	EXPECT_EQ(io_pool_get(pool, IO_POOL_PAGE), area + IO_POOL_PAGE);
+	EXPECT_EQ(io_pool_get(pool, IO_POOL_UNIT), area + IO_POOL_UNIT, "the lowest");
+	EXPECT_EQ(io_pool_get(pool, IO_POOL_PAGE - IO_POOL_UNIT),
+		  area + 2 * IO_POOL_PAGE);
+	io_pool_put(pool, area + IO_POOL_PAGE, IO_POOL_PAGE);
+	EXPECT_EQ(io_pool_get(pool, IO_POOL_PAGE + IO_POOL_UNIT), area + 2 * IO_POOL_UNIT,
+		  "it must");
+	io_pool_put(pool, area, 2 * IO_POOL_UNIT);
+	io_pool_put(pool, area + 2 * IO_POOL_UNIT, IO_POOL_PAGE + IO_POOL_UNIT);
+	io_pool_put(pool, area + 2 * IO_POOL_PAGE, IO_POOL_PAGE - IO_POOL_UNIT);
+	io_pool_close(pool);
+}
+
 /* Whatever is got and put, no byte belongs to two. */
 TEST(never_gives_a_byte_twice)
 {

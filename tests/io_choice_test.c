@@ -212,7 +212,18 @@ static void become_nobody(void)
 
 static void limit_locked_memory(rlim_t bytes)
 {
-	ASSERT_OK(setrlimit(RLIMIT_MEMLOCK, &(struct rlimit){bytes, MIB}));
+	ASSERT_OK(setrlimit(RLIMIT_MEMLOCK, &(struct rlimit){bytes, 3 * MIB}));
+}
+
+/* Between a file and the bytes at @offset of the queue's pool. */
+static int move_at(struct io_queue *q, int fd, enum io_op op, size_t offset, size_t len)
+{
+	struct io_file file = {.fd = fd, .tail_fd = fd, .align = 1};
+	size_t size;
+	char *area = io_pool_area(q->pool, &size);
+	struct job job = job_of(&file, op, 0, len, area + offset);
+
+	return job_run(q, &job);
 }
 
 /* The kernel knows the pages of a registered buffer, whatever becomes of the mapping. */
@@ -221,28 +232,63 @@ TEST(buffers_are_registered)
 	static const char *const uring[] = {"uring", NULL};
 	static const char *const sync[] = {"sync", NULL};
 	int fd = make_file();
-	struct io_file file = {.fd = fd, .tail_fd = fd, .align = 1};
 	struct io_pool *pool;
 	struct io_queue *q;
-	struct job job;
 	size_t size;
+	char *area;
 
 	require_backend("uring");
-	ASSERT_OK(io_pool_open(&pool, 2 * MIB));
-	job = job_of(&file, IO_READ, 0, 65536, io_pool_area(pool, &size));
+	ASSERT_OK(io_pool_open(&pool, 2 * IO_POOL_PAGE));
+	area = io_pool_area(pool, &size);
 	ASSERT_OK(io_queue_open(&q, uring, 4, pool));
-	ASSERT_OK(mprotect(job.req.buf, size, PROT_NONE));
-	EXPECT_EQ(job_run(q, &job), 0);
-	job.delivered = 0;
-	job.req.op = IO_WRITE;
-	EXPECT_EQ(job_run(q, &job), 0);
+	EXPECT_EQ(move_at(q, fd, IO_READ, IO_POOL_PAGE, 65536), 0);
+	ASSERT_OK(mprotect(area, size, PROT_NONE));
+	EXPECT_EQ(move_at(q, fd, IO_READ, 0, 65536), 0);
+	EXPECT_EQ(move_at(q, fd, IO_WRITE, IO_POOL_PAGE, 65536), 0);
+	EXPECT_EQ(move_at(q, fd, IO_WRITE, 2 * IO_POOL_PAGE - 65536, 65536), 0);
+	/* Each page is a buffer by itself. */
+	EXPECT_EQ(move_at(q, fd, IO_WRITE, IO_POOL_PAGE - 4096, 8192), -EFAULT);
 	io_queue_close(q);
 	/* Anybody else is told that there is no such memory. */
 	ASSERT_OK(io_queue_open(&q, sync, 4, pool));
-	job.delivered = 0;
-	EXPECT_EQ(job_run(q, &job), -EFAULT);
+	EXPECT_EQ(move_at(q, fd, IO_WRITE, 0, 65536), -EFAULT);
 	io_queue_close(q);
-	ASSERT_OK(mprotect(job.req.buf, size, PROT_READ | PROT_WRITE));
+	ASSERT_OK(mprotect(area, size, PROT_READ | PROT_WRITE));
+	io_pool_close(pool);
+	close(fd);
+}
+
+static size_t resident(const char *area, size_t size)
+{
+	unsigned char pages[4 * IO_POOL_PAGE / 4096];
+	size_t count = 0;
+
+	ASSERT_LE(size / 4096, sizeof(pages));
+	ASSERT_OK(mincore((void *)area, size, pages));
+	for (size_t i = 0; i < size / 4096; i++)
+		count += pages[i] & 1;
+	return count * 4096;
+}
+
+/* Memory that nobody moves bytes through costs nothing. */
+TEST(buffers_are_registered_when_they_are_used)
+{
+	static const char *const uring[] = {"uring", NULL};
+	int fd = make_file();
+	struct io_pool *pool;
+	struct io_queue *q;
+	size_t size;
+	char *area;
+
+	require_backend("uring");
+	ASSERT_OK(io_pool_open(&pool, 4 * IO_POOL_PAGE));
+	area = io_pool_area(pool, &size);
+	ASSERT_OK(io_queue_open(&q, uring, 4, pool));
+	EXPECT_EQ(resident(area, size), IO_POOL_PAGE);
+	EXPECT_EQ(move_at(q, fd, IO_WRITE, 2 * IO_POOL_PAGE, 65536), 0);
+	EXPECT_EQ(resident(area, size), 2 * IO_POOL_PAGE);
+	EXPECT_STREQ(io_queue_reason(q), "first choice");
+	io_queue_close(q);
 	io_pool_close(pool);
 	close(fd);
 }
@@ -264,6 +310,16 @@ TEST(buffers_that_cannot_be_locked_are_used_unregistered)
 	become_nobody();
 	limit_locked_memory(MIB);
 	ASSERT_OK(io_queue_open(&q, uring, 4, pool));
+	EXPECT_STREQ(io_queue_reason(q), "first choice; buffers not registered: "
+					 "Cannot allocate memory (RLIMIT_MEMLOCK)");
+	expect_works(q, fd);
+	io_queue_close(q);
+
+	/* Room for one of them, and not for two. */
+	limit_locked_memory(3 * MIB);
+	ASSERT_OK(io_queue_open(&q, uring, 4, pool));
+	EXPECT_STREQ(io_queue_reason(q), "first choice");
+	EXPECT_EQ(move_at(q, fd, IO_READ, IO_POOL_PAGE, 65536), 0);
 	EXPECT_STREQ(io_queue_reason(q), "first choice; buffers not registered: "
 					 "Cannot allocate memory (RLIMIT_MEMLOCK)");
 	expect_works(q, fd);
