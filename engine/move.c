@@ -21,6 +21,10 @@
 /* Not worth a sync of its own. */
 #define SMALL (16 * MIB)
 
+/* Windows held at first, and one more for each that is done: memory that was never used
+ * costs milliseconds a page, and has to be used while the device is at work. */
+#define START 2
+
 /* What the loop knows of one stream. */
 struct lane {
 	struct stream *s;
@@ -47,6 +51,7 @@ struct mover {
 	uint64_t window;
 	unsigned depth; /* full windows that the memory holds */
 	size_t held;	/* of the pool, which others may use too */
+	size_t most;	/* to hold for now */
 	struct checkpoint checkpoint;
 	struct throttle throttle; /* of all lanes together */
 	struct throttle requests; /* the same for reads and writes */
@@ -105,6 +110,7 @@ static void chunk_changed(struct chunk *c)
 		lane->lost_at = min_u64(lane->lost_at, c->window);
 	io_pool_put(m->pool, c->buf, c->room);
 	m->held -= c->room;
+	m->most += c->room;
 	c->buf = NULL;
 	c->next = m->idle;
 	m->idle = c;
@@ -212,7 +218,7 @@ static void begin_waiting(struct mover *m)
 	struct lane *lane = c->owner;
 
 	c->room = chunk_room(c);
-	if (m->held && m->held + c->room > io_pool_share(m->pool))
+	if (m->held && m->held + c->room > min_u64(m->most, io_pool_share(m->pool)))
 		return;
 	c->buf = io_pool_get(m->pool, c->room);
 	if (!c->buf)
@@ -235,6 +241,17 @@ static void drop_waiting(struct mover *m)
 	lane->lost_at = min_u64(lane->lost_at, c->window);
 	c->next = m->idle;
 	m->idle = c;
+}
+
+/* Whether there is a chunk without work; one of CHUNKS is made if not. */
+static bool find_idle(struct mover *m)
+{
+	if (!m->idle && m->chunk_count < CHUNKS) {
+		m->idle = chunk_new(m->window, chunk_changed);
+		if (m->idle)
+			m->chunks[m->chunk_count++] = m->idle;
+	}
+	return m->idle;
 }
 
 /* Plans one window of @lane, whose turn it was, into an idle chunk; it may turn out to
@@ -383,8 +400,8 @@ static void mover_fill(struct mover *m)
 	else if (m->waiting)
 		begin_waiting(m);
 	m->throttled = false;
-	while (!m->rc && !m->waiting && m->idle && !m->throttled &&
-	       (lane = next_lane(m))) {
+	while (!m->rc && !m->waiting && !m->throttled && (lane = next_lane(m)) &&
+	       find_idle(m)) {
 		m->throttled = !may_begin(m);
 		if (!m->throttled)
 			plan_chunk(m, lane);
@@ -485,21 +502,14 @@ static int mover_open(struct mover *m, struct stream *streams, size_t count)
 
 	io_pool_area(m->pool, &memory);
 	m->window = window_size(m, &streams[0]);
+	m->most = START * m->window;
 	throttle_init(&m->throttle, m->window, watch_now_ns());
 	throttle_init(&m->requests, 0, watch_now_ns());
 	m->depth = (unsigned)(memory / m->window);
-	m->chunk_count = CHUNKS;
 	m->lanes = calloc(count, sizeof(*m->lanes));
-	m->chunks = calloc(m->chunk_count, sizeof(*m->chunks));
-	if (!m->lanes || !m->chunks)
+	m->chunks = calloc(CHUNKS, sizeof(*m->chunks));
+	if (!m->lanes || !m->chunks || !find_idle(m))
 		return -ENOMEM;
-	for (unsigned i = m->chunk_count; i-- > 0;) {
-		m->chunks[i] = chunk_new(m->window, chunk_changed);
-		if (!m->chunks[i])
-			return -ENOMEM;
-		m->chunks[i]->next = m->idle; /* the first is idle first */
-		m->idle = m->chunks[i];
-	}
 	m->lane_count = count;
 	for (size_t i = 0; i < count; i++)
 		lane_open(m, &m->lanes[i], &streams[i]);
@@ -543,8 +553,8 @@ uint32_t move_streams(struct stream *streams, size_t count, struct io_queue *q,
 		m.rc = rp_fail_os(err, r, "allocate", "chunks");
 	} else {
 		watch_phase(w, stream_writes(&streams[0]) ? "copying" : "verifying");
-		explain(&m);
 		mover_loop(&m);
+		explain(&m);
 		checkpoint_end(&m.checkpoint);
 		/* Of two syncs of one file at once only one is told what was lost, and it
 		 * may have been the last to come back. */

@@ -12,7 +12,7 @@
 
 /* Of all buffers, unless something else is asked for: 16 MiB to read into while 16 MiB
  * are written. With half as much both sides end, and wait for each other, together. */
-#define TUNING_MEMORY (32 * MIB)
+#define TUNING_MEMORY (16 * MIB)
 
 struct gear;
 

@@ -229,6 +229,30 @@ TEST_F(move, a_disk_is_read_from_front_to_back)
 	EXPECT_EQ(next, 40 * MIB);
 }
 
+/* Two windows, and one more for each that is done, up to all there is memory for. */
+static void expect_slow_start(struct moving *m)
+{
+	unsigned begun = moving_pieces(m, FAKEIO_READ, 0), done = 0;
+
+	for (size_t i = 0; i < m->fake->count; i++)
+		done += m->fake->pieces[i].op == IO_WRITE && m->fake->pieces[i].done;
+	EXPECT_LE(begun - done, 2 + done);
+	EXPECT_LE(begun - done, 16u);
+	m->most = max_u64(m->most, begun - done);
+}
+
+TEST_F(move, memory_is_used_as_the_device_gets_going)
+{
+	struct moving *m = &self->m;
+
+	add_disk(m, 60 * MIB, 60 * MIB);
+	moving_begin(m, variant->direct);
+	m->fake->batch = 1;
+	m->at_reap = expect_slow_start;
+	moving_expect_copies(m, moving_run(m));
+	EXPECT_EQ(m->most, 16u);
+}
+
 /* How many pieces of disk @i were asked for before the sync of disk @of. */
 static unsigned pieces_before_sync(const struct moving *m, size_t i, size_t of)
 {
