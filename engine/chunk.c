@@ -44,23 +44,6 @@ static void fail(struct chunk *c, int error, const char *step, const char *path,
 	}
 }
 
-/* Part of the chunk before @from is on the destination already. */
-static void clip_writes(struct chunk *c, uint64_t from)
-{
-	unsigned kept = 0;
-
-	for (unsigned i = 0; i < c->count; i++) {
-		struct plan_segment seg = c->plan[i];
-
-		if (c->window + seg.end <= from)
-			continue;
-		if (c->window + seg.start < from)
-			seg.start = (uint32_t)(from - c->window);
-		c->plan[kept++] = seg;
-	}
-	c->count = kept;
-}
-
 static void *buffer_at(const struct chunk *c, uint64_t pos)
 {
 	return (char *)c->buf + (pos - c->base);
@@ -236,6 +219,7 @@ static void fill_writes(struct chunk *c)
 		uint64_t end = c->window + c->plan[c->seg].end, at, placed;
 		int r;
 
+		c->pos = max_u64(c->pos, stream_placed_to(s));
 		if (c->pos >= end) {
 			next_segment(c);
 			continue;
@@ -259,16 +243,18 @@ static void start_segments(struct chunk *c)
 
 static void begin_writing(struct chunk *c)
 {
-	struct stream *s = c->stream;
-
-	if (s->digest != STREAM_NO_DIGEST)
-		digest_window(c);
-	if (!stream_writes(s))
-		c->count = 0;
-	else
-		clip_writes(c, stream_placed_to(s));
 	c->state = CHUNK_WRITING;
 	start_segments(c);
+}
+
+/* What was read is written while it is digested; but what is to be checked, before. */
+static void end_reading(struct chunk *c)
+{
+	c->undigested = c->stream->digest != STREAM_NO_DIGEST;
+	if (c->stream->digest == STREAM_DIGEST_CHECK)
+		c->state = CHUNK_CHECKING;
+	else
+		begin_writing(c);
 }
 
 /* A round is over, or there was none: what comes next. */
@@ -280,11 +266,11 @@ static void step(struct chunk *c)
 	if (c->state == CHUNK_READING && !c->error) {
 		fill_reads(c);
 		if (!c->parts && !c->error)
-			begin_writing(c);
+			end_reading(c);
 	}
-	if (c->state == CHUNK_WRITING && !c->error)
+	if (c->state == CHUNK_WRITING && !c->error && stream_writes(c->stream))
 		fill_writes(c);
-	if (!c->parts || c->error)
+	if (c->error || (!c->parts && !c->undigested))
 		end(c);
 }
 
@@ -322,12 +308,29 @@ void chunk_begin(struct chunk *c, struct stream *s, uint64_t window_size)
 	c->parts = 0;
 	c->queued = 0;
 	c->ended = 0;
+	c->undigested = false;
 	start_segments(c);
 }
 
 bool chunk_has_work(const struct chunk *c)
 {
 	return c->state == CHUNK_PLANNED || (!c->error && c->queued < c->parts);
+}
+
+bool chunk_has_digest(const struct chunk *c)
+{
+	return c->undigested && !c->error;
+}
+
+void chunk_digest(struct chunk *c)
+{
+	digest_window(c);
+	c->undigested = false;
+	if (c->state == CHUNK_CHECKING && !c->error)
+		begin_writing(c);
+	if (c->error ? c->ended == c->queued : !c->parts)
+		step(c);
+	c->changed(c);
 }
 
 void chunk_abandon(struct chunk *c)

@@ -2,14 +2,16 @@
 /*
  * chunk.h - one window of one stream on its way through a buffer
  *
- *	PLANNED ──> READING ──ok──> (digest) ──> WRITING ──ok──> DONE
- *	               └──────── error ────────────┴──────────> FAILED
+ *	PLANNED ──> READING ──┬──────────> WRITING + digest ──┬──> DONE
+ *	               │       └> CHECKING ───────^      │     │
+ *	               └───────── error ────┴────────────┴──> FAILED
  *
  * Of one plain file one read from the first to the last segment (holes between them
  * read as zeros without touching the device), else one per range of the source; then one
  * write per segment, or per place it goes to, so that holes stay holes. A chunk has room
- * for some requests only: what has more goes in rounds. A stream that only reads is done
- * after the digest.
+ * for some requests only: what has more goes in rounds. Its owner has it digested when
+ * that keeps no request waiting: beside the writes, but before them where the digest is
+ * known and has to be right.
  */
 #ifndef ENGINE_CHUNK_H
 #define ENGINE_CHUNK_H
@@ -21,6 +23,7 @@
 enum chunk_state {
 	CHUNK_PLANNED,
 	CHUNK_READING,
+	CHUNK_CHECKING,
 	CHUNK_WRITING,
 	CHUNK_DONE,
 	CHUNK_FAILED,
@@ -51,6 +54,7 @@ struct chunk {
 	unsigned parts;
 	unsigned queued; /* handed to the queue */
 	unsigned ended;	 /* delivered */
+	bool undigested; /* to be done */
 	/* The first failure, if any. */
 	int error;
 	const char *step, *path;
@@ -78,6 +82,10 @@ int chunk_queue(struct chunk *c, struct io_queue *q);
 
 /* Whether it has something to hand to the queue. */
 bool chunk_has_work(const struct chunk *c);
+
+/* Whether it is to be digested, and that now. */
+bool chunk_has_digest(const struct chunk *c);
+void chunk_digest(struct chunk *c);
 
 /* Hands nothing more to the queue; fails now, or when what is on its way is back. */
 void chunk_abandon(struct chunk *c);

@@ -388,11 +388,11 @@ static void mover_fill(struct mover *m)
 	for (unsigned i = 0; i < m->chunk_count; i++) {
 		struct chunk *c = m->chunks[i];
 
-		if (!c->buf || !chunk_has_work(c))
+		if (!c->buf || !(chunk_has_work(c) || chunk_has_digest(c)))
 			continue;
 		if (m->rc)
 			chunk_abandon(c);
-		else if (!queue_chunk(m, c))
+		else if (chunk_has_work(c) && !queue_chunk(m, c))
 			break;
 	}
 	if (m->waiting && m->rc)
@@ -446,6 +446,20 @@ static int wait_for_work(struct mover *m)
 	return 0;
 }
 
+/* One of those that were read; what came back meanwhile is seen before the next. */
+static bool digest_chunk(struct mover *m)
+{
+	for (unsigned i = 0; i < m->chunk_count; i++) {
+		struct chunk *c = m->chunks[i];
+
+		if (c->buf && chunk_has_digest(c)) {
+			chunk_digest(c);
+			return true;
+		}
+	}
+	return false;
+}
+
 static void mover_loop(struct mover *m)
 {
 	while (!mover_done(m)) {
@@ -455,7 +469,9 @@ static void mover_loop(struct mover *m)
 			m->rc = watch_fail(m->w, r, m->err);
 		mover_fill(m);
 		r = io_queue_kick(m->q);
-		if (r == 0)
+		if (r == 0 && digest_chunk(m))
+			r = io_queue_reap(m->q, 0, 0);
+		else if (r == 0)
 			r = wait_for_work(m);
 		if (r < 0 && !m->rc)
 			m->rc = rp_fail_os(m->err, r, "reap", "%s queue",

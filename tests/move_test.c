@@ -350,6 +350,36 @@ static void expect_digest(struct moving *m, size_t i)
 	close(own.fd);
 }
 
+/* How many writes were asked for whose bytes have no leaves yet. */
+static void count_undigested(struct moving *m)
+{
+	uint64_t undigested = 0;
+
+	for (size_t i = 0; i < m->fake->count; i++) {
+		const struct fakeio_piece *p = &m->fake->pieces[i];
+		uint8_t leaf[DIGEST_SIZE], none[DIGEST_SIZE] = {0};
+
+		if (p->op != IO_WRITE)
+			continue;
+		ASSERT_OK(digest_get(&m->s[0].leaves, p->start / DIGEST_CHUNK, leaf, 1));
+		undigested += memcmp(leaf, none, DIGEST_SIZE) == 0;
+	}
+	m->most = max_u64(m->most, undigested);
+}
+
+TEST_F(move, no_write_waits_for_a_digest)
+{
+	struct moving *m = &self->m;
+
+	add_disk(m, 8 * MIB, 8 * MIB);
+	moving_begin(m, variant->direct);
+	moving_digest(m, 0, STREAM_DIGEST);
+	m->at_reap = count_undigested;
+	moving_expect_copies(m, moving_run(m));
+	EXPECT_GT(m->most, 0u);
+	expect_digest(m, 0);
+}
+
 TEST_F(move, the_digest_is_that_of_the_bytes)
 {
 	static const uint64_t sizes[] = {8 * MIB, 3 * MIB + 1, 777};
