@@ -390,7 +390,9 @@ static void mover_fill(struct mover *m)
 
 		if (!c->buf || !(chunk_has_work(c) || chunk_has_digest(c)))
 			continue;
-		if (m->rc)
+		if (m->differs && chunk_has_digest(c))
+			chunk_digest(c); /* it may differ before that one */
+		else if (m->rc)
 			chunk_abandon(c);
 		else if (chunk_has_work(c) && !queue_chunk(m, c))
 			break;
