@@ -56,7 +56,7 @@ int io_queue_open(struct io_queue **ret, const char *const *names, unsigned dept
 /* Only an idle queue; NULL is fine. */
 void io_queue_close(struct io_queue *q);
 
-/* 0, -EAGAIN = full, reap first; never blocks, never calls done(). */
+/* 0, -EAGAIN = full, reap first; waits for no I/O, never calls done(). */
 int io_queue_add(struct io_queue *q, struct io_req *req);
 
 /* Hands queued requests to the kernel. 0 or -errno. */
