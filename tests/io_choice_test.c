@@ -226,36 +226,53 @@ static int move_at(struct io_queue *q, int fd, enum io_op op, size_t offset, siz
 	return job_run(q, &job);
 }
 
-/* The kernel knows the pages of a registered buffer, whatever becomes of the mapping. */
-TEST(buffers_are_registered)
+FIXTURE(registered)
 {
-	static const char *const uring[] = {"uring", NULL};
-	static const char *const sync[] = {"sync", NULL};
-	int fd = make_file();
 	struct io_pool *pool;
 	struct io_queue *q;
-	size_t size;
 	char *area;
+	size_t size;
+	int fd;
+};
+
+FIXTURE_SETUP(registered)
+{
+	static const char *const uring[] = {"uring", NULL};
 
 	require_backend("uring");
-	ASSERT_OK(io_pool_open(&pool, 2 * IO_POOL_PAGE));
-	area = io_pool_area(pool, &size);
-	ASSERT_OK(io_queue_open(&q, uring, 4, pool));
-	EXPECT_EQ(move_at(q, fd, IO_READ, IO_POOL_PAGE, 65536), 0);
-	ASSERT_OK(mprotect(area, size, PROT_NONE));
-	EXPECT_EQ(move_at(q, fd, IO_READ, 0, 65536), 0);
-	EXPECT_EQ(move_at(q, fd, IO_WRITE, IO_POOL_PAGE, 65536), 0);
-	EXPECT_EQ(move_at(q, fd, IO_WRITE, 2 * IO_POOL_PAGE - 65536, 65536), 0);
+	self->fd = make_file();
+	ASSERT_OK(io_pool_open(&self->pool, 4 * IO_POOL_PAGE));
+	self->area = io_pool_area(self->pool, &self->size);
+	ASSERT_OK(io_queue_open(&self->q, uring, 4, self->pool));
+}
+
+FIXTURE_TEARDOWN(registered)
+{
+	io_queue_close(self->q);
+	io_pool_close(self->pool);
+	close(self->fd);
+}
+
+/* The kernel knows the pages of a registered buffer, whatever becomes of the mapping. */
+TEST_F(registered, buffers_are)
+{
+	static const char *const sync[] = {"sync", NULL};
+	struct io_queue *other;
+
+	EXPECT_EQ(move_at(self->q, self->fd, IO_READ, IO_POOL_PAGE, 65536), 0);
+	ASSERT_OK(mprotect(self->area, self->size, PROT_NONE));
+	EXPECT_EQ(move_at(self->q, self->fd, IO_READ, 0, 65536), 0);
+	EXPECT_EQ(move_at(self->q, self->fd, IO_WRITE, IO_POOL_PAGE, 65536), 0);
+	EXPECT_EQ(move_at(self->q, self->fd, IO_WRITE, 2 * IO_POOL_PAGE - 65536, 65536),
+		  0);
 	/* Each page is a buffer by itself. */
-	EXPECT_EQ(move_at(q, fd, IO_WRITE, IO_POOL_PAGE - 4096, 8192), -EFAULT);
-	io_queue_close(q);
+	EXPECT_EQ(move_at(self->q, self->fd, IO_WRITE, IO_POOL_PAGE - 4096, 8192),
+		  -EFAULT);
 	/* Anybody else is told that there is no such memory. */
-	ASSERT_OK(io_queue_open(&q, sync, 4, pool));
-	EXPECT_EQ(move_at(q, fd, IO_WRITE, 0, 65536), -EFAULT);
-	io_queue_close(q);
-	ASSERT_OK(mprotect(area, size, PROT_READ | PROT_WRITE));
-	io_pool_close(pool);
-	close(fd);
+	ASSERT_OK(io_queue_open(&other, sync, 4, self->pool));
+	EXPECT_EQ(move_at(other, self->fd, IO_WRITE, 0, 65536), -EFAULT);
+	io_queue_close(other);
+	ASSERT_OK(mprotect(self->area, self->size, PROT_READ | PROT_WRITE));
 }
 
 static size_t resident(const char *area, size_t size)
@@ -271,26 +288,12 @@ static size_t resident(const char *area, size_t size)
 }
 
 /* Memory that nobody moves bytes through costs nothing. */
-TEST(buffers_are_registered_when_they_are_used)
+TEST_F(registered, buffers_are_when_they_are_used)
 {
-	static const char *const uring[] = {"uring", NULL};
-	int fd = make_file();
-	struct io_pool *pool;
-	struct io_queue *q;
-	size_t size;
-	char *area;
-
-	require_backend("uring");
-	ASSERT_OK(io_pool_open(&pool, 4 * IO_POOL_PAGE));
-	area = io_pool_area(pool, &size);
-	ASSERT_OK(io_queue_open(&q, uring, 4, pool));
-	EXPECT_EQ(resident(area, size), IO_POOL_PAGE);
-	EXPECT_EQ(move_at(q, fd, IO_WRITE, 2 * IO_POOL_PAGE, 65536), 0);
-	EXPECT_EQ(resident(area, size), 2 * IO_POOL_PAGE);
-	EXPECT_STREQ(io_queue_reason(q), "first choice");
-	io_queue_close(q);
-	io_pool_close(pool);
-	close(fd);
+	EXPECT_EQ(resident(self->area, self->size), IO_POOL_PAGE);
+	EXPECT_EQ(move_at(self->q, self->fd, IO_WRITE, 2 * IO_POOL_PAGE, 65536), 0);
+	EXPECT_EQ(resident(self->area, self->size), 2 * IO_POOL_PAGE);
+	EXPECT_STREQ(io_queue_reason(self->q), "first choice");
 }
 
 TEST(buffers_that_cannot_be_locked_are_used_unregistered)
