@@ -77,7 +77,8 @@ const char *io_queue_backend(const struct io_queue *q); /* "uring", "aio", "sync
 size_t io_queue_block(const struct io_queue *q);
 void io_queue_set_block(struct io_queue *q, size_t block);
 
-/* Why this backend: "first choice" or why the better ones do not work here. */
+/* Why this backend: "first choice" or why the better ones do not work here; and what of
+ * it does not, which may show late. */
 const char *io_queue_reason(const struct io_queue *q);
 
 #endif
