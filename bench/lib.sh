@@ -163,6 +163,15 @@ command_of() {
 	esac
 }
 
+# memory_of TOOL FROM: MiB to be touched before it runs. Memory that never was is slow, and
+# who goes by the page cache needs as much as there is data; others would wait for nothing.
+memory_of() {
+	case $1 in
+	refpoint* | fio-* | dd* | qemu-img-best | ficlone | cp-reflink) echo 256 ;;
+	*) echo $((data[$2] / 1048576 + 256)) ;;
+	esac
+}
+
 # What fio can do with the same requests, buffers and files; its own runtime counts.
 fio_command() {
 	local tool=$1 src=$2 dst=$3
@@ -219,8 +228,7 @@ one() {
 	fio-*) fio_command "$tool" "$src" "$dst" ;;
 	*) command_of "$tool" "$src" "$dst" "$from" "$to" ;;
 	esac
-	# Memory that was never touched is slow, and only buffered tools need much.
-	line=$("$measure" "${notes[@]}" "${flags[@]}" -m $((data[$from] / 1048576 + 256)) -- \
+	line=$("$measure" "${notes[@]}" "${flags[@]}" -m "$(memory_of "$tool" "$from")" -- \
 		"${command[@]}")
 	case $tool in
 	fio-*) line=$(fio_seconds <<<"$line") ;;
@@ -294,7 +302,7 @@ set_of() {
 	"$measure" -n workload="$name" -n tool="$tool" -n round="$round" \
 		-n from="${filesystem[$from]}" -n to="${filesystem[$to]}" -n disks="$disks" \
 		-n x="${x-}" -b "${data[$from]}" "${flags[@]}" "${counted[@]}" -c "$work/$from" \
-		-m $((data[$from] / 1048576 + 256)) -- "${command[@]}" >>"$runs"
+		-m "$(memory_of "$tool" "$from")" -- "${command[@]}" >>"$runs"
 	empty_out
 }
 
