@@ -9,35 +9,18 @@
 #include <time.h>
 
 #include "checkpoint.h"
-#include "chunk.h"
 #include "io/base.h"
-#include "throttle.h"
+#include "lane.h"
+#include "pace.h"
 
 #define REAP_LIMIT_MS 50 /* so that a cancellation is seen */
 
 /* Full windows are bounded by the memory; so many small ones keep a device as busy. */
 #define CHUNKS 128
 
-/* Not worth a sync of its own. */
-#define SMALL (16 * MIB)
-
 /* Windows held at first, and one more for each that is done: memory that was never used
  * costs milliseconds a page, and has to be used while the device is at work. */
 #define START 2
-
-/* What the loop knows of one stream. */
-struct lane {
-	struct stream *s;
-	struct plan plan;
-	uint64_t reserved_to; /* space is reserved up to here */
-	bool reserves;	      /* the destination can reserve space */
-	bool planned;	      /* no windows left */
-	bool syncing, synced;
-	unsigned in_flight; /* chunks */
-	uint64_t lost_at;   /* the first window that was given up */
-	struct io_req sync;
-	struct mover *mover;
-};
 
 struct mover {
 	struct io_queue *q;
@@ -53,9 +36,8 @@ struct mover {
 	size_t held;	/* of the pool, which others may use too */
 	size_t most;	/* to hold for now */
 	struct checkpoint checkpoint;
-	struct throttle throttle; /* of all lanes together */
-	struct throttle requests; /* the same for reads and writes */
-	bool throttled;		  /* chunks wait for it */
+	struct pace pace;
+	bool throttled; /* chunks wait for it */
 	struct watch *w;
 	uint32_t rc; /* the first failure */
 	struct rp_error *err;
@@ -107,82 +89,13 @@ static void chunk_changed(struct chunk *c)
 	if (c->state == CHUNK_DONE)
 		count_bytes(m->w, c->bytes);
 	else
-		lane->lost_at = min_u64(lane->lost_at, c->window);
+		lane_lose(lane, c->window);
 	io_pool_put(m->pool, c->buf, c->room);
 	m->held -= c->room;
 	m->most += c->room;
 	c->buf = NULL;
 	c->next = m->idle;
 	m->idle = c;
-}
-
-/* [start, end) of the disk, wherever it goes. */
-static int allocate(struct lane *lane, uint64_t start, uint64_t end)
-{
-	while (start < end) {
-		uint64_t at, placed;
-		int r = stream_place(lane->s, start, &at, &placed);
-
-		if (r < 0)
-			return r;
-		placed = min_u64(placed, end);
-		r = io_file_allocate(&lane->s->dst, at, placed - start);
-		if (r < 0)
-			return r;
-		start = placed;
-	}
-	return 0;
-}
-
-/*
- * Reserves the space of the window's segments, and of the whole run that goes on
- * after it at once: writes then need no allocation, and a full file system shows
- * before anything is written there.
- */
-static int reserve(struct lane *lane, const struct chunk *c)
-{
-	for (unsigned i = 0; i < c->count && lane->reserves; i++) {
-		uint64_t start = max_u64(c->window + c->plan[i].start, lane->reserved_to);
-		uint64_t end = c->window + c->plan[i].end;
-		int r;
-
-		if (i + 1 == c->count && lane->plan.run_start < end)
-			end = max_u64(end, lane->plan.run_end);
-		start = max_u64(start, stream_placed_to(lane->s));
-		if (start >= end)
-			continue;
-		r = allocate(lane, start, end);
-		if (r == -EOPNOTSUPP)
-			lane->reserves = false;
-		else if (r < 0)
-			return r;
-		lane->reserved_to = end;
-	}
-	return 0;
-}
-
-/* What is only read moves nothing. */
-static uint64_t rate(const struct mover *m)
-{
-	const struct watch *w = m->w;
-	uint64_t limit = w->bandwidth ?: UINT64_MAX, pressed = 0;
-
-	if (w->pressure)
-		pressed = pressure_rate(w->pressure);
-	limit = min_u64(limit, pressed ?: UINT64_MAX);
-	return stream_writes(m->lanes[0].s) && limit != UINT64_MAX ? limit : 0;
-}
-
-/* Whether a chunk may begin now. */
-static bool may_begin(struct mover *m)
-{
-	uint64_t now = watch_now_ns();
-	bool bytes; /* both buckets are filled, whatever the first one says */
-
-	if (m->w->pressure)
-		pressure_look(m->w->pressure, m->w->progress.bytes_done, now);
-	bytes = throttle_ready(&m->throttle, rate(m), now);
-	return throttle_ready(&m->requests, m->w->iops, now) && bytes;
 }
 
 /* The lane whose turn it is of those that have a window to plan; NULL if none has. It is
@@ -226,8 +139,7 @@ static void begin_waiting(struct mover *m)
 	m->held += c->room;
 	m->waiting = NULL;
 	chunk_begin(c, lane->s, m->window);
-	throttle_take(&m->throttle, c->bytes);
-	throttle_take(&m->requests, 1 + (stream_writes(lane->s) ? c->count : 0));
+	pace_take(&m->pace, c->bytes, 1 + (stream_writes(lane->s) ? c->count : 0));
 	queue_chunk(m, c);
 }
 
@@ -238,7 +150,7 @@ static void drop_waiting(struct mover *m)
 
 	m->waiting = NULL;
 	lane->in_flight--;
-	lane->lost_at = min_u64(lane->lost_at, c->window);
+	lane_lose(lane, c->window);
 	c->next = m->idle;
 	m->idle = c;
 }
@@ -271,9 +183,9 @@ static void plan_chunk(struct mover *m, struct lane *lane)
 		fail(m, lane->s, r, "map", lane->s->src_path, lane->plan.pos);
 		return;
 	}
-	r = reserve(lane, c);
+	r = lane_reserve(lane, c);
 	if (r < 0) {
-		lane->lost_at = min_u64(lane->lost_at, c->window);
+		lane_lose(lane, c->window);
 		fail(m, lane->s, r, "allocate", lane->s->dst_path,
 		     c->window + c->plan[0].start);
 		return;
@@ -305,24 +217,14 @@ static bool is_last(const struct mover *m, const struct lane *lane)
 	return true;
 }
 
-/* A small one may have company later, and beside the last one nothing moves. One that
- * went by the page cache knows of errors that no later sync tells (io/file.h). */
-static bool may_wait(const struct mover *m, const struct lane *lane)
-{
-	const struct stream *s = lane->s;
-
-	return s->sync_later && s->dst.direct && !s->dst.error &&
-	       (s->data_bytes <= SMALL || is_last(m, lane));
-}
-
 /* A destination is synced as soon as its last write is in, or else by who wrote more. */
 static void sync_lane(struct mover *m, struct lane *lane)
 {
 	int r;
 
-	if (!lane->planned || lane->in_flight || lane->syncing || lane->synced)
+	if (!lane_wants_sync(lane))
 		return;
-	if (!stream_writes(lane->s) || may_wait(m, lane)) {
+	if (!stream_writes(lane->s) || lane_may_wait(lane, is_last(m, lane))) {
 		lane->synced = true;
 		return;
 	}
@@ -337,9 +239,8 @@ static void sync_lane(struct mover *m, struct lane *lane)
 /* Everything of the stream before it has been delivered. */
 static uint64_t delivered_to(const struct mover *m, const struct lane *lane)
 {
-	uint64_t pos = lane->planned ? stream_size(lane->s) : lane->plan.pos;
+	uint64_t pos = lane_passed(lane);
 
-	pos = min_u64(min_u64(pos, lane->lost_at), stream_size(lane->s));
 	if (m->waiting && m->waiting->owner == lane)
 		pos = min_u64(pos, m->waiting->window);
 	for (unsigned i = 0; lane->in_flight && i < m->chunk_count; i++) {
@@ -404,7 +305,7 @@ static void mover_fill(struct mover *m)
 	m->throttled = false;
 	while (!m->rc && !m->waiting && !m->throttled && (lane = next_lane(m)) &&
 	       find_idle(m)) {
-		m->throttled = !may_begin(m);
+		m->throttled = !pace_ready(&m->pace);
 		if (!m->throttled)
 			plan_chunk(m, lane);
 	}
@@ -427,19 +328,13 @@ static bool mover_done(const struct mover *m)
 	return true;
 }
 
-static int max_int(int a, int b)
-{
-	return a > b ? a : b;
-}
-
 /* Waits for what is in flight, or until the throttle lets the next chunk begin. */
 static int wait_for_work(struct mover *m)
 {
 	int most = REAP_LIMIT_MS;
 
 	if (m->throttled)
-		most = max_int(throttle_wait_ms(&m->throttle, rate(m), most),
-			       throttle_wait_ms(&m->requests, m->w->iops, most));
+		most = pace_wait_ms(&m->pace, most);
 	else if (m->waiting && !m->held)
 		most = 1; /* others have the whole pool */
 	if (io_queue_in_flight(m->q) || !(m->throttled || m->waiting))
@@ -481,29 +376,6 @@ static void mover_loop(struct mover *m)
 	}
 }
 
-static uint64_t lane_align(const struct stream *s)
-{
-	uint64_t align = 4096;
-
-	if (!s->from)
-		align = max_u64(align, s->src.align);
-	if (stream_writes(s))
-		align = max_u64(align, max_u64(s->dst.align, s->dst.block));
-	return align;
-}
-
-static void lane_open(struct mover *m, struct lane *lane, struct stream *s)
-{
-	/* A digest needs every byte, also those that were shared. */
-	uint64_t shared = s->digest == STREAM_NO_DIGEST ? s->shared_to : 0;
-	uint64_t pos = max_u64(shared, s->kept_to);
-
-	*lane = (struct lane){
-		.s = s, .mover = m, .reserves = stream_writes(s), .lost_at = UINT64_MAX};
-	plan_init(&lane->plan, stream_next_data, s, stream_size(s), m->window,
-		  lane_align(s), round_down(pos, m->window));
-}
-
 static uint64_t window_size(const struct mover *m, const struct stream *first)
 {
 	uint64_t window = io_queue_block(m->q);
@@ -521,8 +393,7 @@ static int mover_open(struct mover *m, struct stream *streams, size_t count)
 	io_pool_area(m->pool, &memory);
 	m->window = window_size(m, &streams[0]);
 	m->most = START * m->window;
-	throttle_init(&m->throttle, m->window, watch_now_ns());
-	throttle_init(&m->requests, 0, watch_now_ns());
+	pace_init(&m->pace, m->w, m->window, stream_writes(&streams[0]));
 	m->depth = (unsigned)(memory / m->window);
 	m->lanes = calloc(count, sizeof(*m->lanes));
 	m->chunks = calloc(CHUNKS, sizeof(*m->chunks));
@@ -530,7 +401,7 @@ static int mover_open(struct mover *m, struct stream *streams, size_t count)
 		return -ENOMEM;
 	m->lane_count = count;
 	for (size_t i = 0; i < count; i++)
-		lane_open(m, &m->lanes[i], &streams[i]);
+		lane_open(&m->lanes[i], m, &streams[i], m->window);
 	return checkpoint_open(&m->checkpoint, streams, count);
 }
 

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pace.c - two buckets, and what fills them
+ */
+#include "pace.h"
+
+#include "io/base.h"
+
+/* Of bytes; 0 = no limit. */
+static uint64_t rate(const struct pace *p)
+{
+	const struct watch *w = p->watch;
+	uint64_t limit = w->bandwidth ?: UINT64_MAX, pressed = 0;
+
+	if (w->pressure)
+		pressed = pressure_rate(w->pressure);
+	limit = min_u64(limit, pressed ?: UINT64_MAX);
+	return p->writes && limit != UINT64_MAX ? limit : 0;
+}
+
+void pace_init(struct pace *p, struct watch *w, uint64_t chunk, bool writes)
+{
+	uint64_t now = watch_now_ns();
+
+	*p = (struct pace){.watch = w, .writes = writes};
+	throttle_init(&p->bytes, chunk, now);
+	throttle_init(&p->requests, 0, now);
+}
+
+bool pace_ready(struct pace *p)
+{
+	uint64_t now = watch_now_ns();
+	bool bytes; /* both buckets are filled, whatever the first one says */
+
+	if (p->watch->pressure)
+		pressure_look(p->watch->pressure, p->watch->progress.bytes_done, now);
+	bytes = throttle_ready(&p->bytes, rate(p), now);
+	return throttle_ready(&p->requests, p->watch->iops, now) && bytes;
+}
+
+void pace_take(struct pace *p, uint64_t bytes, unsigned requests)
+{
+	throttle_take(&p->bytes, bytes);
+	throttle_take(&p->requests, requests);
+}
+
+int pace_wait_ms(const struct pace *p, int most)
+{
+	int bytes = throttle_wait_ms(&p->bytes, rate(p), most);
+	int requests = throttle_wait_ms(&p->requests, p->watch->iops, most);
+
+	return bytes > requests ? bytes : requests;
+}
