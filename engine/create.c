@@ -207,20 +207,15 @@ static int describe(const struct taking *t, json_t **ret)
 static uint32_t publish(struct taking *t, struct rp_error *err)
 {
 	_cleanup_doc_ json_t *doc = NULL;
+	const char *but = "";
 	int r = describe(t, &doc);
 
 	if (r == 0)
 		r = doc_save(t->fd, "point.json", doc); /* syncs the folder too */
 	if (r == 0)
-		r = io_rename_new(t->store->pending_fd, t->id, t->system.points_fd,
-				  t->id);
-	if (r == 0) {
-		r = io_fsync(t->system.points_fd);
-		if (r < 0) /* not known to be durable: it must not count */
-			renameat(t->system.points_fd, t->id, t->store->pending_fd, t->id);
-	}
-	return r < 0 ? rp_fail_os(err, r, "publish", "reference point %s@%s",
-				  t->system.name, t->id)
+		r = store_publish(t->store, t->id, t->system.points_fd, t->id, &but);
+	return r < 0 ? rp_fail_os(err, r, "publish", "reference point %s@%s%s",
+				  t->system.name, t->id, but)
 		     : RP_OK;
 }
 

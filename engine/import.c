@@ -173,10 +173,23 @@ static uint32_t open_system(struct importing *x, struct rp_error *err)
 	return rc;
 }
 
+static uint32_t publish(struct importing *x, struct rp_error *err)
+{
+	const char *but;
+	int r = store_publish(x->store, x->pending, x->system.points_fd, x->id, &but);
+
+	if (r == -EEXIST)
+		return rp_fail(err, RP_INVALID_STATE, "import",
+			       "import %s: reference point %s@%s exists", x->export.path,
+			       x->export.system, x->id);
+	return r < 0 ? rp_fail_os(err, r, "import", "%s as %s@%s%s", x->export.path,
+				  x->export.system, x->id, but)
+		     : RP_OK;
+}
+
 static uint32_t import(struct importing *x, struct rp_error *err)
 {
 	uint32_t rc;
-	int r;
 
 	doc_string(x->export.manifest, "ReferencePointId", &x->id);
 	rc = exported_check_configs(&x->export, err);
@@ -187,22 +200,8 @@ static uint32_t import(struct importing *x, struct rp_error *err)
 	if (rc)
 		return rc;
 	rc = fill(x, err);
-	if (rc == RP_OK) {
-		r = io_rename_new(x->store->pending_fd, x->pending, x->system.points_fd,
-				  x->id);
-		if (r == 0) {
-			r = io_fsync(x->system.points_fd);
-			if (r < 0) /* not known to be durable: it must not count */
-				renameat(x->system.points_fd, x->id, x->store->pending_fd,
-					 x->pending);
-		}
-		if (r == -EEXIST)
-			rc = rp_fail(err, RP_INVALID_STATE, "import",
-				     "import %s: reference point %s@%s exists",
-				     x->export.path, x->export.system, x->id);
-		else if (r < 0)
-			rc = rp_fail_os(err, r, "import", "%s", x->export.path);
-	}
+	if (rc == RP_OK)
+		rc = publish(x, err);
 	if (rc)
 		io_tree_remove(x->store->pending_fd, x->pending);
 	return rc;

@@ -349,6 +349,21 @@ uint32_t store_birth(struct rp_store *store, int parent_fd, char ret_id[ID_SIZE]
 	return RP_OK;
 }
 
+int store_publish(struct rp_store *store, const char *id, int dirfd, const char *name,
+		  const char **ret_but)
+{
+	int r = io_rename_new(store->pending_fd, id, dirfd, name);
+
+	*ret_but = "";
+	if (r < 0)
+		return r;
+	r = io_fsync(dirfd);
+	/* Not known to be durable: it must not count. */
+	if (r < 0 && renameat(dirfd, name, store->pending_fd, id) < 0)
+		*ret_but = ", which has its name by now";
+	return r;
+}
+
 uint32_t store_bury(struct rp_store *store, int dirfd, const char *name,
 		    struct rp_error *err)
 {

@@ -82,6 +82,14 @@ uint32_t store_birth(struct rp_store *store, int parent_fd, char ret_id[ID_SIZE]
 		     int *ret_fd, struct rp_error *err);
 
 /*
+ * Gives what is @id in pending/, and on stable storage, the @name by which it is found,
+ * for good: 0, or -errno and it is in pending/ again. If it could not be put back,
+ * @ret_but says so, to follow its name in the message; else it is "".
+ */
+int store_publish(struct rp_store *store, const char *id, int dirfd, const char *name,
+		  const char **ret_but);
+
+/*
  * Moves @name of @dirfd to pending/ and removes it there. The caller holds its
  * lock; after the move it is gone for everybody, whatever happens to us.
  */

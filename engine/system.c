@@ -121,6 +121,7 @@ static uint32_t add(struct rp_store *store, const char *name, const json_t *doc,
 		    struct rp_error *err)
 {
 	_cleanup_close_ int fd = -1;
+	const char *but = "";
 	char id[ID_SIZE];
 	uint32_t rc;
 	int r;
@@ -130,19 +131,14 @@ static uint32_t add(struct rp_store *store, const char *name, const json_t *doc,
 		return rc;
 	r = mkdirat(fd, "points", 0700) < 0 ? -errno : doc_save(fd, "system.json", doc);
 	if (r == 0)
-		r = io_rename_new(store->pending_fd, id, store->systems_fd, name);
-	if (r == 0) {
-		r = io_fsync(store->systems_fd);
-		if (r == 0)
-			return RP_OK;
-		/* not known to be durable: it must not count */
-		renameat(store->systems_fd, name, store->pending_fd, id);
-	}
+		r = store_publish(store, id, store->systems_fd, name, &but);
+	if (r == 0)
+		return RP_OK;
 	io_tree_remove(store->pending_fd, id);
 	if (r == -EEXIST)
 		return rp_fail(err, RP_INVALID_STATE, "add",
 			       "add system %s: exists already", name);
-	return rp_fail_os(err, r, "add", "system %s", name);
+	return rp_fail_os(err, r, "add", "system %s%s", name, but);
 }
 
 uint32_t rp_system_add(struct rp_store *store, const char *name,

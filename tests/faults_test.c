@@ -196,6 +196,7 @@ TEST_F(faulty, folder_of_an_imported_point_cannot_be_synced)
 	struct rp_export_options options = stage_copying(variant->io);
 	const struct stage *s = &self->stage;
 	const char *points = fmt("%s/systems/web1/points", s->path), *path;
+	const char *id = strchr(s->point, '@') + 1;
 	struct rp_error err;
 	char *point = NULL;
 
@@ -206,10 +207,38 @@ TEST_F(faulty, folder_of_an_imported_point_cannot_be_synced)
 	GIVES(FAILED, rp_import(s->store, path, &point, &err));
 	EXPECT_EQ(err.os_error, EIO);
 	strcpy(self->fs.orders->unsynced, "");
+	EXPECT_EQ(strstr(err.message, "has its name"), NULL, "%s", err.message);
 	EXPECT_STREQ(listing(points), "");
 	stage_expect_idle(s);
+	strcpy(self->fs.orders->unsynced, "points");
+	strcpy(self->fs.orders->stuck, id);
+	GIVES(FAILED, rp_import(s->store, path, &point, &err));
+	EXPECT_NE(strstr(err.message, "has its name"), NULL, "%s", err.message);
+	EXPECT_STREQ(listing(points), id);
+	strcpy(self->fs.orders->unsynced, "");
+	strcpy(self->fs.orders->stuck, "");
+	GIVES(OK, rp_destroy_reference_point(s->store, s->point, &err));
 	GIVES(OK, rp_import(s->store, path, &point, &err));
 	rp_free(point);
+}
+
+/* The same holds for a system. */
+TEST_F(faulty, folder_of_systems_cannot_be_synced)
+{
+	const struct stage *s = &self->stage;
+	const struct rp_disk disk = {"vda", s->twin};
+	struct rp_error err;
+
+	strcpy(self->fs.orders->unsynced, "systems");
+	GIVES(FAILED, rp_system_add(s->store, "web2", &disk, 1, NULL, 0, &err));
+	EXPECT_EQ(strstr(err.message, "has its name"), NULL, "%s", err.message);
+	EXPECT_FALSE(exists(fmt("%s/systems/web2", s->path)));
+	stage_expect_idle(s);
+	strcpy(self->fs.orders->stuck, "web2");
+	GIVES(FAILED, rp_system_add(s->store, "web2", &disk, 1, NULL, 0, &err));
+	EXPECT_NE(strstr(err.message, "has its name"), NULL, "%s", err.message);
+	strcpy(self->fs.orders->unsynced, "");
+	GIVES(INVALID_STATE, rp_system_add(s->store, "web2", &disk, 1, NULL, 0, &err));
 }
 
 /* What the records of jobs, of which there is one, say has been exported. */
