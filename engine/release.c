@@ -95,24 +95,24 @@ static uint32_t fill(struct releasing *x, struct rp_error *err)
 	return r < 0 ? rp_fail_os(err, r, "write", "point.json") : RP_OK;
 }
 
-static int exchange(struct releasing *x)
-{
-	return io_rename_exchange(x->store->pending_fd, x->id, x->system.points_fd,
-				  x->point.id);
-}
-
 /* The old one stays until the new one has its name for good. */
 static uint32_t replace(struct releasing *x, struct rp_error *err)
 {
-	int r = exchange(x);
+	int points = x->system.points_fd, pending = x->store->pending_fd;
+	int r = io_rename_exchange(pending, x->id, points, x->point.id);
 
 	if (r == 0) {
-		r = io_fsync(x->system.points_fd);
+		r = io_fsync(points);
 		if (r == 0)
-			r = io_fsync(x->store->pending_fd);
-		if (r < 0 && exchange(x) < 0)
-			x->stuck = true;
+			r = io_fsync(pending);
+		x->stuck = r < 0 &&
+			   io_rename_exchange(points, x->point.id, pending, x->id) < 0;
 	}
+	if (x->stuck)
+		return rp_fail_os(err, r, "release",
+				  "reference point %s@%s, whose data lies in pending/%s "
+				  "of the store until that is opened next",
+				  x->point.system, x->point.id, x->id);
 	return r < 0 ? rp_fail_os(err, r, "release", "reference point %s@%s",
 				  x->point.system, x->point.id)
 		     : RP_OK;

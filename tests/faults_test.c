@@ -184,10 +184,30 @@ TEST_F(faulty, folder_of_points_cannot_be_synced)
 		rc = rp_release(s->store, s->point, &options, &err);
 		strcpy(self->fs.orders->unsynced, "");
 		expect_error(rc, &err, &want);
+		EXPECT_EQ(strstr(err.message, "pending"), NULL, "%s", err.message);
 		stage_expect_unharmed(s, "");
 	}
 	GIVES(OK, rp_release(s->store, s->point, &options, &err));
 	EXPECT_FALSE(exists(fmt("%s/vda.raw", stage_point_path(s, s->point))));
+}
+
+/* It cannot be put back either: it is told where the data is. */
+TEST_F(faulty, folder_of_points_cannot_be_synced_nor_put_back)
+{
+	const struct rp_read_options options = {.size = sizeof(options),
+						.io = variant->io};
+	const struct stage *s = &self->stage;
+	const char *at, *id = strchr(s->point, '@') + 1;
+	struct rp_error err;
+
+	strcpy(self->fs.orders->unsynced, "points");
+	strcpy(self->fs.orders->stuck, id);
+	GIVES(FAILED, rp_release(s->store, s->point, &options, &err));
+	strcpy(self->fs.orders->unsynced, "");
+	strcpy(self->fs.orders->stuck, "");
+	at = strstr(err.message, "pending/");
+	ASSERT_NE(at, NULL, "%s", err.message);
+	EXPECT_TRUE(data_same(fmt("%s/%.44s/vda.raw", s->path, at), s->twin));
 }
 
 /* As a point that is taken, one that is imported counts when its name is durable. */
