@@ -249,28 +249,16 @@ TEST_F(merged, without_the_base_export)
 	expect_full(self, RP_NOT_AVAILABLE, "open export");
 }
 
-static void flip(const char *path, uint64_t at)
-{
-	int fd = open(path, O_RDWR | O_CLOEXEC);
-	char byte;
-
-	ASSERT_GE(fd, 0);
-	ASSERT_EQ(pread(fd, &byte, 1, (off_t)at), 1);
-	byte ^= 4;
-	ASSERT_EQ(pwrite(fd, &byte, 1, (off_t)at), 1);
-	close(fd);
-}
-
 /* What is damaged beside a change must not get a digest that is right. */
 TEST_F(merged, with_a_damaged_base_export)
 {
-	flip(image(self, self->base), BESIDE);
+	data_flip(image(self, self->base), BESIDE);
 	expect_full(self, RP_FAILED, "differs from its digest");
 }
 
 TEST_F(merged, with_damaged_digests)
 {
-	flip(fmt("%s/vda.digest", stage_export_path(self->out, self->base)), 100);
+	data_flip(fmt("%s/vda.digest", stage_export_path(self->out, self->base)), 100);
 	expect_full(self, RP_UNKNOWN_STATUS, "digest");
 }
 

@@ -544,18 +544,6 @@ FIXTURE_TEARDOWN(check)
 	moving_close(&self->m);
 }
 
-static void flip_bit(const char *path, uint64_t at)
-{
-	int fd = open(path, O_RDWR | O_CLOEXEC);
-	char byte;
-
-	ASSERT_EQ(pread(fd, &byte, 1, (off_t)at), 1);
-	byte ^= 1;
-	ASSERT_EQ(pwrite(fd, &byte, 1, (off_t)at), 1);
-	ASSERT_EQ(fsync(fd), 0);
-	close(fd);
-}
-
 TEST_F(check, what_is_as_it_was_passes)
 {
 	struct moving *m = &self->m;
@@ -591,31 +579,31 @@ static void expect_flipped(struct moving *m, uint64_t at)
 
 TEST_F(check, a_flipped_bit_is_found_in_the_first_chunk)
 {
-	flip_bit(self->m.src[0], 0);
+	data_flip(self->m.src[0], 0);
 	expect_flipped(&self->m, 0);
 }
 
 TEST_F(check, a_flipped_bit_is_found_at_the_end_of_a_chunk)
 {
-	flip_bit(self->m.src[0], 2 * MIB - 1);
+	data_flip(self->m.src[0], 2 * MIB - 1);
 	expect_flipped(&self->m, 2 * MIB - 1);
 }
 
 TEST_F(check, a_flipped_bit_is_found_between_holes)
 {
-	flip_bit(self->m.src[0], 4 * MIB + 503 * K);
+	data_flip(self->m.src[0], 4 * MIB + 503 * K);
 	expect_flipped(&self->m, 4 * MIB + 503 * K);
 }
 
 TEST_F(check, a_flipped_bit_is_found_in_the_last_short_chunk)
 {
-	flip_bit(self->m.src[0], 5 * MIB + 776);
+	data_flip(self->m.src[0], 5 * MIB + 776);
 	expect_flipped(&self->m, 5 * MIB + 776);
 }
 
 TEST_F(check, bytes_where_a_hole_was_are_found)
 {
-	flip_bit(self->m.src[0], 2 * MIB + 12345);
+	data_flip(self->m.src[0], 2 * MIB + 12345);
 	expect_flipped(&self->m, 2 * MIB + 12345);
 }
 
@@ -634,8 +622,8 @@ TEST_F(check, of_two_flipped_bits_the_first_is_told)
 {
 	struct moving *m = &self->m;
 
-	flip_bit(m->src[0], 3 * MIB + 5);
-	flip_bit(m->src[0], MIB + 5);
+	data_flip(m->src[0], 3 * MIB + 5);
+	data_flip(m->src[0], MIB + 5);
 	expect_flipped(m, MIB + 5);
 }
 
@@ -643,8 +631,8 @@ TEST_F(check, of_two_flipped_bits_the_first_is_told_also_if_it_comes_last)
 {
 	struct moving *m = &self->m;
 
-	flip_bit(m->src[0], MIB + 5); /* two windows are asked for at once */
-	flip_bit(m->src[0], 5);
+	data_flip(m->src[0], MIB + 5); /* two windows are asked for at once */
+	data_flip(m->src[0], 5);
 	m->fake->order = FAKEIO_LIFO;
 	m->fake->batch = 1;
 	expect_flipped(m, 5);

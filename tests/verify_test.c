@@ -107,13 +107,7 @@ static int open_part(const struct damage_fixture *self, const char *name)
 
 static void flip(const struct damage_fixture *self, const char *name, uint64_t at)
 {
-	int fd = open_part(self, name);
-	char byte;
-
-	ASSERT_EQ(pread(fd, &byte, 1, (off_t)at), 1);
-	byte ^= 0x10;
-	ASSERT_EQ(pwrite(fd, &byte, 1, (off_t)at), 1);
-	close(fd);
+	data_flip(fmt("%s/%s", self->path, name), at);
 }
 
 static void punch(const struct damage_fixture *self, uint64_t start, uint64_t len)
