@@ -199,15 +199,14 @@ static void tune_by(const json_t *doc, struct tuning *t)
 {
 	const json_t *choice = json_object_get(doc, "Choice");
 	const char *backend, *why;
-	uint64_t block, depth;
+	uint64_t block;
 	int r;
 
 	if (doc_string(choice, "Backend", &backend) < 0 ||
 	    doc_u64(choice, "BlockSize", &block) < 0 ||
-	    doc_u64(choice, "QueueDepth", &depth) < 0 ||
 	    doc_string(choice, "Reason", &why) < 0)
 		return; /* nothing could be measured */
-	r = tuning_prefer(t, backend, block, (unsigned)depth);
+	r = tuning_prefer(t, backend, block);
 	if (r == 0)
 		snprintf(t->reason, sizeof(t->reason), "probed: %s", why);
 }

@@ -42,7 +42,7 @@ void tuning_init(struct tuning *t, enum rp_io io)
 	};
 }
 
-int tuning_prefer(struct tuning *t, const char *backend, uint64_t block, unsigned depth)
+int tuning_prefer(struct tuning *t, const char *backend, uint64_t block)
 {
 	static const char *const orders[][4] = {
 		{"uring", "aio", "sync", NULL},
@@ -51,7 +51,7 @@ int tuning_prefer(struct tuning *t, const char *backend, uint64_t block, unsigne
 	};
 
 	if (block < BLOCK_MIN || block > BLOCK_MAX || (block & (block - 1)) ||
-	    depth < 1 || depth > DEPTH_MAX || block * depth > t->memory)
+	    block > t->memory)
 		return -EINVAL;
 	for (size_t i = 0; i < ARRAY_SIZE(orders); i++) {
 		if (strcmp(orders[i][0], backend))

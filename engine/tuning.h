@@ -38,7 +38,7 @@ uint32_t tuning_of_options(struct tuning *ret, const struct rp_export_options *o
 
 /* What a measurement found best, with the other backends to fall back to. -EINVAL, and no
  * change, for what can not be. */
-int tuning_prefer(struct tuning *t, const char *backend, uint64_t block, unsigned depth);
+int tuning_prefer(struct tuning *t, const char *backend, uint64_t block);
 
 /* Buffers for no more than @bytes to move; less memory is sooner ready. */
 void tuning_shrink(struct tuning *t, uint64_t bytes);

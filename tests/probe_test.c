@@ -182,7 +182,7 @@ TEST(is_kept_and_used)
 	/* So that it is not what would have been taken anyway. */
 	change(kept, "Choice", "Backend", json_string("sync"));
 	change(kept, "Choice", "BlockSize", json_integer(2 * MIB));
-	change(kept, "Choice", "QueueDepth", json_integer(8));
+	change(kept, "Choice", "QueueDepth", json_integer(32)); /* of more memory */
 	export_it(&s, &block, why);
 	EXPECT_EQ(block, 2 * MIB);
 	EXPECT_NE(strstr(why, "probed"), NULL, "%s", why);
