@@ -208,7 +208,7 @@ static uint32_t move(struct stream *streams, size_t count, const struct tuning *
 	if (r < 0 && !pool)
 		return rp_fail_os(err, r, "allocate", "buffers");
 	rc = r < 0 ? no_backend(r, t->backends[0], err)
-		   : move_streams(streams, count, q, pool, w, err);
+		   : move_streams(streams, count, q, pool, t->depth, w, err);
 	for (size_t i = 0; i < count; i++)
 		explain(&streams[i], t);
 	gear_give(t, pool, q);

@@ -32,7 +32,7 @@ struct mover {
 	struct lane *lanes;
 	size_t lane_count, turn;
 	uint64_t window;
-	unsigned depth; /* full windows that the memory holds */
+	unsigned depth; /* full windows to hold at most */
 	size_t held;	/* of the pool, which others may use too */
 	size_t most;	/* to hold for now */
 	struct checkpoint checkpoint;
@@ -124,16 +124,22 @@ static bool queue_chunk(struct mover *m, struct chunk *c)
 	return r != -EAGAIN;
 }
 
+/* How much of the pool may be held for now; who has nothing may hold one buffer. */
+static uint64_t most(const struct mover *m)
+{
+	return min_u64(min_u64(m->most, io_pool_share(m->pool)), m->depth * m->window);
+}
+
 /* Begins the chunk that was planned last, once there is a buffer for it. */
-static void begin_waiting(struct mover *m)
+static void begin_waiting(struct mover *m, int wait_ms)
 {
 	struct chunk *c = m->waiting;
 	struct lane *lane = c->owner;
 
 	c->room = chunk_room(c);
-	if (m->held && m->held + c->room > min_u64(m->most, io_pool_share(m->pool)))
+	if (m->held && m->held + c->room > most(m))
 		return;
-	c->buf = io_pool_get(m->pool, c->room);
+	c->buf = io_pool_wait(m->pool, c->room, wait_ms);
 	if (!c->buf)
 		return;
 	m->held += c->room;
@@ -194,7 +200,7 @@ static void plan_chunk(struct mover *m, struct lane *lane)
 	c->owner = lane;
 	lane->in_flight++;
 	m->waiting = c;
-	begin_waiting(m);
+	begin_waiting(m, 0);
 }
 
 static void sync_done(struct io_req *req)
@@ -301,7 +307,7 @@ static void mover_fill(struct mover *m)
 	if (m->waiting && m->rc)
 		drop_waiting(m);
 	else if (m->waiting)
-		begin_waiting(m);
+		begin_waiting(m, 0);
 	m->throttled = false;
 	while (!m->rc && !m->waiting && !m->throttled && (lane = next_lane(m)) &&
 	       find_idle(m)) {
@@ -328,18 +334,20 @@ static bool mover_done(const struct mover *m)
 	return true;
 }
 
-/* Waits for what is in flight, or until the throttle lets the next chunk begin. */
+/* Waits for what is in flight, or until the throttle lets the next chunk begin, or others
+ * give back what they have of the pool. */
 static int wait_for_work(struct mover *m)
 {
-	int most = REAP_LIMIT_MS;
+	int ms = REAP_LIMIT_MS;
 
 	if (m->throttled)
-		most = pace_wait_ms(&m->pace, most);
-	else if (m->waiting && !m->held)
-		most = 1; /* others have the whole pool */
+		ms = pace_wait_ms(&m->pace, ms);
 	if (io_queue_in_flight(m->q) || !(m->throttled || m->waiting))
-		return io_queue_reap(m->q, 1, most);
-	nanosleep(&(struct timespec){.tv_nsec = most * 1000000L}, NULL);
+		return io_queue_reap(m->q, 1, m->waiting && !m->held ? 1 : ms);
+	if (m->waiting)
+		begin_waiting(m, ms);
+	else
+		nanosleep(&(struct timespec){.tv_nsec = ms * 1000000L}, NULL);
 	return 0;
 }
 
@@ -376,10 +384,13 @@ static void mover_loop(struct mover *m)
 	}
 }
 
-static uint64_t window_size(const struct mover *m, const struct stream *first)
+static uint64_t window_size(const struct mover *m, size_t memory,
+			    const struct stream *first)
 {
 	uint64_t window = io_queue_block(m->q);
 
+	while (window > memory) /* what the backend likes may not fit */
+		window /= 2;
 	while (stream_writes(first) && m->w->bandwidth &&
 	       window > max_u64(m->w->bandwidth / 32, DIGEST_CHUNK))
 		window /= 2; /* the smaller the steps, the smoother */
@@ -391,10 +402,10 @@ static int mover_open(struct mover *m, struct stream *streams, size_t count)
 	size_t memory;
 
 	io_pool_area(m->pool, &memory);
-	m->window = window_size(m, &streams[0]);
+	m->window = window_size(m, memory, &streams[0]);
 	m->most = START * m->window;
 	pace_init(&m->pace, m->w, m->window, stream_writes(&streams[0]));
-	m->depth = (unsigned)(memory / m->window);
+	m->depth = (unsigned)min_u64(m->depth ?: UINT32_MAX, memory / m->window);
 	m->lanes = calloc(count, sizeof(*m->lanes));
 	m->chunks = calloc(CHUNKS, sizeof(*m->chunks));
 	if (!m->lanes || !m->chunks || !find_idle(m))
@@ -433,9 +444,10 @@ static void mover_close(struct mover *m)
 }
 
 uint32_t move_streams(struct stream *streams, size_t count, struct io_queue *q,
-		      struct io_pool *pool, struct watch *w, struct rp_error *err)
+		      struct io_pool *pool, unsigned depth, struct watch *w,
+		      struct rp_error *err)
 {
-	struct mover m = {.q = q, .pool = pool, .w = w, .err = err};
+	struct mover m = {.q = q, .pool = pool, .depth = depth, .w = w, .err = err};
 	int r = mover_open(&m, streams, count);
 
 	if (r < 0) {

@@ -72,7 +72,7 @@ static int64_t time_copy(struct io_file *src, int dst_dirfd, struct io_queue *q,
 	rp_error_clear(&err);
 	begin = watch_now_ns();
 	if (r == 0)
-		rc = move_streams(&s, 1, q, pool, &w, &err);
+		rc = move_streams(&s, 1, q, pool, 0, &w, &err);
 	io_file_close(&s.dst);
 	if (r == 0 && rc)
 		r = err.os_error ? -err.os_error : -EIO;

@@ -8,14 +8,23 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include "base.h"
+
+/* Who has nothing and wants a buffer. */
+struct waiter {
+	pthread_cond_t changed; /* it is the first now, or there may be room */
+	struct waiter *next;
+};
 
 struct io_pool {
 	char *area; /* aligned to IO_POOL_PAGE */
 	size_t area_size;
+	pthread_condattr_t monotonic;
 	pthread_mutex_t lock; /* of what follows */
 	unsigned users;
+	struct waiter *first;	  /* the others come after it */
 	size_t count, free_count; /* units */
 	bool used[];
 };
@@ -59,6 +68,8 @@ int io_pool_open(struct io_pool **ret, size_t bytes)
 	madvise(pool->area, bytes, MADV_HUGEPAGE);
 	madvise(pool->area, bytes, MADV_DONTFORK); /* (H26) */
 	pthread_mutex_init(&pool->lock, NULL);
+	pthread_condattr_init(&pool->monotonic);
+	pthread_condattr_setclock(&pool->monotonic, CLOCK_MONOTONIC);
 	*ret = pool;
 	return 0;
 }
@@ -70,6 +81,7 @@ void io_pool_close(struct io_pool *pool)
 	assert(pool->free_count == pool->count);
 	munmap(pool->area, pool->area_size);
 	pthread_mutex_destroy(&pool->lock);
+	pthread_condattr_destroy(&pool->monotonic);
 	free(pool);
 }
 
@@ -112,16 +124,64 @@ static void *get(struct io_pool *pool, size_t want, bool compact)
 	return NULL;
 }
 
-void *io_pool_get(struct io_pool *pool, size_t len)
+static void *take(struct io_pool *pool, size_t want)
+{
+	if (!want || want > pool->free_count)
+		return NULL;
+	return get(pool, want, true) ?: get(pool, want, false);
+}
+
+/* What the first one does not take may be enough for the next. */
+static void wake_first(struct io_pool *pool)
+{
+	if (pool->first)
+		pthread_cond_signal(&pool->first->changed);
+}
+
+static void *wait_in_line(struct io_pool *pool, size_t want, int ms)
+{
+	struct waiter me = {.next = NULL}, **at = &pool->first;
+	struct timespec until;
+	void *buf = NULL;
+	int r = 0;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += ms % 1000 * 1000000L;
+	until.tv_sec += ms / 1000 + until.tv_nsec / 1000000000L;
+	until.tv_nsec %= 1000000000L;
+	pthread_cond_init(&me.changed, &pool->monotonic);
+	while (*at)
+		at = &(*at)->next;
+	*at = &me;
+	while (!buf && r != ETIMEDOUT) {
+		r = pthread_cond_timedwait(&me.changed, &pool->lock, &until);
+		if (pool->first == &me)
+			buf = take(pool, want);
+	}
+	for (at = &pool->first; *at != &me;)
+		at = &(*at)->next;
+	*at = me.next;
+	pthread_cond_destroy(&me.changed);
+	wake_first(pool);
+	return buf;
+}
+
+void *io_pool_wait(struct io_pool *pool, size_t len, int ms)
 {
 	size_t want = units(len);
-	void *buf = NULL;
+	void *buf;
 
 	pthread_mutex_lock(&pool->lock);
-	if (want && want <= pool->free_count)
-		buf = get(pool, want, true) ?: get(pool, want, false);
+	buf = pool->first ? NULL : take(pool, want);
+	if (!buf && want && ms > 0)
+		buf = wait_in_line(pool, want, ms);
 	pthread_mutex_unlock(&pool->lock);
 	return buf;
+}
+
+void *io_pool_get(struct io_pool *pool, size_t len)
+{
+	return io_pool_wait(pool, len, 0);
 }
 
 void io_pool_put(struct io_pool *pool, void *buf, size_t len)
@@ -134,6 +194,7 @@ void io_pool_put(struct io_pool *pool, void *buf, size_t len)
 		pool->used[i] = false;
 	}
 	pool->free_count += units(len);
+	wake_first(pool);
 	pthread_mutex_unlock(&pool->lock);
 }
 

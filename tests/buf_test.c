@@ -2,7 +2,9 @@
 /*
  * buf_test.c - the buffer pool
  */
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -155,6 +157,83 @@ static void limit_memory(size_t more)
 	ASSERT_OK(getrlimit(RLIMIT_AS, &limit));
 	limit.rlim_cur = pages * (rlim_t)sysconf(_SC_PAGESIZE) + more;
 	ASSERT_OK(setrlimit(RLIMIT_AS, &limit));
+}
+
+struct wanting {
+	struct io_pool *pool;
+	int ms;
+	void *buf;
+	pthread_t thread;
+	atomic_bool begun;
+};
+
+static void *want_all(void *arg)
+{
+	struct wanting *w = arg;
+
+	w->begun = true;
+	w->buf = io_pool_wait(w->pool, 2 * MIB, w->ms);
+	return NULL;
+}
+
+/* It waits for a moment before this returns. */
+static void start(struct wanting *w, struct io_pool *pool, int ms)
+{
+	*w = (struct wanting){.pool = pool, .ms = ms};
+	ASSERT_EQ(pthread_create(&w->thread, NULL, want_all, w), 0);
+	while (!w->begun)
+		usleep(1000);
+	usleep(100000);
+}
+
+static void *end(struct wanting *w)
+{
+	pthread_join(w->thread, NULL);
+	return w->buf;
+}
+
+/* Who has just given back does not come before those who wait; they come in turn. */
+TEST(is_had_in_turn)
+{
+	struct io_pool *pool;
+	struct wanting a, b;
+	void *buf;
+
+	ASSERT_OK(io_pool_open(&pool, 2 * MIB));
+	buf = io_pool_wait(pool, MIB, 0);
+	ASSERT_NE(buf, NULL);
+	start(&a, pool, 60000);
+	EXPECT_EQ(io_pool_get(pool, MIB), NULL, "others wait");
+	start(&b, pool, 60000);
+	io_pool_put(pool, buf, MIB);
+	EXPECT_EQ(io_pool_get(pool, MIB), NULL, "the others are first");
+	ASSERT_EQ(end(&a), buf);
+	EXPECT_EQ(b.buf, NULL);
+	io_pool_put(pool, buf, 2 * MIB);
+	EXPECT_EQ(io_pool_wait(pool, MIB, 0), NULL);
+	ASSERT_EQ(end(&b), buf);
+	io_pool_put(pool, buf, 2 * MIB);
+	ASSERT_EQ(io_pool_get(pool, 2 * MIB), buf, "nobody waits any more");
+	io_pool_put(pool, buf, 2 * MIB);
+	io_pool_close(pool);
+}
+
+/* Who wants less, and could have it, is not kept by one who has given up. */
+TEST(is_waited_for_no_longer_than_asked)
+{
+	struct io_pool *pool;
+	struct wanting a, b;
+	void *buf;
+
+	ASSERT_OK(io_pool_open(&pool, 2 * MIB));
+	buf = io_pool_get(pool, MIB);
+	start(&a, pool, 300);
+	start(&b, pool, 1);
+	EXPECT_EQ(end(&b), NULL);
+	EXPECT_EQ(end(&a), NULL);
+	EXPECT_EQ(io_pool_wait(pool, MIB, 1), (char *)buf + MIB);
+	io_pool_put(pool, buf, 2 * MIB);
+	io_pool_close(pool);
 }
 
 TEST(says_when_there_is_no_memory)

@@ -183,7 +183,7 @@ TEST_F(fault, nobody_has_to_take_the_error)
 	struct moving *m = &self->m;
 
 	fail_one(m, FAKEIO_WRITE, 2, -EIO);
-	EXPECT_EQ(move_streams(m->s, m->count, m->q, m->pool, &m->w, NULL), RP_FAILED);
+	EXPECT_EQ(move_streams(m->s, m->count, m->q, m->pool, 0, &m->w, NULL), RP_FAILED);
 	EXPECT_EQ(m->begun_late, 0u);
 }
 

@@ -219,7 +219,7 @@ uint32_t moving_run(struct moving *m)
 	unsigned count = 0;
 	uint32_t rc;
 
-	rc = move_streams(m->s, m->count, m->q, m->pool, &m->w, &m->err);
+	rc = move_streams(m->s, m->count, m->q, m->pool, 0, &m->w, &m->err);
 	ASSERT_EQ(io_queue_in_flight(m->q), 0u);
 	while (count < ARRAY_SIZE(bufs) && (bufs[count] = io_pool_get(m->pool, MIB)))
 		count++;

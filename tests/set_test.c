@@ -287,7 +287,6 @@ TEST_F(set, little_memory)
 		if (!backend_works(ios[i]))
 			continue;
 		o.memory = 2 * MIB;
-		o.block_size = MIB;
 		memset(self->told, 0, sizeof(self->told));
 		EXPECT_EQ(export(self, &o, &err), RP_OK, "%s", err.message);
 		expect_all(self);

@@ -80,6 +80,9 @@ TEST_F(tuning, of_every_kind)
 		{.block = 2 * MIB, .depth = 1, .want_block = 2 * MIB, .want_depth = 1},
 		{.block = 2 * MIB, .depth = 256, .want_depth = 256},
 		{.block = 64 * MIB, .want_block = 64 * MIB, .want_depth = 1},
+		{.block = MIB, .depth = 1, .want_block = MIB, .want_depth = 1},
+		{.memory = 2 * MIB}, /* less than the sync backend likes at once */
+		{.memory = 3 * MIB},
 		{.memory = 4 * MIB},
 		{.memory = 5 * MIB, .block = MIB, .want_block = MIB, .want_depth = 4},
 		{.memory = 32 * MIB},
