@@ -69,6 +69,7 @@ struct set {
 	struct member *members;
 	size_t *order; /* indices of members, least data first */
 	size_t count;
+	size_t planned; /* entries of order */
 	struct worker workers[SHARERS];
 	unsigned worker_count;
 	struct io_pool *pool;
@@ -82,6 +83,7 @@ struct set {
 	bool stop;
 	uint64_t done_bytes, done_total; /* of the points that have ended */
 	struct member *ended, **last;
+	struct member *alone; /* to be tried again when nobody else is at work */
 	struct warning *warnings;
 };
 
@@ -119,7 +121,7 @@ static struct member *take(struct worker *w)
 	struct member *m = NULL;
 
 	pthread_mutex_lock(&set->lock);
-	if (!set->stop && set->taken < set->count)
+	if (!set->stop && set->taken < set->planned)
 		m = &set->members[set->order[set->taken++]];
 	pthread_mutex_unlock(&set->lock);
 	return m;
@@ -133,6 +135,7 @@ static void give_back(struct worker *w, struct member *m)
 	set->done_bytes += w->progress.bytes_total; /* a failed one will not go on */
 	set->done_total += w->progress.bytes_total;
 	w->progress = (struct rp_progress){0};
+	m->next = NULL; /* it may have been tried before */
 	*set->last = m;
 	set->last = &m->next;
 	pthread_cond_signal(&set->changed);
@@ -211,6 +214,7 @@ static uint32_t set_open(struct set *set, const char *const *points, struct rp_e
 		set->members[i].point = points[i];
 		set->order[i] = i;
 	}
+	set->planned = set->count;
 	crowd(set->count, look_at, set);
 	qsort_r(set->order, set->count, sizeof(*set->order), by_size, set->members);
 	return RP_OK;
@@ -291,9 +295,8 @@ static int start(struct set *set, struct worker *w)
 }
 
 /* With fewer than wanted the set takes longer; signals are for the caller's threads. */
-static uint32_t start_workers(struct set *set, struct rp_error *err)
+static uint32_t start_workers(struct set *set, unsigned want, struct rp_error *err)
 {
-	unsigned want = workers_for(set);
 	sigset_t all, before;
 	int r = 0;
 
@@ -329,10 +332,17 @@ static void add_up(struct set *set)
 	p->bytes_done = max_u64(p->bytes_done, done);
 }
 
+/* Each of those at work may have taken what was enough for some of them. */
+static bool may_fit_alone(const struct set *set, const struct member *m)
+{
+	return m->value == RP_FAILED && set->worker_count > 1 &&
+	       (m->err.os_error == ENOSPC || m->err.os_error == EDQUOT);
+}
+
 /* With the lock, which is given up meanwhile. */
 static void deliver(struct set *set, set_done *done, void *context)
 {
-	struct member *m = set->ended;
+	struct member *m = set->ended, *after;
 	struct warning *warning = set->warnings, *next;
 
 	set->ended = NULL;
@@ -344,7 +354,13 @@ static void deliver(struct set *set, set_done *done, void *context)
 		watch_warn(&set->watch, "%s", warning->text);
 		free(warning);
 	}
-	for (; m; m = m->next) {
+	for (; m; m = after) {
+		after = m->next;
+		if (may_fit_alone(set, m)) {
+			m->next = set->alone;
+			set->alone = m;
+			continue;
+		}
 		if (done)
 			done(context, (size_t)(m - set->members), m->value,
 			     m->value ? NULL : m->report, m->value ? &m->err : NULL);
@@ -385,10 +401,16 @@ static int attend(struct set *set, set_done *done, void *context)
 /* Those that no worker has begun, in the order they would have been. */
 static void refuse_rest(struct set *set, int why, set_done *done, void *context)
 {
-	for (; set->taken < set->count; set->taken++) {
+	set->watch.progress.phase = "waiting";
+	for (; set->taken < set->planned; set->taken++) {
 		struct member *m = &set->members[set->order[set->taken]];
+		const char *at = m->point ? strchr(m->point, '@') : NULL;
+		char system[NAME_SIZE] = "";
 
 		m->value = watch_fail(&set->watch, why ?: -ECANCELED, &m->err);
+		if (at && at - m->point < NAME_SIZE)
+			memcpy(system, m->point, (size_t)(at - m->point));
+		rp_fail_of(&m->err, system, NULL);
 		if (done)
 			done(context, (size_t)(m - set->members), m->value, NULL,
 			     &m->err);
@@ -404,7 +426,7 @@ static void settle_records(struct set *set)
 	job_forget_old(set->store);
 }
 
-static void set_close(struct set *set)
+static void join_workers(struct set *set)
 {
 	for (unsigned i = 0; i < set->worker_count; i++) {
 		struct worker *w = &set->workers[i];
@@ -413,6 +435,12 @@ static void set_close(struct set *set)
 		gear_close(&w->gear);
 		rp_store_close(w->store);
 	}
+	set->worker_count = 0;
+}
+
+static void set_close(struct set *set)
+{
+	join_workers(set);
 	if (set->to_directory != set->to_store)
 		io_ferry_close(set->to_directory);
 	io_ferry_close(set->to_store);
@@ -431,6 +459,24 @@ static uint32_t first_failure(const struct set *set, struct rp_error *err)
 			return set->members[i].value;
 		}
 	return RP_OK;
+}
+
+/* One after another, the smallest first, those that found no room beside others. */
+static int try_alone(struct set *set, set_done *done, void *context)
+{
+	struct rp_error err;
+	int why = 0;
+
+	join_workers(set);
+	set->planned = set->taken = 0;
+	for (const struct member *m = set->alone; m; m = m->next)
+		set->order[set->planned++] = (size_t)(m - set->members);
+	qsort_r(set->order, set->planned, sizeof(*set->order), by_size, set->members);
+	if (start_workers(set, 1, &err) == RP_OK)
+		why = attend(set, done, context);
+	else
+		why = -err.os_error;
+	return why;
 }
 
 uint32_t set_export(struct rp_store *store, const char *const *points, size_t count,
@@ -457,9 +503,11 @@ uint32_t set_export(struct rp_store *store, const char *const *points, size_t co
 	why = watch_tick(&set.watch);
 	set.stop = why != 0;
 	if (rc == RP_OK)
-		rc = start_workers(&set, err);
+		rc = start_workers(&set, workers_for(&set), err);
 	if (rc == RP_OK) {
 		why = attend(&set, done, context) ?: why;
+		if (set.alone)
+			why = try_alone(&set, done, context) ?: why;
 		refuse_rest(&set, why, done, context);
 		settle_records(&set);
 		rc = first_failure(&set, err);

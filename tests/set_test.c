@@ -318,6 +318,44 @@ TEST_F(set, one_that_fails_stops_no_other)
 }
 
 /* Twice the same point: one of the two is refused, and harms nothing. */
+/* Who failed for want of room has none even now that nobody else is at work. */
+static void expect_no_room(struct set_fixture *self, unsigned i, const char *directory)
+{
+	const struct rp_export_options o = stage_copying(RP_IO_AUTO);
+	struct rp_error err;
+
+	EXPECT_EQ(rp_export(self->e.store, self->points[i], directory, &o, NULL, &err),
+		  RP_FAILED, "%u had: %s", i, self->messages[i]);
+	EXPECT_EQ(err.os_error, ENOSPC, "%s", err.message);
+}
+
+/* Where there is room for most of them, most of them arrive, whoever was at work first.
+ */
+TEST_F(set, little_room)
+{
+	const struct rp_export_options o = stage_copying(RP_IO_AUTO);
+	struct loopfs small;
+	struct rp_error err;
+
+	loopfs_mount(&small, "ext4", 12 * MIB, "-b 4096 -m 0", NULL);
+	for (unsigned round = 0; round < 8; round++) {
+		memset(self->told, 0, sizeof(self->told));
+		EXPECT_EQ(rp_export_set(self->e.store, self->points, COUNT, small.mnt, &o,
+					told, self, &err),
+			  RP_FAILED);
+		EXPECT_EQ(err.os_error, ENOSPC, "%s", err.message);
+		for (unsigned i = 0; i < COUNT; i++) {
+			EXPECT_EQ(self->told[i], 1, "%u", i);
+			if (self->values[i])
+				expect_no_room(self, i, small.mnt);
+		}
+		for (unsigned i = 0; i < COUNT; i++)
+			if (exists(fmt("%s/vm%02u", small.mnt, i)))
+				remove_tree(fmt("%s/vm%02u", small.mnt, i));
+	}
+	loopfs_umount(&small);
+}
+
 TEST_F(set, the_same_point_twice)
 {
 	struct rp_error err;
