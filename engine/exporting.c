@@ -274,8 +274,10 @@ static bool worth_keeping(const struct exporting *x)
 
 static void keep_target(struct exporting *x, uint32_t rc, struct rp_error *err)
 {
+	bool there = target_is_there(&x->target);
+
 	target_keep(&x->target);
-	if (rc != RP_INVALID_STATE) /* that says what to do */
+	if (there && rc != RP_INVALID_STATE) /* that says what to do */
 		strncat(err->message,
 			journal_has_marks(&x->journal)
 				? "; what was exported is kept: the same export again "

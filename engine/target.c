@@ -278,6 +278,11 @@ uint32_t target_publish(struct target *t, struct rp_error *err)
 	return rp_fail_os(err, r, "publish", "%s", t->path);
 }
 
+bool target_is_there(const struct target *t)
+{
+	return io_dir_is_at(t->system_fd, t->partial, t->fd);
+}
+
 void target_keep(struct target *t)
 {
 	target_close(t);

@@ -70,6 +70,9 @@ uint32_t target_publish(struct target *target, struct rp_error *err);
 /* Removes what was written and closes; fine after target_publish(). */
 void target_discard(struct target *target);
 
+/* Whether the partial folder still has its name: nobody has removed it, or moved it. */
+bool target_is_there(const struct target *t);
+
 /* Closes and leaves what was written to who resumes the export. */
 void target_keep(struct target *target);
 
