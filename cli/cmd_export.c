@@ -414,8 +414,11 @@ static void export_done(void *context, size_t index, uint32_t value, const char 
 			print_report(parsed);
 		return;
 	}
-	if (stop_signal() && s->stopped)
-		return; /* what was not begun needs no line each */
+	if (stop_signal() && s->stopped) { /* one line says it; but each has its result */
+		if (cli->json)
+			print_failure(s->e->points[index], error);
+		return;
+	}
 	s->stopped = stop_signal() != 0;
 	status = fail(cli, s->e->points[index], error);
 	if (!s->status || index < s->first) {

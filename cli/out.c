@@ -85,17 +85,34 @@ static void print_json_error(const char *operand, const struct rp_error *error)
 	print_json(result);
 }
 
+/* The error as it is told; the signal that it is the work of, or 0. */
+static int told_of(const struct rp_error *error, struct rp_error *ret)
+{
+	int sig = error->os_error == ECANCELED ? stop_signal() : 0;
+	const char *kept = strchr(error->message, ';'); /* how to go on */
+
+	*ret = *error;
+	if (sig)
+		snprintf(ret->message, sizeof(ret->message), "interrupted by SIG%s%s",
+			 sigabbrev_np(sig), kept ? kept : "");
+	return sig;
+}
+
+void print_failure(const char *operand, const struct rp_error *error)
+{
+	struct rp_error shown;
+
+	told_of(error, &shown);
+	print_json_error(operand, &shown);
+}
+
 int fail(const struct cli *cli, const char *operand, const struct rp_error *error)
 {
 	_cleanup_free_ char *what = printable(operand ? operand : "");
 	_cleanup_free_ char *why = NULL;
-	int sig = error->os_error == ECANCELED ? stop_signal() : 0;
-	const char *kept = strchr(error->message, ';'); /* how to go on */
-	struct rp_error shown = *error;
+	struct rp_error shown;
+	int sig = told_of(error, &shown);
 
-	if (sig)
-		snprintf(shown.message, sizeof(shown.message), "interrupted by SIG%s%s",
-			 sigabbrev_np(sig), kept ? kept : "");
 	why = printable(shown.message);
 	fprintf(stderr, "refpoint: %s%s%s%s%s (%u %s)\n", cli->name, *what ? " " : "",
 		what, *cli->name ? ": " : "", why, shown.code,

@@ -21,19 +21,35 @@
 #define BAR_MIN	  8
 #define BAR_MAX	  40
 
+/* timeout(1) signals its child, and its group: that is one wish, not two. */
+#define AGAIN_MS 200
+
 static volatile sig_atomic_t stopped_by;
+static uint64_t stopped_ms; /* the handler's */
 
 int stop_signal(void)
 {
 	return stopped_by;
 }
 
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* One at a time: all are blocked meanwhile. */
 static void on_signal(int sig)
 {
-	stopped_by = sig;
-	signal(SIGINT, SIG_DFL);
-	signal(SIGTERM, SIG_DFL);
-	signal(SIGHUP, SIG_DFL);
+	if (!stopped_by) {
+		stopped_ms = now_ms();
+		stopped_by = sig;
+	} else if (now_ms() - stopped_ms >= AGAIN_MS) {
+		signal(sig, SIG_DFL);
+		raise(sig); /* takes effect when we return */
+	}
 }
 
 /* A signal that is ignored already (nohup, a background job) stays ignored. */
@@ -42,6 +58,9 @@ static void catch_signal(int sig)
 	struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
 	struct sigaction old;
 
+	sigaddset(&action.sa_mask, SIGINT);
+	sigaddset(&action.sa_mask, SIGTERM);
+	sigaddset(&action.sa_mask, SIGHUP);
 	if (sigaction(sig, NULL, &old) == 0 && old.sa_handler == SIG_DFL)
 		sigaction(sig, &action, NULL);
 }
@@ -51,14 +70,6 @@ void catch_stop_signals(void)
 	catch_signal(SIGINT);
 	catch_signal(SIGTERM);
 	catch_signal(SIGHUP);
-}
-
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 static size_t terminal_width(void)

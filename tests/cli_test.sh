@@ -480,6 +480,40 @@ json 'the same export again: goes on' '.Disks[0].ResumedBytes > 0'
 check 'the same export again: is good' "$REFPOINT" verify "$DIR/stop/big/${big#*@}"
 rm -r "$DIR/stop/big"
 
+# Of a set the smallest comes first; each has its result, and all of them one line.
+set_interrupted() {
+	local child
+	env --default-signal=INT "$REFPOINT" --store "$store" --json export "$big" web1@latest \
+		"$DIR/stop" --bwlimit 64K &
+	child=$!
+	until compgen -G "$DIR/stop/web1/.*.partial" >"$DIR/partial"; do
+		kill -0 "$child" || return
+	done
+	kill -INT "$child"
+	wait "$child"
+}
+try 130 'a set, SIGINT' set_interrupted
+check 'a set, SIGINT: one line' test "$(wc -l <"$err")" = 1
+check 'a set, SIGINT: each has its result' jq -es '[.[].Error.System] == ["web1", "big"] and
+	.[1].Error.Step == "waiting" and all(.ReturnValue == 32768)' "$out"
+check 'a set, SIGINT: leaves nothing' test -z "$(find "$DIR/stop" -mindepth 2)"
+
+# Nothing is kept in a folder that is gone.
+directory_removed() {
+	local child
+	"$REFPOINT" --store "$store" export "$big" "$DIR/stop" --clone never --bwlimit 40M &
+	child=$!
+	until [[ $(stat -c %b "$DIR/stop/big/.${big#*@}.partial/vda.raw" 2>/dev/null || echo 0) -gt 4000 ]]; do
+		kill -0 "$child" || return
+	done
+	rm -r "$DIR/stop"
+	wait "$child"
+}
+try 10 'the directory is removed' directory_removed
+check 'the directory is removed: nothing is said to be kept' grep -qv 'is kept' "$err"
+check 'the directory is removed: one line' test "$(wc -l <"$err")" = 1
+mkdir "$DIR/stop"
+
 # While it waits for a lock it cannot see the first signal; the second does not ask.
 stubborn() {
 	local child holder
@@ -493,10 +527,9 @@ stubborn() {
 		kill -0 "$child" || return
 	done
 	kill -INT "$child"
-	# until it has seen that one, and catches SIGINT no more: two at once would be one
-	while grep -qE '^SigCgt:.*[2367abef]$' "/proc/$child/status"; do
-		kill -0 "$child" || return
-	done
+	kill -INT "$child" # so soon it is the same wish, as that of timeout(1)
+	sleep 1
+	kill -0 "$child" || return
 	kill -INT "$child"
 	wait "$child"
 	local status=$?
