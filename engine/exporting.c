@@ -252,6 +252,10 @@ static uint32_t publish(struct exporting *x, struct rp_error *err)
 	r = watch_tick(&x->watch); /* the last chance to stop it */
 	if (r < 0)
 		return watch_fail(&x->watch, r, err);
+	if (!io_dir_is_at(AT_FDCWD, x->directory, x->target.directory_fd))
+		return rp_fail(err, RP_NOT_AVAILABLE, "publish",
+			       "export directory %s: moved or removed meanwhile",
+			       x->directory);
 	if (unlinkat(x->target.fd, JOURNAL_FILE, 0) < 0 && errno != ENOENT)
 		return rp_fail_os(err, -errno, "publish", "%s", x->target.path);
 	x->keep = false;

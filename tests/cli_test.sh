@@ -514,6 +514,21 @@ check 'the directory is removed: nothing is said to be kept' grep -qv 'is kept' 
 check 'the directory is removed: one line' test "$(wc -l <"$err")" = 1
 mkdir "$DIR/stop"
 
+# A path that leads to nothing is no success.
+directory_moved() {
+	local child
+	"$REFPOINT" --store "$store" export web1@latest "$DIR/stop" --clone never --bwlimit 1M --disk vda &
+	child=$!
+	until compgen -G "$DIR/stop/web1/.*.partial/vda.raw" >"$DIR/partial"; do
+		kill -0 "$child" || return
+	done
+	mv "$DIR/stop" "$DIR/moved"
+	wait "$child"
+}
+try 10 'the directory is moved' directory_moved
+check 'the directory is moved: says so' grep -q "export directory $DIR/stop: moved or removed" "$err"
+mkdir "$DIR/stop"
+
 # While it waits for a lock it cannot see the first signal; the second does not ask.
 stubborn() {
 	local child holder
