@@ -404,13 +404,13 @@ static void refuse_rest(struct set *set, int why, set_done *done, void *context)
 	set->watch.progress.phase = "waiting";
 	for (; set->taken < set->planned; set->taken++) {
 		struct member *m = &set->members[set->order[set->taken]];
-		const char *at = m->point ? strchr(m->point, '@') : NULL;
-		char system[NAME_SIZE] = "";
+		struct point_ref ref;
 
-		m->value = watch_fail(&set->watch, why ?: -ECANCELED, &m->err);
-		if (at && at - m->point < NAME_SIZE)
-			memcpy(system, m->point, (size_t)(at - m->point));
-		rp_fail_of(&m->err, system, NULL);
+		if (!m->value) { /* else it was tried, and has failed by itself */
+			m->value = watch_fail(&set->watch, why ?: -ECANCELED, &m->err);
+			if (m->point && point_ref_parse(m->point, &ref) == 0)
+				rp_fail_of(&m->err, ref.system, NULL);
+		}
 		if (done)
 			done(context, (size_t)(m - set->members), m->value, NULL,
 			     &m->err);
