@@ -139,7 +139,7 @@ static void begin_waiting(struct mover *m, int wait_ms)
 	c->room = chunk_room(c);
 	if (m->held && m->held + c->room > most(m))
 		return;
-	c->buf = io_pool_wait(m->pool, c->room, wait_ms);
+	c->buf = io_pool_get(m->pool, c->room, wait_ms);
 	if (!c->buf)
 		return;
 	m->held += c->room;

@@ -166,7 +166,7 @@ static void *wait_in_line(struct io_pool *pool, size_t want, int ms)
 	return buf;
 }
 
-void *io_pool_wait(struct io_pool *pool, size_t len, int ms)
+void *io_pool_get(struct io_pool *pool, size_t len, int ms)
 {
 	size_t want = units(len);
 	void *buf;
@@ -177,11 +177,6 @@ void *io_pool_wait(struct io_pool *pool, size_t len, int ms)
 		buf = wait_in_line(pool, want, ms);
 	pthread_mutex_unlock(&pool->lock);
 	return buf;
-}
-
-void *io_pool_get(struct io_pool *pool, size_t len)
-{
-	return io_pool_wait(pool, len, 0);
 }
 
 void io_pool_put(struct io_pool *pool, void *buf, size_t len)

@@ -23,16 +23,13 @@ void io_pool_close(struct io_pool *pool); /* NULL is fine; all buffers returned 
 /* Sizes are rounded up to this, and buffers are aligned to it. */
 #define IO_POOL_UNIT ((size_t)65536)
 
-/* NULL while there is no room, or others wait for it; in as few pages as there can be. */
-void *io_pool_get(struct io_pool *pool, size_t len);
-
 /*
- * The same, and waits for room up to @ms milliseconds, in the order of those who wait:
- * who gives a buffer back and wants one again comes after them. For who has no buffer:
- * two who had some, and waited for more, would wait for each other.
+ * In as few pages as there can be; NULL while there is no room. Waits for it up to @ms
+ * milliseconds, 0 = not at all, in the order of those who wait: who gives a buffer back
+ * and wants one again comes after them. Only who has no buffer may wait: two who had some
+ * would wait for each other.
  */
-void *io_pool_wait(struct io_pool *pool, size_t len, int ms);
-
+void *io_pool_get(struct io_pool *pool, size_t len, int ms);
 void io_pool_put(struct io_pool *pool, void *buf, size_t len); /* as it was got */
 
 /*

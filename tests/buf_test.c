@@ -26,18 +26,18 @@ TEST(gives_out_the_whole_area)
 	area = io_pool_area(pool, &area_size);
 	EXPECT_EQ(area_size, 16 * MIB);
 	EXPECT_EQ((uintptr_t)area % (2 * MIB), 0);
-	EXPECT_EQ(io_pool_get(pool, 16 * MIB + 1), NULL);
+	EXPECT_EQ(io_pool_get(pool, 16 * MIB + 1, 0), NULL);
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
 		size_t room = round_up(sizes[i], IO_POOL_UNIT);
 		size_t count = 16 * MIB / room;
 
 		for (size_t n = 0; n < count; n++) {
-			char *buf = io_pool_get(pool, sizes[i]);
+			char *buf = io_pool_get(pool, sizes[i], 0);
 
 			ASSERT_EQ(buf, area + n * room);
 			buf[0] = buf[sizes[i] - 1] = 1;
 		}
-		EXPECT_EQ(io_pool_get(pool, sizes[i]), NULL);
+		EXPECT_EQ(io_pool_get(pool, sizes[i], 0), NULL);
 		for (size_t n = 0; n < count; n++)
 			io_pool_put(pool, area + n * room, sizes[i]);
 	}
@@ -54,14 +54,14 @@ TEST(buffers_straddle_pages_only_where_they_must)
 
 	ASSERT_OK(io_pool_open(&pool, 3 * IO_POOL_PAGE));
 	area = io_pool_area(pool, &size);
-	EXPECT_EQ(io_pool_get(pool, IO_POOL_UNIT), area);
-	EXPECT_EQ(io_pool_get(pool, IO_POOL_PAGE), area + IO_POOL_PAGE);
-	EXPECT_EQ(io_pool_get(pool, IO_POOL_UNIT), area + IO_POOL_UNIT, "the lowest");
-	EXPECT_EQ(io_pool_get(pool, IO_POOL_PAGE - IO_POOL_UNIT),
+	EXPECT_EQ(io_pool_get(pool, IO_POOL_UNIT, 0), area);
+	EXPECT_EQ(io_pool_get(pool, IO_POOL_PAGE, 0), area + IO_POOL_PAGE);
+	EXPECT_EQ(io_pool_get(pool, IO_POOL_UNIT, 0), area + IO_POOL_UNIT, "the lowest");
+	EXPECT_EQ(io_pool_get(pool, IO_POOL_PAGE - IO_POOL_UNIT, 0),
 		  area + 2 * IO_POOL_PAGE);
 	io_pool_put(pool, area + IO_POOL_PAGE, IO_POOL_PAGE);
-	EXPECT_EQ(io_pool_get(pool, IO_POOL_PAGE + IO_POOL_UNIT), area + 2 * IO_POOL_UNIT,
-		  "it must");
+	EXPECT_EQ(io_pool_get(pool, IO_POOL_PAGE + IO_POOL_UNIT, 0),
+		  area + 2 * IO_POOL_UNIT, "it must");
 	io_pool_put(pool, area, 2 * IO_POOL_UNIT);
 	io_pool_put(pool, area + 2 * IO_POOL_UNIT, IO_POOL_PAGE + IO_POOL_UNIT);
 	io_pool_put(pool, area + 2 * IO_POOL_PAGE, IO_POOL_PAGE - IO_POOL_UNIT);
@@ -89,7 +89,7 @@ TEST(never_gives_a_byte_twice)
 
 		if (!out[k].buf) {
 			out[k].len = 1 + data_random(&state) % (MIB / 2);
-			out[k].buf = io_pool_get(pool, out[k].len);
+			out[k].buf = io_pool_get(pool, out[k].len, 0);
 			refused += !out[k].buf;
 			if (!out[k].buf)
 				continue;
@@ -115,7 +115,7 @@ TEST(never_gives_a_byte_twice)
 	for (size_t k = 0; k < ARRAY_SIZE(out); k++)
 		if (out[k].buf)
 			io_pool_put(pool, out[k].buf, out[k].len);
-	EXPECT_EQ(io_pool_get(pool, 2 * MIB), area, "all of it is back");
+	EXPECT_EQ(io_pool_get(pool, 2 * MIB, 0), area, "all of it is back");
 	io_pool_put(pool, area, 2 * MIB);
 	io_pool_close(pool);
 }
@@ -172,7 +172,7 @@ static void *want_all(void *arg)
 	struct wanting *w = arg;
 
 	w->begun = true;
-	w->buf = io_pool_wait(w->pool, 2 * MIB, w->ms);
+	w->buf = io_pool_get(w->pool, 2 * MIB, w->ms);
 	return NULL;
 }
 
@@ -200,20 +200,20 @@ TEST(is_had_in_turn)
 	void *buf;
 
 	ASSERT_OK(io_pool_open(&pool, 2 * MIB));
-	buf = io_pool_wait(pool, MIB, 0);
+	buf = io_pool_get(pool, MIB, 0);
 	ASSERT_NE(buf, NULL);
 	start(&a, pool, 60000);
-	EXPECT_EQ(io_pool_get(pool, MIB), NULL, "others wait");
+	EXPECT_EQ(io_pool_get(pool, MIB, 0), NULL, "others wait");
 	start(&b, pool, 60000);
 	io_pool_put(pool, buf, MIB);
-	EXPECT_EQ(io_pool_get(pool, MIB), NULL, "the others are first");
+	EXPECT_EQ(io_pool_get(pool, MIB, 0), NULL, "the others are first");
 	ASSERT_EQ(end(&a), buf);
 	EXPECT_EQ(b.buf, NULL);
 	io_pool_put(pool, buf, 2 * MIB);
-	EXPECT_EQ(io_pool_wait(pool, MIB, 0), NULL);
+	EXPECT_EQ(io_pool_get(pool, MIB, 0), NULL);
 	ASSERT_EQ(end(&b), buf);
 	io_pool_put(pool, buf, 2 * MIB);
-	ASSERT_EQ(io_pool_get(pool, 2 * MIB), buf, "nobody waits any more");
+	ASSERT_EQ(io_pool_get(pool, 2 * MIB, 0), buf, "nobody waits any more");
 	io_pool_put(pool, buf, 2 * MIB);
 	io_pool_close(pool);
 }
@@ -226,12 +226,12 @@ TEST(is_waited_for_no_longer_than_asked)
 	void *buf;
 
 	ASSERT_OK(io_pool_open(&pool, 2 * MIB));
-	buf = io_pool_get(pool, MIB);
+	buf = io_pool_get(pool, MIB, 0);
 	start(&a, pool, 300);
 	start(&b, pool, 1);
 	EXPECT_EQ(end(&b), NULL);
 	EXPECT_EQ(end(&a), NULL);
-	EXPECT_EQ(io_pool_wait(pool, MIB, 1), (char *)buf + MIB);
+	EXPECT_EQ(io_pool_get(pool, MIB, 1), (char *)buf + MIB);
 	io_pool_put(pool, buf, 2 * MIB);
 	io_pool_close(pool);
 }

@@ -25,7 +25,7 @@ void faked_open(struct faked *f, bool direct)
 	f->file = (struct io_file)IO_FILE_NONE;
 	ASSERT_OK(io_pool_open(&f->pool, DEPTH * FILE_SIZE));
 	for (unsigned i = 0; i < DEPTH; i++)
-		f->bufs[i] = io_pool_get(f->pool, FILE_SIZE);
+		f->bufs[i] = io_pool_get(f->pool, FILE_SIZE, 0);
 	f->bytes = malloc(FILE_SIZE);
 	ASSERT_NE(f->bytes, NULL);
 	data_bytes(1, 0, f->bytes, FILE_SIZE);

@@ -66,7 +66,7 @@ static int make_file(void)
 static void expect_works(struct io_queue *q, int fd)
 {
 	struct io_file file = {.fd = fd, .tail_fd = fd, .align = 1};
-	unsigned char *buf = q->pool ? io_pool_get(q->pool, MIB)
+	unsigned char *buf = q->pool ? io_pool_get(q->pool, MIB, 0)
 				     : aligned_alloc(4096, MIB);
 	unsigned char *expected = malloc(MIB);
 	struct job job = job_of(&file, IO_READ, 0, MIB, buf);

@@ -70,7 +70,7 @@ FIXTURE_SETUP(queue)
 	self->file = (struct io_file)IO_FILE_NONE;
 	ASSERT_OK(io_pool_open(&self->pool, DEPTH * BUF_SIZE));
 	for (unsigned i = 0; i < DEPTH; i++)
-		self->bufs[i] = io_pool_get(self->pool, BUF_SIZE);
+		self->bufs[i] = io_pool_get(self->pool, BUF_SIZE, 0);
 	self->bytes = malloc(FILE_SIZE);
 	ASSERT_NE(self->bytes, NULL);
 	data_bytes(1, 0, self->bytes, FILE_SIZE);

@@ -161,7 +161,7 @@ static void *worker_run(void *arg)
 
 	ASSERT_OK(io_pool_open(&pool, DEPTH * BUF_SIZE));
 	for (unsigned i = 0; i < DEPTH; i++)
-		bufs[i] = io_pool_get(pool, BUF_SIZE);
+		bufs[i] = io_pool_get(pool, BUF_SIZE, 0);
 	ASSERT_OK(io_queue_open_backend(&copy.q, w->backend, DEPTH, pool));
 	if (w->backend == &fakeio_backend) {
 		fakeio_of(copy.q)->order = FAKEIO_RANDOM;

@@ -221,7 +221,7 @@ uint32_t moving_run(struct moving *m)
 
 	rc = move_streams(m->s, m->count, m->q, m->pool, 0, &m->w, &m->err);
 	ASSERT_EQ(io_queue_in_flight(m->q), 0u);
-	while (count < ARRAY_SIZE(bufs) && (bufs[count] = io_pool_get(m->pool, MIB)))
+	while (count < ARRAY_SIZE(bufs) && (bufs[count] = io_pool_get(m->pool, MIB, 0)))
 		count++;
 	EXPECT_EQ(count, m->pool_bytes / MIB, "buffers that are back");
 	while (count)
