@@ -5,6 +5,7 @@
  */
 #include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "doc.h"
 #include "exporting_state.h"
@@ -82,8 +83,9 @@ static uint32_t check_limits(struct exporting *x, struct rp_error *err)
 	if (r < 0) {
 		rp_fail_os(err, r, "open", "I/O pressure of %s",
 			   o->pressure_of ?: "the system");
-		err->code = RP_NOT_SUPPORTED;
-		return RP_NOT_SUPPORTED;
+		if (!o->pressure_of || access(o->pressure_of, F_OK) == 0)
+			err->code = RP_NOT_SUPPORTED;
+		return err->code;
 	}
 	x->watch.pressure = &x->pressure;
 	return RP_OK;

@@ -379,7 +379,8 @@ struct rp_export_options {
 	/* Give way to others: move slower while tasks wait for I/O more than this per
 	 * cent of the time, 1 to 99; 0 = do not look. Of the whole system or, with
 	 * pressure_of, of those in a cgroup (the absolute path of its folder).
-	 * RP_NOT_SUPPORTED where the kernel does not know. */
+	 * RP_NOT_SUPPORTED where the kernel does not know, RP_NOT_AVAILABLE without such
+	 * a folder. */
 	uint32_t max_pressure;
 	const char *pressure_of;
 	uint32_t priority; /* 1 (first) to 99 (last); 0 = 50 */

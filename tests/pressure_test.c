@@ -104,6 +104,8 @@ TEST(exports_arrive)
 	remove_tree(fmt("%s/web1", s.exports));
 
 	o.pressure_of = fmt("%s/none", test_dir());
+	GIVES(NOT_AVAILABLE, stage_export(&s, &o, &err));
+	o.pressure_of = test_dir(); /* a folder, but of no cgroup */
 	GIVES(NOT_SUPPORTED, stage_export(&s, &o, &err));
 	o.max_pressure = 100;
 	GIVES(INVALID_PARAMETER, stage_export(&s, &o, &err));
@@ -121,7 +123,7 @@ TEST(settings)
 	struct stage s;
 
 	stage_make(&s, test_dir(), MIB, test_seed());
-	GIVES(NOT_SUPPORTED,
+	GIVES(NOT_AVAILABLE,
 	      rp_export_reference_point(s.store, s.point, s.exports,
 					"{\"Options\": {\"MaxPressure\": 5, "
 					"\"PressureOf\": \"/nowhere\"}}",
