@@ -234,6 +234,8 @@ static int take_options(struct exporting *e)
 				   "option '--priority' takes a number from 1 to 99, not "
 				   "'%s'",
 				   priority);
+	if (priority && !option_given(args, "async"))
+		return wrong_usage(e->cli, "option '--priority' needs '--async'");
 	e->options.ionice = option_choice(args, "ionice");
 	e->options.restart = option_given(args, "restart");
 	e->options.format = option_choice(args, "format");

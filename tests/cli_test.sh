@@ -563,6 +563,9 @@ wrong 'job limit: no rate' \
 wrong 'priority: not from 1 to 99' \
 	"refpoint: export: option '--priority' takes a number from 1 to 99, not '0'. See 'refpoint export --help'." \
 	export web1@latest "$DIR/jobs/1" --async --priority 0
+wrong 'priority: of what has no turn' \
+	"refpoint: export: option '--priority' needs '--async'. See 'refpoint export --help'." \
+	export web1@latest "$DIR/jobs/1" --priority 10
 rp 10 'no such job' job show 11111111-1111-4111-8111-111111111111
 rp 6 'no ID' job show x
 rp 6 'async: wrong parameters are known at once' export web1@latest "$DIR/jobs/1" --async --disk vdz
