@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * job_turns_test.c - jobs that wait for their turn: limit, priority, and who dies
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "data.h"
+#include "harness.h"
+#include "jobs.h"
+
+/* ------------------------------------------------------------------------------ turns */
+
+#define PROCESSES 4
+#define EACH	  50
+#define LIMIT	  3
+
+static void start_many(const struct stage *s, unsigned process)
+{
+	uint64_t random = 77 + process;
+	struct rp_store *store = stage_open(s, 0);
+	struct rp_job *job[EACH];
+	struct rp_error err;
+
+	for (unsigned i = 0; i < EACH; i++) {
+		const char *directory = fmt("%s/%u-%u", s->exports, process, i);
+		struct rp_export_options options = {
+			.size = sizeof(options),
+			.priority = 1 + (uint32_t)(data_random(&random) % 9)};
+
+		ASSERT_OK(mkdir(directory, 0700));
+		ASSERT_EQ(rp_export_start(store, s->point, directory, &options, &job[i],
+					  &err),
+			  RP_JOB_STARTED, "%s", err.message);
+	}
+	for (unsigned i = 0; i < EACH; i++) {
+		EXPECT_EQ(rp_job_wait(job[i], NULL, 0, &err), RP_OK, "%s", err.message);
+		rp_job_close(job[i]);
+	}
+	rp_store_close(store);
+}
+
+static unsigned count_waiting(const struct stage *s)
+{
+	DIR *dir = opendir(fmt("%s/jobs/queue", s->path));
+	struct dirent *entry;
+	unsigned count = 0;
+
+	ASSERT_NE(dir, NULL);
+	while ((entry = readdir(dir)))
+		count += entry->d_name[0] == 'w';
+	closedir(dir);
+	return count;
+}
+
+/* Processes that end at once do not leave the queue, but the next one sees that they are
+ * gone. */
+static void expect_nobody_left(const struct stage *s)
+{
+	const char *path = fmt("%s/jobs/queue", s->path);
+	DIR *dir = opendir(path);
+	struct dirent *entry;
+
+	ASSERT_NE(dir, NULL);
+	while ((entry = readdir(dir))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		EXPECT_EQ(open(fmt("%s/%s", path, entry->d_name),
+			       O_WRONLY | O_NONBLOCK | O_CLOEXEC),
+			  -1, "%s", entry->d_name);
+		EXPECT_EQ(errno, ENXIO);
+	}
+	closedir(dir);
+}
+
+/* More than so many at once had to overlap. */
+static void expect_never_more(json_t *const jobs[], size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		unsigned together = 0;
+
+		for (size_t k = 0; k < count; k++)
+			together += strcmp(json_text(jobs[k], "StartTime"),
+					   json_text(jobs[i], "StartTime")) <= 0 &&
+				    strcmp(json_text(jobs[k], "TimeOfLastStateChange"),
+					   json_text(jobs[i], "StartTime")) > 0;
+		EXPECT_LE(together, LIMIT);
+	}
+}
+
+/* Of those that come first, fewer than may work at once are not done when one begins.
+ * When each of them wrote down that it had begun is another matter. */
+static void expect_in_order(json_t *const jobs[], size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		unsigned before = 0;
+
+		for (size_t k = 0; k < count; k++)
+			before += json_number(jobs[k], "Priority") <
+					  json_number(jobs[i], "Priority") &&
+				  strcmp(json_text(jobs[k], "TimeOfLastStateChange"),
+					 json_text(jobs[i], "StartTime")) > 0;
+		EXPECT_LT(before, LIMIT, "%zu", i);
+	}
+}
+
+TEST_TIMEOUT(two_hundred_jobs_take_turns, 480)
+{
+	struct jobs j = {0};
+	struct stage *s = &j.stage;
+	struct rp_job *first[LIMIT];
+	json_t *list, *jobs[PROCESSES * EACH];
+	size_t count = 0, i;
+	char *text;
+	json_t *job;
+
+	stage_make(s, test_dir(), MIB, test_seed());
+	jobs_limit(s, LIMIT);
+	for (i = 0; i < LIMIT; i++) {
+		first[i] = jobs_start(&j, true);
+		jobs_expect(first[i], RP_JOB_RUNNING);
+	}
+	for (unsigned p = 0; p < PROCESSES; p++)
+		if (fork() == 0) {
+			start_many(s, p);
+			_exit(0);
+		}
+	/* Nobody works before all are there. */
+	while (count_waiting(s) < PROCESSES * EACH)
+		usleep(10000);
+	for (i = 0; i < LIMIT; i++) {
+		jobs_request(first[i], RP_JOB_KILL);
+		rp_job_close(first[i]);
+	}
+	for (unsigned p = 0; p < PROCESSES; p++) {
+		int status;
+
+		ASSERT_GT(wait(&status), 0);
+		EXPECT_EQ(status, 0);
+	}
+	ASSERT_EQ(rp_job_list(s->store, &text, NULL), RP_OK);
+	list = take_json(text);
+	count = 0;
+	json_array_foreach(list, i, job) {
+		if (json_number(job, "Priority") == 50)
+			continue;
+		EXPECT_EQ(json_number(job, "JobState"), RP_JOB_COMPLETED);
+		jobs[count++] = job;
+	}
+	ASSERT_EQ(count, PROCESSES * EACH);
+	expect_never_more(jobs, count);
+	expect_in_order(jobs, count);
+	expect_nobody_left(s);
+	json_decref(list);
+	stage_close(s);
+}
+
+FIXTURE(turns)
+{
+	struct jobs jobs;
+};
+
+FIXTURE_SETUP(turns)
+{
+	jobs_make(&self->jobs);
+	jobs_limit(&self->jobs.stage, 1);
+}
+
+FIXTURE_VARIANT(turns)
+{
+	char none;
+};
+FIXTURE_VARIANT_ADD(turns, one_by_one){0};
+
+FIXTURE_TEARDOWN(turns)
+{
+	jobs_close(&self->jobs);
+}
+
+/* Whoever dies, waiting or working, those behind it go on. */
+TEST_F_TIMEOUT(turns, go_on_when_a_process_dies, 240)
+{
+	struct jobs *j = &self->jobs;
+	struct rp_job *jobs[5];
+	struct rp_error err;
+
+	for (size_t i = 0; i < ARRAY_SIZE(jobs); i++)
+		jobs[i] = jobs_start(j, i < 4);
+	jobs_expect(jobs[0], RP_JOB_RUNNING);
+	ASSERT_OK(kill((pid_t)jobs_shown(j, jobs[2], "ProcessId"), SIGKILL)); /* waits */
+	ASSERT_OK(kill((pid_t)jobs_shown(j, jobs[0], "ProcessId"), SIGKILL)); /* works */
+	jobs_expect(jobs[1], RP_JOB_RUNNING);
+	ASSERT_OK(kill((pid_t)jobs_shown(j, jobs[3], "ProcessId"), SIGKILL));
+	jobs_request(jobs[1], RP_JOB_SUSPEND); /* leaves its turn to the last one */
+	GIVES(OK, rp_job_wait(jobs[4], NULL, SOON_MS, &err));
+	jobs_request(jobs[1], RP_JOB_START);
+	EXPECT_EQ(jobs_state(jobs[1]), RP_JOB_RUNNING);
+	for (size_t i = 0; i < ARRAY_SIZE(jobs); i++)
+		rp_job_close(jobs[i]);
+}
+
+TEST_MAIN_REQUIRES(jobs_missing)

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * jobs.h - jobs that processes of their own work at, as others see and command them
+ *
+ * The program is $REFPOINT. What is not said to give a value ends the test if it fails.
+ */
+#ifndef TESTS_JOBS_H
+#define TESTS_JOBS_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "stage.h"
+
+#define SOON_MS 100000 /* for what takes milliseconds */
+
+struct jobs {
+	struct stage stage;
+	struct rp_job *job; /* that the test is about; jobs_close() closes it */
+	unsigned folders;   /* of exports: the next one's name */
+	pid_t stopped;	    /* by SIGSTOP; 0 = none */
+};
+
+/* Why there are no such tests; NULL if there are. */
+const char *jobs_missing(void);
+
+/* A stage of 24 MiB without a job. */
+void jobs_make(struct jobs *j);
+
+/* Kills what still goes on. */
+void jobs_close(struct jobs *j);
+void jobs_end_all(struct jobs *j);
+
+/* So many may work at once. */
+void jobs_limit(const struct stage *s, unsigned limit);
+
+/* A job of a process of its own; it never ends by itself if it is @slow. */
+struct rp_job *jobs_start(struct jobs *j, bool slow);
+
+/* The record, which the caller frees; one number of it. */
+json_t *jobs_show(const struct jobs *j, const struct rp_job *job);
+int64_t jobs_shown(const struct jobs *j, const struct rp_job *job, const char *key);
+
+enum rp_job_state jobs_state(struct rp_job *job);
+
+/* Wait for a state, and for a phase. */
+void jobs_expect(struct rp_job *job, enum rp_job_state want);
+void jobs_reach(const struct jobs *j, const struct rp_job *job, const char *phase);
+
+/* Asks for it and waits until it is done. */
+void jobs_request(struct rp_job *job, uint32_t requested);
+
+#endif
