@@ -67,7 +67,7 @@ struct set {
 	const struct rp_export_options *options;
 	struct watch watch; /* of the caller's thread */
 	struct member *members;
-	size_t *order; /* indices of members, least data first */
+	size_t *order; /* indices of members, least data first; then again who is alone */
 	size_t count;
 	size_t planned; /* entries of order */
 	struct worker workers[SHARERS];
@@ -203,7 +203,7 @@ static uint32_t set_open(struct set *set, const char *const *points, struct rp_e
 	int r;
 
 	set->members = calloc(set->count, sizeof(*set->members));
-	set->order = calloc(set->count, sizeof(*set->order));
+	set->order = calloc(2 * set->count, sizeof(*set->order));
 	r = set->members && set->order ? 0 : -ENOMEM;
 	if (r == 0)
 		r = io_pool_open(&set->pool,
@@ -461,17 +461,21 @@ static uint32_t first_failure(const struct set *set, struct rp_error *err)
 	return RP_OK;
 }
 
-/* One after another, the smallest first, those that found no room beside others. */
+/*
+ * One after another, the smallest first, those that found no room beside others. They
+ * come behind the others: if the set was stopped, these have not all been begun.
+ */
 static int try_alone(struct set *set, set_done *done, void *context)
 {
+	size_t first = set->planned;
 	struct rp_error err;
 	int why = 0;
 
 	join_workers(set);
-	set->planned = set->taken = 0;
 	for (const struct member *m = set->alone; m; m = m->next)
 		set->order[set->planned++] = (size_t)(m - set->members);
-	qsort_r(set->order, set->planned, sizeof(*set->order), by_size, set->members);
+	qsort_r(set->order + first, set->planned - first, sizeof(*set->order), by_size,
+		set->members);
 	if (start_workers(set, 1, &err) == RP_OK)
 		why = attend(set, done, context);
 	else

@@ -317,7 +317,15 @@ TEST_F(set, one_that_fails_stops_no_other)
 	engine_expect_idle(&self->e);
 }
 
-/* Twice the same point: one of the two is refused, and harms nothing. */
+static void limit_descriptors(rlim_t count)
+{
+	struct rlimit limit;
+
+	ASSERT_OK(getrlimit(RLIMIT_NOFILE, &limit));
+	limit.rlim_cur = count;
+	ASSERT_OK(setrlimit(RLIMIT_NOFILE, &limit));
+}
+
 /* Who failed for want of room has none even now that nobody else is at work. */
 static void expect_no_room(struct set_fixture *self, unsigned i, const char *directory)
 {
@@ -356,6 +364,39 @@ TEST_F(set, little_room)
 	loopfs_umount(&small);
 }
 
+/* Some have found no room, others were not begun when the time is over: each is told. */
+TEST_F(set, little_room_and_time)
+{
+	struct rp_export_options o = stage_copying(RP_IO_AUTO);
+	unsigned full = 0, late = 0;
+	struct loopfs small;
+	struct rp_error err;
+
+	loopfs_mount(&small, "ext4", 12 * MIB, "-b 4096 -m 0", NULL);
+	EXPECT_NE(system(fmt("cat /dev/zero >%s/all 2>/dev/null", small.mnt)), 0);
+	limit_descriptors(128); /* two at once */
+	for (o.timeout_ms = 2; o.timeout_ms < 60; o.timeout_ms += 2) {
+		memset(self->told, 0, sizeof(self->told));
+		EXPECT_NE(rp_export_set(self->e.store, self->points, COUNT, small.mnt, &o,
+					told, self, &err),
+			  RP_OK);
+		for (unsigned i = 0; i < COUNT; i++) {
+			const char *path = fmt("%s/vm%02u", small.mnt, i);
+
+			EXPECT_EQ(self->told[i], 1, "%u of %lu ms", i, o.timeout_ms);
+			full += self->values[i] == RP_FAILED;
+			late += self->values[i] == RP_TIMEOUT;
+			/* A little room was left; and who ran out of time may go on. */
+			EXPECT_TRUE(self->values[i] || exists(path));
+			if (exists(path))
+				remove_tree(path);
+		}
+	}
+	EXPECT_TRUE(full && late, "%u and %u", full, late);
+	loopfs_umount(&small);
+}
+
+/* One of the two is refused, and harms nothing. */
 TEST_F(set, the_same_point_twice)
 {
 	struct rp_error err;
@@ -389,12 +430,9 @@ TEST_F(set, is_cancelled_as_one)
 
 TEST_F(set, few_descriptors)
 {
-	struct rlimit limit;
 	struct rp_error err;
 
-	ASSERT_OK(getrlimit(RLIMIT_NOFILE, &limit));
-	limit.rlim_cur = 256;
-	ASSERT_OK(setrlimit(RLIMIT_NOFILE, &limit));
+	limit_descriptors(256);
 	EXPECT_EQ(export(self, NULL, &err), RP_OK, "%s", err.message);
 	expect_all(self);
 }
