@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "change_list.h"
 #include "copy.h"
 #include "doc.h"
 #include "exported_image.h"
@@ -285,7 +284,6 @@ static uint32_t check_fit(const struct chain_disk *d, size_t i, struct rp_error 
 	return RP_UNKNOWN_STATUS;
 }
 
-/* An image knows itself what it holds; its list only says what it was made for. */
 static uint32_t open_image(struct chain_disk *d, const json_t *disk,
 			   const struct io_file *file, struct change_list *list,
 			   struct rp_error *err)
@@ -304,6 +302,30 @@ static uint32_t open_image(struct chain_disk *d, const json_t *disk,
 		list ? "not based on another image" : "based on another image");
 	rp_fail_of(err, NULL, d->id);
 	return RP_UNKNOWN_STATUS;
+}
+
+/* No digest tells zeros of an image from what it leaves to its base; its list does. */
+static uint32_t check_image(const struct chain_disk *d, size_t i, struct rp_error *err)
+{
+	uint64_t offset;
+	uint32_t rc;
+	int r;
+
+	if (!d->image[i] || !d->list[i])
+		return RP_OK;
+	r = exported_image_fits(d->image[i], d->list[i], &offset);
+	if (r == 0)
+		return RP_OK;
+	if (r == -EBADMSG)
+		rc = rp_fail(err, RP_UNKNOWN_STATUS, "check",
+			     "check %s: at %" PRIu64 " it is not what its list says",
+			     d->path[i], offset);
+	else
+		rc = rp_fail_os(err, r, "read", "%s", d->path[i]);
+	if (err)
+		err->offset = offset;
+	rp_fail_of(err, NULL, d->id);
+	return rc;
 }
 
 static uint32_t open_raw(struct chain_disk *d, const struct io_file *file,
@@ -347,10 +369,12 @@ static uint32_t open_layer(struct chain_disk *d, const struct exported *e,
 	if (rc == RP_OK)
 		rc = image ? open_image(d, disk, &file, list, err)
 			   : open_raw(d, &file, list, err);
-	if (list && (image || d->count == before))
+	if (d->count == before) {
 		change_list_close(list);
-	if (d->count == before)
 		io_file_close(&file);
+	} else {
+		d->list[before] = list;
+	}
 	return rc;
 }
 
@@ -359,6 +383,7 @@ static void close_last(struct chain_disk *d)
 	size_t i = --d->count;
 
 	layer_close(d->layer[i]);
+	change_list_close(d->list[i]);
 	if (d->image[i])
 		image_close(d->image[i]);
 	else
@@ -375,6 +400,8 @@ static uint32_t open_layers(const struct chain *c, struct chain_disk *d,
 
 		if (rc == RP_OK && i)
 			rc = check_fit(d, i, err);
+		if (rc == RP_OK && !cut)
+			rc = check_image(d, i, err);
 		if (i && cuts(rc, cut, err)) {
 			if (d->count > i)
 				close_last(d);
@@ -394,9 +421,10 @@ static uint32_t open_disk(const struct chain *c, const char *id, struct chain_di
 
 	d.layer = calloc(c->count, sizeof(*d.layer));
 	d.image = calloc(c->count, sizeof(*d.image));
+	d.list = calloc(c->count, sizeof(*d.list));
 	d.base_size = calloc(c->count, sizeof(*d.base_size));
 	d.path = calloc(c->count + 1, sizeof(*d.path)); /* one not opened, perhaps */
-	if (!d.layer || !d.image || !d.base_size || !d.path)
+	if (!d.layer || !d.image || !d.list || !d.base_size || !d.path)
 		rc = rp_fail_os(err, -ENOMEM, "open", "export %s", c->paths[0]);
 	else
 		rc = open_layers(c, &d, cut, err);
@@ -431,6 +459,7 @@ void chain_disk_close(struct chain_disk *d)
 		close_last(d);
 	free(d->layer);
 	free(d->image);
+	free(d->list);
 	free(d->base_size);
 	free(d->path);
 	*d = (struct chain_disk){0};

@@ -80,6 +80,46 @@ uint32_t exported_image_open(const json_t *disk, const struct io_file *file,
 	return RP_OK;
 }
 
+/* The first grains at or after @pos that the list touches; behind the disk if none. */
+static int next_touched(const struct image_file *image, struct change_list *list,
+			uint64_t pos, uint64_t *ret_start, uint64_t *ret_end)
+{
+	struct layer_range change;
+	int r = change_list_next(list, pos, &change);
+
+	*ret_start = *ret_end = image->layer.size;
+	if (r < 0)
+		return r == -ENXIO ? 0 : r;
+	*ret_start = round_down(max_u64(change.start, pos), image->grain);
+	*ret_end = round_up(change.end, image->grain);
+	return 0;
+}
+
+int exported_image_fits(struct image_file *image, struct change_list *list,
+			uint64_t *ret_offset)
+{
+	uint64_t pos = 0, start = 0, end = 0;
+
+	while (pos < image->layer.size) {
+		struct layer_range has;
+		int r = image->format->map(image, pos, &has);
+
+		*ret_offset = pos;
+		if (r == 0)
+			r = next_touched(image, list, pos, &start, &end);
+		if (r < 0)
+			return r == -EOPNOTSUPP ? -EBADMSG : r;
+		if (has.end <= pos || (has.state != LAYER_BELOW && start > pos))
+			return -EBADMSG;
+		if (has.state == LAYER_BELOW && start < has.end) {
+			*ret_offset = start;
+			return -EBADMSG;
+		}
+		pos = has.state == LAYER_BELOW ? has.end : min_u64(has.end, end);
+	}
+	return 0;
+}
+
 static void close_stream(struct source *source)
 {
 	image_close(container_of(source, struct image_file, layers.source));

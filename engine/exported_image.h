@@ -7,6 +7,7 @@
 
 #include <jansson.h>
 
+#include "change_list.h"
 #include "format.h"
 #include "stream.h"
 
@@ -21,6 +22,13 @@ bool exported_is_image(const json_t *disk);
 uint32_t exported_image_open(const json_t *disk, const struct io_file *file,
 			     const char *path, struct image_file **ret,
 			     struct rp_error *err);
+
+/*
+ * Whether a differential image leaves to its base all the grains that @list does not
+ * touch, and no other: 0, -EBADMSG with the first that is different, or -errno.
+ */
+int exported_image_fits(struct image_file *image, struct change_list *list,
+			uint64_t *ret_offset);
 
 /* Lets @s, whose src is the file, read the disk in it; what a differential image leaves
  * to its base is zeros. The source is to be closed before src is. */

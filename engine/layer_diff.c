@@ -34,20 +34,12 @@ static int listed_at(struct layer *layer, uint64_t pos, struct layer_range *ret)
 	return below_or(layer, pos, r, &found, ret);
 }
 
-static void listed_close(struct layer *layer)
-{
-	struct layer_diff *d = container_of(layer, struct layer_diff, layer);
-
-	change_list_close(d->list);
-	d->list = NULL;
-}
-
 void layer_diff_listed(struct layer_diff *d, struct change_list *list)
 {
 	d->list = list;
 	d->layer.size = change_list_head(list)->size;
 	d->layer.at = listed_at;
-	d->layer.close = listed_close;
+	d->layer.close = NULL;
 }
 
 static int mapped_at(struct layer *layer, uint64_t pos, struct layer_range *ret)

@@ -13,12 +13,11 @@
 
 struct layer_diff {
 	struct layer layer;
-	struct change_list *list;		      /* closed with the layer */
+	struct change_list *list;		      /* borrowed */
 	struct ranges_cursor cursors[RANGES_CURSORS]; /* instead: of a map, borrowed */
 };
 
-/* A differential raw image with its list: layer.file and layer.path are set, @list is
- * taken over. */
+/* A differential raw image with its list: layer.file and layer.path are set. */
 void layer_diff_listed(struct layer_diff *d, struct change_list *list);
 
 /* What has changed in a point's disk: layer.file is the whole disk. */

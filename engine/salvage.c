@@ -13,7 +13,10 @@
 struct sound {
 	struct layer layer;
 	struct layer *under;
-	uint8_t *bad; /* one bit each */
+	struct change_list *list; /* of a differential part; NULL: it is whole */
+	uint64_t grain;		  /* of an image; 0: it is raw */
+	bool proven;		  /* what is good was compared with its digest */
+	uint8_t *bad;		  /* one bit each */
 };
 
 static bool is_bad(const struct sound *s, uint64_t pos)
@@ -23,24 +26,108 @@ static bool is_bad(const struct sound *s, uint64_t pos)
 	return s->bad[chunk / 8] >> chunk % 8 & 1;
 }
 
-/* Data of bad chunks is zeros; what is left to the layers below is good all the same. */
+/* Where the run of chunks that are as good or bad as that of @pos ends. */
+static uint64_t run_end(const struct sound *s, uint64_t pos, uint64_t end)
+{
+	uint64_t next = round_down(pos, DIGEST_CHUNK);
+	bool bad = is_bad(s, pos);
+
+	while (next < end && is_bad(s, next) == bad)
+		next += DIGEST_CHUNK;
+	return min_u64(next, end);
+}
+
+/* What the part is to have at @pos: its data, zeros, or what is below. A list is right,
+ * as it has a hash of its own; a whole part is to have all. */
+static int look_up(const struct sound *s, uint64_t pos, struct layer_range *ret)
+{
+	struct layer_range change;
+	int r;
+
+	*ret = (struct layer_range){.start = pos, .end = s->layer.size};
+	if (!s->list)
+		return 0;
+	r = change_list_next(s->list, pos, &change);
+	if (r < 0 && r != -ENXIO)
+		return r;
+	if (r == 0 && change.start <= pos) {
+		ret->end = min_u64(change.end, s->layer.size);
+		ret->state = change.state;
+		return 0;
+	}
+	if (r == 0)
+		ret->end = min_u64(change.start, s->layer.size);
+	ret->state = LAYER_BELOW;
+	return 0;
+}
+
+/* Whether what has not changed at @pos is here all the same, in an image of whole grains;
+ * cuts *end to where that is so. */
+static int is_kept(const struct sound *s, uint64_t pos, uint64_t *end, bool *ret)
+{
+	uint64_t grain = round_down(pos, s->grain);
+	struct layer_range change;
+	int r = change_list_next(s->list, grain, &change);
+
+	if (r < 0 && r != -ENXIO)
+		return r;
+	*ret = r == 0 && change.start < grain + s->grain;
+	if (*ret)
+		*end = min_u64(*end, grain + s->grain);
+	return 0;
+}
+
+/* What a good chunk has at @pos, where @ret is what it is to have. */
+static int look_here(const struct sound *s, uint64_t pos, struct layer_range *ret,
+		     bool *ret_lost)
+{
+	struct layer_range has;
+	int r = s->under->at(s->under, pos, &has);
+
+	if (r < 0)
+		return r;
+	ret->end = min_u64(ret->end, has.end);
+	if (has.state == LAYER_DATA) {
+		ret->state = LAYER_DATA;
+		ret->at = has.at + (pos - has.start);
+	} else if (ret->state == LAYER_DATA) {
+		/* Nothing here, and so it was if a digest says that all is good. */
+		*ret_lost = has.state == LAYER_BELOW && !s->proven;
+		ret->state = LAYER_ZERO;
+	}
+	return 0;
+}
+
+/*
+ * The range that holds @pos, and whether it is lost: the part was to have it, and has it
+ * no more. Zeros stand for it. What has not changed is below as well, if it is not here.
+ */
+static int look(const struct sound *s, uint64_t pos, struct layer_range *ret,
+		bool *ret_lost)
+{
+	int r = look_up(s, pos, ret);
+	bool here = r == 0 && ret->state == LAYER_DATA;
+
+	*ret_lost = false;
+	if (r == 0 && ret->state == LAYER_BELOW && s->grain)
+		r = is_kept(s, pos, &ret->end, &here);
+	if (r < 0 || !here)
+		return r;
+	ret->end = run_end(s, pos, ret->end);
+	if (!is_bad(s, pos))
+		return look_here(s, pos, ret, ret_lost);
+	if (ret->state == LAYER_DATA) {
+		*ret_lost = true;
+		ret->state = LAYER_ZERO;
+	}
+	return 0;
+}
+
 static int sound_at(struct layer *layer, uint64_t pos, struct layer_range *ret)
 {
-	struct sound *s = container_of(layer, struct sound, layer);
-	uint64_t end = round_down(pos, DIGEST_CHUNK);
-	bool bad = is_bad(s, pos);
-	int r = s->under->at(s->under, pos, ret);
+	bool lost;
 
-	if (r < 0 || ret->state != LAYER_DATA)
-		return r;
-	while (end < ret->end && is_bad(s, end) == bad)
-		end += DIGEST_CHUNK;
-	ret->at += pos - ret->start;
-	ret->start = pos;
-	ret->end = min_u64(ret->end, end);
-	if (bad)
-		ret->state = LAYER_ZERO;
-	return 0;
+	return look(container_of(layer, struct sound, layer), pos, ret, &lost);
 }
 
 /* ---------------------------------------------------------------------------- reading */
@@ -158,9 +245,12 @@ static uint32_t add_layer(const struct chain *c, const struct chain_disk *d,
 	s->layer.at = sound_at;
 	s->layer.close = NULL;
 	s->under = under;
+	s->list = d->list[i];
+	s->grain = d->image[i] ? d->image[i]->grain : 0;
 	ret->layer[ret->count++] = &s->layer;
 	open_leaves(&c->parts[i], exported_disk(&c->parts[i], d->id), under->size,
 		    d->path[i], w, &leaves);
+	s->proven = leaves.fd >= 0;
 	r = read_layer(s, &leaves, w);
 	if (leaves.fd >= 0)
 		close(leaves.fd);
@@ -193,54 +283,41 @@ static int lose(struct salvage *s, uint64_t start, uint64_t end)
 					       "Length", (json_int_t)(end - start)));
 }
 
-/*
- * Whether @pos is left to the image at the bottom, and is in a bad chunk of it: there a
- * hole is lost data as well. Cuts *end to where that is so.
- */
-static int is_lost_hole(const struct salvage *s, uint64_t pos, uint64_t *end,
-			bool *ret_lost)
+/* What the topmost part that is to have @pos makes of it. *ret_lost: it was lost there,
+ * or would be below where the chain was @cut. */
+static int decide(const struct salvage *s, uint64_t pos, bool cut, uint64_t *ret_end,
+		  bool *ret_lost)
 {
-	struct layer *image = s->layer[s->count - 1];
-	struct layer_range range = {.end = *end, .state = LAYER_BELOW};
-	struct layers above;
-	int r = 0;
+	*ret_end = s->layers.source.size;
+	for (size_t i = 0; i < s->count; i++) {
+		struct layer *layer = s->layer[i];
+		struct layer_range range;
+		int r;
 
-	*ret_lost = false;
-	if (s->count > 1) {
-		layers_init(&above, s->layer, s->count - 1);
-		r = layers_at(&above, pos, &range);
+		*ret_lost = false;
+		if (pos >= layer->size)
+			return 0;
+		r = look(container_of(layer, struct sound, layer), pos, &range, ret_lost);
+		if (r < 0)
+			return r;
+		*ret_end = min_u64(*ret_end, range.end);
+		if (range.state != LAYER_BELOW)
+			return 0;
 	}
-	if (r < 0)
-		return r;
-	*end = min_u64(*end, range.end);
-	if (range.state != LAYER_BELOW || pos >= image->size)
-		return 0;
-	*end = min_u64(*end, round_down(pos, DIGEST_CHUNK) + DIGEST_CHUNK);
-	*ret_lost = is_bad(container_of(image, struct sound, layer), pos);
+	*ret_lost = cut;
 	return 0;
 }
 
-/* What shows through to a bad chunk, or to where the chain was cut. */
-static int list_lost(struct salvage *s, const struct chain_disk *d, bool cut)
+static int list_lost(struct salvage *s, bool cut)
 {
-	uint64_t pos = 0;
+	uint64_t pos = 0, end;
+	bool lost;
 	int r = 0;
 
-	while (r == 0 && pos < d->layers.source.size) {
-		struct layer_range was, is;
-		bool lost = false;
-
-		r = layers_at(&d->layers, pos, &was);
-		if (r == 0)
-			r = layers_at(&s->layers, pos, &is);
-		was.end = min_u64(was.end, is.end);
-		if (r == 0 && !cut && was.state == LAYER_ZERO)
-			r = is_lost_hole(s, pos, &was.end, &lost);
-		if (r < 0)
-			return r;
-		if (lost || was.state != is.state || (cut && was.state == LAYER_BELOW))
-			r = lose(s, pos, was.end) < 0 ? -ENOMEM : 0;
-		pos = was.end;
+	for (; r == 0 && pos < s->layers.source.size; pos = end) {
+		r = decide(s, pos, cut, &end, &lost);
+		if (r == 0 && lost)
+			r = lose(s, pos, end) < 0 ? -ENOMEM : 0;
 	}
 	return r;
 }
@@ -260,7 +337,7 @@ uint32_t salvage_open(const struct chain *c, const struct chain_disk *d, bool cu
 		rc = add_layer(c, d, w, &s, err);
 	if (rc == RP_OK) {
 		layers_init(&s.layers, s.layer, s.count);
-		r = list_lost(&s, d, cut);
+		r = list_lost(&s, cut);
 		if (r < 0)
 			rc = rp_fail_os(err, r, "salvage", "%s", d->path[0]);
 	}

@@ -274,43 +274,9 @@ TEST_F(broken, another_system)
 
 /* --------------------------------------------------------------------------- salvage */
 
-/* Restores the last link in spite of it all; the ranges that are lost are zeros, all
- * others are the disk's. Returns the bytes lost. */
 static uint64_t salvage(const struct broken_fixture *self)
 {
-	const struct rp_read_options options = {.size = sizeof(options), .salvage = true};
-	char *output = strdup(fmt("%s/salvaged", test_dir()));
-	char *want = strdup(fmt("%s/want", test_dir()));
-	uint64_t lost = 0;
-	struct rp_error err;
-	json_t *report, *range;
-	size_t i;
-	char *text;
-	int fd;
-
-	ASSERT_EQ(rp_restore(self->paths[2], "vda", output, &options, &text, &err), RP_OK,
-		  "%s", err.message);
-	report = take_json(text);
-	ASSERT_EQ(system(fmt("cp '%s' '%s'", self->stage.disk, want)), 0);
-	fd = open(want, O_RDWR | O_CLOEXEC);
-	ASSERT_GE(fd, 0);
-	json_array_foreach(json_object_get(report, "Lost"), i, range) {
-		lost += (uint64_t)json_number(range, "Length");
-		ASSERT_OK(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-				    json_number(range, "Offset"),
-				    json_number(range, "Length")));
-	}
-	close(fd);
-	EXPECT_EQ(json_array_size(json_object_get(report, "Lost")),
-		  json_number(report, "LostCount"));
-	EXPECT_EQ(lost, json_number(report, "LostBytes"));
-	EXPECT_TRUE(data_same(want, output));
-	ASSERT_OK(unlink(want));
-	ASSERT_OK(unlink(output));
-	json_decref(report);
-	free(want);
-	free(output);
-	return lost;
+	return stage_salvage(self->paths[2], self->stage.disk);
 }
 
 TEST_F(broken, salvaged)

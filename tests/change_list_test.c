@@ -150,6 +150,7 @@ TEST(nothing_has_changed)
 	EXPECT_EQ(range.state, LAYER_BELOW);
 	EXPECT_EQ(range.end, MIB);
 	layer_close(&d.layer);
+	change_list_close(list);
 	close(dirfd);
 }
 

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * overlay_test.c - differential images whose tables are damaged: what they leave to their
+ * base and what they have is known, so that nothing old or empty passes for the disk
+ */
+#include <endian.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "data.h"
+#include "engine/qcow2.h"
+#include "engine/vhdx.h"
+#include "harness.h"
+#include "stage.h"
+
+#define SIZE (12 * MIB)
+
+FIXTURE(overlay)
+{
+	struct stage stage;
+	char base[PATH_MAX], path[PATH_MAX], image[PATH_MAX + 16];
+	uint64_t table; /* in the image: an entry of 8 bytes for each grain */
+	unsigned entries;
+};
+
+FIXTURE_VARIANT(overlay)
+{
+	enum rp_format format, below;
+	uint64_t grain;
+	enum rp_digest digest;
+};
+
+FIXTURE_VARIANT_ADD(overlay, qcow2){RP_FORMAT_QCOW2, RP_FORMAT_RAW, 64 * KIB,
+				    RP_DIGEST_ALWAYS};
+FIXTURE_VARIANT_ADD(overlay, qcow2_no_digest){RP_FORMAT_QCOW2, RP_FORMAT_QCOW2, 64 * KIB,
+					      RP_DIGEST_NEVER};
+FIXTURE_VARIANT_ADD(overlay, vhdx){RP_FORMAT_VHDX, RP_FORMAT_VHDX, MIB, RP_DIGEST_ALWAYS};
+FIXTURE_VARIANT_ADD(overlay, vhdx_no_digest){RP_FORMAT_VHDX, RP_FORMAT_VHDX, MIB,
+					     RP_DIGEST_NEVER};
+
+static uint64_t get(const struct overlay_fixture *self, uint64_t at)
+{
+	int fd = open(self->image, O_RDONLY | O_CLOEXEC);
+	uint64_t word;
+
+	ASSERT_GE(fd, 0);
+	ASSERT_EQ(pread(fd, &word, sizeof(word), (off_t)at), sizeof(word));
+	close(fd);
+	return word;
+}
+
+static void put(const struct overlay_fixture *self, uint64_t at, uint64_t word)
+{
+	int fd = open(self->image, O_WRONLY | O_CLOEXEC);
+
+	ASSERT_GE(fd, 0);
+	ASSERT_EQ(pwrite(fd, &word, sizeof(word), (off_t)at), sizeof(word));
+	close(fd);
+}
+
+/* Some data, some that became zeros, and much that stays. */
+static void change_disk(const char *disk)
+{
+	int fd = open(disk, O_RDWR | O_CLOEXEC);
+
+	ASSERT_GE(fd, 0);
+	data_write(fd, 5, MIB + 5, 200000);
+	data_write(fd, 6, 7 * MIB, MIB);
+	ASSERT_OK(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 4 * MIB,
+			    MIB + 256 * KIB));
+	close(fd);
+}
+
+static void export_to(struct overlay_fixture *self, const struct rp_export_options *o,
+		      const char *point, char ret_path[PATH_MAX])
+{
+	struct rp_error err;
+
+	ASSERT_EQ(rp_export(self->stage.store, point, self->stage.exports, o, NULL, &err),
+		  RP_OK, "%s", err.message);
+	snprintf(ret_path, PATH_MAX, "%s", stage_export_path(self->stage.exports, point));
+}
+
+FIXTURE_SETUP(overlay)
+{
+	struct rp_export_options o = stage_copying(RP_IO_AUTO);
+	char second[POINT_SIZE];
+
+	stage_make(&self->stage, test_dir(), SIZE, test_seed());
+	o.digest = variant->digest;
+	o.format = variant->below;
+	o.cluster_size = variant->below == RP_FORMAT_RAW ? 0 : variant->grain;
+	export_to(self, &o, self->stage.point, self->base);
+	change_disk(self->stage.disk);
+	stage_take(&self->stage, second);
+	o.format = variant->format;
+	o.cluster_size = variant->grain;
+	o.base = self->stage.point;
+	export_to(self, &o, second, self->path);
+	snprintf(self->image, sizeof(self->image), "%s/vda.%s", self->path,
+		 variant->format == RP_FORMAT_QCOW2 ? "qcow2" : "vhdx");
+	self->entries = SIZE / variant->grain;
+	self->table = VHDX_BAT_AT;
+	if (variant->format == RP_FORMAT_QCOW2)
+		self->table = be64toh(get(self, be64toh(get(self, 40)))) & QCOW2_OFFSET;
+}
+
+FIXTURE_TEARDOWN(overlay)
+{
+	stage_close(&self->stage);
+}
+
+/* Whether the disk comes back; if so it is the right one. */
+static bool comes_back(const struct overlay_fixture *self)
+{
+	const char *output = fmt("%s/restored", test_dir());
+	struct rp_error err;
+
+	if (rp_restore(self->path, "vda", output, NULL, NULL, &err))
+		return false;
+	EXPECT_TRUE(data_same(output, self->stage.disk));
+	ASSERT_OK(unlink(output));
+	return true;
+}
+
+static bool verifies(const struct overlay_fixture *self)
+{
+	const struct rp_read_options options = {.size = sizeof(options), .chain = true};
+	struct rp_error err;
+
+	return rp_verify(self->path, &options, NULL, &err) == RP_OK;
+}
+
+/* Every @step-th entry of the table becomes each of @count words, if that is another one.
+ * Returns how often that was refused. */
+static unsigned damage(const struct overlay_fixture *self, unsigned step,
+		       const uint64_t *words, size_t count)
+{
+	unsigned refused = 0;
+
+	for (unsigned i = 0; i < self->entries; i += step) {
+		uint64_t at = self->table + i * sizeof(uint64_t), was = get(self, at);
+
+		for (size_t k = 0; k < count; k++) {
+			bool good;
+
+			if (words[k] == was)
+				continue;
+			put(self, at, words[k]);
+			good = verifies(self);
+			EXPECT_EQ(comes_back(self), good, "entry %u, word %zu", i, k);
+			stage_salvage(self->path, self->stage.disk);
+			refused += !good;
+		}
+		put(self, at, was);
+	}
+	return refused;
+}
+
+/* One that is there, whatever it is, and none. */
+static uint64_t present(const struct overlay_fixture *self)
+{
+	for (unsigned i = 0; i < self->entries; i++) {
+		uint64_t word = get(self, self->table + i * sizeof(uint64_t));
+
+		if (word && word != htobe64(QCOW2_ZERO))
+			return word;
+	}
+	ASSERT_TRUE(false, "no data in it");
+	return 0;
+}
+
+TEST_F_TIMEOUT(overlay, what_is_there_and_what_is_not, 480)
+{
+	const uint64_t none[] = {0};
+	unsigned touched = 0;
+
+	ASSERT_TRUE(verifies(self) && comes_back(self));
+	EXPECT_EQ(stage_salvage(self->path, self->stage.disk), 0);
+	for (unsigned i = 0; i < self->entries; i++)
+		touched += get(self, self->table + i * sizeof(uint64_t)) != 0;
+	ASSERT_GT(touched, 2);
+	/* What has changed is left to the base. */
+	EXPECT_EQ(damage(self, 1, none, ARRAY_SIZE(none)), touched);
+}
+
+/* Whatever has a digest is the disk, or is told. */
+TEST_F_TIMEOUT(overlay, another_grain, 480)
+{
+	const uint64_t words[] = {present(self), present(self) ^ 1, htobe64(QCOW2_ZERO),
+				  htobe64(1 << 16)};
+
+	if (variant->digest == RP_DIGEST_NEVER)
+		return;
+	EXPECT_GT(damage(self, 1 + self->entries / 40, words, ARRAY_SIZE(words)),
+		  self->entries / 4);
+}
+
+/* Whatever has none is not taken for what the base has, nor the other way round. */
+TEST_F_TIMEOUT(overlay, what_the_base_has, 480)
+{
+	uint64_t word = present(self);
+
+	for (unsigned i = 0; i < self->entries; i++) {
+		uint64_t at = self->table + i * sizeof(uint64_t), was = get(self, at);
+
+		if (was)
+			continue;
+		put(self, at, word);
+		EXPECT_FALSE(verifies(self));
+		EXPECT_FALSE(comes_back(self));
+		put(self, at, was);
+	}
+	ASSERT_TRUE(verifies(self));
+}
+
+/* Nothing of a damaged one gets into a whole export. */
+TEST_F(overlay, is_not_merged)
+{
+	uint64_t at = self->table + SIZE / 3 / variant->grain * sizeof(uint64_t);
+	struct rp_error err;
+
+	ASSERT_NE(get(self, at), 0);
+	put(self, at, 0);
+	EXPECT_NE(rp_merge(self->path, NULL, NULL, &err), RP_OK);
+	EXPECT_EQ(strstr(listing(fmt("%s/web1", self->stage.exports)), ".merging"), NULL);
+	EXPECT_TRUE(exists(self->image));
+}
+
+TEST_MAIN
