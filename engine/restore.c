@@ -224,6 +224,19 @@ static int add_lost(json_t *doc, const struct salvage *s)
 			       "LostCount", (json_int_t)s->lost_count, "Lost", s->lost));
 }
 
+/* What was shared has not passed: it is read for its digest, if there is one. */
+static uint32_t check_shared(struct restore *r, struct rp_error *err)
+{
+	struct stream *s = &r->stream;
+	uint32_t rc;
+
+	if (s->leaves.fd < 0 || s->digested)
+		return RP_OK;
+	rc = chain_check(&r->chain, 0, 1, s->disk, &r->tuning, &r->watch, err);
+	s->digested = rc == RP_OK;
+	return rc;
+}
+
 static uint32_t run(struct restore *r, char **ret_report, struct rp_error *err)
 {
 	struct stream *s = &r->stream;
@@ -239,6 +252,8 @@ static uint32_t run(struct restore *r, char **ret_report, struct rp_error *err)
 	rc = o->device ? open_device(o, s, err) : open_file(o, s, twin_fd, err);
 	if (rc == RP_OK)
 		rc = copy_streams(s, 1, &r->tuning, &r->watch, err);
+	if (rc == RP_OK)
+		rc = check_shared(r, err);
 	if (rc == RP_OK && ret_report) {
 		doc = describe(o, s);
 		if (doc && r->options->salvage && add_lost(doc, &r->salvage) < 0)

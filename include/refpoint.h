@@ -749,8 +749,9 @@ uint32_t rp_merge(const char *export_path, const struct rp_read_options *options
  *
  * A file appears under its name only when it is complete and on stable storage.
  * A block device is written in place; what lies behind the disk's size stays.
- * Where the export has digests the bytes are checked while they pass; a disk that is
- * put together from a chain of exports is checked before anything is written.
+ * Where the export has digests the bytes are checked while they pass, and those that are
+ * shared are read for it; a disk that is put together from a chain of exports is checked
+ * before anything is written.
  *
  * With options->salvage damage is no failure: what cannot be read, differs from its
  * digest, or was to come from a base that is missing or damaged reads as zeros, never as
