@@ -262,7 +262,8 @@ static uint32_t keep_leaves(struct merge *m, const json_t *disk, struct rp_error
 	return r < 0 ? rp_fail_os(err, r, "write", "digests %s", file) : RP_OK;
 }
 
-/* A whole disk comes along as it is, in whatever format. */
+/* A whole disk comes along as it is, in whatever format, if it is what its digest says.
+ */
 static uint32_t keep_disk(struct merge *m, json_t *disk, struct rp_error *err)
 {
 	struct stream s = {.src = IO_FILE_NONE, .dst = IO_FILE_NONE, .leaves.fd = -1};
@@ -273,7 +274,9 @@ static uint32_t keep_disk(struct merge *m, json_t *disk, struct rp_error *err)
 	doc_string(disk, "File", &s.src_path);
 	s.dst_path = s.src_path;
 	s.clone = m->options->clone;
-	rc = exported_open_file(tip(m), disk, s.src_path, &s.src, err);
+	rc = chain_check(&m->chain, 0, 1, s.disk, &m->tuning, &m->watch, err);
+	if (rc == RP_OK)
+		rc = exported_open_file(tip(m), disk, s.src_path, &s.src, err);
 	if (rc)
 		return rc;
 	r = io_file_create(m->fd, s.src_path, s.src.tail_fd, &s.dst);

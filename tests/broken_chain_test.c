@@ -398,6 +398,11 @@ TEST_F(broken, a_new_disk)
 	EXPECT_EQ(rp_restore(export, "vdb", output, NULL, NULL, &err), RP_OK, "%s",
 		  err.message);
 	EXPECT_TRUE(data_same(vdb, output));
+	/* It is looked at before it becomes a part of a whole export. */
+	data_flip(fmt("%s/vdb.raw", export), 2 * MIB + 5);
+	GIVES(FAILED, rp_merge(export, NULL, NULL, &err));
+	EXPECT_STREQ(err.disk, "vdb");
+	data_flip(fmt("%s/vdb.raw", export), 2 * MIB + 5);
 	/* The whole one does not need what the other one does. */
 	remove_tree(self->paths[0]);
 	ASSERT_OK(unlink(output));
