@@ -109,6 +109,15 @@ static int open_partial(const struct target *t)
 	return fd < 0 ? -errno : fd;
 }
 
+/* The manifest of a folder without a journal says that all of it is on stable storage; so
+ * it goes before the journal. */
+static int remove_partial(const struct target *t, int fd)
+{
+	if (unlinkat(fd, "export.json", 0) < 0 && errno != ENOENT)
+		return -errno;
+	return io_tree_remove(t->system_fd, t->partial);
+}
+
 /*
  * Makes, or takes over, and locks the partial folder; the caller holds the system folder.
  * -EWOULDBLOCK: a running export's, @ret_busy is its fd.
@@ -140,7 +149,7 @@ static int bear_partial(struct target *t, bool restart, int *ret_busy)
 			t->found = !made;
 			t->fd = take_fd(&fd);
 		} else {
-			r = io_tree_remove(t->system_fd, t->partial);
+			r = remove_partial(t, fd);
 		}
 		if (r < 0)
 			return r;
@@ -293,7 +302,7 @@ void target_discard(struct target *t)
 	_cleanup_close_ int lock = -1;
 
 	if (t->fd >= 0)
-		io_tree_remove(t->system_fd, t->partial);
+		remove_partial(t, t->fd);
 	/* If we made it and nothing has come into it. */
 	if (t->system_fd >= 0 && t->made && lock_folder(t, t->system_fd, 0, &lock) == 0)
 		unlinkat(t->directory_fd, t->system, AT_REMOVEDIR);
@@ -324,7 +333,7 @@ static int discard_partial(struct target *t, bool (*keep)(int dir))
 	if (r == -EWOULDBLOCK) /* another export is at it by now */
 		return 1;
 	if (r == 0 && !(keep && keep(t->fd)))
-		r = io_tree_remove(t->system_fd, t->partial);
+		r = remove_partial(t, t->fd);
 	return r < 0 ? r : 1;
 }
 

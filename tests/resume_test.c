@@ -7,7 +7,9 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -473,6 +475,42 @@ TEST(lacks_only_its_name)
 }
 
 /* It lacks only its name, but it is not what is asked for now. */
+static unsigned journals, manifests; /* that were left when a journal was removed */
+
+int unlinkat(int dirfd, const char *name, int flags)
+{
+	if (!strcmp(name, ".journal")) {
+		journals++;
+		manifests += faccessat(dirfd, "export.json", F_OK, 0) == 0;
+	}
+	return (int)syscall(SYS_unlinkat, dirfd, name, flags);
+}
+
+static int stop_at_the_end(void *context, const struct rp_progress *progress)
+{
+	(void)context;
+	return !strcmp(progress->phase, "publishing");
+}
+
+/* A folder that is being removed is at no instant one that lacks only its name. */
+TEST(loses_its_manifest_first)
+{
+	static const struct rp_watch watch = {.size = sizeof(watch),
+					      .progress = stop_at_the_end};
+	struct rp_export_options options = stage_copying(RP_IO_AUTO);
+	struct rp_error err;
+	struct stage s;
+
+	stage_make(&s, test_dir(), MIB, test_seed());
+	options.watch = &watch;
+	GIVES(FAILED, stage_export(&s, &options, &err));
+	EXPECT_EQ(err.os_error, ECANCELED);
+	EXPECT_EQ(journals, 1);
+	EXPECT_EQ(manifests, 0);
+	stage_expect_unharmed(&s, "");
+	stage_close(&s);
+}
+
 TEST(lacks_its_name_and_is_another)
 {
 	static const char *const disks[] = {"vda"};
