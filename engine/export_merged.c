@@ -90,6 +90,20 @@ static uint32_t open_leaves(struct merging *m, struct rp_error *err)
 		     : RP_OK;
 }
 
+/* All but the image at the bottom, of which little is read; all if everything is to be.
+ */
+static size_t count_read(const struct merging *m)
+{
+	switch (m->s->digest) {
+	case STREAM_NO_DIGEST:
+		return 0;
+	case STREAM_DIGEST_READ:
+		return m->disk.count;
+	default:
+		return m->disk.count - 1;
+	}
+}
+
 static uint32_t open_base(struct merging *m, struct rp_error *err)
 {
 	uint32_t rc = open_chain(m, err);
@@ -100,9 +114,9 @@ static uint32_t open_base(struct merging *m, struct rp_error *err)
 		rc = chain_disk_open(&m->chain, m->s->disk, &m->disk, err);
 	if (rc == RP_OK)
 		rc = open_leaves(m, err);
-	if (rc == RP_OK && m->s->digest != STREAM_NO_DIGEST)
-		rc = chain_check(&m->chain, 0, m->disk.count - 1, m->s->disk, m->tuning,
-				 m->w, err);
+	if (rc == RP_OK)
+		rc = chain_check(&m->chain, 0, count_read(m), m->s->disk, m->tuning, m->w,
+				 err);
 	return rc;
 }
 

@@ -195,7 +195,7 @@ static uint32_t merge_open(struct merge *m, struct merge_disk *d, struct rp_erro
 	uint32_t rc = open_leaves(m, d, err);
 
 	if (rc == RP_OK)
-		rc = chain_check(&m->chain, 0, d->disk.count - 1, d->disk.id, &m->tuning,
+		rc = chain_check(&m->chain, 0, d->disk.count, d->disk.id, &m->tuning,
 				 &m->watch, err);
 	if (rc == RP_OK)
 		rc = make_files(m, d, err);

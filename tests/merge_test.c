@@ -146,6 +146,20 @@ TEST_F_TIMEOUT(merge, h17_h28_and_needs_no_other, 240)
 	expect_complete(self, 2);
 }
 
+/* However its blocks would come along, damage does not, and what was there stays. */
+TEST_F(merge, of_a_damaged_base)
+{
+	const char *base = fmt("%s/vda.raw", path_of(self, 0));
+	struct rp_error err;
+
+	data_flip(base, SIZE / 2);
+	GIVES(FAILED, rp_merge(path_of(self, 2), NULL, NULL, &err));
+	EXPECT_STREQ(err.disk, "vda");
+	EXPECT_EQ(strstr(listing(fmt("%s/web1", self->out)), ".merging"), NULL);
+	data_flip(base, SIZE / 2);
+	expect_complete(self, 2);
+}
+
 /* One that died has left something; one that runs is not disturbed. */
 TEST_F(merge, another_one)
 {

@@ -28,6 +28,7 @@ FIXTURE(merged)
 	struct loopfs *at; /* where exports go */
 	char out[PATH_MAX + 8];
 	char base[POINT_SIZE], point[POINT_SIZE];
+	enum rp_digest digest; /* that is asked for */
 };
 FIXTURE_VARIANT(merged)
 {
@@ -99,6 +100,7 @@ static struct rp_export_options merging(const struct merged_fixture *self)
 		.size = sizeof(struct rp_export_options),
 		.base = self->base,
 		.merge = true,
+		.digest = self->digest,
 	};
 }
 
@@ -253,6 +255,14 @@ TEST_F(merged, without_the_base_export)
 TEST_F(merged, with_a_damaged_base_export)
 {
 	data_flip(image(self, self->base), BESIDE);
+	expect_full(self, RP_FAILED, "differs from its digest");
+}
+
+/* What is cloned is read if every byte of the new one is to be. */
+TEST_F(merged, with_damage_where_nothing_changed)
+{
+	self->digest = RP_DIGEST_ALWAYS;
+	data_flip(image(self, self->base), MIB);
 	expect_full(self, RP_FAILED, "differs from its digest");
 }
 
