@@ -26,7 +26,8 @@ struct chain {
 
 /*
  * Opens @path, and what its disk @disk (NULL = every one) needs. Bases are looked for in
- * the folder of the export, then in @search as DIR/SYSTEM/ID and DIR/ID.
+ * the folders of the parts there are, the last one's first, then in @search as
+ * DIR/SYSTEM/ID and DIR/ID.
  *
  * Errors: those of exported_open(), RP_NOT_AVAILABLE (a base was not found: says which),
  * RP_UNKNOWN_STATUS (what is there is not it, or damaged; a cycle).

@@ -167,6 +167,14 @@ TEST_F(broken, a_part_is_elsewhere)
 	ASSERT_OK(rename(self->paths[0], fmt("%s/web1/%s", search[0], id_of(self, 0))));
 	ASSERT_OK(rename(self->paths[1], fmt("%s/%s", search[1], id_of(self, 1))));
 	expect_whole(self, &options);
+	/* The one in the middle only: the first is beside the last. */
+	ASSERT_OK(rename(fmt("%s/web1/%s", search[0], id_of(self, 0)), self->paths[0]));
+	options.search = search + 1;
+	options.search_count = 1;
+	expect_whole(self, &options);
+	ASSERT_OK(rename(self->paths[0], fmt("%s/web1/%s", search[0], id_of(self, 0))));
+	options.search = search;
+	options.search_count = 2;
 	ASSERT_OK(mkdir(self->paths[1], 0755));
 	save_text(fmt("%s/export.json", self->paths[1]), "no");
 	expect_whole(self, &options);
