@@ -47,6 +47,30 @@ static uint32_t follow_link(struct output *o, const char *path, struct rp_error 
 	return RP_OK;
 }
 
+/* What is beside it says what it is a part of. */
+static bool is_beside(const struct output *o, const char *name)
+{
+	const char *slash = strrchr(o->path, '/');
+	char path[PATH_MAX];
+
+	return (size_t)snprintf(path, sizeof(path), "%.*s/%s", (int)(slash - o->path),
+				o->path, name) < sizeof(path) &&
+	       faccessat(AT_FDCWD, path, F_OK, 0) == 0;
+}
+
+static uint32_t check_replaced(const struct output *o, struct rp_error *err)
+{
+	_cleanup_close_ int fd = open(o->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+	if (is_beside(o, "export.json") || is_beside(o, "store.json"))
+		return rp_fail(err, RP_INVALID_STATE, "check",
+			       "output %s: lies in an export or a store", o->path);
+	if (fd >= 0 && io_is_in_use(fd))
+		return rp_fail(err, RP_IN_USE, "check",
+			       "output %s: is in use, somebody has locked it", o->path);
+	return RP_OK;
+}
+
 static uint32_t check_existing(struct output *o, struct rp_error *err)
 {
 	if (stat(o->path, &o->old) < 0)
@@ -61,7 +85,7 @@ static uint32_t check_existing(struct output *o, struct rp_error *err)
 	if (!o->device && !o->replace)
 		return rp_fail(err, RP_INVALID_STATE, "check",
 			       "output %s: exists already", o->path);
-	return RP_OK;
+	return o->device ? RP_OK : check_replaced(o, err);
 }
 
 static uint32_t check_output(struct output *o, const char *path, bool replace,

@@ -693,8 +693,9 @@ struct rp_read_options {
 	enum rp_io io;
 	enum rp_clone clone; /* restore only */
 	bool replace;	     /* restore only: replace an existing regular file */
-	/* Where bases of a differential export are looked for, besides its own folder:
-	 * absolute paths of directories that were exported to. */
+	/* Where bases of a differential export are looked for, besides its own folder and
+	 * those of the bases that were found: absolute paths of directories that were
+	 * exported to. */
 	const char *const *search;
 	size_t search_count;
 	bool chain; /* verify only: read the data of the bases too */
@@ -733,7 +734,7 @@ uint32_t rp_verify(const char *export_path, const struct rp_read_options *option
  * by sharing blocks where the file system can, in a folder beside the export; then the
  * two change places at one instant, and the old one is removed. The bases are not
  * touched, and not needed by it any more. Digest trees go on from that of the full
- * export; what is read for them is compared first. Needs no store.
+ * export; all parts are read and compared with theirs first. Needs no store.
  *
  * Errors: as rp_verify() with a chain; RP_INVALID_STATE (it is whole already),
  * RP_IN_USE (another merge of it runs), RP_NOT_SUPPORTED (the full export has an image
@@ -759,8 +760,9 @@ uint32_t rp_merge(const char *export_path, const struct rp_read_options *options
  * Lost[], {Offset, Length}, at most the first 10000 of them. What has no digest cannot
  * be told to be wrong.
  *
- * Errors: as rp_verify(); RP_INVALID_STATE (output exists), RP_IN_USE (device
- * is mounted), RP_INVALID_PARAMETER (unknown disk, device too small).
+ * Errors: as rp_verify(); RP_INVALID_STATE (output exists, or is to be replaced and lies
+ * in an export or a store), RP_IN_USE (device is mounted, file is locked),
+ * RP_INVALID_PARAMETER (unknown disk, device too small).
  */
 uint32_t rp_restore(const char *export_path, const char *disk, const char *output,
 		    const struct rp_read_options *options, char **ret_report,

@@ -385,6 +385,13 @@ int io_lock(int fd, bool exclusive, uint64_t timeout_ms)
 	}
 }
 
+bool io_is_in_use(int fd)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+	return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
 int io_unnamed_file(int dirfd)
 {
 	char name[64];

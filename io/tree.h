@@ -85,4 +85,7 @@ int io_pwrite_all(int fd, const void *buf, size_t len, uint64_t start);
  */
 int io_lock(int fd, bool exclusive, uint64_t timeout_ms);
 
+/* Whether anybody else holds a lock of a part of the file, as QEMU does of its images. */
+bool io_is_in_use(int fd);
+
 #endif

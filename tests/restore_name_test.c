@@ -100,6 +100,40 @@ TEST_F(name, is_not_taken_from_another_file)
 	EXPECT_STREQ(listing(self->folder), "link vda");
 }
 
+/* Not even one of them is replaced that it is the name of. */
+TEST_F(name, is_not_that_of_a_part_of_an_export)
+{
+	const char *const bad[] = {fmt("%s/vda.raw", self->first),
+				   fmt("%s/vda.raw", self->second),
+				   fmt("%s/export.json", self->second),
+				   fmt("%s/store.json", self->stage.path)};
+	struct rp_error err;
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		GIVES(INVALID_STATE,
+		      rp_restore(self->first, "vda", bad[i], &replace, NULL, &err));
+	GIVES(OK, rp_verify(self->second, NULL, NULL, &err));
+	stage_close(&self->stage);
+	self->stage.store = stage_open(&self->stage, 0);
+}
+
+/* As a running QEMU locks it. */
+TEST_F(name, is_not_taken_from_a_machine_that_runs)
+{
+	struct flock lock = {
+		.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = 201, .l_len = 1};
+	struct rp_error err;
+	int fd;
+
+	save_text(self->output, "precious");
+	fd = open(self->output, O_RDWR | O_CLOEXEC);
+	ASSERT_OK(fcntl(fd, F_OFD_SETLK, &lock));
+	GIVES(IN_USE, rp_restore(self->first, "vda", self->output, &replace, NULL, &err));
+	EXPECT_STREQ(listing(self->folder), "vda");
+	close(fd);
+	GIVES(OK, rp_restore(self->first, "vda", self->output, &replace, NULL, &err));
+}
+
 TEST_F(name, is_a_good_one)
 {
 	const char *const bad[] = {

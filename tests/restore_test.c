@@ -158,9 +158,9 @@ TEST_F(restore, nothing_that_is_damaged)
 	ASSERT_OK(stat(raw, &st));
 	data_flip(raw, (uint64_t)st.st_size / 2);
 	for (size_t i = 0; i < ARRAY_SIZE(directories); i++) {
-		GIVES(FAILED, rp_restore(self->path, "odd",
-					 fmt("%s/restored", directories[i]), NULL, NULL,
-					 &err));
+		GIVES(FAILED,
+		      rp_restore(self->path, "odd", fmt("%s/restored", directories[i]),
+				 NULL, NULL, &err));
 		EXPECT_EQ(strstr(listing(directories[i]), "restored"), NULL, "%s",
 			  listing(directories[i]));
 	}
