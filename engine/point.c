@@ -216,6 +216,43 @@ static uint32_t find_by_prefix(const struct system *system, const char *ref,
 	return RP_OK;
 }
 
+/* Why point @ref, of which load() gave @r, cannot be used. */
+static uint32_t unusable(int r, const char *ref, struct rp_error *err)
+{
+	if (r == -EBADMSG || r == -EIO || r == -ELOOP)
+		return rp_fail(err, RP_UNKNOWN_STATUS, "open",
+			       "reference point %s: its metadata is damaged (%s)", ref,
+			       strerrordesc_np(-r));
+	if (r == -EOPNOTSUPP)
+		return rp_fail(err, RP_NOT_SUPPORTED, "open",
+			       "reference point %s: made by a newer version of refpoint",
+			       ref);
+	return rp_fail_os(err, r, "open", "reference point %s", ref);
+}
+
+/* The age of point @id is unknown, and so is which one is @ref. */
+static uint32_t ageless(const struct system *system, const char *ref, const char *id,
+			struct rp_error *err)
+{
+	struct point point = POINT_NONE;
+	char name[NAME_SIZE + ID_SIZE];
+	uint32_t rc;
+	int r;
+
+	memcpy(point.system, system->name, sizeof(point.system));
+	memcpy(point.id, id, sizeof(point.id));
+	r = load(system, &point);
+	point_close(&point);
+	snprintf(name, sizeof(name), "%s@%s", system->name, id);
+	rc = unusable(r < 0 ? r : -EBADMSG, name, err);
+	if (rc != RP_UNKNOWN_STATUS)
+		return rc;
+	return rp_fail(err, rc, "find",
+		       "reference point %s: metadata of %s is damaged; name the point by "
+		       "its ID, or destroy the damaged one",
+		       ref, name);
+}
+
 static uint32_t find_by_age(const struct system *system, const char *ref, uint64_t back,
 			    char ret_id[ID_SIZE], struct rp_error *err)
 {
@@ -230,12 +267,8 @@ static uint32_t find_by_age(const struct system *system, const char *ref, uint64
 		rc = rp_fail(err, RP_NOT_AVAILABLE, "find",
 			     "reference point %s: system %s has %zu reference point%s",
 			     ref, system->name, count, count == 1 ? "" : "s");
-	else if (!points[0].doc) /* its age is unknown, so is which one is latest */
-		rc = rp_fail(
-			err, RP_UNKNOWN_STATUS, "find",
-			"reference point %s: metadata of %s@%s is damaged; name the point "
-			"by its ID, or destroy the damaged one",
-			ref, system->name, points[0].id);
+	else if (!points[0].doc)
+		rc = ageless(system, ref, points[0].id, err);
 	else
 		memcpy(ret_id, points[count - 1 - back].id, ID_SIZE);
 	free_points(points, count);
@@ -278,16 +311,8 @@ static uint32_t open_found(const struct system *system, const char *ref,
 	if ((r == -EBADMSG || r == -EIO) && lock == POINT_EXCLUSIVE &&
 	    strlen(what->prefix) == ID_SIZE - 1)
 		r = 0;
-	if (r == -EBADMSG || r == -EIO || r == -ELOOP)
-		return rp_fail(err, RP_UNKNOWN_STATUS, "open",
-			       "reference point %s: its metadata is damaged (%s)", ref,
-			       strerrordesc_np(-r));
-	if (r == -EOPNOTSUPP)
-		return rp_fail(err, RP_NOT_SUPPORTED, "open",
-			       "reference point %s: made by a newer version of refpoint",
-			       ref);
 	if (r < 0)
-		return rp_fail_os(err, r, "open", "reference point %s", ref);
+		return unusable(r, ref, err);
 	return lock_point(system, ref, lock, busy_ms, point, err);
 }
 

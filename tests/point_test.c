@@ -170,6 +170,9 @@ TEST_F(points, leaves_a_newer_point_alone)
 
 	set_version(fmt("%s/point.json", folder), 2);
 	GIVES(NOT_SUPPORTED, rp_show_reference_point(s->store, s->point, &text, &err));
+	GIVES(NOT_SUPPORTED,
+	      rp_show_reference_point(s->store, "web1@latest", &text, &err));
+	EXPECT_EQ(strstr(err.message, "destroy"), NULL, "%s", err.message);
 	GIVES(NOT_SUPPORTED, stage_export(s, NULL, &err));
 	GIVES(NOT_SUPPORTED, rp_destroy_reference_point(s->store, s->point, &err));
 	EXPECT_STREQ(status_of(stage_points(s->store), "InstanceID",
