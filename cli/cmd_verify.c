@@ -20,19 +20,21 @@ const struct option_def verify_options[] = {
 /* What the export is based on. */
 static void print_bases(const json_t *report)
 {
-	bool compared = json_is_true(json_object_get(report, "BasesCompared"));
 	const json_t *part;
 	size_t i;
 
 	json_array_foreach(json_object_get(report, "Chain"), i, part) {
+		const char *compared = member_text(part, "Compared");
 		_cleanup_free_ char *line = NULL;
 
 		if (!i)
 			continue;
 		line = format_text("based on %s, %s, %s", member_text(part, "ExportPath"),
 				   member_text(part, "Kind"),
-				   compared ? "compared too"
-					    : "its data not read: see --chain");
+				   strcmp(compared, "digest") == 0 ? "compared too"
+				   : strcmp(compared, "size") == 0
+					   ? "only the size: exported without a digest"
+					   : "its data not read: see --chain");
 		print_line(line);
 	}
 }

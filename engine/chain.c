@@ -489,6 +489,22 @@ static uint32_t check_disk(const struct exported *e, const char *id,
 	return rc;
 }
 
+bool chain_has_digests(const struct chain *c, size_t k)
+{
+	json_t *disk;
+	size_t i;
+
+	json_array_foreach(exported_disks(&c->parts[0]), i, disk) {
+		const char *id = json_string_value(json_object_get(disk, "DiskId"));
+
+		if (needs(c, k, id) &&
+		    !json_is_object(
+			    json_object_get(exported_disk(&c->parts[k], id), "Digest")))
+			return false;
+	}
+	return true;
+}
+
 uint32_t chain_check(const struct chain *c, size_t first, size_t end, const char *id,
 		     const struct tuning *tuning, struct watch *w, struct rp_error *err)
 {

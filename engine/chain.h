@@ -66,6 +66,9 @@ uint32_t chain_disk_open_some(const struct chain *chain, const char *id,
 			      struct rp_error *err);
 void chain_disk_close(struct chain_disk *disk); /* zeros are fine */
 
+/* Whether all disks that are needed of part @k have digests. */
+bool chain_has_digests(const struct chain *chain, size_t k);
+
 /* Reads the data that parts [first, end) have of disk @id (NULL = all) and compares it
  * with their digests; without a digest there is nothing to compare. */
 uint32_t chain_check(const struct chain *chain, size_t first, size_t end, const char *id,

@@ -9,8 +9,17 @@
 #include "doc.h"
 #include "manifest.h"
 
+/* What was compared of part @k: "digest", "size" as it has no digest, or only that as it
+ * was not @read: "unread". */
+static const char *compared(const struct chain *c, size_t k, bool read)
+{
+	if (!chain_has_digests(c, k))
+		return "size";
+	return read || k == 0 ? "digest" : "unread";
+}
+
 /* The parts, the export itself first. */
-static json_t *describe_chain(const struct chain *c)
+static json_t *describe_chain(const struct chain *c, bool read)
 {
 	json_t *list = json_array();
 
@@ -18,10 +27,11 @@ static json_t *describe_chain(const struct chain *c)
 		const json_t *manifest = c->parts[i].manifest;
 
 		json_array_append_new(
-			list, json_pack("{s:s, s:O, s:O}", "ExportPath", c->paths[i],
+			list, json_pack("{s:s, s:O, s:O, s:s}", "ExportPath", c->paths[i],
 					"ReferencePointId",
 					json_object_get(manifest, "ReferencePointId"),
-					"Kind", json_object_get(manifest, "Kind")));
+					"Kind", json_object_get(manifest, "Kind"),
+					"Compared", compared(c, i, read)));
 	}
 	return list;
 }
@@ -43,14 +53,14 @@ static json_t *describe(const struct chain *c, const struct stream *streams, siz
 						       ? digest_chunk_count(
 								 stream_size(&streams[i]))
 						       : 0)));
-	return json_pack("{s:s, s:O, s:O, s:O, s:o, s:O, s:o, s:b}", "ExportPath",
-			 e->path, "ReferencePointId",
+	return json_pack("{s:s, s:O, s:O, s:O, s:o, s:O, s:o}", "ExportPath", e->path,
+			 "ReferencePointId",
 			 json_object_get(e->manifest, "ReferencePointId"),
 			 "VirtualSystemIdentifier",
 			 json_object_get(e->manifest, "VirtualSystemIdentifier"), "Kind",
 			 json_object_get(e->manifest, "Kind"), "Disks", disks,
 			 "ConfigFiles", json_object_get(e->manifest, "ConfigFiles"),
-			 "Chain", describe_chain(c), "BasesCompared", bases);
+			 "Chain", describe_chain(c, bases));
 }
 
 static uint32_t report(const struct chain *c, const struct stream *streams, size_t count,

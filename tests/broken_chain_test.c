@@ -105,6 +105,42 @@ static void expect_whole(const struct broken_fixture *self,
 	ASSERT_OK(unlink(output));
 }
 
+/* What verify says it has compared of part @i. */
+static const char *compared(const struct broken_fixture *self, size_t i, bool chain)
+{
+	const struct rp_read_options options = {.size = sizeof(options), .chain = chain};
+	const char *text;
+	struct rp_error err;
+	json_t *report;
+	char *json;
+
+	ASSERT_EQ(rp_verify(self->paths[2], &options, &json, &err), RP_OK, "%s",
+		  err.message);
+	report = take_json(json);
+	text = fmt("%s", json_text(json_array_get(json_object_get(report, "Chain"), i),
+				   "Compared"));
+	json_decref(report);
+	return text;
+}
+
+TEST_F(broken, no_part_is_said_to_be_compared_that_was_not)
+{
+	const char *path = fmt("%s/export.json", self->paths[1]);
+	json_t *manifest = load_json(path);
+
+	for (size_t i = 0; i < LINKS; i++) {
+		EXPECT_STREQ(compared(self, i, true), "digest");
+		EXPECT_STREQ(compared(self, i, false), i ? "unread" : "digest");
+	}
+	json_object_set_new(json_array_get(json_object_get(manifest, "Disks"), 0),
+			    "Digest", json_null());
+	save_json(path, manifest);
+	EXPECT_STREQ(compared(self, 0, true), "digest");
+	EXPECT_STREQ(compared(self, 1, true), "size");
+	EXPECT_STREQ(compared(self, 1, false), "size");
+	EXPECT_STREQ(compared(self, 2, true), "digest");
+}
+
 static int cut_base(void *context, const struct rp_progress *progress)
 {
 	if (!strcmp(progress->phase, "copying"))
