@@ -236,6 +236,8 @@ static int take_options(struct exporting *e)
 				   priority);
 	if (priority && !option_given(args, "async"))
 		return wrong_usage(e->cli, "option '--priority' needs '--async'");
+	if (option_given(args, "merge") && !option_given(args, "base"))
+		return wrong_usage(e->cli, "option '--merge' needs '--base'");
 	e->options.ionice = option_choice(args, "ionice");
 	e->options.restart = option_given(args, "restart");
 	e->options.format = option_choice(args, "format");

@@ -563,6 +563,9 @@ wrong 'job limit: no rate' \
 wrong 'priority: not from 1 to 99' \
 	"refpoint: export: option '--priority' takes a number from 1 to 99, not '0'. See 'refpoint export --help'." \
 	export web1@latest "$DIR/jobs/1" --async --priority 0
+wrong 'merge: with nothing' \
+	"refpoint: export: option '--merge' needs '--base'. See 'refpoint export --help'." \
+	export web1@latest "$DIR/jobs/1" --merge
 wrong 'priority: of what has no turn' \
 	"refpoint: export: option '--priority' needs '--async'. See 'refpoint export --help'." \
 	export web1@latest "$DIR/jobs/1" --priority 10
