@@ -110,10 +110,11 @@ static int open_partial(const struct target *t)
 }
 
 /* The manifest of a folder without a journal says that all of it is on stable storage; so
- * it goes before the journal. */
+ * it goes before the journal. One that has its name already is none of ours. */
 static int remove_partial(const struct target *t, int fd)
 {
-	if (unlinkat(fd, "export.json", 0) < 0 && errno != ENOENT)
+	if (io_dir_is_at(t->system_fd, t->partial, fd) &&
+	    unlinkat(fd, "export.json", 0) < 0 && errno != ENOENT)
 		return -errno;
 	return io_tree_remove(t->system_fd, t->partial);
 }
