@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "io/tree.h"
+#include "layer_diff.h"
 #include "leaves.h"
 
 /* A layer, chunk by chunk of its disk (DIGEST_CHUNK): good or not. */
@@ -14,6 +15,7 @@ struct sound {
 	struct layer layer;
 	struct layer *under;
 	struct change_list *list; /* of a differential part; NULL: it is whole */
+	struct layer_diff listed; /* what that says */
 	uint64_t grain;		  /* of an image; 0: it is raw */
 	bool proven;		  /* what is good was compared with its digest */
 	uint8_t *bad;		  /* one bit each */
@@ -39,26 +41,15 @@ static uint64_t run_end(const struct sound *s, uint64_t pos, uint64_t end)
 
 /* What the part is to have at @pos: its data, zeros, or what is below. A list is right,
  * as it has a hash of its own; a whole part is to have all. */
-static int look_up(const struct sound *s, uint64_t pos, struct layer_range *ret)
+static int look_up(struct sound *s, uint64_t pos, struct layer_range *ret)
 {
-	struct layer_range change;
-	int r;
+	int r = 0;
 
-	*ret = (struct layer_range){.start = pos, .end = s->layer.size};
-	if (!s->list)
-		return 0;
-	r = change_list_next(s->list, pos, &change);
-	if (r < 0 && r != -ENXIO)
-		return r;
-	if (r == 0 && change.start <= pos) {
-		ret->end = min_u64(change.end, s->layer.size);
-		ret->state = change.state;
-		return 0;
-	}
-	if (r == 0)
-		ret->end = min_u64(change.start, s->layer.size);
-	ret->state = LAYER_BELOW;
-	return 0;
+	*ret = (struct layer_range){.end = s->layer.size};
+	if (s->list)
+		r = s->listed.layer.at(&s->listed.layer, pos, ret);
+	ret->start = pos;
+	return r;
 }
 
 /* Whether what has not changed at @pos is here all the same, in an image of whole grains;
@@ -102,8 +93,7 @@ static int look_here(const struct sound *s, uint64_t pos, struct layer_range *re
  * The range that holds @pos, and whether it is lost: the part was to have it, and has it
  * no more. Zeros stand for it. What has not changed is below as well, if it is not here.
  */
-static int look(const struct sound *s, uint64_t pos, struct layer_range *ret,
-		bool *ret_lost)
+static int look(struct sound *s, uint64_t pos, struct layer_range *ret, bool *ret_lost)
 {
 	int r = look_up(s, pos, ret);
 	bool here = r == 0 && ret->state == LAYER_DATA;
@@ -246,6 +236,8 @@ static uint32_t add_layer(const struct chain *c, const struct chain_disk *d,
 	s->layer.close = NULL;
 	s->under = under;
 	s->list = d->list[i];
+	if (s->list)
+		layer_diff_listed(&s->listed, s->list);
 	s->grain = d->image[i] ? d->image[i]->grain : 0;
 	ret->layer[ret->count++] = &s->layer;
 	open_leaves(&c->parts[i], exported_disk(&c->parts[i], d->id), under->size,
