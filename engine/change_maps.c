@@ -9,9 +9,11 @@
  * window by window, so that nothing is kept but a window of the base's.
  *
  * On Btrfs a map may be torn, too: an extent is out of the tree before the one that takes
- * its place is in it, and reads as a hole meanwhile. So there the target's map is read
- * once more as well; a running hash stands for it. XFS puts one extent in another's place
- * in one transaction, with the lock held that a map is read under.
+ * its place is in it, and reads as a hole meanwhile: for long, if who does it is not
+ * given the processor. So there the target's map is read once more as well, a running
+ * hash stands for it; and both files are settled before they are read again. XFS puts one
+ * extent in another's place in one transaction, with the lock held that a map is read
+ * under.
  */
 #include <string.h>
 #include <xxhash.h>
@@ -142,6 +144,13 @@ static bool is_still(const struct io_extent *before, const struct io_extent *now
 	       (before->kind == IO_EXTENT_TAINT || io_extent_same(before, now));
 }
 
+static int settle(struct maps *m)
+{
+	int r = io_map_settle(m->base);
+
+	return r == 0 ? io_map_settle(m->target) : r;
+}
+
 /* -ESTALE if the base's map is not what it was. */
 static int read_base_again(struct maps *m)
 {
@@ -206,6 +215,8 @@ static int try_maps(struct change_pair *p, change_open_map *open, struct ranges 
 		r = next_window(m);
 		if (r == 0)
 			r = add_differences(&diff, &m->window, ranges);
+		if (r == 0)
+			r = settle(m);
 		if (r == 0)
 			r = read_base_again(m);
 		if (r == 0)

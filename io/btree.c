@@ -5,6 +5,8 @@
 #include <endian.h>
 #include <linux/btrfs.h>
 #include <linux/btrfs_tree.h>
+#include <linux/fiemap.h>
+#include <linux/fs.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -129,6 +131,26 @@ static int tree_record(struct io_map *map, struct io_extent *ret)
 	return r;
 }
 
+/*
+ * Who takes an extent out of the tree, to put another there, holds the lock of that range
+ * until that is done. A search does not ask for it: it sees a hole, for as long as the
+ * other one is not given the processor. FIEMAP takes the lock of all it is asked for.
+ */
+static int tree_settle(struct io_map *map)
+{
+	const struct tree_reader *t = container_of(map, struct tree_reader, map);
+	union {
+		struct fiemap map;
+		char room[sizeof(struct fiemap) + sizeof(struct fiemap_extent)];
+	} u = {.map = {.fm_length = FIEMAP_MAX_OFFSET, .fm_extent_count = 1}};
+	int r;
+
+	do
+		r = ioctl(t->fd, FS_IOC_FIEMAP, &u.map);
+	while (r < 0 && errno == EINTR);
+	return r < 0 ? -errno : 0;
+}
+
 static void tree_close(struct io_map *map)
 {
 	free(container_of(map, struct tree_reader, map));
@@ -151,6 +173,7 @@ int io_map_open_tree(struct io_map **ret, int fd, uint64_t size)
 		.map = {.size = size,
 			.limit = size,
 			.record = tree_record,
+			.settle = tree_settle,
 			.close = tree_close},
 		.fd = fd,
 		.ino = st.st_ino,

@@ -41,9 +41,9 @@ static int moved_record(struct io_map *map, struct io_extent *ret)
 	return r;
 }
 
-static int open_moving(struct io_map **ret, int fd, uint64_t size)
+static int open_map(change_open_map *open, struct io_map **ret, int fd, uint64_t size)
 {
-	int r = io_map_open_fiemap(ret, fd, size);
+	int r = open(ret, fd, size);
 
 	ASSERT_LT(readings, ARRAY_SIZE(seen));
 	seen[readings].map = r == 0 ? *ret : NULL;
@@ -55,6 +55,11 @@ static int open_moving(struct io_map **ret, int fd, uint64_t size)
 		(*ret)->record = moved_record;
 	}
 	return r;
+}
+
+static int open_moving(struct io_map **ret, int fd, uint64_t size)
+{
+	return open_map(io_map_open_fiemap, ret, fd, size);
 }
 
 TEST_F(change, H5_blocks_move_while_maps_are_read)
@@ -138,6 +143,67 @@ TEST_F(change, H5_a_hole_that_is_none)
 	EXPECT_OK(ranges_end(&x.ranges));
 	EXPECT_STREQ(changes_text(&x.ranges), "data 65536+4096");
 	pair_close(&x);
+}
+
+/* The same, and it lasts until the range's lock was waited for: in the base's map and in
+ * the target's, each time it is read. */
+static bool torn[2], settled;
+
+static int lasting_record(struct io_map *map, struct io_extent *ret)
+{
+	int r = real_record(map, ret);
+
+	if (r == 0 && !settled && torn[number_of(map) % 2] && ret->kind == IO_EXTENT_DATA)
+		ret->kind = IO_EXTENT_ZERO;
+	return r;
+}
+
+static int (*real_settle)(struct io_map *map);
+
+static int settle_all(struct io_map *map)
+{
+	settled = settled || number_of(map) == 1; /* the last of the two */
+	return real_settle(map);
+}
+
+static int open_lasting(struct io_map **ret, int fd, uint64_t size)
+{
+	int r = open_map(io_map_open_tree, ret, fd, size);
+
+	if (r == 0) {
+		real_settle = (*ret)->settle;
+		(*ret)->record = lasting_record;
+		(*ret)->settle = settle_all;
+	}
+	return r;
+}
+
+TEST_F(change, H5_a_hole_that_is_none_and_lasts)
+{
+	struct pair x;
+	int fd;
+
+	BTRFS_ONLY();
+	fd = filled(PATH("disk"), MIB, false);
+	clone_to(fd, PATH("a"));
+	write_at(fd, 2, 16 * BLOCK, BLOCK);
+	clone_to(fd, PATH("b"));
+	close(fd);
+	for (unsigned which = 1; which < 4; which++) {
+		torn[0] = which & 1;
+		torn[1] = which & 2;
+		settled = false;
+		pair_open(&x, PATH("a"), PATH("b"));
+		ASSERT_OK(ranges_begin(&x.ranges, MIB, AT_FDCWD));
+		moves = readings = 0;
+		EXPECT_EQ(change_compare_maps(&x.p, open_lasting, "maps", &x.ranges,
+					      &x.err),
+			  RP_OK);
+		EXPECT_FALSE(x.p.doubt);
+		EXPECT_OK(ranges_end(&x.ranges));
+		EXPECT_STREQ(changes_text(&x.ranges), "data 65536+4096");
+		pair_close(&x);
+	}
 }
 
 /* The base's map before the target's, and once more after it, wherever one looks: what
