@@ -7,8 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "manifest.h"
-
 uint32_t export_changes_begin(struct export_changes *c, struct rp_store *store,
 			      const char *ref, const struct point *point, bool strict,
 			      const struct watch *w, struct rp_error *err)
@@ -39,15 +37,41 @@ uint32_t export_changes_refuse(const struct export_changes *c, const struct stre
 	return RP_OK;
 }
 
+/* The base's export beside @target, if there is one. */
+static uint32_t open_exported(struct export_changes *c, const struct target *target,
+			      struct rp_error *err)
+{
+	const char *slash = strrchr(target->path, '/');
+	struct rp_error ignored; /* a base that cannot be read is no base */
+
+	if (asprintf(&c->exported_path, "%.*s/%s", (int)(slash - target->path),
+		     target->path, c->base.id) < 0) {
+		c->exported_path = NULL;
+		return rp_fail_os(err, -ENOMEM, "open", "export of the base");
+	}
+	if (exported_open(c->exported_path, &c->exported, &ignored))
+		c->exported = (struct exported)EXPORTED_NONE;
+	else if (exported_check_point(&c->exported, c->base.system, c->base.id, &ignored))
+		exported_close(&c->exported);
+	return RP_OK;
+}
+
+const json_t *export_changes_exported(const struct export_changes *c, const char *disk)
+{
+	return c->exported.fd < 0 ? NULL : exported_disk(&c->exported, disk);
+}
+
 uint32_t export_changes_find(struct export_changes *c, const struct point *point,
+			     const struct target *target,
 			     const struct export_disks *disks, struct watch *w,
 			     struct rp_error *err)
 {
-	uint32_t rc = RP_OK;
+	uint32_t rc;
 
 	c->disks = calloc(disks->count + 1, sizeof(*c->disks));
 	if (!c->disks)
 		return rp_fail_os(err, -ENOMEM, "open", "disks");
+	rc = open_exported(c, target, err);
 	for (size_t i = 0; rc == RP_OK && i < disks->count; i++) {
 		struct export_change *change = &c->disks[c->count++];
 		const struct stream *s = &disks->streams[i];
@@ -79,7 +103,8 @@ void export_change_give_back(struct export_change *change, struct stream *s)
 	change->layer = NULL;
 }
 
-void export_changes_apply(struct export_changes *c, struct export_disks *disks)
+void export_changes_apply(struct export_changes *c, struct export_disks *disks,
+			  const struct watch *w)
 {
 	for (size_t i = 0; i < c->count; i++) {
 		struct export_change *change = &c->disks[i];
@@ -87,6 +112,13 @@ void export_changes_apply(struct export_changes *c, struct export_disks *disks)
 
 		if (change->map->whole)
 			continue;
+		if (!export_changes_exported(c, s->disk))
+			watch_warn(
+				w,
+				"disk %s: only what has changed since %s@%s is exported; "
+				"to restore it the export of that is needed, too, and "
+				"it is not at %s",
+				s->disk, c->base.system, c->base.id, c->exported_path);
 		change->differential = true;
 		export_change_layer(change, s);
 		layers_init(&change->layers, &change->layer, 1);
@@ -182,6 +214,8 @@ void export_changes_close(struct export_changes *c)
 		change_close(c->disks[i].map);
 	}
 	free(c->disks);
+	exported_close(&c->exported);
+	free(c->exported_path);
 	point_close(&c->base);
 	*c = (struct export_changes)EXPORT_CHANGES_NONE;
 }

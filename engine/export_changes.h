@@ -12,6 +12,7 @@
 #include "change.h"
 #include "export_disks.h"
 #include "layer_diff.h"
+#include "manifest.h"
 
 /* Of one disk. */
 struct export_change {
@@ -28,13 +29,15 @@ struct export_change {
 struct export_changes {
 	struct point base; /* unopened: the export has none */
 	bool strict;
+	char *exported_path; /* where the base's export is, if it is beside the new one */
+	struct exported exported;    /* that; unopened: there is none */
 	struct export_change *disks; /* as many as the export has */
 	size_t count;
 };
 
-#define EXPORT_CHANGES_NONE         \
-	{                           \
-		.base = POINT_NONE, \
+#define EXPORT_CHANGES_NONE                                    \
+	{                                                      \
+		.base = POINT_NONE, .exported = EXPORTED_NONE, \
 	}
 
 /* Opens and locks base point @ref, which must be one for @point. */
@@ -42,11 +45,16 @@ uint32_t export_changes_begin(struct export_changes *c, struct rp_store *store,
 			      const char *ref, const struct point *point, bool strict,
 			      const struct watch *w, struct rp_error *err);
 
-/* Finds out what has changed on @disks, which are open. RP_INVALID_STATE if one has no
- * usable base and that is not allowed. */
+/* Finds out what has changed on @disks, which are open, and what beside @target there is
+ * of the base. RP_INVALID_STATE if one has no usable base and that is not allowed. */
 uint32_t export_changes_find(struct export_changes *c, const struct point *point,
+			     const struct target *target,
 			     const struct export_disks *disks, struct watch *w,
 			     struct rp_error *err);
+
+/* What the base's export beside the new one has of the disk, borrowed; NULL if nothing.
+ */
+const json_t *export_changes_exported(const struct export_changes *c, const char *disk);
 
 /* The changes of a disk cannot be exported as such, for @reason: a warning, or if that is
  * not allowed RP_INVALID_STATE. */
@@ -59,8 +67,10 @@ uint32_t export_changes_refuse(const struct export_changes *c, const struct stre
 struct layer *export_change_layer(struct export_change *change, struct stream *s);
 void export_change_give_back(struct export_change *change, struct stream *s);
 
-/* Lets the streams of @disks move only what has changed. */
-void export_changes_apply(struct export_changes *c, struct export_disks *disks);
+/* Lets the streams of @disks move only what has changed; warns of each whose base is not
+ * beside the new export. */
+void export_changes_apply(struct export_changes *c, struct export_disks *disks,
+			  const struct watch *w);
 
 /* After disk @i is complete and in the manifest: its list, and what is said of it. 0 or
  * -errno. */

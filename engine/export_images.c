@@ -83,31 +83,6 @@ static int next_change(void *changes, uint64_t pos, uint64_t *ret_start,
 	return 0;
 }
 
-/* The export of the base in the same directory, if there is one. */
-static uint32_t open_base_export(struct export_images *images,
-				 const struct target *target,
-				 const struct export_changes *changes,
-				 struct rp_error *err)
-{
-	const char *slash = strrchr(target->path, '/');
-	struct rp_error ignored; /* a base that cannot be read is no base */
-
-	images->base = (struct exported)EXPORTED_NONE;
-	if (changes->base.fd < 0)
-		return RP_OK;
-	if (asprintf(&images->base_export, "%.*s/%s", (int)(slash - target->path),
-		     target->path, changes->base.id) < 0) {
-		images->base_export = NULL;
-		return rp_fail_os(err, -ENOMEM, "open", "export of the base");
-	}
-	if (exported_open(images->base_export, &images->base, &ignored))
-		images->base = (struct exported)EXPORTED_NONE;
-	else if (exported_check_point(&images->base, changes->base.system,
-				      changes->base.id, &ignored))
-		exported_close(&images->base);
-	return RP_OK;
-}
-
 /* QEMU finds the data of a raw base and of a qcow2 one, Hyper-V that of a VHDX. */
 static bool is_base_format(const struct format *format, const json_t *disk)
 {
@@ -120,7 +95,7 @@ static bool is_base_format(const struct format *format, const json_t *disk)
 	       !exported_is_differential(disk);
 }
 
-static uint32_t open_base(const struct export_images *images, struct export_image *x,
+static uint32_t open_base(const struct export_changes *changes, struct export_image *x,
 			  const json_t *disk, const char **ret_why, struct rp_error *err)
 {
 	const char *file;
@@ -129,8 +104,8 @@ static uint32_t open_base(const struct export_images *images, struct export_imag
 	doc_string(disk, "File", &file);
 	doc_string(disk, "Format", &x->base_format);
 	snprintf(x->base_path, sizeof(x->base_path), "../%s/%s",
-		 strrchr(images->base_export, '/') + 1, file);
-	rc = exported_open_file(&images->base, disk, file, &x->base_file, err);
+		 strrchr(changes->exported_path, '/') + 1, file);
+	rc = exported_open_file(&changes->exported, disk, file, &x->base_file, err);
 	if (rc == RP_OK && exported_is_image(disk))
 		rc = exported_image_open(disk, &x->base_file, file, &x->base, err);
 	if (rc == RP_OUT_OF_MEMORY)
@@ -142,11 +117,11 @@ static uint32_t open_base(const struct export_images *images, struct export_imag
 
 /* *ret_why: why the disk cannot be based on what the directory has of its base. */
 static uint32_t find_base(const struct export_images *images, struct export_image *x,
-			  const char *id, const struct change_map *map,
-			  const char **ret_why, struct rp_error *err)
+			  const char *id, const struct export_changes *changes,
+			  const struct change_map *map, const char **ret_why,
+			  struct rp_error *err)
 {
-	const json_t *disk = images->base.fd < 0 ? NULL
-						 : exported_disk(&images->base, id);
+	const json_t *disk = export_changes_exported(changes, id);
 	uint64_t size = 0;
 
 	if (disk)
@@ -162,7 +137,7 @@ static uint32_t find_base(const struct export_images *images, struct export_imag
 		*ret_why = "the disk has another size now, and a VHDX has that of its "
 			   "parent";
 	else
-		return open_base(images, x, disk, ret_why, err);
+		return open_base(changes, x, disk, ret_why, err);
 	return RP_OK;
 }
 
@@ -178,7 +153,7 @@ static uint32_t choose_kind(const struct export_images *images, struct export_im
 	*ret = false;
 	if (!change || change->map->whole)
 		return RP_OK;
-	rc = find_base(images, x, s->disk, change->map, &why, err);
+	rc = find_base(images, x, s->disk, changes, change->map, &why, err);
 	if (rc)
 		return rc;
 	*ret = !why;
@@ -282,8 +257,7 @@ uint32_t export_images_lay_out(struct export_images *images,
 		return RP_OK;
 	watch_phase(w, "planning");
 	images->disks = calloc(d->count + 1, sizeof(*images->disks));
-	rc = images->disks ? open_base_export(images, target, changes, err)
-			   : rp_fail_os(err, -ENOMEM, "open", "disks");
+	rc = images->disks ? RP_OK : rp_fail_os(err, -ENOMEM, "open", "disks");
 	for (size_t i = 0; rc == RP_OK && i < d->count; i++) {
 		struct export_change *change = i < changes->count ? &changes->disks[i]
 								  : NULL;
@@ -313,9 +287,6 @@ void export_images_close(struct export_images *images)
 		io_file_close(&images->disks[i].base_file);
 		data_map_free(&images->disks[i].disk);
 	}
-	if (images->disks)
-		exported_close(&images->base);
-	free(images->base_export);
 	free(images->disks);
 	*images = (struct export_images){0};
 }

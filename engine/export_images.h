@@ -32,8 +32,6 @@ struct export_images {
 	const struct format *format; /* NULL: raw, there is nothing to do */
 	struct export_image *disks;  /* as many as the export has */
 	size_t count;
-	char *base_export; /* where the base was exported to, beside this export */
-	struct exported base;
 };
 
 /* Before anything is made: whether there are such clusters in the format. */

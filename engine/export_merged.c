@@ -30,19 +30,6 @@ struct merging {
 	struct digest leaves;
 };
 
-static uint32_t open_chain(struct merging *m, struct rp_error *err)
-{
-	const char *slash = strrchr(m->target->path, '/');
-	_cleanup_free_ char *path = NULL;
-
-	if (asprintf(&path, "%.*s/%s", (int)(slash - m->target->path), m->target->path,
-		     m->changes->base.id) < 0) {
-		path = NULL;
-		return rp_fail_os(err, -ENOMEM, "merge", "%s", m->target->path);
-	}
-	return chain_open(path, m->s->disk, NULL, 0, &m->chain, err);
-}
-
 /* Whether the base's export has the disk as the base had it. */
 static uint32_t check_base(const struct merging *m, struct rp_error *err)
 {
@@ -106,7 +93,8 @@ static size_t count_read(const struct merging *m)
 
 static uint32_t open_base(struct merging *m, struct rp_error *err)
 {
-	uint32_t rc = open_chain(m, err);
+	uint32_t rc = chain_open(m->changes->exported_path, m->s->disk, NULL, 0,
+				 &m->chain, err);
 
 	if (rc == RP_OK)
 		rc = check_base(m, err);

@@ -218,11 +218,11 @@ static uint32_t fill_target(struct exporting *x, struct rp_error *err)
 	rc = export_disks_open(x->store, &x->point, &x->target, &x->options, &x->journal,
 			       &x->disks, err);
 	if (rc == RP_OK && x->options.base)
-		rc = export_changes_find(&x->changes, &x->point, &x->disks, &x->watch,
-					 err);
+		rc = export_changes_find(&x->changes, &x->point, &x->target, &x->disks,
+					 &x->watch, err);
 	if (rc == RP_OK && x->options.base && !x->options.merge &&
 	    x->options.format == RP_FORMAT_RAW)
-		export_changes_apply(&x->changes, &x->disks);
+		export_changes_apply(&x->changes, &x->disks, &x->watch);
 	if (rc == RP_OK)
 		rc = export_images_lay_out(&x->images, &x->options, &x->changes,
 					   &x->target, &x->disks, &x->watch, err);

@@ -401,6 +401,42 @@ TEST_F(broken, no_base)
 	rp_free(other);
 }
 
+/* It is made, as its base may be somewhere else, but not without a word. */
+TEST_F(broken, a_base_that_is_not_beside_it)
+{
+	static const struct rp_watch watch = {.size = sizeof(watch),
+					      .warning = count_warning};
+	struct rp_export_options options = stage_copying(RP_IO_AUTO);
+	const char *out = fmt("%s/out", test_dir());
+	char base[PATH_MAX], path[PATH_MAX];
+
+	snprintf(base, sizeof(base), "%s", stage_export_path(out, self->points[0]));
+	snprintf(path, sizeof(path), "%s", stage_export_path(out, self->points[1]));
+	ASSERT_OK(mkdir(out, 0755));
+	options.base = self->points[0];
+	options.watch = &watch;
+	for (unsigned i = 0; i < 3; i++) {
+		struct rp_error err;
+
+		if (i) { /* another one in its place, then the base itself */
+			ASSERT_EQ(system(fmt("rm -rf '%s' '%s' && cp -a '%s' '%s'", base,
+					     path, self->paths[i == 1 ? 2 : 0], base)),
+				  0);
+		}
+		warnings = 0;
+		ASSERT_EQ(rp_export(self->stage.store, self->points[1], out, &options,
+				    NULL, &err),
+			  RP_OK, "%s", err.message);
+		EXPECT_EQ(warnings, i == 2 ? 0 : 1, "%s", warned);
+		if (warnings)
+			EXPECT_STREQ(warned,
+				     fmt("disk vda: only what has changed since %s is "
+					 "exported; to restore it the export of that is "
+					 "needed, too, and it is not at %s",
+					 self->points[0], base));
+	}
+}
+
 /* One disk has no base, the other has: each as it can be, or strictly neither. */
 TEST_F(broken, a_new_disk)
 {
@@ -429,6 +465,7 @@ TEST_F(broken, a_new_disk)
 	stage_expect_idle(&self->stage);
 	options.strict = false;
 	options.watch = &watch;
+	warnings = 0;
 	ASSERT_EQ(rp_export(self->stage.store, point, self->stage.exports, &options, NULL,
 			    &err),
 		  RP_OK, "%s", err.message);
