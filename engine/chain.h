@@ -11,8 +11,6 @@
 #ifndef ENGINE_CHAIN_H
 #define ENGINE_CHAIN_H
 
-#include "change_list.h"
-#include "format.h"
 #include "manifest.h"
 #include "stream.h"
 #include "tuning.h"
@@ -42,29 +40,12 @@ uint32_t chain_open_some(const char *path, const char *disk, const char *const *
 			 size_t search_count, struct chain *ret, struct rp_error *ret_cut,
 			 struct rp_error *err);
 
-/* One disk of a chain: a layer for each part it needs, the topmost first. */
-struct chain_disk {
-	const char *id;
-	struct layer **layer;
-	struct image_file **image; /* that is the layer; NULL: it is a raw one */
-	struct change_list **list; /* of a differential part; NULL: it is whole */
-	uint64_t *base_size;	   /* of what the part was made for */
-	char **path;
-	size_t count;
-	struct layers layers; /* all of them as a source */
-};
+/* Whether part @k has to have disk @id: all above it leave something to it. */
+bool chain_needs(const struct chain *chain, size_t k, const char *id);
 
-/* Opens disk @id, which the export has; checks that its parts fit each other, the size of
- * each, and that an image leaves to its base just what its list does not name. @chain
- * must outlive @ret. */
-uint32_t chain_disk_open(const struct chain *chain, const char *id,
-			 struct chain_disk *ret, struct rp_error *err);
-/* The same, but ends where a base cannot be opened, and believes no image; *ret_cut and
- * @err as above. */
-uint32_t chain_disk_open_some(const struct chain *chain, const char *id,
-			      struct chain_disk *ret, struct rp_error *ret_cut,
-			      struct rp_error *err);
-void chain_disk_close(struct chain_disk *disk); /* zeros are fine */
+/* Whether failure @rc, of which @err tells, only ends the chain: then @cut, which is NULL
+ * if nothing may, tells of it instead. */
+bool chain_is_cut(uint32_t rc, struct rp_error *cut, struct rp_error *err);
 
 /* Whether all disks that are needed of part @k have digests. */
 bool chain_has_digests(const struct chain *chain, size_t k);

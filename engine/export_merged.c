@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "chain.h"
+#include "chain_disk.h"
 #include "copy.h"
 #include "doc.h"
 #include "exported_image.h"

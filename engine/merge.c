@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "chain.h"
+#include "chain_disk.h"
 #include "config.h"
 #include "copy.h"
 #include "doc.h"

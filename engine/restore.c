@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "chain.h"
+#include "chain_disk.h"
 #include "copy.h"
 #include "doc.h"
 #include "io/tree.h"

@@ -11,7 +11,7 @@
 
 #include <jansson.h>
 
-#include "chain.h"
+#include "chain_disk.h"
 
 struct salvage {
 	struct layer **layer; /* those of the disk, without what is lost */

@@ -4,7 +4,7 @@
  */
 #include <string.h>
 
-#include "chain.h"
+#include "chain_disk.h"
 #include "copy.h"
 #include "doc.h"
 #include "manifest.h"

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * chain_disk.c - the parts of one disk, checked and laid over each other
+ */
+#include "chain_disk.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "doc.h"
+#include "exported_image.h"
+#include "io/base.h"
+#include "layer_diff.h"
+
+/* The sizes of a differential and of what lies below it must be those it was made for. */
+static uint32_t check_fit(const struct chain_disk *d, size_t i, struct rp_error *err)
+{
+	uint64_t want = d->base_size[i - 1];
+
+	if (d->layer[i]->size == want)
+		return RP_OK;
+	rp_fail(err, RP_UNKNOWN_STATUS, "check",
+		"check %s: made for a base of %" PRIu64 " bytes, %s has %" PRIu64,
+		d->path[i - 1], want, d->path[i], d->layer[i]->size);
+	rp_fail_of(err, NULL, d->id);
+	return RP_UNKNOWN_STATUS;
+}
+
+static uint32_t open_image(struct chain_disk *d, const json_t *disk,
+			   const struct io_file *file, struct change_list *list,
+			   struct rp_error *err)
+{
+	struct image_file *image;
+	const char *path = d->path[d->count];
+	uint32_t rc = exported_image_open(disk, file, path, &image, err);
+
+	if (rc)
+		return rc;
+	d->image[d->count] = image;
+	d->layer[d->count++] = &image->layer;
+	if (image->based == !!list)
+		return RP_OK;
+	rp_fail(err, RP_UNKNOWN_STATUS, "check", "check %s: it is %s", path,
+		list ? "not based on another image" : "based on another image");
+	rp_fail_of(err, NULL, d->id);
+	return RP_UNKNOWN_STATUS;
+}
+
+/* No digest tells zeros of an image from what it leaves to its base; its list does. */
+static uint32_t check_image(const struct chain_disk *d, size_t i, struct rp_error *err)
+{
+	uint64_t offset;
+	uint32_t rc;
+	int r;
+
+	if (!d->image[i] || !d->list[i])
+		return RP_OK;
+	r = exported_image_fits(d->image[i], d->list[i], &offset);
+	if (r == 0)
+		return RP_OK;
+	if (r == -EBADMSG)
+		rc = rp_fail(err, RP_UNKNOWN_STATUS, "check",
+			     "check %s: at %" PRIu64 " it is not what its list says",
+			     d->path[i], offset);
+	else
+		rc = rp_fail_os(err, r, "read", "%s", d->path[i]);
+	if (err)
+		err->offset = offset;
+	rp_fail_of(err, NULL, d->id);
+	return rc;
+}
+
+static uint32_t open_raw(struct chain_disk *d, const struct io_file *file,
+			 struct change_list *list, struct rp_error *err)
+{
+	struct layer_diff *diff = calloc(1, sizeof(*diff));
+
+	if (!diff)
+		return rp_fail_os(err, -ENOMEM, "open", "%s", d->path[d->count]);
+	diff->layer.file = *file;
+	diff->layer.path = d->path[d->count];
+	if (list)
+		layer_diff_listed(diff, list);
+	else
+		layer_raw(&diff->layer);
+	d->layer[d->count++] = &diff->layer;
+	return RP_OK;
+}
+
+/* Next is what the last layer leaves to it. */
+static uint32_t open_layer(struct chain_disk *d, const struct exported *e,
+			   struct rp_error *err)
+{
+	const json_t *disk = exported_disk(e, d->id);
+	struct io_file file = IO_FILE_NONE;
+	struct change_list *list = NULL;
+	size_t before = d->count;
+	bool image = exported_is_image(disk);
+	uint32_t rc;
+
+	if (asprintf(&d->path[before], "%s/%s", e->path,
+		     json_string_value(json_object_get(disk, "File"))) < 0) {
+		d->path[before] = NULL;
+		return rp_fail_os(err, -ENOMEM, "open", "export %s", e->path);
+	}
+	rc = exported_open_file(e, disk, d->path[before], &file, err);
+	if (rc == RP_OK && exported_is_differential(disk))
+		rc = exported_open_list(e, disk, &list, err);
+	if (rc == RP_OK && list)
+		d->base_size[before] = change_list_head(list)->base_size;
+	if (rc == RP_OK)
+		rc = image ? open_image(d, disk, &file, list, err)
+			   : open_raw(d, &file, list, err);
+	if (d->count == before) {
+		change_list_close(list);
+		io_file_close(&file);
+	} else {
+		d->list[before] = list;
+	}
+	return rc;
+}
+
+static void close_last(struct chain_disk *d)
+{
+	size_t i = --d->count;
+
+	layer_close(d->layer[i]);
+	change_list_close(d->list[i]);
+	if (d->image[i])
+		image_close(d->image[i]);
+	else
+		free(container_of(d->layer[i], struct layer_diff, layer));
+	free(d->path[i]);
+	d->path[i] = NULL;
+}
+
+static uint32_t open_layers(const struct chain *c, struct chain_disk *d,
+			    struct rp_error *cut, struct rp_error *err)
+{
+	for (size_t i = 0; i < c->count && chain_needs(c, i, d->id); i++) {
+		uint32_t rc = open_layer(d, &c->parts[i], err);
+
+		if (rc == RP_OK && i)
+			rc = check_fit(d, i, err);
+		if (rc == RP_OK && !cut)
+			rc = check_image(d, i, err);
+		if (i && chain_is_cut(rc, cut, err)) {
+			if (d->count > i)
+				close_last(d);
+			return RP_OK;
+		}
+		if (rc)
+			return rc;
+	}
+	return RP_OK;
+}
+
+static uint32_t open_disk(const struct chain *c, const char *id, struct chain_disk *ret,
+			  struct rp_error *cut, struct rp_error *err)
+{
+	struct chain_disk d = {.id = id};
+	uint32_t rc;
+
+	d.layer = calloc(c->count, sizeof(*d.layer));
+	d.image = calloc(c->count, sizeof(*d.image));
+	d.list = calloc(c->count, sizeof(*d.list));
+	d.base_size = calloc(c->count, sizeof(*d.base_size));
+	d.path = calloc(c->count + 1, sizeof(*d.path)); /* one not opened, perhaps */
+	if (!d.layer || !d.image || !d.list || !d.base_size || !d.path)
+		rc = rp_fail_os(err, -ENOMEM, "open", "export %s", c->paths[0]);
+	else
+		rc = open_layers(c, &d, cut, err);
+	if (rc) {
+		chain_disk_close(&d);
+		return rc;
+	}
+	layers_init(&d.layers, d.layer, d.count);
+	*ret = d;
+	return RP_OK;
+}
+
+uint32_t chain_disk_open(const struct chain *c, const char *id, struct chain_disk *ret,
+			 struct rp_error *err)
+{
+	return open_disk(c, id, ret, NULL, err);
+}
+
+uint32_t chain_disk_open_some(const struct chain *c, const char *id,
+			      struct chain_disk *ret, struct rp_error *ret_cut,
+			      struct rp_error *err)
+{
+	rp_error_clear(ret_cut);
+	return open_disk(c, id, ret, ret_cut, err);
+}
+
+void chain_disk_close(struct chain_disk *d)
+{
+	if (d->path)
+		free(d->path[d->count]);
+	while (d->count)
+		close_last(d);
+	free(d->layer);
+	free(d->image);
+	free(d->list);
+	free(d->base_size);
+	free(d->path);
+	*d = (struct chain_disk){0};
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * chain_disk.h - one disk of a chain: what its parts have of it, as one source
+ */
+#ifndef ENGINE_CHAIN_DISK_H
+#define ENGINE_CHAIN_DISK_H
+
+#include "chain.h"
+#include "change_list.h"
+#include "format.h"
+
+/* A layer for each part the disk needs, the topmost first. */
+struct chain_disk {
+	const char *id;
+	struct layer **layer;
+	struct image_file **image; /* that is the layer; NULL: it is a raw one */
+	struct change_list **list; /* of a differential part; NULL: it is whole */
+	uint64_t *base_size;	   /* of what the part was made for */
+	char **path;
+	size_t count;
+	struct layers layers; /* all of them as a source */
+};
+
+/* Opens disk @id, which the export has; checks that its parts fit each other, the size of
+ * each, and that an image leaves to its base just what its list does not name. @chain
+ * must outlive @ret. */
+uint32_t chain_disk_open(const struct chain *chain, const char *id,
+			 struct chain_disk *ret, struct rp_error *err);
+/* The same, but ends where a base cannot be opened, and believes no image; *ret_cut and
+ * @err as of chain_open_some(). */
+uint32_t chain_disk_open_some(const struct chain *chain, const char *id,
+			      struct chain_disk *ret, struct rp_error *ret_cut,
+			      struct rp_error *err);
+void chain_disk_close(struct chain_disk *disk); /* zeros are fine */
+
+#endif
