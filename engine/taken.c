@@ -20,6 +20,8 @@
 #define STALL_US_BTRFS 10
 #define STALL_US_OTHER 20
 
+#define CLONE_TRIES 5
+
 uint32_t taken_open(struct taken *d, int dirfd, struct rp_error *err)
 {
 	struct stream *s = &d->stream;
@@ -55,17 +57,13 @@ void taken_close(struct taken *d)
 	d->exclusive_fd = -1;
 }
 
-static int find_last_data(struct taken *d)
+/* What warns of a stall, and what shows that a clone is complete. */
+static void survey(struct taken *d)
 {
-	uint64_t pos = 0, start, end;
-	int r;
+	const struct stream *s = &d->stream;
 
-	d->last_data = RP_NO_OFFSET;
-	while ((r = stream_next_data(&d->stream, pos, &start, &end)) == 0) {
-		d->last_data = start;
-		pos = end;
-	}
-	return r == -ENXIO ? 0 : r;
+	d->extents_known = io_survey_extents(s->src.tail_fd, s->src.size, &d->extents,
+					     &d->last_data) == 0;
 }
 
 uint32_t taken_prepare(struct taken *d, struct rp_error *err)
@@ -80,9 +78,8 @@ uint32_t taken_prepare(struct taken *d, struct rp_error *err)
 	if (s->src.device)
 		return RP_OK;
 	s->src.size = (uint64_t)d->before.st_size; /* it may have grown since */
-	d->extents_known = io_count_extents(s->src.tail_fd, &d->extents) == 0;
-	r = find_last_data(d);
-	return r < 0 ? stream_fail(s, r, "map", d->path, RP_NO_OFFSET, err) : RP_OK;
+	survey(d);
+	return RP_OK;
 }
 
 uint64_t taken_stall_ms(const struct taken *d)
@@ -150,13 +147,11 @@ static bool unchanged(const struct taken *d)
  * last data meanwhile; then the source lacks it too. */
 static bool has_end(const struct taken *d)
 {
-	uint64_t start, end;
+	const struct stream *s = &d->stream;
 
-	return d->last_data == RP_NO_OFFSET ||
-	       io_next_data(d->stream.dst.tail_fd, d->last_data, d->stream.dst.size,
-			    &start, &end) == 0 ||
-	       io_next_data(d->stream.src.tail_fd, d->last_data, d->stream.src.size,
-			    &start, &end) != 0;
+	return !d->extents_known || d->last_data == UINT64_MAX ||
+	       io_has_data_from(s->dst.tail_fd, d->last_data, s->dst.size) == 1 ||
+	       io_has_data_from(s->src.tail_fd, d->last_data, s->src.size) != 1;
 }
 
 static int check_clone(struct taken *d)
@@ -171,16 +166,34 @@ static int check_clone(struct taken *d)
 		return -errno;
 	d->stream.dst.size = (uint64_t)st.st_size;
 	if (!unchanged(d))
-		return has_end(d) ? 0 : -EIO;
+		return has_end(d) ? 0 : -EAGAIN;
 	r = share_check(d->stream.src.tail_fd, d->stream.dst.tail_fd,
 			(uint64_t)d->before.st_size);
 	return unchanged(d) ? r : 0;
+}
+
+static int clone_again(struct taken *d)
+{
+	struct stream *s = &d->stream;
+
+	survey(d);
+	if (ftruncate(s->dst.tail_fd, 0) < 0)
+		return -errno;
+	return io_clone_file(s->src.tail_fd, s->dst.tail_fd);
 }
 
 uint32_t taken_check(struct taken *d, struct rp_error *err)
 {
 	int r = check_clone(d);
 
+	/* Or what was discarded was written again: another clone will show. */
+	for (unsigned i = 0; r == -EAGAIN && i < CLONE_TRIES; i++) {
+		r = clone_again(d);
+		if (r == 0)
+			r = check_clone(d);
+	}
+	if (r == -EAGAIN)
+		r = -EIO;
 	return r < 0 ? stream_fail(&d->stream, r, "check clone", d->path, RP_NO_OFFSET,
 				   err)
 		     : RP_OK;

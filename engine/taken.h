@@ -22,7 +22,8 @@ struct taken {
 	struct stat before; /* of the source, to see that it did not change */
 	uint64_t extents;
 	bool extents_known;
-	uint64_t last_data; /* where the source's last data began; RP_NO_OFFSET if none */
+	uint64_t last_data; /* where the source had its last byte of data; UINT64_MAX:
+			       none */
 	bool cloned;
 	double clone_ms;
 	bool immutable;

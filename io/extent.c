@@ -6,40 +6,116 @@
 
 #include <linux/fiemap.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include "base.h"
 #include "map.h"
 
-#define SHORT	  MIB
-#define SHORT_MAX 32 /* extents */
+#define SHORT MIB
+#define BATCH 128 /* extents */
+
+/* FIEMAP's extents in [asked_to, end), as they come. */
+struct walk {
+	int fd;
+	uint32_t flags;
+	uint64_t asked_to, end;
+	unsigned at, count;
+	union {
+		struct fiemap map;
+		char room[sizeof(struct fiemap) + BATCH * sizeof(struct fiemap_extent)];
+	} u;
+};
+
+static void walk_begin(struct walk *w, int fd, uint32_t flags, uint64_t start,
+		       uint64_t end)
+{
+	w->fd = fd;
+	w->flags = flags;
+	w->asked_to = start;
+	w->end = end;
+	w->at = w->count = 0;
+}
+
+/* The next one: NULL at the end; *ret_error if that is an error. */
+static const struct fiemap_extent *walk_next(struct walk *w, int *ret_error)
+{
+	const struct fiemap_extent *e;
+
+	*ret_error = 0;
+	if (w->at == w->count) {
+		if (w->asked_to >= w->end)
+			return NULL;
+		w->u.map = (struct fiemap){.fm_start = w->asked_to,
+					   .fm_length = w->end - w->asked_to,
+					   .fm_flags = w->flags,
+					   .fm_extent_count = BATCH};
+		if (ioctl(w->fd, FS_IOC_FIEMAP, &w->u.map) < 0) {
+			*ret_error = errno == ENOTTY || errno == EBADR ? -EOPNOTSUPP
+								       : -errno;
+			return NULL;
+		}
+		w->at = 0;
+		w->count = w->u.map.fm_mapped_extents;
+	}
+	if (w->count == 0)
+		return NULL;
+	e = &w->u.map.fm_extents[w->at++];
+	if (e->fe_length > UINT64_MAX - e->fe_logical ||
+	    e->fe_logical + e->fe_length <= w->asked_to) {
+		*ret_error = -EIO; /* no progress */
+		return NULL;
+	}
+	w->asked_to = e->fe_logical + e->fe_length;
+	if (e->fe_flags & FIEMAP_EXTENT_LAST)
+		w->end = w->asked_to;
+	return e->fe_logical < w->end ? e : NULL;
+}
+
+/* How far, up to @end, written extents follow each other without a gap from @start on. */
+static int written_to(int fd, uint64_t start, uint64_t end, uint64_t *ret)
+{
+	const struct fiemap_extent *e;
+	struct walk w;
+	int r = 0;
+
+	walk_begin(&w, fd, 0, start, end);
+	while (start < end && (e = walk_next(&w, &r)) && e->fe_logical <= start &&
+	       !(e->fe_flags & FIEMAP_EXTENT_UNWRITTEN))
+		start = e->fe_logical + e->fe_length;
+	*ret = min_u64(start, end);
+	return r;
+}
 
 /*
- * Whether [start, end) is known to be written extents without a gap. SEEK_HOLE walks to
- * the next hole, however far that is: who asks for short ranges of a large disk in many
- * extents would walk all of it again and again.
+ * SEEK_HOLE walks to the next hole, however far that is: who asks for short ranges of a
+ * large disk in many extents would walk all of it again and again.
  */
 static bool is_written(int fd, uint64_t start, uint64_t end)
 {
-	union {
-		struct fiemap map;
-		char room[sizeof(struct fiemap) +
-			  SHORT_MAX * sizeof(struct fiemap_extent)];
-	} u = {.map = {.fm_start = start,
-		       .fm_length = end - start,
-		       .fm_extent_count = SHORT_MAX}};
+	uint64_t to;
 
-	if (ioctl(fd, FS_IOC_FIEMAP, &u.map) < 0)
-		return false;
-	for (unsigned i = 0; i < u.map.fm_mapped_extents; i++) {
-		const struct fiemap_extent *e = &u.map.fm_extents[i];
+	return written_to(fd, start, end, &to) == 0 && to == end;
+}
 
-		if (e->fe_logical > start || (e->fe_flags & FIEMAP_EXTENT_UNWRITTEN))
-			return false;
-		start = max_u64(start, e->fe_logical + e->fe_length);
-	}
-	return start >= end;
+/*
+ * Btrfs takes a file for one without holes if as much is allocated as it has bytes,
+ * though that may be reserved and never written: a clone of such a file is not known to
+ * have been preallocated.
+ */
+static uint64_t hole_in(int fd, uint64_t start, uint64_t end)
+{
+	struct statfs fs;
+	struct stat st;
+	uint64_t to;
+
+	if (fstatfs(fd, &fs) == 0 && fs.f_type == BTRFS_SUPER_MAGIC &&
+	    fstat(fd, &st) == 0 && st.st_blocks * INT64_C(512) >= st.st_size &&
+	    written_to(fd, start, end, &to) == 0 && to > start)
+		return to;
+	return end;
 }
 
 /* lseek() has failed. What a file that is shorter than @size has lost is no hole. */
@@ -101,21 +177,39 @@ int io_next_data(int fd, uint64_t pos, uint64_t size, uint64_t *ret_start,
 	if ((uint64_t)end <= start) /* H11: never go round without progress */
 		return -EIO;
 	*ret_start = start;
-	*ret_end = min_u64((uint64_t)end, size);
+	*ret_end = (uint64_t)end < size ? (uint64_t)end : hole_in(fd, start, size);
 	return 0;
 }
 
-int io_count_extents(int fd, uint64_t *ret_count)
+int io_survey_extents(int fd, uint64_t size, uint64_t *ret_count, uint64_t *ret_last)
 {
-	struct fiemap map = {
-		.fm_length = FIEMAP_MAX_OFFSET,
-		.fm_flags = FIEMAP_FLAG_SYNC,
-	};
+	uint64_t count = 0, last = UINT64_MAX;
+	const struct fiemap_extent *e;
+	struct walk w;
+	int r;
 
-	if (ioctl(fd, FS_IOC_FIEMAP, &map) < 0)
-		return errno == ENOTTY || errno == EBADR ? -EOPNOTSUPP : -errno;
-	*ret_count = map.fm_mapped_extents;
+	walk_begin(&w, fd, FIEMAP_FLAG_SYNC, 0, FIEMAP_MAX_OFFSET);
+	for (; (e = walk_next(&w, &r)); count++)
+		if (e->fe_logical < size && !(e->fe_flags & FIEMAP_EXTENT_UNWRITTEN))
+			last = min_u64(e->fe_logical + e->fe_length, size) - 1;
+	if (r < 0)
+		return r;
+	*ret_count = count;
+	*ret_last = last;
 	return 0;
+}
+
+int io_has_data_from(int fd, uint64_t pos, uint64_t size)
+{
+	const struct fiemap_extent *e;
+	struct walk w;
+	int r;
+
+	walk_begin(&w, fd, FIEMAP_FLAG_SYNC, pos, size);
+	while ((e = walk_next(&w, &r)))
+		if (!(e->fe_flags & FIEMAP_EXTENT_UNWRITTEN))
+			return 1;
+	return r;
 }
 
 /*

@@ -24,8 +24,16 @@ int io_next_data(int fd, uint64_t pos, uint64_t size, uint64_t *ret_start,
  */
 int io_seek_data(int fd, uint64_t pos, uint64_t size, uint64_t *ret_start);
 
-/* How many extents the file system maps the file with; -EOPNOTSUPP without FIEMAP. */
-int io_count_extents(int fd, uint64_t *ret_count);
+/*
+ * How many extents the file system maps the file with, and where the last byte before
+ * @size is that one of them has data for (UINT64_MAX: none). Of a live file, too: an
+ * estimate. -EOPNOTSUPP without FIEMAP.
+ */
+int io_survey_extents(int fd, uint64_t size, uint64_t *ret_count, uint64_t *ret_last);
+
+/* Whether an extent with data is mapped at or behind @pos, before @size: 1 or 0; errors
+ * as above. What is cached of reserved space is none. */
+int io_has_data_from(int fd, uint64_t pos, uint64_t size);
 
 /*
  * Whether @b has data mapped where @a has over [0, size), both files being frozen:

@@ -6,6 +6,9 @@
  */
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <linux/fs.h>
+#include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "data.h"
@@ -99,6 +102,31 @@ TEST_F(extent, of_what_was_cut_off)
 	ASSERT_OK(io_next_data(self->fd, 0, SIZE, &start, &end));
 	EXPECT_EQ(end, SIZE / 4);
 	EXPECT_EQ(io_next_data(self->fd, SIZE / 4, SIZE / 4, &start, &end), -ENXIO);
+}
+
+/* Btrfs does not know of a clone that some of it is reserved only. */
+TEST_F(extent, of_the_clone_of_reserved_blocks)
+{
+	uint64_t start, end;
+	int clone;
+
+	if (strcmp(variant->type, "xfs") && strcmp(variant->type, "btrfs"))
+		SKIP("cannot clone");
+	ASSERT_OK(fallocate(self->fd, 0, 0, SIZE));
+	data_write(self->fd, 1, 0, SIZE / 8);
+	data_write(self->fd, 1, SIZE / 2, SIZE / 8);
+	ASSERT_OK(fsync(self->fd));
+	clone = open(fmt("%s/clone", self->fs.mnt), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	ASSERT_OK(ioctl(clone, FICLONE, self->fd));
+	ASSERT_OK(fsync(clone));
+	ASSERT_OK(io_next_data(clone, 0, SIZE, &start, &end));
+	EXPECT_EQ(start, 0);
+	EXPECT_EQ(end, SIZE / 8);
+	ASSERT_OK(io_next_data(clone, end, SIZE, &start, &end));
+	EXPECT_EQ(start, SIZE / 2);
+	EXPECT_EQ(end, SIZE / 2 + SIZE / 8);
+	EXPECT_EQ(io_next_data(clone, end, SIZE, &start, &end), -ENXIO);
+	close(clone);
 }
 
 TEST_MAIN
