@@ -26,7 +26,7 @@ static void fail_start(struct started *s, const char *what)
 		 strerror(errno));
 }
 
-/* Away from the terminal, the shell's descriptors and its folder. */
+/* Away from the terminal and the shell's descriptors. */
 static void leave_shell(int keep)
 {
 	int null = open("/dev/null", O_RDWR);
@@ -37,7 +37,12 @@ static void leave_shell(int keep)
 	if (keep > STDERR_FILENO + 1)
 		close_range(STDERR_FILENO + 1, (unsigned)keep - 1, 0);
 	close_range((unsigned)keep + 1, ~0U, 0);
-	if (chdir("/") < 0) /* then it keeps its folder busy, no more */
+}
+
+/* And away from its folder: not before what was named relative to it is open. */
+static void leave_folder(void)
+{
+	if (chdir("/") < 0) /* then it keeps it busy, no more */
 		return;
 }
 
@@ -68,6 +73,7 @@ static void work(int to_parent, start_job *start, void *context)
 
 	leave_shell(to_parent);
 	started.value = start(context, &job, &started.error);
+	leave_folder();
 	if (job)
 		snprintf(started.id, sizeof(started.id), "%s", rp_job_id(job));
 	if (write(to_parent, &started, sizeof(started)) < 0)

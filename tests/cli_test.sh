@@ -589,6 +589,12 @@ rp 8 'job cancel too late' job cancel "$job" --json
 json 'job cancel too late: object' '.ReturnValue == 32775'
 rp 8 'async: what is there is known at once' export "$second" "$DIR/jobs/1" --async
 
+mkdir "$DIR/jobs/relative"
+try 0 'async with relative paths' relative export "$second" jobs/relative --async --clone never
+rp 0 'async with relative paths: in the store that was named' job wait "$(cat "$out")"
+check 'async with relative paths: has exported' \
+	test -f "$DIR/jobs/relative/web1/${second#*@}/export.json"
+
 rp 0 'async, JSON' export "$second" "$DIR/jobs/2" --async --clone never --bwlimit 64K --ionice idle --json
 json 'async, JSON: object' '.ReturnValue == 4096 and (.Job | length) == 36'
 job=$(jq -r .Job "$out")
@@ -605,7 +611,7 @@ rp 5 'job wait in vain' job wait "$job" --timeout 0.1
 kill -KILL "$(pid)"
 rp 1 'job wait of one that was killed' job wait "$job"
 said 'job wait of one that was killed: one line' "refpoint: job wait $job: interrupted (32768 Failed)"
-rp 0 'job resume of one that was killed' job resume "$job"
+try 0 'job resume of one that was killed, of a relative store' relative job resume "$job"
 kill -TERM "$(pid)"
 rp 1 'SIGTERM to a worker' job wait "$job"
 rp 0 'SIGTERM to a worker: it was cancelled' job show "$job" --json
