@@ -154,11 +154,12 @@ static int qcow2_map(struct image_file *image, uint64_t pos, struct layer_range 
 	return r < 0 ? r : map_clusters(q, cluster, ret);
 }
 
-/* Extensions of ours only; the backing file's name lies behind them. */
-static int check_extensions(const struct qcow2 *q, uint64_t end)
+/* They end before the backing file's name. Those we do not write, and a longer header,
+ * say nothing of where the data is (what does is an incompatible feature, too): QEMU puts
+ * its own header into an image that it opens to write to it. */
+static int check_extensions(const struct qcow2 *q, uint64_t at, uint64_t end)
 {
 	struct qcow2_extension ext;
-	uint64_t at = sizeof(struct qcow2_header);
 	int r;
 
 	for (;;) {
@@ -167,16 +168,9 @@ static int check_extensions(const struct qcow2 *q, uint64_t end)
 		r = read_at(q, &ext, sizeof(ext), at);
 		if (r < 0)
 			return r;
-		switch (be32toh(ext.type)) {
-		case QCOW2_EXT_END:
+		if (be32toh(ext.type) == QCOW2_EXT_END)
 			return 0;
-		case QCOW2_EXT_BASE:
-		case QCOW2_EXT_BITMAP:
-			at += sizeof(ext) + round_up(be32toh(ext.size), 8);
-			break;
-		default:
-			return -EOPNOTSUPP;
-		}
+		at += sizeof(ext) + round_up((uint64_t)be32toh(ext.size), 8);
 	}
 }
 
@@ -188,7 +182,8 @@ static int check_features(const struct qcow2_header *h)
 		return -EBADMSG;
 	if (be32toh(h->version) != QCOW2_VERSION || h->incompatible || h->encryption ||
 	    h->snapshots || be32toh(h->refcount_order) != QCOW2_REFCOUNT_ORDER ||
-	    be32toh(h->header_size) != sizeof(*h) || bits < 16 || bits > 21)
+	    be32toh(h->header_size) < sizeof(*h) || be32toh(h->header_size) % 8 ||
+	    bits < 16 || bits > 21)
 		return -EOPNOTSUPP;
 	return 0;
 }
@@ -218,12 +213,12 @@ static int read_header(struct qcow2 *q)
 	    tables * sizeof(uint64_t) > im->layer.file.size - q->l1_at)
 		return -EBADMSG;
 	if (!im->based)
-		return check_extensions(q, HEADER);
+		return check_extensions(q, be32toh(h.header_size), HEADER);
 	if (be32toh(h.base_size) > QCOW2_MAX_NAME ||
 	    add_overflows(be64toh(h.base_at), be32toh(h.base_size), &base_end) ||
 	    base_end > HEADER)
 		return -EBADMSG;
-	return check_extensions(q, be64toh(h.base_at));
+	return check_extensions(q, be32toh(h.header_size), be64toh(h.base_at));
 }
 
 static void qcow2_free(struct image_file *image)

@@ -496,12 +496,14 @@ TEST(qcow2_fields_of_others_and_nonsense)
 		{40, 8, 0, -EBADMSG}, /* L1 offset */
 		{40, 8, 512, -EBADMSG},
 		{40, 8, UINT64_C(1) << 63, -EBADMSG},
-		{60, 4, 1, -EOPNOTSUPP},	   /* snapshots */
-		{72, 8, 1, -EOPNOTSUPP},	   /* dirty */
-		{72, 8, 4, -EOPNOTSUPP},	   /* data file */
-		{96, 4, 0, -EOPNOTSUPP},	   /* refcount order */
-		{100, 4, 112, -EOPNOTSUPP},	   /* header size: compression type */
-		{104, 4, 0x44415441, -EOPNOTSUPP}, /* extension: data file */
+		{60, 4, 1, -EOPNOTSUPP},   /* snapshots */
+		{72, 8, 1, -EOPNOTSUPP},   /* dirty */
+		{72, 8, 4, -EOPNOTSUPP},   /* data file */
+		{96, 4, 0, -EOPNOTSUPP},   /* refcount order */
+		{100, 4, 96, -EOPNOTSUPP}, /* header size */
+		{100, 4, 108, -EOPNOTSUPP},
+		{100, 4, 0xfffffff8, -EBADMSG},
+		{104, 4, 0x6803f857, 0}, /* extension: names of features */
 		{108, 4, UINT32_MAX, 0}, /* of the end, its size does not matter */
 		{3 * 64 * KIB, 8, UINT64_C(4) << 16, -EOPNOTSUPP}, /* L1: shared */
 		{3 * 64 * KIB, 8, UINT64_C(1) << 63 | 512, -EBADMSG},

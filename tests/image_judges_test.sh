@@ -120,6 +120,13 @@ for to in "$fs" "$other"; do
 			judge "$name" qcow2 "$(raw "$point" vda)" "$image"
 			base=$point
 		done
+		# QEMU writes its own header into what it opens to write to it.
+		check "$name: opened by QEMU" qemu-io -f qcow2 -c 'read 0 4k' "$image"
+		check "$name: verify then" "$REFPOINT" verify --chain "$to/out/map/${point#*@}"
+		check "$name: restore then" "$REFPOINT" restore "$to/out/map/${point#*@}" \
+			--disk vda "$fs/restored"
+		check "$name: the same then" cmp "$(raw "$point" vda)" "$fs/restored"
+		rm "$fs/restored"
 		rm -r "$to/out/map"
 	done
 done
