@@ -1,219 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * restore.c - one exported disk to a new file, atomically, or to a block device
+ * restore.c - one exported disk, of a chain or salvaged, to where it is wanted
  */
-#include <fcntl.h>
-#include <limits.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "chain_disk.h"
 #include "copy.h"
 #include "doc.h"
-#include "io/tree.h"
 #include "manifest.h"
+#include "output.h"
 #include "salvage.h"
-
-/* Where the disk goes. A file is written as .NAME.partial beside it, locked while
- * that runs, so that one left by a dead process can be told from one in work. */
-struct output {
-	const char *path, *name;
-	char *real; /* path, if what was given is a link */
-	bool exists;
-	struct stat old; /* if it exists */
-	char partial[NAME_MAX + 1];
-	int dirfd;
-	bool device, replace;
-	bool made; /* the partial file is ours */
-};
-
-/* A link is followed: what it leads to is replaced, not the link. */
-static uint32_t follow_link(struct output *o, const char *path, struct rp_error *err)
-{
-	struct stat st;
-
-	o->path = path;
-	if (lstat(path, &st) < 0 || !S_ISLNK(st.st_mode))
-		return RP_OK;
-	o->real = realpath(path, NULL);
-	if (!o->real && errno == ENOENT)
-		return rp_fail(err, RP_INVALID_STATE, "check",
-			       "output %s: a link that leads nowhere", path);
-	if (!o->real)
-		return rp_fail_os(err, -errno, "open", "output %s", path);
-	o->path = o->real;
-	return RP_OK;
-}
-
-/* What is beside it says what it is a part of. */
-static bool is_beside(const struct output *o, const char *name)
-{
-	const char *slash = strrchr(o->path, '/');
-	char path[PATH_MAX];
-
-	return (size_t)snprintf(path, sizeof(path), "%.*s/%s", (int)(slash - o->path),
-				o->path, name) < sizeof(path) &&
-	       faccessat(AT_FDCWD, path, F_OK, 0) == 0;
-}
-
-static uint32_t check_replaced(const struct output *o, struct rp_error *err)
-{
-	_cleanup_close_ int fd = open(o->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-
-	if (is_beside(o, "export.json") || is_beside(o, "store.json"))
-		return rp_fail(err, RP_INVALID_STATE, "check",
-			       "output %s: lies in an export or a store", o->path);
-	if (fd >= 0 && io_is_in_use(fd))
-		return rp_fail(err, RP_IN_USE, "check",
-			       "output %s: is in use, somebody has locked it", o->path);
-	return RP_OK;
-}
-
-static uint32_t check_existing(struct output *o, struct rp_error *err)
-{
-	if (stat(o->path, &o->old) < 0)
-		return errno == ENOENT
-			       ? RP_OK
-			       : rp_fail_os(err, -errno, "open", "output %s", o->path);
-	o->exists = true;
-	o->device = S_ISBLK(o->old.st_mode);
-	if (!o->device && !S_ISREG(o->old.st_mode))
-		return rp_fail(err, RP_INVALID_PARAMETER, "check",
-			       "output %s: not a regular file or block device", o->path);
-	if (!o->device && !o->replace)
-		return rp_fail(err, RP_INVALID_STATE, "check",
-			       "output %s: exists already", o->path);
-	return o->device ? RP_OK : check_replaced(o, err);
-}
-
-static uint32_t check_output(struct output *o, const char *path, bool replace,
-			     struct rp_error *err)
-{
-	uint32_t rc;
-
-	o->replace = replace;
-	if (!path || path[0] != '/' || !doc_is_text(path))
-		return rp_fail(err, RP_INVALID_PARAMETER, "check",
-			       "output '%s': not an absolute path in UTF-8", path ?: "");
-	rc = follow_link(o, path, err);
-	if (rc == RP_OK)
-		rc = check_existing(o, err);
-	if (rc)
-		return rc;
-	o->name = strrchr(o->path, '/') + 1;
-	if (!o->device && (!o->name[0] ||
-			   (size_t)snprintf(o->partial, sizeof(o->partial), ".%s.partial",
-					    o->name) >= sizeof(o->partial)))
-		return rp_fail(err, RP_INVALID_PARAMETER, "check",
-			       "output %s: not a usable file name", o->path);
-	return RP_OK;
-}
-
-/* A regular file that a dead restore left; anything else of the name is not ours. */
-static int remove_left(const struct output *o)
-{
-	_cleanup_close_ int fd = -1;
-	struct stat st;
-	int r;
-
-	/* Writable, because a network file system wants that for the lock. */
-	fd = openat(o->dirfd, o->partial, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	if (fd < 0)
-		return errno == ENOENT ? 0 : -EEXIST;
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
-		return -EEXIST;
-	r = io_lock(fd, true, 0);
-	if (r < 0 || !io_dir_is_at(o->dirfd, o->partial, fd))
-		return r;
-	return unlinkat(o->dirfd, o->partial, 0) < 0 ? -errno : 0;
-}
-
-/* -EWOULDBLOCK: another restore to the same name runs. */
-static int make_partial(struct output *o, int twin_fd, struct io_file *ret)
-{
-	int r = remove_left(o);
-
-	if (r < 0)
-		return r;
-	r = io_file_create(o->dirfd, o->partial, twin_fd, ret);
-	if (r == -EEXIST)
-		return -EWOULDBLOCK;
-	if (r < 0)
-		return r;
-	r = io_lock(ret->tail_fd, true, 0);
-	if (r == -EWOULDBLOCK)
-		return r;
-	/* Between its birth and its lock another may have taken it for one left. */
-	o->made = io_dir_is_at(o->dirfd, o->partial, ret->tail_fd);
-	return r == 0 && !o->made ? -EWOULDBLOCK : r;
-}
-
-static uint32_t open_file(struct output *o, struct stream *s, int twin_fd,
-			  struct rp_error *err)
-{
-	const char *slash = strrchr(o->path, '/');
-	_cleanup_free_ char *folder = strndup(o->path, (size_t)(slash - o->path) + 1);
-	int r;
-
-	if (!folder)
-		return stream_fail(s, -ENOMEM, "create", o->path, RP_NO_OFFSET, err);
-	o->dirfd = io_dir_open(AT_FDCWD, folder);
-	if (o->dirfd < 0)
-		return stream_fail(s, o->dirfd, "open", folder, RP_NO_OFFSET, err);
-	r = make_partial(o, twin_fd, &s->dst);
-	if (r == 0)
-		r = io_file_set_size(&s->dst, stream_size(s));
-	return r < 0 ? stream_fail(s, r, "create", o->path, RP_NO_OFFSET, err) : RP_OK;
-}
-
-static uint32_t open_device(const struct output *o, struct stream *s,
-			    struct rp_error *err)
-{
-	int r = io_file_open_device(o->path, &s->dst);
-
-	if (r < 0)
-		return stream_fail(s, r, "open", o->path, RP_NO_OFFSET, err);
-	if (s->dst.size < stream_size(s)) {
-		rp_fail(err, RP_INVALID_PARAMETER, "check",
-			"output %s: %" PRIu64 " bytes, the disk has %" PRIu64, o->path,
-			s->dst.size, stream_size(s));
-		return rp_fail_of(err, NULL, s->disk), RP_INVALID_PARAMETER;
-	}
-	return RP_OK;
-}
-
-/* Who could open the old one must be able to open the new one, after a crash too. */
-static int take_owner(const struct output *o, int fd)
-{
-	if (fchown(fd, o->old.st_uid, o->old.st_gid) < 0 ||
-	    fchmod(fd, o->old.st_mode & 07777) < 0)
-		return -errno;
-	return io_fsync(fd);
-}
-
-/* The data is on stable storage; now the name. */
-static uint32_t publish(struct output *o, const struct stream *s, struct rp_error *err)
-{
-	int r = 0;
-
-	if (o->device)
-		return RP_OK;
-	if (o->exists)
-		r = take_owner(o, s->dst.tail_fd);
-	if (r < 0)
-		return stream_fail(s, r, "set owner of", o->path, RP_NO_OFFSET, err);
-	if (o->replace)
-		r = renameat(o->dirfd, o->partial, o->dirfd, o->name) < 0 ? -errno : 0;
-	else
-		r = io_rename_new(o->dirfd, o->partial, o->dirfd, o->name);
-	if (r == 0) {
-		o->made = false;
-		r = io_fsync(o->dirfd);
-	}
-	return r < 0 ? stream_fail(s, r, "publish", o->path, RP_NO_OFFSET, err) : RP_OK;
-}
 
 static json_t *describe(const struct output *o, const struct stream *s)
 {
@@ -273,7 +69,7 @@ static uint32_t run(struct restore *r, char **ret_report, struct rp_error *err)
 
 	s->clone = r->options->clone;
 	s->dst_path = o->path;
-	rc = o->device ? open_device(o, s, err) : open_file(o, s, twin_fd, err);
+	rc = output_open(o, s, twin_fd, err);
 	if (rc == RP_OK)
 		rc = copy_streams(s, 1, &r->tuning, &r->watch, err);
 	if (rc == RP_OK)
@@ -287,9 +83,7 @@ static uint32_t run(struct restore *r, char **ret_report, struct rp_error *err)
 			rc = rp_fail_os(err, -ENOMEM, "restore", "%s", o->path);
 	}
 	if (rc == RP_OK)
-		rc = publish(o, s, err);
-	if (o->made)
-		io_tree_remove(o->dirfd, o->partial);
+		rc = output_publish(o, s, err);
 	if (rc)
 		free(text);
 	else if (ret_report)
@@ -376,7 +170,7 @@ uint32_t rp_restore(const char *export_path, const char *disk, const char *outpu
 	static const struct rp_read_options defaults = {.size = sizeof(defaults)};
 	struct restore r = {
 		.stream = {.src = IO_FILE_NONE, .dst = IO_FILE_NONE, .leaves.fd = -1},
-		.output = {.dirfd = -1},
+		.output = OUTPUT_NONE,
 		.options = options ?: &defaults,
 	};
 	const json_t *found = NULL;
@@ -392,7 +186,7 @@ uint32_t rp_restore(const char *export_path, const char *disk, const char *outpu
 	if (rc == RP_OK)
 		rc = check_disk(&r.chain.parts[0], disk, &found, reterr);
 	if (rc == RP_OK)
-		rc = check_output(&r.output, output, r.options->replace, reterr);
+		rc = output_check(&r.output, output, r.options->replace, reterr);
 	if (rc == RP_OK)
 		rc = open_source(&r, found, reterr);
 	if (rc == RP_OK)
@@ -401,9 +195,7 @@ uint32_t rp_restore(const char *export_path, const char *disk, const char *outpu
 	exported_close_disk(&r.stream);
 	salvage_close(&r.salvage);
 	chain_disk_close(&r.disk);
-	if (r.output.dirfd >= 0)
-		close(r.output.dirfd);
-	free(r.output.real);
+	output_close(&r.output);
 	if (rc && r.chain.count)
 		rp_fail_of(reterr, r.chain.parts[0].system, NULL);
 	chain_close(&r.chain);

@@ -747,7 +747,8 @@ uint32_t rp_merge(const char *export_path, const struct rp_read_options *options
 /**
  * rp_restore() - write one exported disk to a file or block device
  * @output: a path that does not exist, or a block device at least as large as
- *          the disk; with options->replace also an existing regular file
+ *          the disk; with options->replace also an existing regular file; it may not
+ *          lie in an export or a store
  *
  * A file appears under its name only when it is complete and on stable storage.
  * A block device is written in place; what lies behind the disk's size stays.
@@ -761,8 +762,8 @@ uint32_t rp_merge(const char *export_path, const struct rp_read_options *options
  * Lost[], {Offset, Length}, at most the first 10000 of them. What has no digest cannot
  * be told to be wrong.
  *
- * Errors: as rp_verify(); RP_INVALID_STATE (output exists, or is to be replaced and lies
- * in an export or a store), RP_IN_USE (device is mounted, file is locked),
+ * Errors: as rp_verify(); RP_INVALID_STATE (output exists, or lies in an export or a
+ * store), RP_IN_USE (device is mounted, file is locked),
  * RP_INVALID_PARAMETER (unknown disk, device too small).
  */
 uint32_t rp_restore(const char *export_path, const char *disk, const char *output,

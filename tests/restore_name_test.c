@@ -101,20 +101,45 @@ TEST_F(name, is_not_taken_from_another_file)
 }
 
 /* Not even one of them is replaced that it is the name of. */
-TEST_F(name, is_not_that_of_a_part_of_an_export)
+/* Nor a new one there: what is in an export is believed, and what is in a store is swept.
+ */
+TEST_F(name, is_not_in_an_export_or_a_store)
 {
-	const char *const bad[] = {fmt("%s/vda.raw", self->first),
-				   fmt("%s/vda.raw", self->second),
-				   fmt("%s/export.json", self->second),
-				   fmt("%s/store.json", self->stage.path)};
+	const char *point = stage_point_path(&self->stage, self->stage.point);
+	const char *partial = fmt("%s/web1/.dead.partial", self->stage.exports);
+	const char *const bad[] = {
+		fmt("%s/vda.raw", self->first),
+		fmt("%s/vda.raw", self->second),
+		fmt("%s/export.json", self->second),
+		fmt("%s/config/web1.xml", self->second),
+		fmt("%s/new", self->second),
+		fmt("%s/vda.raw", partial),
+		fmt("%s/store.json", self->stage.path),
+		fmt("%s/systems/web1/system.json", self->stage.path),
+		fmt("%s/point.json", point),
+		fmt("%s/vda.raw", point),
+		fmt("%s/new", point),
+		fmt("%s/pending/new", self->stage.path),
+	};
 	struct rp_error err;
 
-	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+	ASSERT_OK(mkdir(partial, 0755));
+	save_text(fmt("%s/.journal", partial), "");
+	save_text(fmt("%s/vda.raw", partial), "half of it");
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		GIVES(INVALID_STATE,
 		      rp_restore(self->first, "vda", bad[i], &replace, NULL, &err));
+		EXPECT_EQ(rp_restore(self->first, "vda", bad[i], NULL, NULL, &err),
+			  RP_INVALID_STATE, "%s: %s", bad[i], err.message);
+	}
 	GIVES(OK, rp_verify(self->second, NULL, NULL, &err));
+	EXPECT_FALSE(exists(fmt("%s/new", self->second)));
 	stage_close(&self->stage);
 	self->stage.store = stage_open(&self->stage, 0);
+	EXPECT_TRUE(data_same(fmt("%s/vda.raw", point), self->stage.twin));
+	/* Beside the exports of a machine it may be. */
+	GIVES(OK, rp_restore(self->first, "vda", fmt("%s/web1/vda", self->stage.exports),
+			     NULL, NULL, &err));
 }
 
 /* As a running QEMU locks it. */

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * output.c - a restored disk to a new file, atomically, or to a block device
+ */
+#include "output.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "doc.h"
+#include "ground.h"
+#include "io/tree.h"
+
+/* A link is followed: what it leads to is replaced, not the link. */
+static uint32_t follow_link(struct output *o, const char *path, struct rp_error *err)
+{
+	struct stat st;
+
+	o->path = path;
+	if (lstat(path, &st) < 0 || !S_ISLNK(st.st_mode))
+		return RP_OK;
+	o->real = realpath(path, NULL);
+	if (!o->real && errno == ENOENT)
+		return rp_fail(err, RP_INVALID_STATE, "check",
+			       "output %s: a link that leads nowhere", path);
+	if (!o->real)
+		return rp_fail_os(err, -errno, "open", "output %s", path);
+	o->path = o->real;
+	return RP_OK;
+}
+
+static int open_folder(const struct output *o)
+{
+	const char *slash = strrchr(o->path, '/');
+	_cleanup_free_ char *folder = strndup(o->path, (size_t)(slash - o->path) + 1);
+
+	return folder ? io_dir_open(AT_FDCWD, folder) : -ENOMEM;
+}
+
+/* An export and a store are written by who makes them, and by nobody else. */
+static uint32_t check_ground(const struct output *o, struct rp_error *err)
+{
+	_cleanup_close_ int fd = -1;
+	enum ground ground;
+	int r;
+
+	fd = open_folder(o);
+	r = fd < 0 ? fd : ground_of(fd, &ground);
+	if (r < 0)
+		return rp_fail_os(err, r, "open", "folder of output %s", o->path);
+	if (ground == GROUND_FREE)
+		return RP_OK;
+	return rp_fail(err, RP_INVALID_STATE, "check", "output %s: lies in %s", o->path,
+		       ground == GROUND_STORE ? "a store" : "an export");
+}
+
+static uint32_t check_replaced(const struct output *o, struct rp_error *err)
+{
+	_cleanup_close_ int fd = open(o->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+	if (fd >= 0 && io_is_in_use(fd))
+		return rp_fail(err, RP_IN_USE, "check",
+			       "output %s: is in use, somebody has locked it", o->path);
+	return RP_OK;
+}
+
+static uint32_t check_existing(struct output *o, struct rp_error *err)
+{
+	if (stat(o->path, &o->old) < 0)
+		return errno == ENOENT
+			       ? RP_OK
+			       : rp_fail_os(err, -errno, "open", "output %s", o->path);
+	o->exists = true;
+	o->device = S_ISBLK(o->old.st_mode);
+	if (!o->device && !S_ISREG(o->old.st_mode))
+		return rp_fail(err, RP_INVALID_PARAMETER, "check",
+			       "output %s: not a regular file or block device", o->path);
+	if (!o->device && !o->replace)
+		return rp_fail(err, RP_INVALID_STATE, "check",
+			       "output %s: exists already", o->path);
+	return o->device ? RP_OK : check_replaced(o, err);
+}
+
+uint32_t output_check(struct output *o, const char *path, bool replace,
+		      struct rp_error *err)
+{
+	uint32_t rc;
+
+	o->replace = replace;
+	if (!path || path[0] != '/' || !doc_is_text(path))
+		return rp_fail(err, RP_INVALID_PARAMETER, "check",
+			       "output '%s': not an absolute path in UTF-8", path ?: "");
+	rc = follow_link(o, path, err);
+	if (rc == RP_OK)
+		rc = check_existing(o, err);
+	if (rc == RP_OK && !o->device)
+		rc = check_ground(o, err);
+	if (rc)
+		return rc;
+	o->name = strrchr(o->path, '/') + 1;
+	if (!o->device && (!o->name[0] ||
+			   (size_t)snprintf(o->partial, sizeof(o->partial), ".%s.partial",
+					    o->name) >= sizeof(o->partial)))
+		return rp_fail(err, RP_INVALID_PARAMETER, "check",
+			       "output %s: not a usable file name", o->path);
+	return RP_OK;
+}
+
+/* A regular file that a dead restore left; anything else of the name is not ours. */
+static int remove_left(const struct output *o)
+{
+	_cleanup_close_ int fd = -1;
+	struct stat st;
+	int r;
+
+	/* Writable, because a network file system wants that for the lock. */
+	fd = openat(o->dirfd, o->partial, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -EEXIST;
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return -EEXIST;
+	r = io_lock(fd, true, 0);
+	if (r < 0 || !io_dir_is_at(o->dirfd, o->partial, fd))
+		return r;
+	return unlinkat(o->dirfd, o->partial, 0) < 0 ? -errno : 0;
+}
+
+/* -EWOULDBLOCK: another restore to the same name runs. */
+static int make_partial(struct output *o, int twin_fd, struct io_file *ret)
+{
+	int r = remove_left(o);
+
+	if (r < 0)
+		return r;
+	r = io_file_create(o->dirfd, o->partial, twin_fd, ret);
+	if (r == -EEXIST)
+		return -EWOULDBLOCK;
+	if (r < 0)
+		return r;
+	r = io_lock(ret->tail_fd, true, 0);
+	if (r == -EWOULDBLOCK)
+		return r;
+	/* Between its birth and its lock another may have taken it for one left. */
+	o->made = io_dir_is_at(o->dirfd, o->partial, ret->tail_fd);
+	return r == 0 && !o->made ? -EWOULDBLOCK : r;
+}
+
+static uint32_t open_file(struct output *o, struct stream *s, int twin_fd,
+			  struct rp_error *err)
+{
+	int r;
+
+	o->dirfd = open_folder(o);
+	if (o->dirfd < 0)
+		return stream_fail(s, o->dirfd, "open folder of", o->path, RP_NO_OFFSET,
+				   err);
+	r = make_partial(o, twin_fd, &s->dst);
+	if (r == 0)
+		r = io_file_set_size(&s->dst, stream_size(s));
+	return r < 0 ? stream_fail(s, r, "create", o->path, RP_NO_OFFSET, err) : RP_OK;
+}
+
+static uint32_t open_device(const struct output *o, struct stream *s,
+			    struct rp_error *err)
+{
+	int r = io_file_open_device(o->path, &s->dst);
+
+	if (r < 0)
+		return stream_fail(s, r, "open", o->path, RP_NO_OFFSET, err);
+	if (s->dst.size < stream_size(s)) {
+		rp_fail(err, RP_INVALID_PARAMETER, "check",
+			"output %s: %" PRIu64 " bytes, the disk has %" PRIu64, o->path,
+			s->dst.size, stream_size(s));
+		return rp_fail_of(err, NULL, s->disk), RP_INVALID_PARAMETER;
+	}
+	return RP_OK;
+}
+
+uint32_t output_open(struct output *o, struct stream *s, int twin_fd,
+		     struct rp_error *err)
+{
+	return o->device ? open_device(o, s, err) : open_file(o, s, twin_fd, err);
+}
+
+/* Who could open the old one must be able to open the new one, after a crash too. */
+static int take_owner(const struct output *o, int fd)
+{
+	if (fchown(fd, o->old.st_uid, o->old.st_gid) < 0 ||
+	    fchmod(fd, o->old.st_mode & 07777) < 0)
+		return -errno;
+	return io_fsync(fd);
+}
+
+uint32_t output_publish(struct output *o, const struct stream *s, struct rp_error *err)
+{
+	int r = 0;
+
+	if (o->device)
+		return RP_OK;
+	if (o->exists)
+		r = take_owner(o, s->dst.tail_fd);
+	if (r < 0)
+		return stream_fail(s, r, "set owner of", o->path, RP_NO_OFFSET, err);
+	if (o->replace)
+		r = renameat(o->dirfd, o->partial, o->dirfd, o->name) < 0 ? -errno : 0;
+	else
+		r = io_rename_new(o->dirfd, o->partial, o->dirfd, o->name);
+	if (r == 0) {
+		o->made = false;
+		r = io_fsync(o->dirfd);
+	}
+	return r < 0 ? stream_fail(s, r, "publish", o->path, RP_NO_OFFSET, err) : RP_OK;
+}
+
+void output_close(struct output *o)
+{
+	if (o->made)
+		io_tree_remove(o->dirfd, o->partial);
+	if (o->dirfd >= 0)
+		close(o->dirfd);
+	free(o->real);
+	*o = (struct output)OUTPUT_NONE;
+}
