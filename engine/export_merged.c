@@ -77,18 +77,13 @@ static uint32_t open_leaves(struct merging *m, struct rp_error *err)
 		     : RP_OK;
 }
 
-/* All but the image at the bottom, of which little is read; all if everything is to be.
- */
+/* All but the image at the bottom, of which little is read; all if everything is to be, or
+ * if its digests end here: no one would see later what is damaged now. */
 static size_t count_read(const struct merging *m)
 {
-	switch (m->s->digest) {
-	case STREAM_NO_DIGEST:
-		return 0;
-	case STREAM_DIGEST_READ:
-		return m->disk.count;
-	default:
-		return m->disk.count - 1;
-	}
+	bool all = m->s->digest == STREAM_DIGEST_READ || m->s->digest == STREAM_NO_DIGEST;
+
+	return all ? m->disk.count : m->disk.count - 1;
 }
 
 static uint32_t open_base(struct merging *m, struct rp_error *err)

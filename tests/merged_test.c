@@ -266,6 +266,14 @@ TEST_F(merged, with_damage_where_nothing_changed)
 	expect_full(self, RP_FAILED, "differs from its digest");
 }
 
+/* Nor may it be taken over into a disk of which nothing tells any more. */
+TEST_F(merged, with_damage_that_nothing_would_tell)
+{
+	self->digest = RP_DIGEST_NEVER;
+	data_flip(image(self, self->base), MIB);
+	expect_full(self, RP_FAILED, "differs from its digest");
+}
+
 TEST_F(merged, with_damaged_digests)
 {
 	data_flip(fmt("%s/vda.digest", stage_export_path(self->out, self->base)), 100);
