@@ -122,6 +122,8 @@ static uint32_t verify(const struct chain *c, const struct rp_read_options *opti
 		rc = check_fit(c, err);
 	if (rc == RP_OK && count)
 		rc = copy_streams(streams, count, &tuning, &watch, err);
+	for (size_t k = 1; rc == RP_OK && options->chain && k < c->count; k++)
+		rc = exported_check_configs(&c->parts[k], err);
 	if (rc == RP_OK && options->chain)
 		rc = chain_check(c, 1, c->count, NULL, &tuning, &watch, err);
 	if (rc == RP_OK)

@@ -699,7 +699,7 @@ struct rp_read_options {
 	 * exported to. */
 	const char *const *search;
 	size_t search_count;
-	bool chain; /* verify only: read the data of the bases too */
+	bool chain; /* verify only: read the data and config files of the bases too */
 	/* restore only: of a damaged export or chain, what can be had; see rp_restore()
 	 */
 	bool salvage;

@@ -353,6 +353,17 @@ TEST_F(broken, salvaged)
 	free(aside);
 }
 
+TEST_F(broken, config_file)
+{
+	struct rp_read_options options = {.size = sizeof(options), .chain = true};
+	struct rp_error err;
+
+	ASSERT_OK(unlink(fmt("%s/config/web1.xml", self->paths[1])));
+	GIVES(OK, rp_verify(self->paths[2], NULL, NULL, &err));
+	GIVES(NOT_AVAILABLE, rp_verify(self->paths[2], &options, NULL, &err));
+	EXPECT_NE(strstr(err.message, self->paths[1]), NULL, "%s", err.message);
+}
+
 /* ----------------------------------------------------------------- what is no base */
 
 static int warnings;

@@ -6,6 +6,7 @@
 #include <endian.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "data.h"
@@ -226,6 +227,18 @@ TEST_F(overlay, is_not_merged)
 	EXPECT_NE(rp_merge(self->path, NULL, NULL, &err), RP_OK);
 	EXPECT_EQ(strstr(listing(fmt("%s/web1", self->stage.exports)), ".merging"), NULL);
 	EXPECT_TRUE(exists(self->image));
+}
+
+/* At its end may be what none of its tables leads to: a bitmap, the rest of a block. */
+TEST_F(overlay, is_not_cut)
+{
+	struct rp_error err;
+	struct stat st;
+
+	ASSERT_OK(stat(self->image, &st));
+	ASSERT_OK(truncate(self->image, st.st_size - 1));
+	GIVES(FAILED, rp_verify(self->path, NULL, NULL, &err));
+	EXPECT_NE(strstr(err.message, "the manifest says"), NULL, "%s", err.message);
 }
 
 TEST_MAIN
