@@ -34,6 +34,13 @@ struct taking {
 	struct watch watch;
 };
 
+/* Now, and in the point. */
+static void warn(struct taking *t, const char *text)
+{
+	watch_warn(&t->watch, "%s", text);
+	json_array_append_new(t->warnings, json_string(text));
+}
+
 static void warn_of_stall(struct taking *t, const struct taken *d)
 {
 	uint64_t ms = taken_stall_ms(d);
@@ -45,8 +52,19 @@ static void warn_of_stall(struct taking *t, const struct taken *d)
 		 "%s: %llu extents: a running guest's writes will wait for about %.1f s; "
 		 "defragment the image, or set an extent size hint",
 		 d->id, (unsigned long long)d->extents, (double)ms / 1000);
-	watch_warn(&t->watch, "%s", text);
-	json_array_append_new(t->warnings, json_string(text));
+	warn(t, text);
+}
+
+static void warn_of_backing(struct taking *t, const struct taken *d)
+{
+	char text[256];
+
+	if (!taken_has_backing(d))
+		return;
+	snprintf(text, sizeof(text),
+		 "%s: is a qcow2 image with a backing file, which is not taken with it",
+		 d->id);
+	warn(t, text);
 }
 
 /* The disks that could not be cloned, together through the engine. */
@@ -127,8 +145,10 @@ static uint32_t prepare_disks(struct taking *t, struct rp_error *err)
 
 		rc = r < 0 ? watch_fail(&t->watch, r, err)
 			   : taken_prepare(&t->disks[i], err);
-		if (rc == RP_OK)
-			warn_of_stall(t, &t->disks[i]);
+		if (rc)
+			break;
+		warn_of_backing(t, &t->disks[i]);
+		warn_of_stall(t, &t->disks[i]);
 	}
 	return rc;
 }
@@ -153,6 +173,8 @@ static uint32_t take_disks(struct taking *t, struct rp_error *err)
 			rc = taken_check(&t->disks[i], err);
 	if (rc == RP_OK)
 		rc = copy_disks(t, err);
+	for (i = 0; rc == RP_OK && i < t->disk_count; i++)
+		rc = taken_confirm(&t->disks[i], err);
 	for (i = 0; rc == RP_OK && i < t->disk_count; i++)
 		rc = taken_protect(&t->disks[i], err);
 	return rc;

@@ -4,6 +4,7 @@
  */
 #include "taken.h"
 
+#include <endian.h>
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <stdio.h>
@@ -13,6 +14,8 @@
 #include "io/clone.h"
 #include "io/extent.h"
 #include "io/tree.h"
+#include "io/writes.h"
+#include "qcow2.h"
 #include "share.h"
 #include "watch.h"
 
@@ -75,11 +78,30 @@ uint32_t taken_prepare(struct taken *d, struct rp_error *err)
 		return stream_fail(s, r, "sync", d->path, RP_NO_OFFSET, err);
 	if (fstat(s->src.tail_fd, &d->before) < 0)
 		return stream_fail(s, -errno, "stat", d->path, RP_NO_OFFSET, err);
-	if (s->src.device)
+	if (s->src.device) {
+		if (io_count_writes(s->src.tail_fd, &d->writes) < 0)
+			d->writes = UINT64_MAX;
 		return RP_OK;
+	}
 	s->src.size = (uint64_t)d->before.st_size; /* it may have grown since */
 	survey(d);
 	return RP_OK;
+}
+
+/* No more of it is read than that: reserved space that is in the page cache is taken for
+ * data by SEEK_DATA. */
+bool taken_has_backing(const struct taken *d)
+{
+	int fd = d->stream.src.tail_fd, r;
+	struct qcow2_header h;
+	uint64_t start;
+
+	if (io_seek_data(fd, 0, d->stream.src.size, &start) < 0 || start > 0)
+		return false;
+	posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
+	r = io_pread_all(fd, &h, sizeof(h), 0);
+	posix_fadvise(fd, 0, 0, POSIX_FADV_NORMAL);
+	return r == 0 && be32toh(h.magic) == QCOW2_MAGIC && h.base_at != 0;
 }
 
 uint64_t taken_stall_ms(const struct taken *d)
@@ -199,16 +221,38 @@ uint32_t taken_check(struct taken *d, struct rp_error *err)
 		     : RP_OK;
 }
 
+static bool was_written(const struct taken *d)
+{
+	uint64_t writes;
+
+	return d->writes != UINT64_MAX &&
+	       io_count_writes(d->stream.src.tail_fd, &writes) == 0 &&
+	       writes != d->writes;
+}
+
 bool taken_disturbed(const struct taken *d, bool failed)
 {
 	struct stat now;
 
 	if (d->stream.src.device)
-		return false;
+		return !failed && was_written(d);
 	if (failed)
 		return fstat(d->stream.src.tail_fd, &now) == 0 &&
 		       now.st_size < d->before.st_size;
 	return !unchanged(d);
+}
+
+uint32_t taken_confirm(const struct taken *d, struct rp_error *err)
+{
+	struct stat now;
+
+	if (stat(d->path, &now) == 0 && now.st_dev == d->before.st_dev &&
+	    now.st_ino == d->before.st_ino)
+		return RP_OK;
+	rp_fail(err, RP_IN_USE, "check",
+		"check %s: it was replaced by another file, or removed, meanwhile",
+		d->path);
+	return rp_fail_of(err, NULL, d->id), RP_IN_USE;
 }
 
 uint32_t taken_protect(struct taken *d, struct rp_error *err)

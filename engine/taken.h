@@ -20,6 +20,7 @@ struct taken {
 	struct stream stream;
 	int exclusive_fd;   /* of a block device, so that nobody mounts it; else -1 */
 	struct stat before; /* of the source, to see that it did not change */
+	uint64_t writes;    /* to a block device, before; UINT64_MAX: not known */
 	uint64_t extents;
 	bool extents_known;
 	uint64_t last_data; /* where the source had its last byte of data; UINT64_MAX:
@@ -42,6 +43,9 @@ void taken_close(struct taken *d);
 /* What would make the clone long is done now: dirty pages out, extents counted. */
 uint32_t taken_prepare(struct taken *d, struct rp_error *err);
 
+/* Whether the disk is a qcow2 image that has its data in another file, too. */
+bool taken_has_backing(const struct taken *d);
+
 /* How long a running guest's writes will wait, in milliseconds; 0 if unknown. */
 uint64_t taken_stall_ms(const struct taken *d);
 
@@ -55,6 +59,9 @@ uint32_t taken_check(struct taken *d, struct rp_error *err);
 /* Whether it was written to while it was copied. If that has @failed, that is the
  * reason only if the disk was cut. */
 bool taken_disturbed(const struct taken *d, bool failed);
+
+/* Whether the disk's path still leads to what was taken: RP_IN_USE if not. */
+uint32_t taken_confirm(const struct taken *d, struct rp_error *err);
 
 /* Nobody should write to it by mistake: read-only, immutable where allowed. */
 uint32_t taken_protect(struct taken *d, struct rp_error *err);

@@ -175,6 +175,27 @@ TEST_F(copy, of_a_block_device)
 	json_decref(point);
 }
 
+TEST_F(copy, of_a_block_device_that_is_written_to_is_thrown_away)
+{
+	struct guest guest = {.at = 7 * MIB + 1};
+	const struct rp_watch watch = {
+		.size = sizeof(watch), .context = &guest, .progress = disturb};
+	const char *image = fmt("%s/image", self->e.fs.mnt);
+	struct rp_create_options options = allow_copy;
+	struct rp_disk disk = {.id = "sda"};
+	struct rp_error err;
+	char device[32];
+
+	data_create_random(image, 8 * MIB, 3, 30);
+	self->loop = loop_attach(image, device);
+	guest.disk = disk.path = device;
+	options.watch = &watch;
+	ASSERT_EQ(rp_system_add(self->e.store, "web1", &disk, 1, NULL, 0, &err), RP_OK,
+		  "%s", err.message);
+	expect_refused(&self->e, &options, RP_IN_USE, 0, "sda", "written to");
+	EXPECT_TRUE(guest.done);
+}
+
 TEST_F(copy, not_of_a_mounted_device)
 {
 	struct rp_disk disk = {.id = "sda"};

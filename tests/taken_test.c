@@ -124,6 +124,74 @@ TEST_F(taken, while_the_disk_grows)
 	}
 }
 
+/* A backup tool that puts a new file in the disk's place: the old one is nobody's then.
+ */
+static int replace_once(void *context, const struct rp_progress *progress)
+{
+	struct taken_fixture *self = context;
+
+	if (!self->phase || strcmp(progress->phase, self->phase))
+		return 0;
+	self->phase = NULL;
+	ASSERT_EQ(system(fmt("cp '%s' '%s.new' && mv '%s.new' '%s'", self->stage.disk,
+			     self->stage.disk, self->stage.disk, self->stage.disk)),
+		  0);
+	return 0;
+}
+
+TEST_F(taken, while_the_disk_is_replaced)
+{
+	const struct rp_watch watch = {
+		.size = sizeof(watch), .context = self, .progress = replace_once};
+	struct rp_error err;
+	char *point = NULL;
+
+	self->phase = variant->clones ? "cloning" : "copying";
+	GIVES(IN_USE, take(&self->stage, &watch, &point, &err));
+	EXPECT_EQ(self->phase, NULL, "it was replaced");
+	EXPECT_NE(strstr(err.message, self->stage.disk), NULL, "%s", err.message);
+	stage_expect_unharmed(&self->stage, "");
+	GIVES(OK, take(&self->stage, NULL, &point, &err));
+	rp_free(point);
+}
+
+static char warned[512];
+
+static void keep_warning(void *context, const char *text)
+{
+	(void)context;
+	snprintf(warned, sizeof(warned), "%s", text);
+}
+
+/* The point of an overlay is worth nothing alone. */
+TEST_F(taken, of_an_image_with_a_backing_file)
+{
+	static const struct rp_watch watch = {.size = sizeof(watch),
+					      .warning = keep_warning};
+	static const char heads[2][16] = {"QFI\xfb\0\0\0\3",
+					  "QFI\xfb\0\0\0\3\0\0\0\0\0\0\1"};
+	struct rp_error err;
+	char *point = NULL;
+	json_t *doc;
+	int fd = open(self->stage.disk, O_WRONLY | O_CLOEXEC);
+
+	for (unsigned based = 0; based < 2; based++) {
+		const json_t *warnings;
+
+		ASSERT_EQ(pwrite(fd, heads[based], 16, 0), 16);
+		warned[0] = '\0';
+		GIVES(OK, take(&self->stage, &watch, &point, &err));
+		EXPECT_EQ(strstr(warned, "backing file") != NULL, based, "%s", warned);
+		doc = load_json(
+			fmt("%s/point.json", stage_point_path(&self->stage, point)));
+		warnings = json_object_get(doc, "Warnings");
+		EXPECT_EQ(json_array_size(warnings), based);
+		json_decref(doc);
+		rp_free(point);
+	}
+	close(fd);
+}
+
 /* Files take the flag from their folder, and are not cloned from or to others then. */
 TEST(where_files_are_made_nocow)
 {

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * writes.h - whether somebody has written to a block device
+ */
+#ifndef IO_WRITES_H
+#define IO_WRITES_H
+
+#include <stdint.h>
+
+/* How many sectors of it were written since it is there, by anybody, what is still in its
+ * page cache included: that is written now. 0 or -errno. */
+int io_count_writes(int device, uint64_t *ret);
+
+#endif
