@@ -193,7 +193,10 @@ static uint32_t target_try(struct target *t, bool restart, const struct watch *w
 		close(take_fd(&t->system_fd));
 		return store_lock(busy, true, watch_left_ms(w, busy_ms), t->path, err);
 	}
-	return r < 0 ? rp_fail_os(err, r, "mkdir", "%s", t->path) : RP_OK;
+	return r < 0 ? rp_fail_os(err, r, "mkdir", "%.*s%s",
+				  (int)(strlen(t->path) - strlen(t->name)), t->path,
+				  t->partial)
+		     : RP_OK;
 }
 
 static uint32_t target_make(struct target *t, const char *directory, bool restart,
