@@ -22,9 +22,9 @@ static uint32_t check_arguments(const struct rp_store *store, const char *direct
 	if (!doc_is_text(directory))
 		return rp_fail(err, RP_INVALID_PARAMETER, "check",
 			       "export directory '%s': not UTF-8", directory);
-	if (o->size < sizeof(*o) || (o->watch && o->watch->size < sizeof(*o->watch)))
+	if (o->watch && o->watch->size < sizeof(*o->watch))
 		return rp_fail(err, RP_INVALID_PARAMETER, "check",
-			       "options.size or its watch's is not set");
+			       "options.watch.size is not set");
 	if (o->disk_count && !o->disks)
 		return rp_fail(err, RP_INVALID_PARAMETER, "check",
 			       "options.disks is NULL");
@@ -78,25 +78,29 @@ static uint32_t export_point(struct rp_store *store, const char *point,
 	return rc;
 }
 
-static uint32_t export_by_settings(struct rp_store *store, const char *point,
-				   const char *directory,
-				   const struct rp_export_options *given,
-				   const struct exporting_tools *tools, char **ret_report,
-				   struct rp_job **ret_job, struct rp_error *err)
+/* Those that count: @options, or what their settings say, which @settings is to hold. */
+static uint32_t read_options(const struct rp_export_options *options,
+			     struct settings *settings, struct rp_export_options *ret,
+			     struct rp_error *err)
 {
-	struct rp_export_options options = {.size = sizeof(options),
-					    .watch = given->watch};
-	struct settings settings;
 	uint32_t rc;
 
-	rc = settings_parse(given->settings, &settings, err);
+	*ret = (struct rp_export_options){.size = sizeof(*ret)};
+	if (!options)
+		return RP_OK;
+	if (options->size < sizeof(*options))
+		return rp_fail(err, RP_INVALID_PARAMETER, "check",
+			       "options.size is not set");
+	if (!options->settings) {
+		*ret = *options;
+		return RP_OK;
+	}
+	rc = settings_parse(options->settings, settings, err);
 	if (rc)
 		return rc;
-	settings_options(&settings, &options);
-	rc = export_point(store, point, directory, &options, tools, ret_report, ret_job,
-			  err);
-	settings_free(&settings);
-	return rc;
+	ret->watch = options->watch;
+	settings_options(settings, ret);
+	return RP_OK;
 }
 
 static uint32_t export(struct rp_store *store, const char *point, const char *directory,
@@ -104,16 +108,16 @@ static uint32_t export(struct rp_store *store, const char *point, const char *di
 		       const struct exporting_tools *tools, char **ret_report,
 		       struct rp_job **ret_job, struct rp_error *reterr)
 {
-	static const struct rp_export_options defaults = {.size = sizeof(defaults)};
+	_cleanup_(settings_free) struct settings settings = {0};
 	struct rp_error own, *err = reterr ?: &own; /* the job's record wants it */
+	struct rp_export_options read;
+	uint32_t rc;
 
 	rp_error_clear(err);
-	options = options ?: &defaults;
-	if (options->size >= sizeof(*options) && options->settings)
-		return export_by_settings(store, point, directory, options, tools,
-					  ret_report, ret_job, err);
-	return export_point(store, point, directory, options, tools, ret_report, ret_job,
-			    err);
+	rc = read_options(options, &settings, &read, err);
+	return rc ? rc
+		  : export_point(store, point, directory, &read, tools, ret_report,
+				 ret_job, err);
 }
 
 uint32_t rp_export(struct rp_store *store, const char *point, const char *directory,
@@ -145,17 +149,19 @@ uint32_t rp_export_set(struct rp_store *store, const char *const *points, size_t
 		       const char *directory, const struct rp_export_options *options,
 		       set_done *done, void *context, struct rp_error *reterr)
 {
-	static const struct rp_export_options defaults = {.size = sizeof(defaults)};
+	_cleanup_(settings_free) struct settings settings = {0};
 	struct rp_error own, *err = reterr ?: &own;
+	struct rp_export_options read; /* once: limits are of all points together */
 	uint32_t rc;
 
 	rp_error_clear(err);
-	options = options ?: &defaults;
-	rc = check_arguments(store, directory, options, err);
+	rc = read_options(options, &settings, &read, err);
+	if (rc == RP_OK)
+		rc = check_arguments(store, directory, &read, err);
 	if (rc == RP_OK && count && !points)
 		rc = rp_fail(err, RP_INVALID_PARAMETER, "check", "points is NULL");
 	return rc ? rc
-		  : set_export(store, points, count, directory, options, done, context,
+		  : set_export(store, points, count, directory, &read, done, context,
 			       err);
 }
 

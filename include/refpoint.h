@@ -531,8 +531,9 @@ enum rp_job_answer { /* what RequestStateChange returns */
  * rp_export_set() - export many points into a directory at once
  * @points:  as rp_export(); each is exported and published by itself
  * @options: as rp_export(), for each of them; options->watch sees them together, its
- *           progress adds up. memory bounds all of them together; with a limit of the
- *           rate (bandwidth, iops, max_pressure) they are exported one after another
+ *           progress adds up. memory and timeout_ms bound all of them together; with a
+ *           limit of the rate (bandwidth, iops, max_pressure) they are exported one
+ *           after another. So it is with what options->settings say
  * @done:    called for each as it ends, from the thread that called, with what
  *           rp_export() would have returned: report or error. May be NULL
  *
