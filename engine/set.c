@@ -199,17 +199,11 @@ static int by_size(const void *a, const void *b, void *members)
 
 static uint32_t set_open(struct set *set, const char *const *points, struct rp_error *err)
 {
-	uint64_t memory = set->options->memory ?: TUNING_MEMORY;
-	int r;
-
 	set->members = calloc(set->count, sizeof(*set->members));
 	set->order = calloc(2 * set->count, sizeof(*set->order));
-	r = set->members && set->order ? 0 : -ENOMEM;
-	if (r == 0)
-		r = io_pool_open(&set->pool,
-				 max_u64(round_down(memory, 2 * MIB), 2 * MIB));
-	if (r < 0)
-		return rp_fail_os(err, r, "export", "set of %zu points", set->count);
+	if (!set->members || !set->order)
+		return rp_fail_os(err, -ENOMEM, "export", "set of %zu points",
+				  set->count);
 	for (size_t i = 0; i < set->count; i++) {
 		set->members[i].point = points[i];
 		set->order[i] = i;
@@ -248,6 +242,25 @@ static unsigned workers_for(const struct set *set)
 	if (o->bandwidth || o->iops || o->max_pressure)
 		return 1;
 	return (unsigned)min_u64(workers, open_at_once(set));
+}
+
+/* A limit of memory is no reservation: no more than the workers can use and there is.
+ * What cannot be had at all is for each export to say. */
+static uint32_t open_pool(struct set *set, unsigned workers, struct rp_error *err)
+{
+	const struct rp_export_options *o = set->options;
+	uint64_t bytes = TUNING_MEMORY, least = TUNING_MEMORY;
+	struct tuning t;
+	int r;
+
+	if (o->memory && tuning_of_options(&t, o, NULL) == RP_OK) {
+		least = t.memory;
+		bytes = min_u64(round_down(o->memory, 2 * MIB), workers * t.memory);
+	}
+	while ((r = io_pool_open(&set->pool, bytes)) == -ENOMEM && bytes > least)
+		bytes = max_u64(round_down(bytes / 2, 2 * MIB), least);
+	return r < 0 ? rp_fail_os(err, r, "export", "set of %zu points", set->count)
+		     : RP_OK;
 }
 
 /* Without them each file is synced by itself. */
@@ -491,6 +504,7 @@ uint32_t set_export(struct rp_store *store, const char *const *points, size_t co
 			  .directory = directory,
 			  .options = options,
 			  .count = count};
+	unsigned workers;
 	uint32_t rc;
 	int why;
 
@@ -506,8 +520,11 @@ uint32_t set_export(struct rp_store *store, const char *const *points, size_t co
 		open_ferries(&set);
 	why = watch_tick(&set.watch);
 	set.stop = why != 0;
+	workers = rc == RP_OK ? workers_for(&set) : 0;
 	if (rc == RP_OK)
-		rc = start_workers(&set, workers_for(&set), err);
+		rc = open_pool(&set, workers, err);
+	if (rc == RP_OK)
+		rc = start_workers(&set, workers, err);
 	if (rc == RP_OK) {
 		why = attend(&set, done, context) ?: why;
 		if (set.alone)

@@ -5,6 +5,7 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include <sys/sysinfo.h>
 
 #include "data.h"
 #include "engine_fixture.h"
@@ -166,6 +167,41 @@ TEST_F(limits, settings_that_fit_some_points)
 		  RP_INVALID_STATE, "the first is there");
 	EXPECT_EQ(self->done, COUNT - 1);
 	rp_free(point);
+}
+
+/* Far more than there is. */
+TEST_F(limits, of_more_memory_than_there_is)
+{
+	static const uint64_t limits[] = {64 * GIB, 1024 * GIB, GIB * 1024 * 7000000,
+					  UINT64_MAX};
+	struct rp_error err;
+
+	for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
+		struct rp_export_options o = stage_copying(RP_IO_AUTO);
+
+		o.memory = limits[i];
+		EXPECT_EQ(export(self, &o, &err), RP_OK, "%s", err.message);
+		EXPECT_EQ(self->done, COUNT);
+		for (unsigned k = 0; k < COUNT; k++)
+			remove_tree(fmt("%s/vm%u", self->e.out, k));
+	}
+}
+
+/* What one of them can use there is; what all could use at once there is not. */
+TEST_F(limits, of_more_memory_than_there_is_for_all)
+{
+	struct rp_export_options o = stage_copying(RP_IO_AUTO);
+	struct sysinfo info;
+	struct rp_error err;
+
+	ASSERT_OK(sysinfo(&info));
+	o.memory = UINT64_MAX;
+	o.block_size = 64 * MIB;
+	o.queue_depth = (unsigned)(info.totalram * info.mem_unit / 2 / o.block_size);
+	if (o.queue_depth > 256)
+		test_skip("more memory than a queue may be deep");
+	EXPECT_EQ(export(self, &o, &err), RP_OK, "%s", err.message);
+	EXPECT_EQ(self->done, COUNT);
 }
 
 TEST_MAIN
