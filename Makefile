@@ -17,12 +17,13 @@
 #   CC=cc        the compiler                    CFLAGS, CPPFLAGS, LDFLAGS  yours
 #   T=map_test   check: only these tests (% is a wildcard)
 #   SAN=address,undefined   or thread: build with sanitizers (use another O)
-#   WERROR=1     warnings are errors             PKG_CONFIG=pkg-config
+#   WERROR=1     warnings are errors             PKG_CONFIG=pkg-config, OBJCOPY=objcopy
 #   PREFIX=/usr/local  BINDIR  LIBDIR  INCLUDEDIR  MANDIR  DESTDIR
 
 O          ?= build
 CFLAGS     ?= -O2 -g
 PKG_CONFIG ?= pkg-config
+OBJCOPY    ?= objcopy
 T          ?= %
 FUZZ       ?= 1800
 PREFIX     ?= /usr/local
@@ -108,7 +109,15 @@ $(O)/%.o: %.c $(O)/flags
 	@mkdir -p $(@D)
 	$(Q)$(COMPILE) -MMD -MP -c -o $@ $<
 
-$(O)/librefpoint.a: $(call objects,$(IO) $(ENGINE))
+# The archive, too, has no names but those of the methods: it is one object, in which the
+# others are local. Tests and benchmarks, which look inside, have one of their own.
+$(O)/librefpoint.o: $(call objects,$(IO) $(ENGINE)) $(MAP)
+	$(call say,LD)
+	$(Q)$(CC) $(CFLAGS) -r -nostdlib -o $@ $(filter %.o,$^)
+	$(Q)$(OBJCOPY) $(patsubst %,-G %,$(shell sed -n 's/^\t\(rp_.*\);$$/\1/p' $(MAP))) $@
+
+$(O)/librefpoint.a: $(O)/librefpoint.o
+$(O)/inside.a: $(call objects,$(IO) $(ENGINE))
 $(O)/tests/shared.a: $(call objects,$(TESTS_SHARED))
 $(O)/bench/shared.a: $(call objects,$(BENCH_SHARED))
 $(O)/%.a:
@@ -139,9 +148,9 @@ $(O)/refpoint.pc: engine/refpoint.pc.in $(O)/paths
 
 $(TEST_PROGRAMS): $(O)/tests/shared.a
 $(BENCH_PROGRAMS): $(O)/bench/shared.a
-$(TEST_PROGRAMS) $(BENCH_PROGRAMS): $(O)/%: $(O)/%.o $(O)/librefpoint.a
+$(TEST_PROGRAMS) $(BENCH_PROGRAMS): $(O)/%: $(O)/%.o $(O)/inside.a
 	$(call say,LD)
-	$(Q)$(LINK) -o $@ $< $(filter %/shared.a,$^) $(O)/librefpoint.a $(LIBS) $(TEST_LIBS)
+	$(Q)$(LINK) -o $@ $< $(filter %/shared.a,$^) $(O)/inside.a $(LIBS) $(TEST_LIBS)
 
 # What tests, demo and bench scripts are told.
 RUN := O='$(abspath $(O))' REFPOINT='$(abspath $(O))/refpoint' CC='$(CC)' SAN='$(SAN)' \

@@ -6,7 +6,7 @@
  * The part before #else is a fuzz target, too; after "make check-asan":
  *	clang -g -fsanitize=fuzzer,address,undefined -DFUZZ -D_GNU_SOURCE -Iinclude \
  *		-I. $(pkg-config --cflags libxml-2.0) tests/settings_fuzz_test.c \
- *		build-asan/librefpoint.a $(pkg-config --libs libxml-2.0 jansson)
+ *		build-asan/inside.a $(pkg-config --libs libxml-2.0 jansson)
  */
 #include <errno.h>
 #include <jansson.h>
