@@ -47,12 +47,17 @@ int open_store(const struct cli *cli, const char *operand, struct rp_store **ret
 
 int open_store_if_any(const struct cli *cli, const char *operand, struct rp_store **ret)
 {
+	_cleanup_free_ char *why = NULL;
 	struct rp_error error;
 
-	if (store_asked(cli))
+	if (option_given(&cli->args, "store"))
 		return open_store(cli, operand, ret);
-	if (rp_store_open(DEFAULT_STORE, NULL, ret, &error))
-		*ret = NULL;
+	if (open_store_quietly(cli, ret, &error) == RP_OK)
+		return 0;
+	*ret = NULL;
+	why = format_text("the result is not kept: %s", error.message);
+	if (store_asked(cli))
+		warn(cli, operand, why);
 	return 0;
 }
 

@@ -16,7 +16,8 @@ int open_store(const struct cli *cli, const char *operand, struct rp_store **ret
 uint32_t open_store_quietly(const struct cli *cli, struct rp_store **ret,
 			    struct rp_error *reterr);
 
-/* As open_store(), but NULL if none was asked for and none is at the usual place. */
+/* As open_store() where it is only to keep the result: but for that of --store, one that
+ * cannot be opened is NULL, with a warning if it is the environment's. */
 int open_store_if_any(const struct cli *cli, const char *operand, struct rp_store **ret);
 
 static inline void cleanup_store(struct rp_store **store)

@@ -122,6 +122,14 @@ int fail(const struct cli *cli, const char *operand, const struct rp_error *erro
 	return sig ? 128 + sig : (int)(shown.code - FIRST_ERROR + 1);
 }
 
+void warn(const struct cli *cli, const char *operand, const char *text)
+{
+	_cleanup_free_ char *what = printable(operand);
+	_cleanup_free_ char *why = printable(text);
+
+	fprintf(stderr, "refpoint: %s %s: warning: %s\n", cli->name, what, why);
+}
+
 static uint32_t code_of_errno(int os_error)
 {
 	switch (os_error) {

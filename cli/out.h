@@ -30,6 +30,9 @@ __attribute__((format(printf, 5, 6))) int fail_here(const struct cli *cli,
 						    int os_error, const char *format,
 						    ...);
 
+/* "refpoint: COMMAND OPERAND: warning: TEXT" */
+void warn(const struct cli *cli, const char *operand, const char *text);
+
 /* "refpoint: COMMAND: MESSAGE. See 'refpoint COMMAND --help'." Return: EXIT_USAGE. */
 __attribute__((format(printf, 2, 3))) int wrong_usage(const struct cli *cli,
 						      const char *format, ...);

@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cli/out.h"
 #include "cli/text.h"
 
 #define REDRAW_MS 200
@@ -159,11 +160,9 @@ static int on_progress(void *context, const struct rp_progress *now)
 static void on_warning(void *context, const char *text)
 {
 	struct progress *p = context;
-	_cleanup_free_ char *what = printable(p->operand);
-	_cleanup_free_ char *why = printable(text);
 
 	wipe(p);
-	fprintf(stderr, "refpoint: %s %s: warning: %s\n", p->cli->name, what, why);
+	warn(p->cli, p->operand, text);
 }
 
 void progress_begin(struct progress *p, const struct cli *cli, const char *operand,

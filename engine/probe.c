@@ -237,6 +237,9 @@ static uint32_t open_folder(const char *path, int *ret, struct rp_error *err)
 	if (!path || path[0] != '/')
 		return rp_fail(err, RP_INVALID_PARAMETER, "check",
 			       "directory '%s': not an absolute path", path ?: "");
+	if (!doc_is_text(path))
+		return rp_fail(err, RP_INVALID_PARAMETER, "check",
+			       "directory '%s': not UTF-8", path);
 	*ret = io_dir_open(AT_FDCWD, path);
 	return *ret < 0 ? rp_fail_os(err, *ret, "open", "directory %s", path) : RP_OK;
 }

@@ -474,8 +474,8 @@ uint32_t rp_export_reference_point(struct rp_store *store, const char *reference
  * a large export then finds it out again. What is null could not be found out, or does
  * not apply. Not for directories that are not the caller's to write to.
  *
- * Errors: RP_INVALID_PARAMETER (relative path), RP_NOT_AVAILABLE, RP_ACCESS_DENIED
- * (read-only), RP_FAILED, RP_OUT_OF_MEMORY.
+ * Errors: RP_INVALID_PARAMETER (a path that is relative or not UTF-8), RP_NOT_AVAILABLE,
+ * RP_ACCESS_DENIED (read-only), RP_FAILED, RP_OUT_OF_MEMORY.
  */
 uint32_t rp_probe(struct rp_store *store, const char *source, const char *target,
 		  char **ret_json, struct rp_error *reterr);

@@ -211,6 +211,7 @@ TEST(errors)
 	GIVES(INVALID_PARAMETER, rp_probe(NULL, ".", NULL, &text, &err));
 	GIVES(INVALID_PARAMETER, rp_probe(NULL, test_dir(), "tmp", &text, &err));
 	GIVES(INVALID_PARAMETER, rp_probe(NULL, test_dir(), NULL, NULL, &err));
+	GIVES(INVALID_PARAMETER, rp_probe(NULL, test_dir(), "/\xff", &text, &err));
 	GIVES(NOT_AVAILABLE, rp_probe(NULL, missing, NULL, &text, &err));
 	GIVES(NOT_AVAILABLE, rp_probe(NULL, test_dir(), missing, &text, &err));
 	GIVES(ACCESS_DENIED, rp_probe(NULL, "/sys/kernel", NULL, &text, &err));
