@@ -53,17 +53,34 @@ static int asked_to_stop(void *context, const struct rp_progress *progress)
 	return stop_signal() != 0;
 }
 
-/* Until the job has ended; asked to stop, it asks the job to, and waits for that. */
+/* Whether that is what a wait that gave @value has seen: it may have failed by itself.
+ * Of a record that has gone, or is damaged for good, no end will be told. */
+static bool has_ended(struct rp_job *job, uint32_t value)
+{
+	enum rp_job_state state;
+
+	if (value == RP_NOT_AVAILABLE || value == RP_UNKNOWN_STATUS)
+		return true;
+	return rp_job_state(job, &state, NULL, NULL) == RP_OK &&
+	       state >= RP_JOB_COMPLETED;
+}
+
+/* Until the job has ended, as its thread ends with this process; asked to stop, it asks
+ * the job to, and waits for that. */
 static void see_through(struct rp_job *job)
 {
 	const struct rp_watch watch = {.size = sizeof(watch), .progress = asked_to_stop};
+	bool asked = false;
 
 	catch_stop_signals();
-	rp_job_wait(job, &watch, 0, NULL);
-	if (!stop_signal())
-		return;
-	rp_job_request_state_change(job, RP_JOB_TERMINATE, 0, NULL);
-	rp_job_wait(job, NULL, 0, NULL);
+	while (!has_ended(job, rp_job_wait(job, asked ? NULL : &watch, 0, NULL))) {
+		if (asked || !stop_signal()) {
+			sleep(1); /* what keeps it from waiting may pass */
+			continue;
+		}
+		rp_job_request_state_change(job, RP_JOB_TERMINATE, 0, NULL);
+		asked = true;
+	}
 }
 
 static void work(int to_parent, start_job *start, void *context)

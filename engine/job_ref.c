@@ -171,13 +171,14 @@ static bool has_ended(const struct job_view *v)
 	return job_has_ended(v->state);
 }
 
-static int time_left_ms(const struct waiting *w, bool owned)
+/* @told: of every change, and of the owner's end. */
+static int time_left_ms(const struct waiting *w, bool told)
 {
 	uint64_t now = watch_now_ns(), left = UINT64_MAX;
 
 	if (w->deadline_ns)
 		left = w->deadline_ns > now ? (w->deadline_ns - now) / 1000000 + 1 : 0;
-	if (!owned || (w->watch && w->watch->progress))
+	if (!told || (w->watch && w->watch->progress))
 		left = min_u64(left, LOOK_MS);
 	return left > INT32_MAX ? -1 : (int)left;
 }
@@ -208,12 +209,11 @@ static uint32_t wait_until(const struct waiting *w, struct job_view *ret,
 	 * was resumed may have an owner again. */
 	struct io_notice n = IO_NOTICE_NONE;
 	char path[32];
-	int r;
 
+	/* A user's instances of inotify run out: then it is looked at from time to time.
+	 */
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", w->job->fd);
-	r = io_notice_open(w->job->fd, path, JOB_BELL, &n);
-	if (r < 0)
-		return rp_fail_os(err, r, "wait", "for job %s", w->job->id);
+	io_notice_open(w->job->fd, path, JOB_BELL, &n);
 	for (;;) {
 		io_notice_take(&n);
 		rc = look(w->job, ret, err);
@@ -223,7 +223,7 @@ static uint32_t wait_until(const struct waiting *w, struct job_view *ret,
 		job_view_close(ret);
 		if (rc)
 			break;
-		io_notice_wait(&n, time_left_ms(w, !n.gone));
+		io_notice_wait(&n, time_left_ms(w, n.fd >= 0 && !n.gone));
 	}
 	io_notice_close(&n);
 	return rc;

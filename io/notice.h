@@ -36,7 +36,7 @@ void io_notice_close(struct io_notice *n); /* unopened is fine */
 void io_notice_take(struct io_notice *n);
 
 /* Until something changes or @timeout_ms (-1 = none) is over; that there is no owner is
- * no change. */
+ * no change. Of one that is unopened only the time. */
 void io_notice_wait(const struct io_notice *n, int timeout_ms);
 
 #endif
