@@ -158,15 +158,22 @@ static int load_all(const struct system *system, struct point **ret, size_t *ret
 	return 0;
 }
 
+/* One that cannot be read, perhaps for now only, may have had any of the numbers that
+ * follow. */
 int point_next_sequence(const struct system *system, uint64_t *ret)
 {
+	uint64_t most = 0, unread = 0;
 	struct point *points;
 	size_t count;
 	int r = load_all(system, &points, &count);
 
 	if (r < 0)
 		return r;
-	*ret = count ? sequence_of(&points[count - 1]) + 1 : 1;
+	for (size_t i = 0; i < count; i++) {
+		most = max_u64(most, sequence_of(&points[i]));
+		unread += !points[i].doc;
+	}
+	*ret = most + unread + 1;
 	free_points(points, count);
 	return 0;
 }

@@ -161,6 +161,36 @@ TEST_F(points, shows_a_damaged_point_among_others)
 	stage_expect_unharmed(s, "");
 }
 
+/* Then it is readable again, and is no older and no younger than it was. */
+TEST_F(points, keeps_the_number_of_one_that_cannot_be_read)
+{
+	const struct stage *s = &self->stage;
+	char points[4][POINT_SIZE];
+	const char *path;
+
+	for (size_t i = 0; i < 2; i++)
+		stage_take(s, points[i]);
+	path = fmt("%s/point.json", stage_point_path(s, points[1]));
+	ASSERT_OK(rename(path, fmt("%s.aside", path)));
+	save_text(path, "");
+	stage_take(s, points[2]);
+	ASSERT_OK(rename(fmt("%s.aside", path), path));
+	stage_take(s, points[3]);
+	for (size_t i = 0; i < 4; i++)
+		EXPECT_STREQ(shown_id(s->store, fmt("web1@latest~%zu", 3 - i)),
+			     points[i] + 5);
+	for (size_t i = 1; i < 4; i++) {
+		json_t *older = load_json(
+			fmt("%s/point.json", stage_point_path(s, points[i - 1])));
+		json_t *newer = load_json(
+			fmt("%s/point.json", stage_point_path(s, points[i])));
+
+		EXPECT_LT(json_number(older, "Sequence"), json_number(newer, "Sequence"));
+		json_decref(older);
+		json_decref(newer);
+	}
+}
+
 TEST_F(points, leaves_a_newer_point_alone)
 {
 	const struct stage *s = &self->stage;
