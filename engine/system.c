@@ -224,6 +224,14 @@ static uint32_t load_failed(int error, const char *name, struct rp_error *err)
 	return rp_fail_os(err, error, "open", "system %s", name);
 }
 
+/* Whether it is one, though it may have lost a part: others have put their own folders
+ * there, a file system its lost+found. */
+static bool is_system(int fd)
+{
+	return faccessat(fd, "system.json", F_OK, AT_SYMLINK_NOFOLLOW) == 0 ||
+	       faccessat(fd, "points", F_OK, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT;
+}
+
 static uint32_t try_open(struct rp_store *store, const char *name, enum system_use use,
 			 struct system *ret, struct rp_error *err)
 {
@@ -236,6 +244,10 @@ static uint32_t try_open(struct rp_store *store, const char *name, enum system_u
 	if (rc)
 		return rc;
 	system.fd = io_dir_open(store->systems_fd, name);
+	if (system.fd >= 0 && !is_system(system.fd)) {
+		close(system.fd);
+		system.fd = -ENOENT;
+	}
 	if (system.fd == -ENOENT)
 		return rp_fail(err, RP_NOT_AVAILABLE, "open", "system %s: no such system",
 			       name);
@@ -403,14 +415,41 @@ uint32_t rp_system_show(struct rp_store *store, const char *name, char **ret_jso
 	return RP_OK;
 }
 
+/* What is there under no point's name is not listed anywhere: it must not go silently. */
+static uint32_t check_unused(const struct system *system, struct rp_error *err)
+{
+	const char *stray = NULL;
+	size_t count, points = 0;
+	uint32_t rc = RP_OK;
+	char **names;
+	int r = io_dir_names(system->points_fd, &names, &count);
+
+	if (r < 0)
+		return rp_fail_os(err, r, "read", "system %s", system->name);
+	for (size_t i = 0; i < count; i++) {
+		if (id_valid(names[i]))
+			points++;
+		else
+			stray = stray ?: names[i];
+	}
+	if (points)
+		rc = rp_fail(err, RP_INVALID_STATE, "remove",
+			     "remove system %s: it has %zu reference point%s",
+			     system->name, points, points == 1 ? "" : "s");
+	else if (stray)
+		rc = rp_fail(err, RP_INVALID_STATE, "remove",
+			     "remove system %s: systems/%s/points/%s in the store is no "
+			     "reference point, and would be removed with it",
+			     system->name, system->name, stray);
+	io_names_free(names, count);
+	return rc;
+}
+
 uint32_t rp_system_remove(struct rp_store *store, const char *name,
 			  struct rp_error *reterr)
 {
 	struct system system;
-	char **names;
-	size_t count;
 	uint32_t rc;
-	int r;
 
 	rp_error_clear(reterr);
 	if (!store)
@@ -419,18 +458,9 @@ uint32_t rp_system_remove(struct rp_store *store, const char *name,
 	rc = system_open(store, name, SYSTEM_REMOVE, &system, reterr);
 	if (rc)
 		return rc;
-	r = io_dir_names(system.points_fd, &names, &count);
-	if (r < 0) {
-		rc = rp_fail_os(reterr, r, "read", "system %s", name);
-	} else if (count) {
-		rc = rp_fail(reterr, RP_INVALID_STATE, "remove",
-			     "remove system %s: it has %zu reference point%s", name,
-			     count, count == 1 ? "" : "s");
-	} else {
+	rc = check_unused(&system, reterr);
+	if (rc == RP_OK)
 		rc = store_bury(store, store->systems_fd, name, reterr);
-	}
-	if (r == 0)
-		io_names_free(names, count);
 	system_close(&system);
 	return rc ? rp_fail_of(reterr, name, NULL), rc : RP_OK;
 }

@@ -235,6 +235,57 @@ TEST_F(system, shows_a_damaged_system_among_others)
 	stage_expect_unharmed(s, "");
 }
 
+/* What others have put into the folder of systems. */
+TEST_F(system, a_folder_of_others_is_no_system)
+{
+	const struct stage *s = &self->stage;
+	const char *id = strchr(s->point, '@') + 1;
+	struct rp_error err;
+	char *text = NULL;
+	json_t *list;
+
+	ASSERT_OK(mkdir(fmt("%s/systems/lost+found", s->path), 0700));
+	ASSERT_OK(mkdir(fmt("%s/systems/lost+found/some", s->path), 0700));
+	save_text(fmt("%s/systems/notes", s->path), "");
+	list = systems(s->store);
+	EXPECT_EQ(json_array_size(list), 1);
+	json_decref(list);
+	EXPECT_STREQ(status_of(all_points(s->store), "InstanceID", id), "");
+	GIVES(NOT_AVAILABLE, rp_system_show(s->store, "lost+found", &text, &err));
+	GIVES(NOT_AVAILABLE, rp_system_remove(s->store, "lost+found", &err));
+	EXPECT_TRUE(exists(fmt("%s/systems/lost+found/some", s->path)));
+	/* But one that has lost its record, or its points, is. */
+	ASSERT_OK(unlink(fmt("%s/systems/web1/system.json", s->path)));
+	EXPECT_STREQ(status_of(systems(s->store), "VirtualSystemIdentifier", "web1"),
+		     "damaged");
+	EXPECT_STREQ(status_of(all_points(s->store), "InstanceID", id), "");
+	EXPECT_EQ(text, NULL);
+}
+
+/* What is no point is not counted as one; but nobody's file goes silently. */
+TEST_F(system, a_stray_file_among_its_points_is_named)
+{
+	const struct stage *s = &self->stage;
+	const char *stray = fmt("%s/systems/web1/points/notes", s->path);
+	struct rp_error err;
+
+	save_text(stray, "mine");
+	ASSERT_OK(mkdir(fmt("%s/systems/web1/points/lost+found", s->path), 0700));
+	GIVES(INVALID_STATE, rp_system_remove(s->store, "web1", &err));
+	EXPECT_STREQ(err.message, "remove system web1: it has 1 reference point");
+	GIVES(OK, rp_destroy_reference_point(s->store, s->point, &err));
+	GIVES(INVALID_STATE, rp_system_remove(s->store, "web1", &err));
+	EXPECT_STREQ(err.message,
+		     fmt("remove system web1: systems/web1/points/lost+found in the "
+			 "store is no reference point, and would be removed with it"));
+	ASSERT_OK(rmdir(fmt("%s/systems/web1/points/lost+found", s->path)));
+	GIVES(INVALID_STATE, rp_system_remove(s->store, "web1", &err));
+	EXPECT_NE(strstr(err.message, "points/notes in"), NULL, "%s", err.message);
+	EXPECT_TRUE(exists(stray));
+	ASSERT_OK(unlink(stray));
+	GIVES(OK, rp_system_remove(s->store, "web1", &err));
+}
+
 /* The data of a machine whose own record is lost is as good as before. */
 TEST_F(system, points_of_a_damaged_system_are_there)
 {
