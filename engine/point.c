@@ -4,6 +4,7 @@
  */
 #include "point.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -43,17 +44,29 @@ static int check_doc(const json_t *doc, const struct point *point)
 	return 0;
 }
 
-/* Opens the folder of the point and reads it; @point has system and id. */
+/* Whether there is something in its place, if only a link to nothing. */
+static bool has_name(const struct system *system, const struct point *point)
+{
+	return faccessat(system->points_fd, point->id, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* Opens the folder of the point and reads it; @point has system and id. -EBADMSG: it is
+ * damaged; without a folder it has no fd. */
 static int load(const struct system *system, struct point *point)
 {
 	int r;
 
 	point->fd = io_dir_open(system->points_fd, point->id);
+	if (point->fd == -ENOTDIR || point->fd == -ELOOP ||
+	    (point->fd == -ENOENT && has_name(system, point)))
+		return -EBADMSG;
 	if (point->fd < 0)
 		return point->fd;
 	r = doc_load(point->fd, "point.json", &point->doc);
 	if (r == -ENOENT && io_dir_is_at(system->points_fd, point->id, point->fd))
 		r = -EBADMSG; /* it is there without its metadata */
+	if (r == -ELOOP)
+		r = -EBADMSG; /* a link, which leads to no record of ours */
 	return r < 0 ? r : check_doc(point->doc, point);
 }
 
@@ -226,7 +239,7 @@ static uint32_t find_by_prefix(const struct system *system, const char *ref,
 /* Why point @ref, of which load() gave @r, cannot be used. */
 static uint32_t unusable(int r, const char *ref, struct rp_error *err)
 {
-	if (r == -EBADMSG || r == -EIO || r == -ELOOP)
+	if (r == -EBADMSG || r == -EIO)
 		return rp_fail(err, RP_UNKNOWN_STATUS, "open",
 			       "reference point %s: its metadata is damaged (%s)", ref,
 			       strerrordesc_np(-r));
@@ -291,14 +304,14 @@ static uint32_t find(const struct system *system, const char *ref,
 			       : find_by_age(system, ref, what->back, point->id, err);
 }
 
-/* Before its data is read or removed; @point is open. */
+/* Before its data is read or removed; without a folder there is none. */
 static uint32_t lock_point(const struct system *system, const char *ref,
 			   enum point_lock lock, uint64_t busy_ms, struct point *point,
 			   struct rp_error *err)
 {
 	uint32_t rc;
 
-	if (lock == POINT_UNLOCKED)
+	if (lock == POINT_UNLOCKED || point->fd < 0)
 		return RP_OK;
 	rc = store_lock(point->fd, lock == POINT_EXCLUSIVE, busy_ms, ref, err);
 	if (rc == RP_OK && !io_dir_is_at(system->points_fd, point->id, point->fd))
@@ -460,6 +473,20 @@ uint32_t rp_show_reference_point(struct rp_store *store, const char *ref, char *
 	return RP_OK;
 }
 
+static uint32_t destroy(struct rp_store *store, const struct system *system,
+			const struct point *point, struct rp_error *err)
+{
+	int r;
+
+	if (point->fd >= 0)
+		return store_bury(store, system->points_fd, point->id, err);
+	/* It goes at once, and a sweep of graves looks for folders. */
+	r = io_tree_remove(system->points_fd, point->id);
+	if (r == 0)
+		r = io_fsync(system->points_fd);
+	return r < 0 ? rp_fail_os(err, r, "remove", "%s", point->id) : RP_OK;
+}
+
 uint32_t rp_destroy_reference_point(struct rp_store *store, const char *ref,
 				    struct rp_error *reterr)
 {
@@ -476,7 +503,7 @@ uint32_t rp_destroy_reference_point(struct rp_store *store, const char *ref,
 	if (rc == RP_OK)
 		rc = system_open(store, point.system, SYSTEM_POINTS, &system, reterr);
 	if (rc == RP_OK)
-		rc = store_bury(store, system.points_fd, point.id, reterr);
+		rc = destroy(store, &system, &point, reterr);
 	if (rc == RP_OK)
 		job_forget_point(store, point.id);
 	if (rc)

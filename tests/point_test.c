@@ -4,6 +4,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "harness.h"
@@ -189,6 +190,67 @@ TEST_F(points, keeps_the_number_of_one_that_cannot_be_read)
 		json_decref(older);
 		json_decref(newer);
 	}
+}
+
+static void put_link(const char *path, const char *to)
+{
+	ASSERT_OK(symlink(to, path));
+}
+
+static void put_file(const char *path, const char *to)
+{
+	save_text(path, to);
+}
+
+static void put_fifo(const char *path, const char *to)
+{
+	(void)to;
+	ASSERT_OK(mkfifo(path, 0600));
+}
+
+/* In the place of a point, or of its record, there is something else: it is seen, and
+ * goes without what it leads to. */
+TEST_F(points, something_else_in_the_place_of_a_point)
+{
+	static void (*const put[])(const char *, const char *) = {put_link, put_file,
+								  put_fifo};
+	const struct stage *s = &self->stage;
+	char second[POINT_SIZE], others[PATH_MAX], *text = NULL;
+	struct rp_error err;
+
+	snprintf(others, sizeof(others), "%s/others", test_dir());
+	save_text(others, "mine");
+	for (size_t i = 0; i < 2 * ARRAY_SIZE(put) + 2; i++) {
+		const char *path, *id = second + strlen("web1@");
+
+		stage_take(s, second);
+		path = stage_point_path(s, second);
+		if (i % 2) {
+			path = fmt("%s/point.json", path);
+			ASSERT_OK(unlink(path));
+		} else {
+			ASSERT_OK(rename(path, fmt("%s/%zu", test_dir(), i)));
+		}
+		if (i / 2 < ARRAY_SIZE(put))
+			put[i / 2](path, "/nowhere");
+		else
+			put_link(path, others);
+		test_log("%zu", i);
+		EXPECT_STREQ(status_of(stage_points(s->store), "InstanceID", id),
+			     "damaged");
+		GIVES(UNKNOWN_STATUS,
+		      rp_show_reference_point(s->store, second, &text, &err));
+		GIVES(UNKNOWN_STATUS,
+		      rp_show_reference_point(s->store, "web1@latest", &text, &err));
+		GIVES(UNKNOWN_STATUS, rp_release(s->store, second, NULL, &err));
+		GIVES(UNKNOWN_STATUS,
+		      rp_destroy_reference_point(s->store, fmt("web1@%.8s", id), &err));
+		GIVES(OK, rp_destroy_reference_point(s->store, second, &err));
+		GIVES(NOT_AVAILABLE, rp_destroy_reference_point(s->store, second, &err));
+	}
+	EXPECT_TRUE(exists(others));
+	EXPECT_EQ(text, NULL);
+	stage_expect_unharmed(s, "");
 }
 
 TEST_F(points, leaves_a_newer_point_alone)
