@@ -143,25 +143,45 @@ static int open_folders(struct rp_store *store)
 	return 0;
 }
 
-/* -EBADMSG if one is there and makes no sense. */
-static int read_settings(struct rp_store *store, const json_t *doc)
+/* What the owner may edit: member @key, unless there is none. */
+static uint32_t read_setting(const struct rp_store *store, const json_t *doc,
+			     const char *key, uint64_t least, uint64_t most,
+			     uint64_t *value, struct rp_error *err)
 {
+	json_t *given = json_object_get(doc, key);
+	_cleanup_free_ char *text = NULL;
+	char range[64] = "of 1 or more";
+
+	if (!given ||
+	    (doc_u64(doc, key, value) == 0 && *value >= least && *value <= most))
+		return RP_OK;
+	text = json_dumps(given, JSON_ENCODE_ANY | JSON_ENSURE_ASCII | JSON_COMPACT);
+	if (most < UINT64_MAX)
+		snprintf(range, sizeof(range), "from %llu to %llu",
+			 (unsigned long long)least, (unsigned long long)most);
+	return rp_fail(err, RP_UNKNOWN_STATUS, "open",
+		       "open store %s: %s in store.json is %.64s, not a whole number %s",
+		       store->path, key, text ?: "wrong", range);
+}
+
+static uint32_t read_settings(struct rp_store *store, const json_t *doc,
+			      struct rp_error *err)
+{
+	uint32_t rc;
+
 	store->job_limit = JOB_LIMIT;
 	store->keep_seconds = KEEP_SECONDS;
-	if (json_object_get(doc, "JobLimit") &&
-	    (doc_u64(doc, "JobLimit", &store->job_limit) < 0 || !store->job_limit))
-		return -EBADMSG;
-	if (json_object_get(doc, "TimeBeforeRemoval") &&
-	    (doc_u64(doc, "TimeBeforeRemoval", &store->keep_seconds) < 0 ||
-	     store->keep_seconds > UINT32_MAX))
-		return -EBADMSG;
-	return 0;
+	rc = read_setting(store, doc, "JobLimit", 1, UINT64_MAX, &store->job_limit, err);
+	return rc ? rc
+		  : read_setting(store, doc, "TimeBeforeRemoval", 0, UINT32_MAX,
+				 &store->keep_seconds, err);
 }
 
 static uint32_t open_store(struct rp_store *store, const char *directory,
 			   struct rp_error *err)
 {
 	_cleanup_doc_ json_t *doc = NULL;
+	uint32_t rc;
 	int r;
 
 	store->fd = io_dir_open(AT_FDCWD, directory);
@@ -175,13 +195,18 @@ static uint32_t open_store(struct rp_store *store, const char *directory,
 		return rp_fail(err, RP_NOT_SUPPORTED, "open",
 			       "open store %s: made by a newer version of refpoint",
 			       directory);
-	if (r == 0)
-		r = read_settings(store, doc);
 	if (r == -EBADMSG)
 		return rp_fail(err, RP_UNKNOWN_STATUS, "open",
 			       "open store %s: store.json is damaged", directory);
-	if (r == 0)
-		r = open_folders(store);
+	if (r < 0)
+		return rp_fail_os(err, r, "open", "store %s", directory);
+	rc = read_settings(store, doc, err);
+	if (rc)
+		return rc;
+	r = open_folders(store);
+	if (r == -EBADMSG)
+		return rp_fail(err, RP_UNKNOWN_STATUS, "open",
+			       "open store %s: one of its folders is missing", directory);
 	return r < 0 ? rp_fail_os(err, r, "open", "store %s", directory) : RP_OK;
 }
 

@@ -151,6 +151,43 @@ TEST(is_not_opened)
 }
 
 /* Stores made before there was a queue, or jobs at all but synchronous ones, go on. */
+TEST(says_which_setting_cannot_be)
+{
+	static const char *const limits[] = {"0", "-1", "\"x\"", "1.5", "null"};
+	static const char *const times[] = {"-1", "\"x\"", "1.5", "4294967296"};
+	const char *path = fmt("%s/store", test_dir());
+	char json[PATH_MAX];
+	struct rp_store *store = NULL;
+	struct rp_error err;
+
+	ASSERT_EQ(rp_store_init(path, &err), RP_OK);
+	snprintf(json, sizeof(json), "%s/store.json", path);
+	for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
+		save_text(json,
+			  fmt("{\"FormatVersion\": 1, \"JobLimit\": %s}", limits[i]));
+		GIVES(UNKNOWN_STATUS, rp_store_open(path, NULL, &store, &err));
+		EXPECT_STREQ(err.message, fmt("open store %s: JobLimit in store.json is "
+					      "%s, not a whole number of 1 or more",
+					      path, limits[i]));
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(times); i++) {
+		save_text(json, fmt("{\"FormatVersion\": 1, \"TimeBeforeRemoval\": %s}",
+				    times[i]));
+		GIVES(UNKNOWN_STATUS, rp_store_open(path, NULL, &store, &err));
+		EXPECT_STREQ(err.message,
+			     fmt("open store %s: TimeBeforeRemoval in store.json is %s, "
+				 "not a whole number from 0 to 4294967295",
+				 path, times[i]));
+	}
+	save_text(json, fmt("{\"FormatVersion\": 1, \"JobLimit\": \"%01000d\"}", 0));
+	GIVES(UNKNOWN_STATUS, rp_store_open(path, NULL, &store, &err));
+	EXPECT_NE(strstr(err.message, "of 1 or more"), NULL, "%s", err.message);
+	save_text(json, "{\"FormatVersion\": 1, \"JobLimit\": 1, "
+			"\"TimeBeforeRemoval\": 0}");
+	GIVES(OK, rp_store_open(path, NULL, &store, &err));
+	rp_store_close(store);
+}
+
 TEST(without_a_queue_gets_one)
 {
 	const char *path = fmt("%s/store", test_dir());
