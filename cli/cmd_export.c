@@ -171,7 +171,7 @@ static int take_tuning(struct exporting *e)
 static const char *parse_number(const char *text, uint32_t max, uint32_t *ret)
 {
 	size_t digits = strspn(text, "0123456789");
-	unsigned long number = digits && digits < 10 ? strtoul(text, NULL, 10) : 0;
+	uint64_t number = digits && digits <= 10 ? strtoull(text, NULL, 10) : 0;
 
 	if (!number || number > max)
 		return NULL;

@@ -14,6 +14,9 @@
 #define TELL_NS	  100000000u
 #define ATTEND_NS 20000000u
 
+/* 146 years: no sum of times overflows. */
+#define LONGEST_MS (INT64_MAX / 2000000u)
+
 uint64_t watch_now_ns(void)
 {
 	struct timespec ts;
@@ -29,7 +32,7 @@ void watch_init(struct watch *w, const struct rp_watch *user, uint64_t timeout_m
 	*w = (struct watch){.user = user, .begin_ns = now, .phase_ns = now};
 	w->progress.phase = "planning";
 	if (timeout_ms)
-		w->deadline_ns = now + min_u64(timeout_ms, UINT32_MAX) * 1000000u;
+		w->deadline_ns = now + min_u64(timeout_ms, LONGEST_MS) * 1000000u;
 }
 
 static void tell(struct watch *w, uint64_t now)

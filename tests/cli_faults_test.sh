@@ -39,4 +39,15 @@ rp 0 'probe with a store' probe "$DIR/good"
 check 'keeps it there, and says nothing' test -d "$store/probes" -a ! -s "$DIR/err"
 store=$DIR/nothing rp 10 'but the store that was asked for must be one' probe "$DIR/good"
 
+# ---------------------------------------------------------------- numbers
+
+# With them: no such system. Without, it is wrong usage.
+for number in 1 999999999 1000000000 4294967295; do
+	rp 10 "--iops-limit $number" export nobody@latest "$DIR/good" --iops-limit $number
+done
+for number in 0 4294967296 99999999999 18446744073709551617 -1 1x 1.5; do
+	rp 64 "not --iops-limit $number" export nobody@latest "$DIR/good" \
+		--iops-limit=$number
+done
+
 done_testing

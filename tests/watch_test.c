@@ -289,6 +289,20 @@ TEST(no_time_limit_and_endless_ones)
 	}
 }
 
+/* The longest one that --timeout takes; and who asks for more has more than he sees. */
+TEST(long_limits_are_not_cut)
+{
+	const uint64_t longest = UINT32_MAX * UINT64_C(1000);
+	struct watch w;
+
+	watch_init(&w, NULL, longest);
+	EXPECT_EQ(watch_left_ms(&w, 0), longest);
+	watch_init(&w, NULL, UINT64_MAX);
+	EXPECT_GT(watch_left_ms(&w, 0), longest);
+	pass_ms(UINT32_MAX);
+	EXPECT_EQ(watch_tick(&w), 0);
+}
+
 TEST(what_is_left_of_the_time)
 {
 	struct watch w;
