@@ -212,6 +212,8 @@ rp 0 'no systems, JSON' system list --json
 json 'no systems, JSON: object' '. == {ReturnValue: 0, Systems: []}'
 rp 0 'export of all of nothing' export --all "$exports" --json
 json 'export of all of nothing: object' '. == {ReturnValue: 0}'
+said 'export of all of nothing: says so' \
+	'refpoint: export: the store has no reference points'
 
 relative() {
 	(cd "$DIR" && "$REFPOINT" --store store "$@")
