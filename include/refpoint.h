@@ -2,7 +2,7 @@
 /*
  * refpoint.h - reference points of virtual machine disks, and their export
  *
- * The only installed header of librefpoint. Every method
+ * The only installed header of librefpoint, for C11 and C++11. Every method
  *   - returns 0 (or RP_JOB_STARTED) or one of the error values below;
  *   - takes an optional struct rp_error, cleared first and filled on failure;
  *   - leaves its ret_ arguments untouched on failure;
@@ -534,7 +534,8 @@ enum rp_job_answer { /* what RequestStateChange returns */
  * @options: as rp_export(), for each of them; options->watch sees them together, its
  *           progress adds up. memory and timeout_ms bound all of them together; with a
  *           limit of the rate (bandwidth, iops, max_pressure) they are exported one
- *           after another. So it is with what options->settings say
+ *           after another. So it is with what options->settings say. With a base all
+ *           points are of its system; those of others fail
  * @done:    called for each as it ends, from the thread that called, with what
  *           rp_export() would have returned: report or error. May be NULL
  *
