@@ -27,6 +27,9 @@ uint32_t config_copy(int from_dirfd, const char *from, int to_dirfd, const char 
 	int r;
 
 	r = io_read_file(from_dirfd, from, CONFIG_MAX, &data, &len);
+	if (r == -EINVAL)
+		return rp_fail(err, RP_FAILED, "read",
+			       "read config file %s: not a regular file", from);
 	if (r < 0)
 		return rp_fail_os(err, r, "read", "config file %s", from);
 	r = unsynced ? io_write_unsynced(to_dirfd, name, data, len)

@@ -120,6 +120,13 @@ uint32_t rp_fail(struct rp_error *err, uint32_t code, const char *step,
 	return code;
 }
 
+static const char *reason(int error)
+{
+	if (error == -ENOTBLK) /* as io_file_open_read() means it */
+		return "not a regular file or block device";
+	return strerrordesc_np(-error) ?: "unknown error";
+}
+
 uint32_t rp_fail_os(struct rp_error *err, int error, const char *step, const char *format,
 		    ...)
 {
@@ -136,7 +143,7 @@ uint32_t rp_fail_os(struct rp_error *err, int error, const char *step, const cha
 	va_end(args);
 	/* Room for the reason is more important than the end of a long path. */
 	snprintf(err->message, sizeof(err->message), "%s %.800s: %s", step, what,
-		 strerrordesc_np(-error) ?: "unknown error");
+		 reason(error));
 	keep_one_line(err);
 	return code;
 }

@@ -159,7 +159,7 @@ int io_file_open_read(int dirfd, const char *path, struct io_file *ret)
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
-		return -EINVAL;
+		return -ENOTBLK;
 	file_init(&file, take_fd(&fd), &st);
 	return file_finish(&file, ret);
 }

@@ -40,7 +40,7 @@ struct io_file {
 
 /*
  * Opens @path under @dirfd. The file must be a regular file or block device:
- * -EINVAL otherwise; in a folder, that is not AT_FDCWD, it must not be a link: -ELOOP.
+ * -ENOTBLK otherwise; in a folder, that is not AT_FDCWD, it must not be a link: -ELOOP.
  * @ret is filled on success only; io_file_close() it.
  */
 int io_file_open_read(int dirfd, const char *path, struct io_file *ret);

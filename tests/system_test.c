@@ -308,6 +308,48 @@ TEST_F(system, points_of_a_damaged_system_are_there)
 	ASSERT_EQ(rp_system_remove(s->store, "web1", &err), RP_OK, "%s", err.message);
 }
 
+static void become_folder(const char *path)
+{
+	ASSERT_OK(unlink(path));
+	ASSERT_OK(mkdir(path, 0700));
+}
+
+static void become_fifo(const char *path)
+{
+	ASSERT_OK(rmdir(path));
+	ASSERT_OK(mkfifo(path, 0600));
+}
+
+/* What was a file when the system was added. */
+TEST_F(system, says_what_a_disk_or_config_file_is_no_longer)
+{
+	static void (*const become[])(const char *) = {become_folder, become_fifo};
+	const struct stage *s = &self->stage;
+	const char *config = fmt("%s/web1.xml", test_dir());
+	struct rp_error err;
+	char *point = NULL;
+
+	for (size_t i = 0; i < ARRAY_SIZE(become); i++) {
+		become[i](config);
+		GIVES(FAILED,
+		      rp_create_reference_point(s->store, "web1", NULL, &point, &err));
+		EXPECT_NE(strstr(err.message, "web1.xml: not a regular file"), NULL, "%s",
+			  err.message);
+	}
+	ASSERT_OK(unlink(config));
+	save_text(config, "");
+	for (size_t i = 0; i < ARRAY_SIZE(become); i++) {
+		become[i](s->disk);
+		GIVES(FAILED,
+		      rp_create_reference_point(s->store, "web1", NULL, &point, &err));
+		EXPECT_NE(strstr(err.message, "not a regular file or block device"), NULL,
+			  "%s", err.message);
+		EXPECT_STREQ(err.disk, "vda");
+	}
+	EXPECT_EQ(point, NULL);
+	stage_expect_idle(s);
+}
+
 /* What is swept must not hold what is to be kept. */
 TEST_F(system, no_export_into_the_store)
 {
