@@ -197,8 +197,8 @@ uint32_t rp_system_show(struct rp_store *store, const char *name, char **ret_jso
 /**
  * rp_system_remove() - forget a system; its disks are not touched
  *
- * Errors: RP_INVALID_STATE (it still has reference points, or among them there is a file of
- * others), RP_NOT_AVAILABLE.
+ * Errors: RP_INVALID_STATE (it still has reference points, or among them there is a file
+ * of others), RP_NOT_AVAILABLE.
  */
 uint32_t rp_system_remove(struct rp_store *store, const char *name,
 			  struct rp_error *reterr);
