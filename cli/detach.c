@@ -66,7 +66,7 @@ static bool has_ended(struct rp_job *job, uint32_t value)
 }
 
 /* Until the job has ended, as its thread ends with this process; asked to stop, it asks
- * the job to, and waits for that. */
+ * the job to, and waits for that. If it cannot ask, the job ends with it: interrupted. */
 static void see_through(struct rp_job *job)
 {
 	const struct rp_watch watch = {.size = sizeof(watch), .progress = asked_to_stop};
@@ -78,7 +78,9 @@ static void see_through(struct rp_job *job)
 			sleep(1); /* what keeps it from waiting may pass */
 			continue;
 		}
-		rp_job_request_state_change(job, RP_JOB_TERMINATE, 0, NULL);
+		if (rp_job_request_state_change(job, RP_JOB_TERMINATE, 0, NULL) ==
+		    RP_JOB_UNSPECIFIED)
+			return;
 		asked = true;
 	}
 }

@@ -27,10 +27,42 @@ int job_save(const struct job *job)
 	return doc_save(job->fd, "job.json", job->doc);
 }
 
-void job_set_state(struct job *job, enum rp_job_state state)
+/* In place, where no room is needed for it. 0 or -errno. */
+static int tell_state(struct job *job)
 {
-	if (job_record_set_state(job->doc, state) == 0)
-		job_save(job);
+	_cleanup_doc_ json_t *told = NULL;
+	int r;
+
+	if (job->progress < 0)
+		job->progress = slip_open(job->fd, JOB_PROGRESS);
+	if (job->progress < 0)
+		return job->progress;
+	if (slip_read(job->fd, JOB_PROGRESS, &told) < 0)
+		told = json_object();
+	if (!told || job_record_copy_state(job->doc, told) < 0)
+		return -ENOMEM;
+	r = slip_write(job->progress, told);
+	if (r == -EMSGSIZE) { /* a long sentence: the codes are left */
+		json_object_set_new(told, "ErrorDescription", json_null());
+		json_object_del(told, "Error");
+		r = slip_write(job->progress, told);
+	}
+	return r;
+}
+
+int job_keep(struct job *job)
+{
+	int r = job_save(job);
+
+	job->unsaved = r < 0;
+	return r < 0 && tell_state(job) == 0 ? 0 : r;
+}
+
+int job_set_state(struct job *job, enum rp_job_state state)
+{
+	int r = job_record_set_state(job->doc, state);
+
+	return r < 0 ? r : job_keep(job);
 }
 
 static int job_fill(struct job *job, const struct job_order *o)
@@ -104,6 +136,19 @@ static int reset_requests(struct job *job, uint64_t bandwidth)
 	return requests < 0 ? requests : none ? slip_write(requests, none) : -ENOMEM;
 }
 
+int job_make_requests(struct job *job)
+{
+	_cleanup_close_ int fd = slip_open(job->fd, JOB_REQUESTS);
+	_cleanup_doc_ json_t *there = NULL;
+	int r = fd < 0 ? fd : io_lock(fd, true, 0);
+
+	if (r == -EWOULDBLOCK) /* somebody writes the first one */
+		return 0;
+	if (r == 0 && slip_read(job->fd, JOB_REQUESTS, &there) == -ENOENT)
+		r = reset_requests(job, job_bandwidth(job));
+	return r;
+}
+
 /*
  * Others see it whole, or not at all. After a power cut it may be neither, and is that of
  * a job that was not begun.
@@ -155,6 +200,8 @@ uint32_t job_begin(struct rp_store *store, const struct job_order *order, struct
 	r = job_fill(&job, order);
 	if (r == 0)
 		r = open_bell(&job);
+	if (r == 0 && job.queued) /* its record is not found yet */
+		r = job_make_requests(&job);
 	if (r == 0)
 		r = write_record(&job);
 	if (r == 0 && job.queued) {
@@ -199,7 +246,7 @@ uint32_t job_open_resumable(struct rp_store *store, const char *id, struct job *
 	if (r >= 0)
 		r = io_lock(job.fd, true, GLANCE_MS);
 	if (r == 0)
-		r = doc_load(job.fd, "job.json", &job.doc);
+		r = job_record_load(job.fd, &job.doc);
 	if (r == 0 && io_dir_is_at(store->ended_fd, id, job.fd) &&
 	    json_is_true(json_object_get(job.doc, "Resumable"))) {
 		*ret = job;
@@ -265,9 +312,12 @@ static int save_last(struct job *job)
 void job_retire(struct job *job)
 {
 	struct rp_store *store = job->store;
-	bool ended = save_last(job) == 0 &&
+	bool saved = save_last(job) == 0;
+	bool ended = saved &&
 		     renameat(store->active_fd, job->id, store->ended_fd, job->id) == 0;
 
+	if (!saved)
+		tell_state(job);
 	/* What has been published tells of itself. */
 	if (ended && !store->ferry && !job->written) {
 		io_fsync(job->fd);

@@ -4,9 +4,10 @@
  *
  *	job.json	the record: replaced at every change of state
  *	progress	how far it is: a slip, rewritten some 10 times a second; there is
- *			none of one that ended before the first time
- *	requests	what is asked of it: a slip, written by others (job_ref.c), if
- *			there is anything
+ *			none of one that ended before the first time. Its state too,
+ *			while that could not be saved in the record
+ *	requests	what is asked of it: a slip, written by others (job_ref.c); made
+ *			before anybody asks, as later there may be no room for it
  *	bell		rung when there is a request; owned while somebody works on it
  *
  * A job's folder is in jobs/active/ and locked while its export runs or waits, and in
@@ -42,6 +43,9 @@ struct job {
 	unsigned percent; /* told already: never goes back */
 	uint64_t told_ns;
 	const char *told_phase;
+	bool reachable;		       /* JOB_REQUESTS is there */
+	bool unsaved;		       /* the record, but its state may be told */
+	uint64_t looked_ns;	       /* at the record */
 	bool terminate, discard, kill; /* were requested */
 	bool written;		       /* the last record, but for its name */
 };
@@ -79,11 +83,18 @@ int job_start(struct job *job, struct watch *w);
 /* Writes down @w's progress, for the last time. Fine for a job that was never begun. */
 void job_tell_last(struct job *job, const struct watch *w);
 
+/* Makes the slip for requests, if there is none yet. 0 or -errno. */
+int job_make_requests(struct job *job);
+
 /* Makes @w's ticks tell how far the job is, and do what is requested. */
 void job_attend(struct job *job, struct watch *w);
 
-/* A record that cannot be saved shows others less; the work goes on. */
-void job_set_state(struct job *job, enum rp_job_state state);
+/* Saves the record. If that cannot be, as in a full store, its state is told beside the
+ * progress, and saved when it can be. 0, or -errno if others can see neither. */
+int job_keep(struct job *job);
+
+/* A new state, kept. */
+int job_set_state(struct job *job, enum rp_job_state state);
 
 /* Brings the record of one that will have succeeded to stable storage, but for its name:
  * that is given by job_end(), which waits for nothing any more. */
@@ -110,9 +121,9 @@ int job_save(const struct job *job); /* 0 or -errno */
 
 /*
  * Saves the last state, moves the folder to jobs/ended/ and releases @job. A state that
- * cannot be saved leaves it to a later sweep, and so does a move that a power cut undoes:
- * of what was published it says the same. Who has a ferry syncs the folders when all is
- * done.
+ * cannot be saved is told beside the progress and leaves it to a later sweep, and so does
+ * a move that a power cut undoes: of what was published it says the same. Who has a ferry
+ * syncs the folders when all is done.
  */
 void job_retire(struct job *job);
 

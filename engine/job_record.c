@@ -4,9 +4,11 @@
  */
 #include "job_record.h"
 
+#include <string.h>
 #include <unistd.h>
 
 #include "doc.h"
+#include "slip.h"
 
 int job_record_set_string(json_t *doc, const char *key, const char *text)
 {
@@ -20,6 +22,56 @@ enum rp_job_state job_record_state(const json_t *doc)
 	return doc_u64(doc, "JobState", &state) < 0 || !job_state_valid(state)
 		       ? RP_JOB_RUNNING
 		       : (enum rp_job_state)state;
+}
+
+/* What changes with the state. */
+static const char *const state_keys[] = {
+	"JobState",    "TimeOfLastStateChange", "StartTime", "ErrorCode",
+	"Cancellable", "ErrorDescription",	"Error",     "ErrorSummaryDescription",
+	"Resumable",
+};
+
+int job_record_copy_state(const json_t *doc, json_t *told)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(state_keys); i++) {
+		json_t *value = json_object_get(doc, state_keys[i]);
+
+		if (value && json_object_set(told, state_keys[i], value) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+void job_record_drop_state(json_t *told)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(state_keys); i++)
+		json_object_del(told, state_keys[i]);
+}
+
+/* What was told is older than the record if that could be saved since. */
+static int see_told_state(int fd, json_t *doc)
+{
+	_cleanup_doc_ json_t *told = NULL;
+	const char *saved_at, *told_at;
+
+	if (slip_read(fd, JOB_PROGRESS, &told) < 0 ||
+	    doc_string(told, "TimeOfLastStateChange", &told_at) < 0 ||
+	    doc_string(doc, "TimeOfLastStateChange", &saved_at) < 0 ||
+	    strcmp(told_at, saved_at) <= 0)
+		return 0;
+	return job_record_copy_state(told, doc);
+}
+
+int job_record_load(int fd, json_t **ret)
+{
+	_cleanup_doc_ json_t *doc = NULL;
+	int r = doc_load(fd, "job.json", &doc);
+
+	if (r == 0)
+		r = see_told_state(fd, doc);
+	if (r == 0)
+		*ret = take_ptr(doc);
+	return r;
 }
 
 int job_record_set_state(json_t *doc, enum rp_job_state state)

@@ -2,7 +2,7 @@
 /*
  * job_record.h - what a job's record says: who, what, where, and how it ended
  *
- * The functions return 0 or -ENOMEM.
+ * The functions return 0 or -ENOMEM if nothing else is said.
  */
 #ifndef ENGINE_JOB_RECORD_H
 #define ENGINE_JOB_RECORD_H
@@ -13,6 +13,14 @@
 json_t *job_record_new(const struct job *job, const struct job_order *order);
 
 enum rp_job_state job_record_state(const json_t *doc);
+
+/* The record in folder @fd, with a state that was told later and could not be saved. 0,
+ * -EBADMSG or -errno. */
+int job_record_load(int fd, json_t **ret);
+
+/* From the record to what is told beside the progress; and out of that again. */
+int job_record_copy_state(const json_t *doc, json_t *told);
+void job_record_drop_state(json_t *told);
 
 /* A new state, from now on. */
 int job_record_set_state(json_t *doc, enum rp_job_state state);

@@ -191,7 +191,7 @@ void job_sweep(struct rp_store *store, const char *name)
 		return;
 	}
 	memcpy(job.id, name, ID_SIZE);
-	r = doc_load(job.fd, "job.json", &job.doc);
+	r = job_record_load(job.fd, &job.doc);
 	if (r == 0) {
 		end_dead(&job);
 		return;

@@ -30,7 +30,7 @@ static bool is_alive(int fd)
 
 static int load(int fd, struct job_view *v)
 {
-	int r = doc_load(fd, "job.json", &v->doc);
+	int r = job_record_load(fd, &v->doc);
 
 	if (r < 0)
 		return r;
@@ -99,6 +99,7 @@ static int see_progress(int fd, struct job_view *v)
 				   : json_pack("{s:n, s:i, s:i, s:i, s:i}", "Phase",
 					       "PercentComplete", 0, "BytesTotal", 0,
 					       "BytesDone", 0, "BytesPerSecond", 0);
+	job_record_drop_state(progress);
 	if (!progress || json_object_update(v->doc, progress) < 0)
 		return -ENOMEM;
 	doc_u64(v->doc, "BytesTotal", &total);

@@ -13,6 +13,8 @@
 #include "slip.h"
 
 #define TELL_NS	   100000000u
+#define LOOK_NS	   1000000000u
+#define LOOK_MS	   1000
 #define SIGNALS_MS 100 /* a caller that wants to be asked whether to go on */
 
 static unsigned percent_of(const struct rp_progress *p)
@@ -33,12 +35,18 @@ static json_t *progress_doc(struct job *job, const struct rp_progress *p)
 			 (json_int_t)p->bytes_per_second);
 }
 
+/* Of one that nobody waits a turn for the slips are made when it takes longer: of a
+ * thousand small exports none has them. */
 static void tell(struct job *job, const struct watch *w)
 {
 	_cleanup_doc_ json_t *doc = progress_doc(job, &w->progress);
 
 	if (job->progress < 0)
 		job->progress = slip_open(job->fd, JOB_PROGRESS);
+	if (!job->reachable)
+		job->reachable = job_make_requests(job) == 0;
+	if (doc && job->unsaved)
+		job_record_copy_state(job->doc, doc);
 	if (doc && job->progress >= 0)
 		slip_write(job->progress, doc);
 	job->told_ns = watch_now_ns();
@@ -90,6 +98,17 @@ static bool is_stop(struct job *job, uint32_t request)
 	return job->terminate || job->kill;
 }
 
+/* Looks after the record, once in a while. */
+static void keep_record(struct job *job)
+{
+	uint64_t now = watch_now_ns();
+
+	if (!job->unsaved || job->written || now - job->looked_ns < LOOK_NS)
+		return;
+	job->looked_ns = now;
+	job_keep(job);
+}
+
 /* How long to sleep: until the time limit, or until the caller is to be asked. */
 static int sleep_ms(const struct watch *w)
 {
@@ -98,6 +117,14 @@ static int sleep_ms(const struct watch *w)
 	if (w->user && w->user->progress)
 		left = min_u64(left, SIGNALS_MS);
 	return (int)min_u64(left, INT32_MAX);
+}
+
+/* How long to sleep while it is suspended: until there is something else to do. */
+static int suspended_ms(const struct job *job, const struct watch *w)
+{
+	if (w->user && w->user->progress)
+		return SIGNALS_MS;
+	return job->unsaved ? LOOK_MS : -1;
 }
 
 /* Until it is to go on: 0, or -ECANCELED. Its time limit stands still meanwhile. */
@@ -110,8 +137,8 @@ static int suspend(struct job *job, struct watch *w)
 	job_queue_leave(job);
 	job_set_state(job, RP_JOB_SUSPENDED);
 	while (r == 0 && request != RP_JOB_START) {
-		io_bell_wait(job->bell, NULL, 0,
-			     w->user && w->user->progress ? SIGNALS_MS : -1);
+		io_bell_wait(job->bell, NULL, 0, suspended_ms(job, w));
+		keep_record(job);
 		request = next_request(job, w);
 		if (is_stop(job, request) || watch_ask(w) < 0)
 			r = -ECANCELED;
@@ -145,6 +172,22 @@ static int wait_turn(struct job *job, struct watch *w)
 	return r ? r : turn < 0 ? turn : 0;
 }
 
+/* It has its turn. What it leaves is judged by its record, so it does not begin before
+ * that says Running; in a store that is full it waits. 0, or -errno as wait_turn(). */
+static int start_work(struct job *job, struct watch *w)
+{
+	int stop = 0, r = job_set_state(job, RP_JOB_RUNNING);
+
+	while (stop == 0 && (r == -ENOSPC || r == -EDQUOT)) {
+		io_bell_wait(job->bell, NULL, 0, (int)min_u64(LOOK_MS, sleep_ms(w)));
+		w->attended_ns = 0;
+		stop = watch_tick(w);
+		if (stop == 0)
+			r = job_set_state(job, RP_JOB_RUNNING);
+	}
+	return stop ? stop : r;
+}
+
 /* A tick: 0, or -ECANCELED. */
 static int attend(void *context, struct watch *w)
 {
@@ -157,6 +200,7 @@ static int attend(void *context, struct watch *w)
 	if (now - job->told_ns >= TELL_NS ||
 	    (job->told_phase && job->told_phase != w->progress.phase))
 		tell(job, w);
+	keep_record(job);
 	if (is_stop(job, request))
 		return -ECANCELED;
 	if (request != RP_JOB_SUSPEND)
@@ -169,9 +213,7 @@ static int attend(void *context, struct watch *w)
 	if (before != RP_JOB_RUNNING)
 		return 0;
 	r = wait_turn(job, w);
-	if (r == 0)
-		job_set_state(job, RP_JOB_RUNNING);
-	return r;
+	return r ? r : start_work(job, w);
 }
 
 int job_start(struct job *job, struct watch *w)
@@ -181,10 +223,9 @@ int job_start(struct job *job, struct watch *w)
 	if (!job->queued)
 		return 0;
 	watch_phase(w, "waiting");
+	tell(job, w); /* later there may be no room for the slip */
 	r = wait_turn(job, w);
-	if (r == 0)
-		job_set_state(job, RP_JOB_RUNNING);
-	return r;
+	return r ? r : start_work(job, w);
 }
 
 void job_attend(struct job *job, struct watch *w)

@@ -5,15 +5,18 @@
  */
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/inotify.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "data.h"
 #include "harness.h"
 #include "jobs.h"
+#include "loopfs.h"
 
 FIXTURE(faulty)
 {
@@ -129,6 +132,137 @@ TEST_F(faulty, outlive_a_want_of_descriptors)
 	limit_files(pid, limit);
 	ASSERT_EQ(rp_job_set_bandwidth(j->job, 0, &err), RP_OK);
 	GIVES(OK, rp_job_wait(j->job, NULL, SOON_MS, &err));
+}
+
+/* -------------------------------------------------------------------- no room */
+
+/* Their store is on a file system of its own, which can be filled to the last block. */
+FIXTURE(crammed)
+{
+	struct loopfs fs;
+	struct jobs jobs;
+};
+
+FIXTURE_SETUP(crammed)
+{
+	struct jobs *j = &self->jobs;
+
+	loopfs_mount(&self->fs, "xfs", 0, NULL, NULL);
+	stage_make(&j->stage, self->fs.mnt, 24 * MIB, test_seed());
+	snprintf(j->stage.exports, sizeof(j->stage.exports), "%s/exports", test_dir());
+	ASSERT_OK(mkdir(j->stage.exports, 0700));
+}
+
+FIXTURE_VARIANT(crammed)
+{
+	char none;
+};
+FIXTURE_VARIANT_ADD(crammed, jobs){0};
+
+static void fill(const struct crammed_fixture *self)
+{
+	int fd = open(fmt("%s/filler", self->fs.mnt), O_WRONLY | O_CREAT | O_CLOEXEC,
+		      0600);
+	off_t end = 0;
+
+	ASSERT_GE(fd, 0);
+	for (off_t size = 64 * (off_t)MIB; size >= 4096; size /= 2)
+		while (fallocate(fd, 0, end, size) == 0)
+			end += size;
+	EXPECT_EQ(errno, ENOSPC);
+	close(fd);
+}
+
+static void make_room(const struct crammed_fixture *self)
+{
+	ASSERT_OK(unlink(fmt("%s/filler", self->fs.mnt)));
+}
+
+FIXTURE_TEARDOWN(crammed)
+{
+	unlink(fmt("%s/filler", self->fs.mnt));
+	jobs_close(&self->jobs);
+	loopfs_umount(&self->fs);
+}
+
+TEST_F(crammed, are_killed)
+{
+	struct jobs *j = &self->jobs;
+
+	make_copying(j);
+	fill(self);
+	jobs_request(j->job, RP_JOB_KILL);
+	EXPECT_EQ(jobs_state(j->job), RP_JOB_KILLED);
+}
+
+TEST_F(crammed, are_cancelled_by_a_signal)
+{
+	struct jobs *j = &self->jobs;
+	pid_t pid = make_copying(j);
+
+	fill(self);
+	ASSERT_OK(kill(pid, SIGTERM));
+	jobs_expect(j->job, RP_JOB_TERMINATED);
+}
+
+static int64_t saved_state(const struct jobs *j)
+{
+	json_t *doc = load_json(
+		fmt("%s/jobs/active/%s/job.json", j->stage.path, rp_job_id(j->job)));
+	int64_t state = json_number(doc, "JobState");
+
+	json_decref(doc);
+	return state;
+}
+
+/* Its record tells of it as soon as there is room. */
+TEST_F(crammed, are_suspended)
+{
+	struct jobs *j = &self->jobs;
+	struct rp_error err;
+
+	make_copying(j);
+	fill(self);
+	jobs_request(j->job, RP_JOB_SUSPEND);
+	EXPECT_EQ(saved_state(j), RP_JOB_RUNNING, "in a store without room");
+	make_room(self);
+	while (saved_state(j) != RP_JOB_SUSPENDED)
+		usleep(10000);
+	EXPECT_EQ(jobs_state(j->job), RP_JOB_SUSPENDED);
+	jobs_request(j->job, RP_JOB_START);
+	ASSERT_EQ(rp_job_set_bandwidth(j->job, 0, &err), RP_OK);
+	GIVES(OK, rp_job_wait(j->job, NULL, SOON_MS, &err));
+}
+
+static bool has_moved(const struct jobs *j)
+{
+	rp_store_close(stage_open(&j->stage, 0)); /* looks after those that died */
+	return exists(fmt("%s/jobs/ended/%s", j->stage.path, rp_job_id(j->job)));
+}
+
+/* Not one change of its state could be saved. */
+TEST_F(crammed, complete)
+{
+	struct jobs *j = &self->jobs;
+	struct rp_job *first;
+	struct rp_error err;
+
+	jobs_limit(&j->stage, 1);
+	first = jobs_start(j, true);
+	jobs_expect(first, RP_JOB_RUNNING);
+	j->job = jobs_start(j, false);
+	jobs_reach(j, j->job, "waiting");
+	fill(self);
+	jobs_request(first, RP_JOB_KILL);
+	rp_job_close(first);
+	GIVES(OK, rp_job_wait(j->job, NULL, SOON_MS, &err));
+	EXPECT_EQ(jobs_state(j->job), RP_JOB_COMPLETED);
+	EXPECT_TRUE(stage_good_export(fmt("%s/1", j->stage.exports), j->stage.point,
+				      j->stage.twin));
+	make_room(self);
+	EXPECT_TRUE(has_moved(j));
+	EXPECT_EQ(jobs_state(j->job), RP_JOB_COMPLETED);
+	EXPECT_EQ(jobs_shown(j, j->job, "Resumable"), 0);
 }
 
 TEST_MAIN_REQUIRES(jobs_missing)
