@@ -321,6 +321,21 @@ static bool is_suspended(const struct job_view *v)
 	return v->state == RP_JOB_SUSPENDED || job_has_ended(v->state);
 }
 
+/* Whether @request has led to this, or the job has come to another end. */
+static bool is_reached(uint32_t request, const struct job_view *v)
+{
+	switch (request) {
+	case RP_JOB_START:
+		return v->state == RP_JOB_RUNNING || v->state == RP_JOB_COMPLETED ||
+		       (v->state == RP_JOB_EXCEPTION &&
+			strcmp(progress_of(v).phase, "waiting"));
+	case RP_JOB_SUSPEND:
+		return v->state == RP_JOB_SUSPENDED;
+	default:
+		return v->state == RP_JOB_TERMINATED || v->state == RP_JOB_KILLED;
+	}
+}
+
 /* Whether the transition is through, after which the job may be in another state. */
 static uint32_t await(struct rp_job *job, uint32_t request, uint64_t timeout_ms,
 		      struct rp_error *err)
@@ -338,9 +353,7 @@ static uint32_t await(struct rp_job *job, uint32_t request, uint64_t timeout_ms,
 		return RP_JOB_NOT_IN_TIME;
 	if (rc)
 		return RP_JOB_UNSPECIFIED;
-	reached = request == RP_JOB_START || v.state == RP_JOB_TERMINATED ||
-		  v.state == RP_JOB_KILLED ||
-		  (request == RP_JOB_SUSPEND && v.state == RP_JOB_SUSPENDED);
+	reached = is_reached(request, &v);
 	if (!reached)
 		refuse(job, RP_JOB_FORBIDDEN, &v, err);
 	job_view_close(&v);

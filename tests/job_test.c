@@ -2,6 +2,7 @@
 /*
  * job_test.c - jobs in every state, commanded from another process: every request
  */
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -223,6 +224,73 @@ TEST_F_TIMEOUT(jobs, answers_every_request, 480)
 		EXPECT_EQ(err.code, answer == RP_JOB_BUSY ? RP_IN_USE : RP_INVALID_STATE);
 		EXPECT_EQ(jobs_state(j->job), variant->state, "nothing has changed");
 	}
+}
+
+/* A request that another one has overtaken has not led to anything. */
+struct asker {
+	struct jobs *jobs;
+	uint32_t requested, answer;
+	struct rp_error err;
+};
+
+static void *ask(void *context)
+{
+	struct asker *a = context;
+	struct rp_job *job;
+
+	ASSERT_EQ(rp_job_open(a->jobs->stage.store, rp_job_id(a->jobs->job), &job, NULL),
+		  RP_OK);
+	a->answer = rp_job_request_state_change(job, a->requested, SOON_MS, &a->err);
+	rp_job_close(job);
+	return NULL;
+}
+
+FIXTURE(overtaken)
+{
+	struct jobs jobs;
+};
+
+FIXTURE_SETUP(overtaken)
+{
+	jobs_make(&self->jobs);
+	jobs_limit(&self->jobs.stage, 1);
+}
+
+FIXTURE_TEARDOWN(overtaken)
+{
+	jobs_close(&self->jobs);
+}
+
+FIXTURE_VARIANT(overtaken)
+{
+	void (*make)(struct jobs * j);
+	uint32_t requested;
+};
+FIXTURE_VARIANT_ADD(overtaken, suspend){make_running, RP_JOB_SUSPEND};
+FIXTURE_VARIANT_ADD(overtaken, start){make_suspended, RP_JOB_START};
+
+/* While its process stands still both are written. */
+TEST_F(overtaken, by_kill)
+{
+	struct jobs *j = &self->jobs;
+	struct asker a = {.jobs = j, .requested = variant->requested};
+	pthread_t thread;
+
+	variant->make(j);
+	j->stopped = (pid_t)jobs_shown(j, j->job, "ProcessId");
+	ASSERT_OK(kill(j->stopped, SIGSTOP));
+	while (!is_stopped(j->stopped))
+		usleep(1000);
+	ASSERT_OK(pthread_create(&thread, NULL, ask, &a));
+	usleep(300000);
+	ASSERT_EQ(rp_job_request_state_change(j->job, RP_JOB_KILL, 0, NULL),
+		  RP_JOB_TRANSITION);
+	ASSERT_OK(kill(j->stopped, SIGCONT));
+	j->stopped = 0;
+	ASSERT_OK(pthread_join(thread, NULL));
+	EXPECT_EQ(a.answer, RP_JOB_FORBIDDEN);
+	EXPECT_EQ(a.err.code, RP_INVALID_STATE, "%s", a.err.message);
+	EXPECT_EQ(jobs_state(j->job), RP_JOB_KILLED);
 }
 
 TEST_MAIN_REQUIRES(jobs_missing)
