@@ -39,6 +39,7 @@ struct job {
 	unsigned priority;
 	bool queued;	  /* works only when it is its turn */
 	char entry[96];	  /* in jobs/queue/, "" = not in it */
+	bool rung;	  /* and the request was not read yet */
 	uint64_t serial;  /* of the request that was seen last */
 	unsigned percent; /* told already: never goes back */
 	uint64_t told_ns;

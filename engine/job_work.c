@@ -74,10 +74,17 @@ static uint32_t next_request(struct job *job, struct watch *w)
 {
 	uint64_t request = 0, serial = 0, bandwidth = 0;
 	json_t *doc;
+	int r;
 
 	/* Without a bell, where there are no FIFOs, nobody says when to look. */
-	if ((job->bell >= 0 && !io_bell_rung(job->bell)) ||
-	    slip_read(job->fd, JOB_REQUESTS, &doc) < 0)
+	job->rung |= job->bell < 0 || io_bell_rung(job->bell);
+	if (!job->rung)
+		return 0;
+	r = slip_read(job->fd, JOB_REQUESTS, &doc);
+	/* It is not rung again if there was no descriptor for it; for a torn one it is.
+	 */
+	job->rung = r < 0 && r != -ENOENT && r != -EBADMSG;
+	if (r < 0)
 		return 0;
 	if (doc_u64(doc, "BandwidthLimit", &bandwidth) == 0)
 		w->bandwidth = bandwidth;
@@ -124,7 +131,7 @@ static int suspended_ms(const struct job *job, const struct watch *w)
 {
 	if (w->user && w->user->progress)
 		return SIGNALS_MS;
-	return job->unsaved ? LOOK_MS : -1;
+	return job->unsaved || job->rung || job->bell < 0 ? LOOK_MS : -1;
 }
 
 /* Until it is to go on: 0, or -ECANCELED. Its time limit stands still meanwhile. */

@@ -4,12 +4,16 @@
  * at, commanded and told of all the same
  */
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/inotify.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -134,7 +138,88 @@ TEST_F(faulty, outlive_a_want_of_descriptors)
 	GIVES(OK, rp_job_wait(j->job, NULL, SOON_MS, &err));
 }
 
-/* -------------------------------------------------------------------- no room */
+/* A request that comes meanwhile is not lost, though the bell is rung only once. */
+TEST_F(faulty, hear_what_they_could_not_read)
+{
+	struct jobs *j = &self->jobs;
+	struct rp_error err;
+	pid_t pid = make_copying(j);
+	rlim_t limit = limit_files(pid, 0);
+
+	EXPECT_EQ(rp_job_request_state_change(j->job, RP_JOB_SUSPEND, 500, &err),
+		  RP_JOB_NOT_IN_TIME);
+	limit_files(pid, limit);
+	jobs_expect(j->job, RP_JOB_SUSPENDED);
+}
+
+/* ------------------------------------------------------------------------ no FIFOs */
+
+/* From here on for this process. */
+static void forbid_fifos(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_mknodat, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = {.len = ARRAY_SIZE(code), .filter = code};
+
+	ASSERT_OK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
+		SKIP("no seccomp filters: %s", strerror(errno));
+}
+
+/* Nobody asks it anything but through its record. */
+static void export_without_fifos(const struct stage *s)
+{
+	struct rp_export_options options = stage_copying(RP_IO_AUTO);
+	struct rp_error err;
+
+	options.bandwidth = 1024;
+	forbid_fifos();
+	rp_export(s->store, s->point, s->exports, &options, NULL, &err);
+	_exit(err.os_error == ECANCELED ? 0 : 1);
+}
+
+static struct rp_job *find_job(const struct stage *s)
+{
+	json_t *list;
+	struct rp_job *job = NULL;
+	char *text;
+
+	for (uint64_t begin = now_ms(); !job && now_ms() - begin < SOON_MS;) {
+		ASSERT_EQ(rp_job_list(s->store, &text, NULL), RP_OK);
+		list = take_json(text);
+		if (json_array_size(list))
+			rp_job_open(s->store,
+				    json_text(json_array_get(list, 0), "InstanceID"),
+				    &job, NULL);
+		json_decref(list);
+		usleep(1000);
+	}
+	ASSERT_NE(job, NULL);
+	return job;
+}
+
+TEST_F(faulty, wake_without_a_bell)
+{
+	struct jobs *j = &self->jobs;
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		export_without_fifos(&j->stage);
+	j->job = find_job(&j->stage);
+	jobs_reach(j, j->job, "copying");
+	jobs_request(j->job, RP_JOB_SUSPEND);
+	jobs_request(j->job, RP_JOB_START);
+	jobs_request(j->job, RP_JOB_TERMINATE);
+	ASSERT_EQ(waitpid(pid, &status, 0), pid);
+	EXPECT_EQ(status, 0);
+}
+
+/* ------------------------------------------------------------------------- no room */
 
 /* Their store is on a file system of its own, which can be filled to the last block. */
 FIXTURE(crammed)
