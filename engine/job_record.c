@@ -4,11 +4,14 @@
  */
 #include "job_record.h"
 
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "doc.h"
+#include "io/tree.h"
 #include "slip.h"
+#include "target.h"
 
 int job_record_set_string(json_t *doc, const char *key, const char *text)
 {
@@ -66,7 +69,10 @@ int job_record_load(int fd, json_t **ret)
 {
 	_cleanup_doc_ json_t *doc = NULL;
 	int r = doc_load(fd, "job.json", &doc);
+	uint64_t state;
 
+	if (r == 0 && (doc_u64(doc, "JobState", &state) < 0 || !job_state_valid(state)))
+		r = -EBADMSG;
 	if (r == 0)
 		r = see_told_state(fd, doc);
 	if (r == 0)
@@ -110,6 +116,56 @@ int job_record_set_error(json_t *doc, uint32_t rc, const struct rp_error *err)
 					: json_integer((json_int_t)err->offset)) < 0)
 		return -ENOMEM;
 	return json_object_set(doc, "Error", error);
+}
+
+bool job_record_target(const json_t *doc, const char **ret_directory,
+		       const char **ret_system, const char **ret_id)
+{
+	return doc_string(doc, "ExportDirectory", ret_directory) == 0 &&
+	       doc_string(doc, "VirtualSystemIdentifier", ret_system) == 0 &&
+	       doc_string(doc, "ReferencePointId", ret_id) == 0 &&
+	       **ret_directory == '/' && name_valid(*ret_system) && id_valid(*ret_id);
+}
+
+bool job_record_is_published(const json_t *doc)
+{
+	enum rp_job_state state = job_record_state(doc);
+	const char *directory, *system, *id;
+
+	/* Who waited has published nothing: what is there is another's. */
+	if (state != RP_JOB_RUNNING && state != RP_JOB_SHUTTING_DOWN)
+		return false;
+	return job_record_target(doc, &directory, &system, &id) &&
+	       target_is_published(directory, system, id);
+}
+
+static int tell_exported(json_t *doc)
+{
+	_cleanup_doc_ json_t *manifest = NULL;
+	_cleanup_close_ int fd = -1;
+	const char *path;
+
+	if (doc_string(doc, "ExportPath", &path) < 0)
+		return 0;
+	fd = io_dir_open(AT_FDCWD, path);
+	if (fd < 0 || doc_load(fd, "export.json", &manifest) < 0)
+		return 0;
+	return job_record_set_exported(doc, manifest);
+}
+
+int job_record_set_dead(json_t *doc, bool published)
+{
+	struct rp_error err;
+
+	rp_error_clear(&err);
+	if (!published)
+		rp_fail(&err, RP_FAILED, "export", "interrupted");
+	if ((published && tell_exported(doc) < 0) ||
+	    job_record_set_error(doc, err.code, &err) < 0 ||
+	    json_object_set_new(doc, "Cancellable", json_false()) < 0 ||
+	    json_object_set_new(doc, "Resumable", json_boolean(!published)) < 0)
+		return -ENOMEM;
+	return 0;
 }
 
 /* What the model's class has. */

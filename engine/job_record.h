@@ -28,6 +28,18 @@ int job_record_set_state(json_t *doc, enum rp_job_state state);
 /* The error it ended with; none if @rc is RP_OK. */
 int job_record_set_error(json_t *doc, uint32_t rc, const struct rp_error *err);
 
+/* Where the export is to be, if the record says so: all of it is valid. */
+bool job_record_target(const json_t *doc, const char **ret_directory,
+		       const char **ret_system, const char **ret_id);
+
+/* Whether a job that died, and has not been ended by anybody, has published its export.
+ */
+bool job_record_is_published(const json_t *doc);
+
+/* The end, without its state, of one that died: what its last record would have said,
+ * which has not got to stable storage, if it is @published; else it was interrupted. */
+int job_record_set_dead(json_t *doc, bool published);
+
 /* What was exported, as @manifest has it. */
 int job_record_set_exported(json_t *doc, const json_t *manifest);
 

@@ -209,6 +209,7 @@ static uint32_t wait_until(const struct waiting *w, struct job_view *ret,
 	 * was resumed may have an owner again. */
 	struct io_notice n = IO_NOTICE_NONE;
 	char path[32];
+	int r;
 
 	/* A user's instances of inotify run out: then it is looked at from time to time.
 	 */
@@ -216,14 +217,18 @@ static uint32_t wait_until(const struct waiting *w, struct job_view *ret,
 	io_notice_open(w->job->fd, path, JOB_BELL, &n);
 	for (;;) {
 		io_notice_take(&n);
-		rc = look(w->job, ret, err);
-		if (rc || w->over(ret))
+		r = job_view(w->job->fd, ret);
+		if (r == -EAGAIN) /* all that is known is that it goes on */
+			*ret = (struct job_view){.state = RP_JOB_RUNNING};
+		else if (r < 0)
+			rc = job_view_fail(r, w->job->id, err);
+		if (rc || (r == 0 && w->over(ret)))
 			break;
 		rc = tell_waiter(w, ret, err);
 		job_view_close(ret);
 		if (rc)
 			break;
-		io_notice_wait(&n, time_left_ms(w, n.fd >= 0 && !n.gone));
+		io_notice_wait(&n, time_left_ms(w, r == 0 && n.fd >= 0 && !n.gone));
 	}
 	io_notice_close(&n);
 	return rc;

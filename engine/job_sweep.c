@@ -61,20 +61,18 @@ void job_forget_old(struct rp_store *store)
 }
 
 /* What it has left at its target; negative if that may still be somewhere. */
-static int discard_target(const json_t *doc, bool (*keep)(int dir), bool *ret_published)
+static int discard_target(const json_t *doc, bool (*keep)(int dir))
 {
 	const char *directory, *system, *id;
+	bool published = false;
 	uint64_t device;
 	struct stat st;
 	int r;
 
-	if (doc_string(doc, "ExportDirectory", &directory) < 0 ||
-	    doc_string(doc, "VirtualSystemIdentifier", &system) < 0 ||
-	    doc_string(doc, "ReferencePointId", &id) < 0 || directory[0] != '/' ||
-	    !name_valid(system) || !id_valid(id))
+	if (!job_record_target(doc, &directory, &system, &id))
 		return 0;
-	r = target_discard_dead(directory, system, id, keep, ret_published);
-	if (r != 0 || *ret_published)
+	r = target_discard_dead(directory, system, id, keep, &published);
+	if (r != 0 || published)
 		return r;
 	/* It may have written to what is not mounted there now. Only if nothing is found:
 	 * Btrfs and network file systems have another number with every mount. */
@@ -87,14 +85,13 @@ static int discard_target(const json_t *doc, bool (*keep)(int dir), bool *ret_pu
 
 uint32_t job_forget(struct rp_store *store, const char *id, struct rp_error *err)
 {
-	bool published = false;
 	struct job job;
 	uint32_t rc = job_open_resumable(store, id, &job, err);
 	int r;
 
 	if (rc)
 		return rc;
-	r = discard_target(job.doc, NULL, &published);
+	r = discard_target(job.doc, NULL);
 	json_object_set_new(job.doc, "Resumable", json_false());
 	if (r >= 0)
 		r = job_record_set_state(job.doc, RP_JOB_KILLED);
@@ -133,48 +130,29 @@ static bool is_old(const struct job *job)
 	       st.st_mtime < time(NULL) - (time_t)job->store->keep_seconds;
 }
 
-/* What its last record would have said of disks, which has not got to stable storage. */
-static void tell_exported(json_t *doc)
-{
-	_cleanup_doc_ json_t *manifest = NULL;
-	_cleanup_close_ int fd = -1;
-	const char *path;
-
-	if (doc_string(doc, "ExportPath", &path) < 0)
-		return;
-	fd = io_dir_open(AT_FDCWD, path);
-	if (fd >= 0 && doc_load(fd, "export.json", &manifest) == 0)
-		job_record_set_exported(doc, manifest);
-}
-
 static void end_dead(struct job *job)
 {
-	enum rp_job_state state = job_record_state(job->doc);
-	struct rp_error err;
-	bool published = false;
+	/* Asked before what shows that it has not is removed. */
+	bool published = job_record_is_published(job->doc);
 
-	if (discard_target(job->doc, journal_worth_keeping, &published) < 0 &&
-	    !is_old(job)) {
+	if (discard_target(job->doc, journal_worth_keeping) < 0 && !is_old(job)) {
 		job_release(job);
 		return;
 	}
-	/* Who waited has published nothing: what is there is another's. */
-	if (state != RP_JOB_RUNNING && state != RP_JOB_SHUTTING_DOWN)
-		published = false;
 	/* Else it was killed between its end and its move. */
-	if (!job_has_ended(state)) {
-		rp_error_clear(&err);
-		if (published)
-			tell_exported(job->doc);
-		else
-			rp_fail(&err, RP_FAILED, "export", "interrupted");
-		job_record_set_error(job->doc, err.code, &err);
+	if (!job_has_ended(job_record_state(job->doc))) {
+		job_record_set_dead(job->doc, published);
 		job_record_set_state(job->doc,
 				     published ? RP_JOB_COMPLETED : RP_JOB_EXCEPTION);
-		json_object_set_new(job->doc, "Cancellable", json_false());
-		json_object_set_new(job->doc, "Resumable", json_boolean(!published));
 	}
 	job_retire(job);
+}
+
+/* For who asks what has become of it. */
+static void retire_damaged(struct job *job)
+{
+	unlinkat(job->fd, JOB_BELL, 0);
+	renameat(job->store->active_fd, job->id, job->store->ended_fd, job->id);
 }
 
 void job_sweep(struct rp_store *store, const char *name)
@@ -196,8 +174,9 @@ void job_sweep(struct rp_store *store, const char *name)
 		end_dead(&job);
 		return;
 	}
-	/* Killed before its record was written, so it has no target yet; or damaged. */
-	if (r == -ENOENT || r == -EBADMSG)
+	if (r == -ENOENT) /* killed before that was written: it has no target yet */
 		io_tree_remove(store->active_fd, name);
+	else if (r == -EBADMSG)
+		retire_damaged(&job);
 	job_release(&job);
 }

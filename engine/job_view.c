@@ -6,13 +6,16 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "doc.h"
+#include "io/bell.h"
 #include "io/tree.h"
 #include "job_record.h"
 #include "slip.h"
 
 #define PREFIX_MIN 4
+#define MEND_TRIES 100 /* 5 ms apart */
 
 void job_view_close(struct job_view *v)
 {
@@ -39,18 +42,30 @@ static int load(int fd, struct job_view *v)
 	return 0;
 }
 
-/* Nobody has ended it, and nobody will. */
-static int see_interrupted(struct job_view *v)
+/* As a record that is damaged, or gone, is written again by who works on the job, when he
+ * hears of it. -EAGAIN: not yet. */
+static int load_whole(int fd, struct job_view *v)
 {
-	v->state = RP_JOB_EXCEPTION;
-	v->resumable = true;
-	if (json_object_set_new(v->doc, "ErrorCode", json_integer(RP_FAILED)) < 0 ||
-	    job_record_set_string(v->doc, "ErrorSummaryDescription",
-				  rp_return_name(RP_FAILED)) < 0 ||
-	    job_record_set_string(v->doc, "ErrorDescription", "interrupted") < 0 ||
-	    json_object_set_new(v->doc, "Cancellable", json_false()) < 0)
-		return -ENOMEM;
-	return 0;
+	int r = load(fd, v);
+
+	for (int tries = 0; (r == -EBADMSG || r == -ENOENT) && is_alive(fd); tries++) {
+		if (tries == MEND_TRIES)
+			return -EAGAIN;
+		io_bell_ring(fd, JOB_BELL);
+		nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+		r = load(fd, v);
+	}
+	return r;
+}
+
+/* Nobody has ended it, and nobody will. */
+static int see_dead(struct job_view *v)
+{
+	bool published = job_record_is_published(v->doc);
+
+	v->state = published ? RP_JOB_COMPLETED : RP_JOB_EXCEPTION;
+	v->resumable = !published;
+	return job_record_set_dead(v->doc, published);
 }
 
 /* What is asked of it, if it has not ended. */
@@ -117,7 +132,7 @@ static int see_progress(int fd, struct job_view *v)
 int job_view(int fd, struct job_view *ret)
 {
 	struct job_view v = {0};
-	int r = load(fd, &v);
+	int r = load_whole(fd, &v);
 
 	if (r == 0 && !job_has_ended(v.state)) {
 		v.alive = is_alive(fd);
@@ -125,7 +140,7 @@ int job_view(int fd, struct job_view *ret)
 			job_view_close(&v);
 			r = load(fd, &v);
 			if (r == 0 && !job_has_ended(v.state))
-				r = see_interrupted(&v);
+				r = see_dead(&v);
 		}
 	}
 	if (r == 0)
@@ -148,14 +163,17 @@ uint32_t job_view_error(const struct job_view *v, struct rp_error *err)
 {
 	const json_t *error = json_object_get(v->doc, "Error");
 	const char *text = "", *step = "";
-	uint64_t code = RP_FAILED, number;
+	uint64_t code, number;
 
 	rp_error_clear(err);
 	if (!job_has_ended(v->state))
 		return RP_JOB_STARTED;
 	if (v->state == RP_JOB_COMPLETED)
 		return RP_OK;
-	doc_u64(v->doc, "ErrorCode", &code);
+	if (doc_u64(v->doc, "ErrorCode", &code) < 0 || code < RP_FAILED ||
+	    code > RP_OUT_OF_MEMORY)
+		return rp_fail(err, RP_UNKNOWN_STATUS, "read",
+			       "its record is damaged: it has failed without an error");
 	doc_string(v->doc, "ErrorDescription", &text);
 	doc_string(error, "Step", &step);
 	rp_fail(err, (uint32_t)code, *step ? step : "export", "%s",
@@ -253,8 +271,9 @@ static int list_folder(int dirfd, json_t *list)
 			job_view_close(&v);
 			break;
 		case -EBADMSG:
-		case -EIO:
+		case -EAGAIN:
 		case -EOPNOTSUPP:
+		case -EIO:
 			json_array_append_new(list, json_pack("{s:s, s:s}", "InstanceID",
 							      names[i], "JobStatus",
 							      "damaged"));
@@ -324,7 +343,7 @@ uint32_t job_view_fail(int error, const char *id, struct rp_error *err)
 {
 	if (error == -ENOENT)
 		return rp_fail(err, RP_NOT_AVAILABLE, "read", "job %s: was removed", id);
-	if (error == -EBADMSG || error == -EIO)
+	if (error == -EBADMSG || error == -EAGAIN || error == -EIO)
 		return rp_fail(err, RP_UNKNOWN_STATUS, "read",
 			       "job %s: its record is damaged", id);
 	if (error == -EOPNOTSUPP)

@@ -17,7 +17,8 @@ struct job_view {
 	bool resumable;
 };
 
-/* Of the job whose folder is @fd. 0, -ENOENT (removed), -EBADMSG or -errno. */
+/* Of the job whose folder is @fd. 0, -ENOENT (removed), -EBADMSG, -EAGAIN (damaged, but
+ * somebody works on it and will write it again) or -errno. */
 int job_view(int fd, struct job_view *ret);
 void job_view_close(struct job_view *v); /* zeros are fine */
 

@@ -77,7 +77,11 @@ static uint32_t next_request(struct job *job, struct watch *w)
 	int r;
 
 	/* Without a bell, where there are no FIFOs, nobody says when to look. */
-	job->rung |= job->bell < 0 || io_bell_rung(job->bell);
+	if (job->bell >= 0 && io_bell_rung(job->bell)) {
+		job->rung = true;
+		job->looked_ns = 0; /* it may be for that */
+	}
+	job->rung |= job->bell < 0;
 	if (!job->rung)
 		return 0;
 	r = slip_read(job->fd, JOB_REQUESTS, &doc);
@@ -105,15 +109,17 @@ static bool is_stop(struct job *job, uint32_t request)
 	return job->terminate || job->kill;
 }
 
-/* Looks after the record, once in a while. */
+/* Looks after the record, once in a while: what was damaged is written again. */
 static void keep_record(struct job *job)
 {
+	_cleanup_doc_ json_t *doc = NULL;
 	uint64_t now = watch_now_ns();
 
-	if (!job->unsaved || job->written || now - job->looked_ns < LOOK_NS)
+	if (job->written || now - job->looked_ns < LOOK_NS)
 		return;
 	job->looked_ns = now;
-	job_keep(job);
+	if (job->unsaved || job_record_load(job->fd, &doc) < 0)
+		job_keep(job);
 }
 
 /* How long to sleep: until the time limit, or until the caller is to be asked. */
@@ -145,8 +151,8 @@ static int suspend(struct job *job, struct watch *w)
 	job_set_state(job, RP_JOB_SUSPENDED);
 	while (r == 0 && request != RP_JOB_START) {
 		io_bell_wait(job->bell, NULL, 0, suspended_ms(job, w));
-		keep_record(job);
 		request = next_request(job, w);
+		keep_record(job);
 		if (is_stop(job, request) || watch_ask(w) < 0)
 			r = -ECANCELED;
 	}
@@ -242,6 +248,7 @@ void job_attend(struct job *job, struct watch *w)
 
 	w->attend = attend;
 	w->attendant = job;
+	job->looked_ns = watch_now_ns();
 	if (!job->queued) { /* nobody has seen it yet, and many are done very soon */
 		job->told_ns = watch_now_ns();
 		return;

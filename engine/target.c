@@ -366,3 +366,20 @@ int target_discard_dead(const char *directory, const char *system, const char *i
 	target_close(&t);
 	return r;
 }
+
+bool target_is_published(const char *directory, const char *system, const char *id)
+{
+	struct target t = {
+		.system = system, .directory_fd = -1, .system_fd = -1, .fd = -1};
+	bool published = false;
+
+	target_name(&t, id);
+	t.directory_fd = io_dir_open(AT_FDCWD, directory);
+	if (t.directory_fd >= 0)
+		t.system_fd = io_dir_open(t.directory_fd, system);
+	if (t.system_fd >= 0)
+		published = faccessat(t.system_fd, t.name, F_OK, 0) == 0 &&
+			    faccessat(t.system_fd, t.partial, F_OK, 0) < 0;
+	target_close(&t);
+	return published;
+}

@@ -85,4 +85,7 @@ void target_keep(struct target *target);
 int target_discard_dead(const char *directory, const char *system, const char *id,
 			bool (*keep)(int dir), bool *ret_published);
 
+/* Whether the export is there, complete, and nothing is left of one on its way there. */
+bool target_is_published(const char *directory, const char *system, const char *id);
+
 #endif
