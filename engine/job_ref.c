@@ -80,25 +80,13 @@ static uint32_t look(struct rp_job *job, struct job_view *ret, struct rp_error *
 	return r < 0 ? job_view_fail(r, job->id, err) : RP_OK;
 }
 
-/* The words of rp_progress.phase: they outlive the view. */
-static const char *phase_word(const json_t *doc)
-{
-	static const char *const words[] = {"waiting",	 "planning",  "cloning",
-					    "copying",	 "verifying", "syncing",
-					    "publishing"};
-	const char *phase = "waiting";
-
-	doc_string(doc, "Phase", &phase);
-	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
-		if (!strcmp(words[i], phase))
-			return words[i];
-	return words[0];
-}
-
 static struct rp_progress progress_of(const struct job_view *v)
 {
-	struct rp_progress p = {.phase = phase_word(v->doc)};
+	const char *phase = "waiting";
+	struct rp_progress p = {0};
 
+	doc_string(v->doc, "Phase", &phase);
+	p.phase = watch_phase_word(phase); /* it outlives the view */
 	doc_u64(v->doc, "BytesTotal", &p.bytes_total);
 	doc_u64(v->doc, "BytesDone", &p.bytes_done);
 	doc_u64(v->doc, "BytesPerSecond", &p.bytes_per_second);

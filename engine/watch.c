@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include "io/base.h"
@@ -16,6 +17,12 @@
 
 /* 146 years: no sum of times overflows. */
 #define LONGEST_MS (INT64_MAX / 2000000u)
+
+/* All that there are; the public header lists them. */
+static const char *const phases[] = {
+	"waiting", "planning", "mapping",   "comparing", "proving",
+	"cloning", "copying",  "verifying", "syncing",	 "publishing",
+};
 
 uint64_t watch_now_ns(void)
 {
@@ -45,6 +52,14 @@ static void tell(struct watch *w, uint64_t now)
 					  : 0;
 	if (w->user && w->user->progress && !w->cancelled)
 		w->cancelled = w->user->progress(w->user->context, &w->progress) != 0;
+}
+
+const char *watch_phase_word(const char *word)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(phases); i++)
+		if (!strcmp(phases[i], word))
+			return phases[i];
+	return phases[0];
 }
 
 void watch_phase(struct watch *w, const char *phase)

@@ -39,6 +39,10 @@ void watch_init(struct watch *w, const struct rp_watch *user, uint64_t timeout_m
  * says so. */
 void watch_phase(struct watch *w, const char *phase);
 
+/* The static text of a phase that is called so; that of the first one if there is none.
+ */
+const char *watch_phase_word(const char *word);
+
 /* Tells the caller if it is time to. 0, -ECANCELED or -ETIME: stop. */
 int watch_tick(struct watch *w);
 

@@ -3,11 +3,13 @@
  * job_damage_test.c - job records that are damaged, newer, or not the last word: what is
  * told of them, and that a job that goes on writes its own again
  */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "data.h"
+#include "engine/slip.h"
 #include "harness.h"
 #include "jobs.h"
 
@@ -160,6 +162,32 @@ TEST_F(damaged, are_completed_once_they_are_published)
 	json_decref(doc);
 	EXPECT_TRUE(has_moved(j));
 	EXPECT_EQ(jobs_state(j->job), RP_JOB_COMPLETED);
+}
+
+TEST_F(damaged, tell_every_phase)
+{
+	static const char *const phases[] = {
+		"waiting", "planning", "mapping",   "comparing", "proving",
+		"cloning", "copying",  "verifying", "syncing",	 "publishing",
+	};
+	struct jobs *j = &self->jobs;
+	struct rp_progress progress;
+	struct rp_error err;
+	int fd;
+
+	make_completed(j);
+	fd = slip_open(AT_FDCWD, fmt("%s/jobs/ended/%s/progress", j->stage.path,
+				     rp_job_id(j->job)));
+	ASSERT_GE(fd, 0);
+	for (size_t i = 0; i < ARRAY_SIZE(phases); i++) {
+		json_t *doc = json_pack("{s:s}", "Phase", phases[i]);
+
+		ASSERT_OK(slip_write(fd, doc));
+		json_decref(doc);
+		ASSERT_EQ(rp_job_state(j->job, NULL, &progress, &err), RP_OK);
+		EXPECT_STREQ(progress.phase, phases[i]);
+	}
+	close(fd);
 }
 
 TEST_MAIN_REQUIRES(jobs_missing)
