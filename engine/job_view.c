@@ -251,6 +251,39 @@ uint32_t job_find(struct rp_store *store, const char *id, char ret_id[ID_SIZE],
 	return RP_OK;
 }
 
+/* What is told of a record that cannot be read; NULL if nothing is. */
+static const char *unreadable_status(int error)
+{
+	switch (error) {
+	case -EBADMSG:
+	case -EAGAIN:
+	case -EIO:
+		return "damaged";
+	case -EOPNOTSUPP:
+		return "made by a newer version";
+	default:
+		return NULL;
+	}
+}
+
+static int list_job(int fd, const char *id, json_t *list)
+{
+	struct job_view v;
+	int r = job_view(fd, &v);
+	const char *status = unreadable_status(r);
+
+	if (r == 0) {
+		r = json_array_append(list, v.doc);
+		job_view_close(&v);
+	} else {
+		r = status ? json_array_append_new(list,
+						   json_pack("{s:s, s:s}", "InstanceID",
+							     id, "JobStatus", status))
+			   : 0;
+	}
+	return r < 0 ? -ENOMEM : 0;
+}
+
 /* Adds what jobs lie in @dirfd; one that is damaged must not hide the others. */
 static int list_folder(int dirfd, json_t *list)
 {
@@ -261,23 +294,9 @@ static int list_folder(int dirfd, json_t *list)
 	for (size_t i = 0; r == 0 && i < count; i++) {
 		_cleanup_close_ int fd = id_valid(names[i]) ? io_dir_open(dirfd, names[i])
 							    : -1;
-		struct job_view v;
 
-		if (fd < 0)
-			continue;
-		switch (job_view(fd, &v)) {
-		case 0:
-			r = json_array_append(list, v.doc) < 0 ? -ENOMEM : 0;
-			job_view_close(&v);
-			break;
-		case -EBADMSG:
-		case -EAGAIN:
-		case -EOPNOTSUPP:
-		case -EIO:
-			json_array_append_new(list, json_pack("{s:s, s:s}", "InstanceID",
-							      names[i], "JobStatus",
-							      "damaged"));
-		}
+		if (fd >= 0)
+			r = list_job(fd, names[i], list);
 	}
 	if (r == 0 || count)
 		io_names_free(names, count);

@@ -579,6 +579,9 @@ uint32_t rp_export_start(struct rp_store *store, const char *point, const char *
 
 /**
  * rp_job_list() - a JSON array of all job records, oldest first
+ *
+ * Of one that cannot be read there are InstanceID and JobStatus, "damaged" or "made by a
+ * newer version".
  */
 uint32_t rp_job_list(struct rp_store *store, char **ret_json, struct rp_error *reterr);
 
@@ -587,7 +590,8 @@ uint32_t rp_job_list(struct rp_store *store, char **ret_json, struct rp_error *r
  * @id: its InstanceID, or an unambiguous beginning of at least 4 characters
  *
  * Errors: RP_INVALID_PARAMETER (syntax, ambiguous), RP_NOT_AVAILABLE,
- * RP_UNKNOWN_STATUS (its record is damaged).
+ * RP_UNKNOWN_STATUS (its record is damaged; while somebody works on the job it is written
+ * again), RP_NOT_SUPPORTED (made by a newer version).
  */
 uint32_t rp_job_show(struct rp_store *store, const char *id, char **ret_json,
 		     struct rp_error *reterr);
@@ -597,7 +601,8 @@ uint32_t rp_job_show(struct rp_store *store, const char *id, char **ret_json,
  * @id:  as rp_job_show()
  * @ret: set on success only; release with rp_job_close()
  *
- * The reference does not need @store any more. Errors: as rp_job_show().
+ * The reference does not need @store any more. Its record is not read yet. Errors:
+ * RP_INVALID_PARAMETER, RP_NOT_AVAILABLE.
  */
 uint32_t rp_job_open(struct rp_store *store, const char *id, struct rp_job **ret,
 		     struct rp_error *reterr);
@@ -618,7 +623,8 @@ const char *rp_job_id(const struct rp_job *job);
  *
  * Also makes rp_job_fd() unreadable until the next change.
  *
- * Errors: RP_NOT_AVAILABLE (its record was removed), RP_UNKNOWN_STATUS.
+ * Errors: RP_NOT_AVAILABLE (its record was removed), RP_UNKNOWN_STATUS,
+ * RP_NOT_SUPPORTED, both as rp_job_show().
  */
 uint32_t rp_job_state(struct rp_job *job, enum rp_job_state *ret_state,
 		      struct rp_progress *ret_progress, struct rp_error *reterr);
@@ -640,7 +646,8 @@ int rp_job_fd(struct rp_job *job);
  * @timeout_ms: 0 = no limit
  *
  * Return: what the job returned, with @reterr as it was. If it has not ended: RP_TIMEOUT
- * (@timeout_ms) or RP_FAILED (ECANCELED, by @watch), both with the step "wait".
+ * (@timeout_ms) or RP_FAILED (ECANCELED, by @watch), both with the step "wait". If it
+ * cannot be told, as rp_job_state().
  */
 uint32_t rp_job_wait(struct rp_job *job, const struct rp_watch *watch,
 		     uint64_t timeout_ms, struct rp_error *reterr);

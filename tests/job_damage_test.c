@@ -190,4 +190,22 @@ TEST_F(damaged, tell_every_phase)
 	close(fd);
 }
 
+TEST_F(damaged, are_listed_as_of_a_newer_version)
+{
+	struct jobs *j = &self->jobs;
+	struct rp_error err;
+	json_t *list;
+	char *text;
+
+	make_completed(j);
+	set_version(record_path(j, "ended"), 2);
+	GIVES(NOT_SUPPORTED, rp_job_state(j->job, NULL, NULL, &err));
+	GIVES(NOT_SUPPORTED, rp_job_show(j->stage.store, rp_job_id(j->job), &text, &err));
+	ASSERT_EQ(rp_job_list(j->stage.store, &text, &err), RP_OK);
+	list = take_json(text);
+	EXPECT_STREQ(json_text(json_array_get(list, 0), "JobStatus"),
+		     "made by a newer version");
+	json_decref(list);
+}
+
 TEST_MAIN_REQUIRES(jobs_missing)
