@@ -301,18 +301,6 @@ void target_keep(struct target *t)
 	target_close(t);
 }
 
-void target_discard(struct target *t)
-{
-	_cleanup_close_ int lock = -1;
-
-	if (t->fd >= 0)
-		remove_partial(t, t->fd);
-	/* If we made it and nothing has come into it. */
-	if (t->system_fd >= 0 && t->made && lock_folder(t, t->system_fd, 0, &lock) == 0)
-		unlinkat(t->directory_fd, t->system, AT_REMOVEDIR);
-	target_close(t);
-}
-
 /* Nobody remembers who made the folder; ours are private. */
 static bool looks_ours(int fd)
 {
@@ -320,6 +308,19 @@ static bool looks_ours(int fd)
 
 	return fstat(fd, &st) == 0 && (st.st_mode & 07777) == 0700 &&
 	       st.st_uid == geteuid();
+}
+
+void target_discard(struct target *t)
+{
+	_cleanup_close_ int lock = -1;
+
+	if (t->fd >= 0)
+		remove_partial(t, t->fd);
+	/* If we made it, or who left what we found, and nothing has come into it. */
+	if (t->system_fd >= 0 && (t->made || (t->found && looks_ours(t->system_fd))) &&
+	    lock_folder(t, t->system_fd, 0, &lock) == 0)
+		unlinkat(t->directory_fd, t->system, AT_REMOVEDIR);
+	target_close(t);
 }
 
 /* With the system folder locked, so that nobody bears what we take for dead. 1 if it was

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "data.h"
@@ -224,6 +225,57 @@ TEST_F_TIMEOUT(jobs, answers_every_request, 480)
 		EXPECT_EQ(err.code, answer == RP_JOB_BUSY ? RP_IN_USE : RP_INVALID_STATE);
 		EXPECT_EQ(jobs_state(j->job), variant->state, "nothing has changed");
 	}
+}
+
+/* ----------------------------------------------------------------- what a kill leaves */
+
+FIXTURE(killed)
+{
+	struct jobs jobs;
+};
+
+FIXTURE_SETUP(killed)
+{
+	jobs_make(&self->jobs);
+}
+
+FIXTURE_TEARDOWN(killed)
+{
+	jobs_close(&self->jobs);
+}
+
+FIXTURE_VARIANT(killed)
+{
+	uint32_t before; /* is requested; then it goes on */
+};
+FIXTURE_VARIANT_ADD(killed, suspended){RP_JOB_SUSPEND};
+FIXTURE_VARIANT_ADD(killed, cancelled){RP_JOB_TERMINATE};
+
+/* Something of it is on stable storage, and is kept by who does not kill it. */
+static void await_mark(const struct jobs *j)
+{
+	const char *path = fmt("%s/0/web1/.%s.partial/.journal", j->stage.exports,
+			       strchr(j->stage.point, '@') + 1);
+	struct stat st = {0};
+
+	while (stat(path, &st) < 0 || !st.st_size)
+		usleep(1000);
+}
+
+/* The system's folder, which it made itself, goes too, whichever process made it. */
+TEST_F(killed, leaves_nothing)
+{
+	struct jobs *j = &self->jobs;
+
+	make_running(j);
+	ASSERT_EQ(rp_job_set_bandwidth(j->job, 2 * MIB, NULL), RP_OK);
+	await_mark(j);
+	jobs_request(j->job, variant->before);
+	ASSERT_TRUE(exists(fmt("%s/0/web1", j->stage.exports)));
+	jobs_request(j->job, RP_JOB_START);
+	jobs_reach(j, j->job, "copying");
+	jobs_request(j->job, RP_JOB_KILL);
+	EXPECT_STREQ(listing(fmt("%s/0", j->stage.exports)), "");
 }
 
 /* A request that another one has overtaken has not led to anything. */
