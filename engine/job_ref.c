@@ -222,16 +222,10 @@ static uint32_t wait_until(const struct waiting *w, struct job_view *ret,
 	return rc;
 }
 
-static uint64_t deadline_of(uint64_t timeout_ms)
-{
-	return timeout_ms ? watch_now_ns() + min_u64(timeout_ms, UINT32_MAX) * 1000000u
-			  : 0;
-}
-
 uint32_t rp_job_wait(struct rp_job *job, const struct rp_watch *watch,
 		     uint64_t timeout_ms, struct rp_error *reterr)
 {
-	const struct waiting w = {job, watch, deadline_of(timeout_ms), has_ended};
+	const struct waiting w = {job, watch, watch_deadline(timeout_ms), has_ended};
 	struct job_view v;
 	uint32_t rc;
 
@@ -333,7 +327,7 @@ static bool is_reached(uint32_t request, const struct job_view *v)
 static uint32_t await(struct rp_job *job, uint32_t request, uint64_t timeout_ms,
 		      struct rp_error *err)
 {
-	struct waiting w = {.job = job, .deadline_ns = deadline_of(timeout_ms)};
+	struct waiting w = {.job = job, .deadline_ns = watch_deadline(timeout_ms)};
 	struct job_view v;
 	uint32_t rc;
 	bool reached;

@@ -32,14 +32,19 @@ uint64_t watch_now_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
+uint64_t watch_deadline(uint64_t timeout_ms)
+{
+	return timeout_ms ? watch_now_ns() + min_u64(timeout_ms, LONGEST_MS) * 1000000u
+			  : 0;
+}
+
 void watch_init(struct watch *w, const struct rp_watch *user, uint64_t timeout_ms)
 {
 	uint64_t now = watch_now_ns();
 
 	*w = (struct watch){.user = user, .begin_ns = now, .phase_ns = now};
 	w->progress.phase = "planning";
-	if (timeout_ms)
-		w->deadline_ns = now + min_u64(timeout_ms, LONGEST_MS) * 1000000u;
+	w->deadline_ns = watch_deadline(timeout_ms);
 }
 
 static void tell(struct watch *w, uint64_t now)

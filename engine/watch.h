@@ -32,6 +32,9 @@ struct watch {
 
 uint64_t watch_now_ns(void);
 
+/* When that time from now is over, in nanoseconds of watch_now_ns(); 0: there is none. */
+uint64_t watch_deadline(uint64_t timeout_ms);
+
 /* @user must outlive @w; @timeout_ms 0 = no limit. */
 void watch_init(struct watch *w, const struct rp_watch *user, uint64_t timeout_ms);
 
