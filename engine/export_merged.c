@@ -77,8 +77,8 @@ static uint32_t open_leaves(struct merging *m, struct rp_error *err)
 		     : RP_OK;
 }
 
-/* All but the image at the bottom, of which little is read; all if everything is to be, or
- * if its digests end here: no one would see later what is damaged now. */
+/* All but the image at the bottom, of which little is read; all if everything is to be,
+ * or if its digests end here: no one would see later what is damaged now. */
 static size_t count_read(const struct merging *m)
 {
 	bool all = m->s->digest == STREAM_DIGEST_READ || m->s->digest == STREAM_NO_DIGEST;
