@@ -148,6 +148,14 @@ static void end_dead(struct job *job)
 	job_retire(job);
 }
 
+/* Killed, or cut off from power, before it was written: the job has no target yet. */
+static bool is_empty(int fd)
+{
+	struct stat st;
+
+	return fstatat(fd, "job.json", &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_size == 0;
+}
+
 /* For who asks what has become of it. */
 static void retire_damaged(struct job *job)
 {
@@ -174,7 +182,7 @@ void job_sweep(struct rp_store *store, const char *name)
 		end_dead(&job);
 		return;
 	}
-	if (r == -ENOENT) /* killed before that was written: it has no target yet */
+	if (r == -ENOENT || (r == -EBADMSG && is_empty(job.fd)))
 		io_tree_remove(store->active_fd, name);
 	else if (r == -EBADMSG)
 		retire_damaged(&job);

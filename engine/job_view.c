@@ -266,10 +266,11 @@ static const char *unreadable_status(int error)
 	}
 }
 
+/* One that has no record yet is not begun, and not waited for. */
 static int list_job(int fd, const char *id, json_t *list)
 {
 	struct job_view v;
-	int r = job_view(fd, &v);
+	int r = faccessat(fd, "job.json", F_OK, 0) < 0 ? -errno : job_view(fd, &v);
 	const char *status = unreadable_status(r);
 
 	if (r == 0) {

@@ -554,7 +554,7 @@ TEST_F(store, removes_what_the_dead_leave)
 		      0700));
 	save_text(fmt("%s/jobs/active/44444444-4444-4444-8444-444444444444/job.json",
 		      s->path),
-		  "damaged");
+		  "");
 	open_and_close(s);
 	stage_expect_unharmed(s, "");
 	EXPECT_STREQ(listing(fmt("%s/jobs/ended", s->path)),
