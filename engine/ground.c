@@ -31,24 +31,15 @@ static enum ground ground_at(int fd, unsigned depth)
 
 int ground_of(int fd, enum ground *ret)
 {
-	const int flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
-	_cleanup_close_ int at = openat(fd, ".", flags);
+	_cleanup_close_ int at = openat(fd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int r = at < 0 ? -errno : 1;
 
-	if (at < 0)
-		return -errno;
 	*ret = GROUND_FREE;
-	for (unsigned depth = 0; *ret == GROUND_FREE; depth++) {
-		int up = openat(at, "..", flags);
-
+	for (unsigned depth = 0; r == 1; depth++) {
 		*ret = ground_at(at, depth);
-		if (up < 0)
-			return -errno;
-		if (io_dir_is_at(at, ".", up)) { /* the root is its own parent */
-			close(up);
-			break;
-		}
-		close(at);
-		at = up;
+		if (*ret != GROUND_FREE)
+			return 0;
+		r = io_dir_up(&at);
 	}
-	return 0;
+	return r;
 }

@@ -404,23 +404,14 @@ uint32_t store_bury(struct rp_store *store, int dirfd, const char *name,
 	return r < 0 ? rp_fail_os(err, r, "remove", "%s", name) : RP_OK;
 }
 
-/* Goes up to the root, which is its own parent. */
 static bool lies_in(const struct rp_store *store, int fd)
 {
 	_cleanup_close_ int at = io_dir_open(fd, ".");
+	int r = at < 0 ? at : 1;
 
-	while (at >= 0 && !io_dir_is_at(store->fd, ".", at)) {
-		int up = io_dir_open(at, "..");
-
-		if (up < 0 || io_dir_is_at(at, ".", up)) {
-			if (up >= 0)
-				close(up);
-			return false;
-		}
-		close(at);
-		at = up;
-	}
-	return at >= 0;
+	while (r == 1 && !io_dir_is_at(store->fd, ".", at))
+		r = io_dir_up(&at);
+	return r == 1;
 }
 
 /* Many exports go to one folder. */

@@ -49,6 +49,21 @@ bool io_dir_is_at(int dirfd, const char *name, int fd)
 	       there.st_dev == here.st_dev && there.st_ino == here.st_ino;
 }
 
+int io_dir_up(int *at)
+{
+	int up = openat(*at, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (up < 0)
+		return -errno;
+	if (io_dir_is_at(*at, ".", up)) { /* the root is its own parent */
+		close(up);
+		return 0;
+	}
+	close(*at);
+	*at = up;
+	return 1;
+}
+
 int io_fsync(int fd)
 {
 	int r;

@@ -20,6 +20,10 @@ int io_dir_open(int dirfd, const char *path);
 /* mkdir 0700 if missing, then open; *ret_made tells whether it is new. */
 int io_dir_make(int dirfd, const char *path, bool *ret_made);
 
+/* From folder @at to its parent, for which no right to read it is needed: 1, 0 if it is
+ * the root, or -errno, and @at is as it was. */
+int io_dir_up(int *at);
+
 /* Whether @fd is still what @name of @dirfd leads to: after a lock was waited for. */
 bool io_dir_is_at(int dirfd, const char *name, int fd);
 
