@@ -4,85 +4,25 @@
  */
 #include "extent.h"
 
-#include <linux/fiemap.h>
-#include <linux/fs.h>
 #include <linux/magic.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
 #include "base.h"
+#include "fiemap.h"
 #include "map.h"
 
 #define SHORT MIB
-#define BATCH 128 /* extents */
-
-/* FIEMAP's extents in [asked_to, end), as they come. */
-struct walk {
-	int fd;
-	uint32_t flags;
-	uint64_t asked_to, end;
-	unsigned at, count;
-	union {
-		struct fiemap map;
-		char room[sizeof(struct fiemap) + BATCH * sizeof(struct fiemap_extent)];
-	} u;
-};
-
-static void walk_begin(struct walk *w, int fd, uint32_t flags, uint64_t start,
-		       uint64_t end)
-{
-	w->fd = fd;
-	w->flags = flags;
-	w->asked_to = start;
-	w->end = end;
-	w->at = w->count = 0;
-}
-
-/* The next one: NULL at the end; *ret_error if that is an error. */
-static const struct fiemap_extent *walk_next(struct walk *w, int *ret_error)
-{
-	const struct fiemap_extent *e;
-
-	*ret_error = 0;
-	if (w->at == w->count) {
-		if (w->asked_to >= w->end)
-			return NULL;
-		w->u.map = (struct fiemap){.fm_start = w->asked_to,
-					   .fm_length = w->end - w->asked_to,
-					   .fm_flags = w->flags,
-					   .fm_extent_count = BATCH};
-		if (ioctl(w->fd, FS_IOC_FIEMAP, &w->u.map) < 0) {
-			*ret_error = errno == ENOTTY || errno == EBADR ? -EOPNOTSUPP
-								       : -errno;
-			return NULL;
-		}
-		w->at = 0;
-		w->count = w->u.map.fm_mapped_extents;
-	}
-	if (w->count == 0)
-		return NULL;
-	e = &w->u.map.fm_extents[w->at++];
-	if (e->fe_length > UINT64_MAX - e->fe_logical ||
-	    e->fe_logical + e->fe_length <= w->asked_to) {
-		*ret_error = -EIO; /* no progress */
-		return NULL;
-	}
-	w->asked_to = e->fe_logical + e->fe_length;
-	if (e->fe_flags & FIEMAP_EXTENT_LAST)
-		w->end = w->asked_to;
-	return e->fe_logical < w->end ? e : NULL;
-}
 
 /* How far, up to @end, written extents follow each other without a gap from @start on. */
 static int written_to(int fd, uint64_t start, uint64_t end, uint64_t *ret)
 {
 	const struct fiemap_extent *e;
-	struct walk w;
+	struct io_fiemap f;
 	int r = 0;
 
-	walk_begin(&w, fd, 0, start, end);
-	while (start < end && (e = walk_next(&w, &r)) && e->fe_logical <= start &&
+	io_fiemap_begin(&f, fd, 0, start, end);
+	while (start < end && (e = io_fiemap_next(&f, &r)) && e->fe_logical <= start &&
 	       !(e->fe_flags & FIEMAP_EXTENT_UNWRITTEN))
 		start = e->fe_logical + e->fe_length;
 	*ret = min_u64(start, end);
@@ -185,11 +125,11 @@ int io_survey_extents(int fd, uint64_t size, uint64_t *ret_count, uint64_t *ret_
 {
 	uint64_t count = 0, last = UINT64_MAX;
 	const struct fiemap_extent *e;
-	struct walk w;
+	struct io_fiemap f;
 	int r;
 
-	walk_begin(&w, fd, FIEMAP_FLAG_SYNC, 0, FIEMAP_MAX_OFFSET);
-	for (; (e = walk_next(&w, &r)); count++)
+	io_fiemap_begin(&f, fd, FIEMAP_FLAG_SYNC, 0, FIEMAP_MAX_OFFSET);
+	for (; (e = io_fiemap_next(&f, &r)); count++)
 		if (e->fe_logical < size && !(e->fe_flags & FIEMAP_EXTENT_UNWRITTEN))
 			last = min_u64(e->fe_logical + e->fe_length, size) - 1;
 	if (r < 0)
@@ -202,11 +142,11 @@ int io_survey_extents(int fd, uint64_t size, uint64_t *ret_count, uint64_t *ret_
 int io_has_data_from(int fd, uint64_t pos, uint64_t size)
 {
 	const struct fiemap_extent *e;
-	struct walk w;
+	struct io_fiemap f;
 	int r;
 
-	walk_begin(&w, fd, FIEMAP_FLAG_SYNC, pos, size);
-	while ((e = walk_next(&w, &r)))
+	io_fiemap_begin(&f, fd, FIEMAP_FLAG_SYNC, pos, size);
+	while ((e = io_fiemap_next(&f, &r)))
 		if (!(e->fe_flags & FIEMAP_EXTENT_UNWRITTEN))
 			return 1;
 	return r;

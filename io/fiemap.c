@@ -1,25 +1,74 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fiemap.c - the map of a file by FIEMAP, in batches
+ * fiemap.c - FIEMAP in batches, and the map of a file by it
  */
-#include <linux/fiemap.h>
+#include "fiemap.h"
+
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 
 #include "base.h"
 #include "map.h"
 
-#define BATCH 512
-
 /* What says nothing of the contents, and may change when other files do (H7). */
 #define VOLATILE (FIEMAP_EXTENT_LAST | FIEMAP_EXTENT_SHARED | FIEMAP_EXTENT_MERGED)
 
+void io_fiemap_begin(struct io_fiemap *f, int fd, uint32_t flags, uint64_t start,
+		     uint64_t end)
+{
+	f->fd = fd;
+	f->flags = flags;
+	f->start = start;
+	f->end = end;
+	f->at = f->count = 0;
+}
+
+static int read_batch(struct io_fiemap *f)
+{
+	int r;
+
+	f->at = f->count = 0;
+	f->u.batch = (struct fiemap){
+		.fm_start = f->start,
+		.fm_length = f->end - f->start,
+		.fm_flags = f->flags,
+		.fm_extent_count = IO_FIEMAP_BATCH,
+	};
+	do
+		r = ioctl(f->fd, FS_IOC_FIEMAP, &f->u.batch);
+	while (r < 0 && errno == EINTR);
+	if (r < 0)
+		return errno == ENOTTY || errno == EBADR ? -EOPNOTSUPP : -errno;
+	f->count = f->u.batch.fm_mapped_extents;
+	if (f->count == 0) /* the rest is a hole */
+		f->start = f->end;
+	return 0;
+}
+
+const struct fiemap_extent *io_fiemap_next(struct io_fiemap *f, int *ret_error)
+{
+	const struct fiemap_extent *e;
+
+	*ret_error = 0;
+	if (f->at == f->count && f->start < f->end)
+		*ret_error = read_batch(f);
+	if (f->at == f->count)
+		return NULL;
+	e = &f->u.batch.fm_extents[f->at++];
+	if (e->fe_length > FIEMAP_MAX_OFFSET - e->fe_logical ||
+	    e->fe_logical + e->fe_length <= f->start) {
+		*ret_error = -EIO; /* no progress */
+		return NULL;
+	}
+	f->start = e->fe_flags & FIEMAP_EXTENT_LAST
+			   ? f->end
+			   : min_u64(e->fe_logical + e->fe_length, f->end);
+	return e;
+}
+
 struct fiemap_reader {
 	struct io_map map;
-	int fd;
-	uint64_t asked_to;   /* batches before it were read */
-	unsigned at, count;  /* records of the batch: given out, and all */
-	struct fiemap batch; /* and room for its records */
+	struct io_fiemap records;
 };
 
 /*
@@ -35,51 +84,16 @@ static enum io_extent_kind kind_of(uint32_t flags)
 	return flags ? IO_EXTENT_TAINT : IO_EXTENT_DATA;
 }
 
-static int read_batch(struct fiemap_reader *f)
-{
-	uint64_t end = f->map.limit < f->map.size ? f->map.limit : FIEMAP_MAX_OFFSET;
-	const struct fiemap_extent *e;
-	int r;
-
-	f->batch = (struct fiemap){
-		.fm_start = f->asked_to,
-		.fm_length = end - f->asked_to,
-		.fm_flags = FIEMAP_FLAG_SYNC,
-		.fm_extent_count = BATCH,
-	};
-	do
-		r = ioctl(f->fd, FS_IOC_FIEMAP, &f->batch);
-	while (r < 0 && errno == EINTR);
-	if (r < 0)
-		return errno == ENOTTY || errno == EBADR ? -EOPNOTSUPP : -errno;
-	f->at = 0;
-	f->count = f->batch.fm_mapped_extents;
-	if (f->count == 0) { /* the rest is a hole */
-		f->asked_to = end;
-		return 0;
-	}
-	e = &f->batch.fm_extents[f->count - 1];
-	if (e->fe_length > FIEMAP_MAX_OFFSET - e->fe_logical ||
-	    e->fe_logical + e->fe_length <= f->asked_to)
-		return -EIO; /* no progress */
-	f->asked_to = e->fe_flags & FIEMAP_EXTENT_LAST
-			      ? end
-			      : min_u64(e->fe_logical + e->fe_length, end);
-	return 0;
-}
-
 static int fiemap_record(struct io_map *map, struct io_extent *ret)
 {
 	struct fiemap_reader *f = container_of(map, struct fiemap_reader, map);
 	const struct fiemap_extent *e;
+	int r;
 
-	while (f->at == f->count) {
-		int r = f->asked_to >= f->map.limit ? -ENXIO : read_batch(f);
-
-		if (r < 0)
-			return r;
-	}
-	e = &f->batch.fm_extents[f->at++];
+	f->records.end = map->limit < map->size ? map->limit : FIEMAP_MAX_OFFSET;
+	e = io_fiemap_next(&f->records, &r);
+	if (!e)
+		return r < 0 ? r : -ENXIO;
 	*ret = (struct io_extent){
 		.start = e->fe_logical,
 		.end = e->fe_logical + e->fe_length,
@@ -96,8 +110,7 @@ static void fiemap_close(struct io_map *map)
 
 int io_map_open_fiemap(struct io_map **ret, int fd, uint64_t size)
 {
-	struct fiemap_reader *f = calloc(
-		1, sizeof(*f) + BATCH * sizeof(f->batch.fm_extents[0]));
+	struct fiemap_reader *f = malloc(sizeof(*f));
 
 	if (!f)
 		return -ENOMEM;
@@ -107,7 +120,7 @@ int io_map_open_fiemap(struct io_map **ret, int fd, uint64_t size)
 		.record = fiemap_record,
 		.close = fiemap_close,
 	};
-	f->fd = fd;
+	io_fiemap_begin(&f->records, fd, FIEMAP_FLAG_SYNC, 0, size);
 	*ret = &f->map;
 	return 0;
 }
