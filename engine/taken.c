@@ -221,13 +221,14 @@ uint32_t taken_check(struct taken *d, struct rp_error *err)
 		     : RP_OK;
 }
 
+/* What could be counted before and cannot be now is nothing to rely on. */
 static bool was_written(const struct taken *d)
 {
 	uint64_t writes;
 
 	return d->writes != UINT64_MAX &&
-	       io_count_writes(d->stream.src.tail_fd, &writes) == 0 &&
-	       writes != d->writes;
+	       (io_count_writes(d->stream.src.tail_fd, &writes) < 0 ||
+		writes != d->writes);
 }
 
 bool taken_disturbed(const struct taken *d, bool failed)
