@@ -16,7 +16,7 @@
 #include "copy.h"
 #include "doc.h"
 #include "io/tree.h"
-#include "point.h"
+#include "points.h"
 #include "taken.h"
 
 #define STALL_WARN_MS 500
@@ -194,7 +194,7 @@ static int describe(const struct taking *t, json_t **ret)
 	json_t *disks = json_array(), *ids = json_array(), *tracking = json_array();
 	char tracking_id[ID_SIZE];
 	uint64_t sequence;
-	int r = point_next_sequence(&t->system, &sequence);
+	int r = points_next_sequence(&t->system, &sequence);
 
 	for (size_t i = 0; r == 0 && i < t->disk_count; i++) {
 		id_new(tracking_id);

@@ -12,6 +12,7 @@
 #include "io/tree.h"
 #include "leaves.h"
 #include "manifest.h"
+#include "points.h"
 #include "released.h"
 
 struct importing {
@@ -105,7 +106,7 @@ static int describe(struct importing *x)
 
 	if (doc_string(x->export.manifest, "CreationTime", &time) < 0)
 		return -EBADMSG;
-	r = point_sequence_at(&x->system, time, &sequence);
+	r = points_sequence_at(&x->system, time, &sequence);
 	if (r < 0)
 		return r;
 	doc_time(now);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * point.c - resolving, opening and describing reference points
+ * point.c - what a reference names, opening it, locking it
  */
 #include "point.h"
 
@@ -11,6 +11,7 @@
 #include "doc.h"
 #include "io/tree.h"
 #include "job_sweep.h"
+#include "points.h"
 
 /* What the rest of the engine relies on without looking again. */
 static int check_doc(const json_t *doc, const struct point *point)
@@ -50,12 +51,13 @@ static bool has_name(const struct system *system, const struct point *point)
 	return faccessat(system->points_fd, point->id, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-/* Opens the folder of the point and reads it; @point has system and id. -EBADMSG: it is
- * damaged; without a folder it has no fd. */
-static int load(const struct system *system, struct point *point)
+int point_load(const struct system *system, const char *id, struct point *point)
 {
 	int r;
 
+	*point = (struct point)POINT_NONE;
+	memcpy(point->system, system->name, sizeof(point->system));
+	memcpy(point->id, id, sizeof(point->id));
 	point->fd = io_dir_open(system->points_fd, point->id);
 	if (point->fd == -ENOTDIR || point->fd == -ELOOP ||
 	    (point->fd == -ENOENT && has_name(system, point)))
@@ -78,7 +80,7 @@ void point_close(struct point *point)
 	*point = (struct point)POINT_NONE;
 }
 
-static uint64_t sequence_of(const struct point *point)
+uint64_t point_sequence(const struct point *point)
 {
 	uint64_t sequence = 0;
 
@@ -102,7 +104,7 @@ json_t *point_disk(const struct point *point, const char *id)
  * was the newest at their time. */
 int point_compare_age(const struct point *a, const struct point *b)
 {
-	uint64_t sa = sequence_of(a), sb = sequence_of(b);
+	uint64_t sa = point_sequence(a), sb = point_sequence(b);
 	const char *ta = "", *tb = "";
 
 	if (sa != sb)
@@ -112,102 +114,6 @@ int point_compare_age(const struct point *a, const struct point *b)
 		doc_string(b->doc, "CreationTime", &tb);
 	}
 	return strcmp(ta, tb) ?: strcmp(a->id, b->id);
-}
-
-/* Oldest first; damaged ones, whose age nobody knows, before all. */
-static int by_age(const void *a, const void *b)
-{
-	return point_compare_age(a, b);
-}
-
-static void free_points(struct point *points, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		point_close(&points[i]);
-	free(points);
-}
-
-/* All points of a system; one that is damaged has no doc. */
-static int load_all(const struct system *system, struct point **ret, size_t *ret_count)
-{
-	struct point *points;
-	char **names;
-	size_t count, n = 0;
-	int r = io_dir_names(system->points_fd, &names, &count);
-
-	if (r < 0)
-		return r;
-	points = calloc(count + 1, sizeof(*points));
-	for (size_t i = 0; points && r == 0 && i < count; i++) {
-		struct point point = POINT_NONE;
-
-		if (!id_valid(names[i]))
-			continue;
-		memcpy(point.system, system->name, sizeof(point.system));
-		memcpy(point.id, names[i], sizeof(point.id));
-		r = load(system, &point);
-		/* Only metadata is wanted, and there may be many. */
-		if (point.fd >= 0)
-			close(take_fd(&point.fd));
-		if (r < 0) { /* damaged, unreadable, newer */
-			json_decref(point.doc);
-			point.doc = NULL;
-		}
-		if (r != -ENOENT && r != -ENOMEM)
-			points[n++] = point;
-		if (r != -ENOMEM)
-			r = 0; /* one must not hide the others */
-	}
-	io_names_free(names, count);
-	if (!points)
-		return -ENOMEM;
-	if (r < 0) {
-		free_points(points, n);
-		return r;
-	}
-	qsort(points, n, sizeof(*points), by_age);
-	*ret = points;
-	*ret_count = n;
-	return 0;
-}
-
-/* One that cannot be read, perhaps for now only, may have had any of the numbers that
- * follow. */
-int point_next_sequence(const struct system *system, uint64_t *ret)
-{
-	uint64_t most = 0, unread = 0;
-	struct point *points;
-	size_t count;
-	int r = load_all(system, &points, &count);
-
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < count; i++) {
-		most = max_u64(most, sequence_of(&points[i]));
-		unread += !points[i].doc;
-	}
-	*ret = most + unread + 1;
-	free_points(points, count);
-	return 0;
-}
-
-int point_sequence_at(const struct system *system, const char *time, uint64_t *ret)
-{
-	struct point *points;
-	const char *made;
-	size_t count;
-	int r = load_all(system, &points, &count);
-
-	if (r < 0)
-		return r;
-	*ret = 0;
-	for (size_t i = 0; i < count; i++)
-		if (points[i].doc &&
-		    doc_string(points[i].doc, "CreationTime", &made) == 0 &&
-		    strcmp(made, time) <= 0)
-			*ret = sequence_of(&points[i]);
-	free_points(points, count);
-	return 0;
 }
 
 static uint32_t find_by_prefix(const struct system *system, const char *ref,
@@ -236,7 +142,7 @@ static uint32_t find_by_prefix(const struct system *system, const char *ref,
 	return RP_OK;
 }
 
-/* Why point @ref, of which load() gave @r, cannot be used. */
+/* Why point @ref, of which point_load() gave @r, cannot be used. */
 static uint32_t unusable(int r, const char *ref, struct rp_error *err)
 {
 	if (r == -EBADMSG || r == -EIO)
@@ -254,14 +160,11 @@ static uint32_t unusable(int r, const char *ref, struct rp_error *err)
 static uint32_t ageless(const struct system *system, const char *ref, const char *id,
 			struct rp_error *err)
 {
-	struct point point = POINT_NONE;
+	struct point point;
 	char name[NAME_SIZE + ID_SIZE];
 	uint32_t rc;
-	int r;
+	int r = point_load(system, id, &point);
 
-	memcpy(point.system, system->name, sizeof(point.system));
-	memcpy(point.id, id, sizeof(point.id));
-	r = load(system, &point);
 	point_close(&point);
 	snprintf(name, sizeof(name), "%s@%s", system->name, id);
 	rc = unusable(r < 0 ? r : -EBADMSG, name, err);
@@ -279,7 +182,7 @@ static uint32_t find_by_age(const struct system *system, const char *ref, uint64
 	struct point *points;
 	size_t count;
 	uint32_t rc = RP_OK;
-	int r = load_all(system, &points, &count);
+	int r = points_load(system, &points, &count);
 
 	if (r < 0)
 		return rp_fail_os(err, r, "read", "system %s", system->name);
@@ -291,17 +194,16 @@ static uint32_t find_by_age(const struct system *system, const char *ref, uint64
 		rc = ageless(system, ref, points[0].id, err);
 	else
 		memcpy(ret_id, points[count - 1 - back].id, ID_SIZE);
-	free_points(points, count);
+	points_free(points, count);
 	return rc;
 }
 
 static uint32_t find(const struct system *system, const char *ref,
-		     const struct point_ref *what, struct point *point,
+		     const struct point_ref *what, char ret_id[ID_SIZE],
 		     struct rp_error *err)
 {
-	memcpy(point->system, system->name, sizeof(point->system));
-	return what->prefix[0] ? find_by_prefix(system, ref, what->prefix, point->id, err)
-			       : find_by_age(system, ref, what->back, point->id, err);
+	return what->prefix[0] ? find_by_prefix(system, ref, what->prefix, ret_id, err)
+			       : find_by_age(system, ref, what->back, ret_id, err);
 }
 
 /* Before its data is read or removed; without a folder there is none. */
@@ -322,10 +224,11 @@ static uint32_t lock_point(const struct system *system, const char *ref,
 
 /* Opens the folder that was found and locks it. */
 static uint32_t open_found(const struct system *system, const char *ref,
-			   const struct point_ref *what, enum point_lock lock,
-			   uint64_t busy_ms, struct point *point, struct rp_error *err)
+			   const struct point_ref *what, const char *id,
+			   enum point_lock lock, uint64_t busy_ms, struct point *point,
+			   struct rp_error *err)
 {
-	int r = load(system, point);
+	int r = point_load(system, id, point);
 
 	/* Damaged metadata must not make a point immortal. */
 	if ((r == -EBADMSG || r == -EIO) && lock == POINT_EXCLUSIVE &&
@@ -350,6 +253,7 @@ uint32_t point_open(struct rp_store *store, const char *ref, enum point_lock loc
 	struct system system = SYSTEM_NONE;
 	struct point point = POINT_NONE;
 	struct point_ref what;
+	char id[ID_SIZE];
 	uint32_t rc;
 
 	if (!ref || point_ref_parse(ref, &what) < 0)
@@ -361,14 +265,12 @@ uint32_t point_open(struct rp_store *store, const char *ref, enum point_lock loc
 	rc = system_open(store, what.system, SYSTEM_POINTS, &system, err);
 	if (rc)
 		return rc;
-	rc = find(&system, ref, &what, &point, err);
+	rc = find(&system, ref, &what, id, err);
 	if (rc == RP_OK)
-		rc = open_found(&system, ref, &what, lock, busy_ms, &point, err);
+		rc = open_found(&system, ref, &what, id, lock, busy_ms, &point, err);
 	if (rc == RP_NOT_AVAILABLE && was_replaced(&system, &point)) {
-		close(take_fd(&point.fd));
-		json_decref(point.doc);
-		point.doc = NULL;
-		rc = open_found(&system, ref, &what, lock, busy_ms, &point, err);
+		point_close(&point);
+		rc = open_found(&system, ref, &what, id, lock, busy_ms, &point, err);
 	}
 	system_close(&system);
 	if (rc) {
@@ -376,78 +278,6 @@ uint32_t point_open(struct rp_store *store, const char *ref, enum point_lock loc
 		return rp_fail_of(err, what.system, NULL), rc;
 	}
 	*ret = point;
-	return RP_OK;
-}
-
-static json_t *describe(const struct point *point)
-{
-	if (point->doc)
-		return json_incref(point->doc);
-	return json_pack("{s:s, s:s, s:s, s:s}", "InstanceID", point->id,
-			 "VirtualSystemIdentifier", point->system, "Status", "damaged",
-			 "StatusReason",
-			 "point.json is unreadable or of a newer version");
-}
-
-static uint32_t list_system(struct rp_store *store, const char *name, json_t *list,
-			    struct rp_error *err)
-{
-	struct system system;
-	struct point *points;
-	size_t count;
-	uint32_t rc;
-	int r;
-
-	rc = system_open(store, name, SYSTEM_POINTS, &system, err);
-	if (rc)
-		return rc;
-	r = load_all(&system, &points, &count);
-	system_close(&system);
-	if (r < 0)
-		return rp_fail_os(err, r, "read", "system %s", name);
-	for (size_t i = 0; i < count; i++)
-		json_array_append_new(list, describe(&points[i]));
-	free_points(points, count);
-	return RP_OK;
-}
-
-uint32_t rp_list_reference_points(struct rp_store *store, const char *system,
-				  char **ret_json, struct rp_error *reterr)
-{
-	_cleanup_doc_ json_t *list = json_array();
-	char **names, *text;
-	size_t count;
-	uint32_t rc = RP_OK;
-	int r;
-
-	rp_error_clear(reterr);
-	if (!store || !ret_json)
-		return rp_fail(reterr, RP_INVALID_PARAMETER, "check",
-			       "an argument is NULL");
-	if (system) {
-		rc = list_system(store, system, list, reterr);
-	} else {
-		r = io_dir_names(store->systems_fd, &names, &count);
-		if (r < 0)
-			return rp_fail_os(reterr, r, "read", "store %s", store->path);
-		for (size_t i = 0; rc == RP_OK && i < count; i++) {
-			if (!name_valid(names[i]))
-				continue; /* not ours */
-			rc = list_system(store, names[i], list, reterr);
-			/* Removed meanwhile; damaged; newer: it must not hide others. */
-			if (rc == RP_NOT_AVAILABLE || rc == RP_UNKNOWN_STATUS ||
-			    rc == RP_NOT_SUPPORTED)
-				rc = RP_OK;
-		}
-		io_names_free(names, count);
-	}
-	if (rc)
-		return rc;
-	text = list ? doc_text(list) : NULL;
-	if (!text)
-		return rp_fail_os(reterr, -ENOMEM, "read", "store %s", store->path);
-	rp_error_clear(reterr);
-	*ret_json = text;
 	return RP_OK;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * point.h - reference points as they lie in the store: finding, opening, listing
+ * point.h - a reference point as it lies in the store: finding, opening, destroying
  *
  * point.json holds what rp_show_reference_point() returns. No physical address of
  * a block is ever in it: blocks move, and addresses are used again (H5, H6).
@@ -36,17 +36,17 @@ uint32_t point_open(struct rp_store *store, const char *ref, enum point_lock loc
 		    uint64_t busy_ms, struct point *ret, struct rp_error *err);
 void point_close(struct point *point); /* unopened is fine */
 
+/* Opens its folder and reads it, without a lock; the caller closes it, whatever this
+ * gives. -EBADMSG: it is damaged; without a folder it has no fd. */
+int point_load(const struct system *system, const char *id, struct point *ret);
+
+/* Which of its system's points it is; 0 if nobody knows. */
+uint64_t point_sequence(const struct point *point);
+
 /* Its disk @id; NULL if it has none of that name. Borrowed. */
 json_t *point_disk(const struct point *point, const char *id);
 
 /* < 0 if @a is older, > 0 if it is newer than @b; damaged points are older than all. */
 int point_compare_age(const struct point *a, const struct point *b);
-
-/* The sequence number of a point made at @time and registered now: that of the newest
- * one older than it. */
-int point_sequence_at(const struct system *system, const char *time, uint64_t *ret);
-
-/* The sequence number the next point of @system gets; the caller holds its lock. */
-int point_next_sequence(const struct system *system, uint64_t *ret);
 
 #endif

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * points.c - by age, numbering and listing
+ */
+#include "points.h"
+
+#include <string.h>
+
+#include "doc.h"
+#include "io/tree.h"
+
+/* Oldest first; damaged ones, whose age nobody knows, before all. */
+static int by_age(const void *a, const void *b)
+{
+	return point_compare_age(a, b);
+}
+
+void points_free(struct point *points, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		point_close(&points[i]);
+	free(points);
+}
+
+int points_load(const struct system *system, struct point **ret, size_t *ret_count)
+{
+	struct point *points;
+	char **names;
+	size_t count, n = 0;
+	int r = io_dir_names(system->points_fd, &names, &count);
+
+	if (r < 0)
+		return r;
+	points = calloc(count + 1, sizeof(*points));
+	for (size_t i = 0; points && r == 0 && i < count; i++) {
+		struct point point;
+
+		if (!id_valid(names[i]))
+			continue;
+		r = point_load(system, names[i], &point);
+		/* Only metadata is wanted, and there may be many. */
+		if (point.fd >= 0)
+			close(take_fd(&point.fd));
+		if (r < 0) { /* damaged, unreadable, newer */
+			json_decref(point.doc);
+			point.doc = NULL;
+		}
+		if (r != -ENOENT && r != -ENOMEM)
+			points[n++] = point;
+		if (r != -ENOMEM)
+			r = 0; /* one must not hide the others */
+	}
+	io_names_free(names, count);
+	if (!points)
+		return -ENOMEM;
+	if (r < 0) {
+		points_free(points, n);
+		return r;
+	}
+	qsort(points, n, sizeof(*points), by_age);
+	*ret = points;
+	*ret_count = n;
+	return 0;
+}
+
+/* One that cannot be read, perhaps for now only, may have had any of the numbers that
+ * follow. */
+int points_next_sequence(const struct system *system, uint64_t *ret)
+{
+	uint64_t most = 0, unread = 0;
+	struct point *points;
+	size_t count;
+	int r = points_load(system, &points, &count);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < count; i++) {
+		most = max_u64(most, point_sequence(&points[i]));
+		unread += !points[i].doc;
+	}
+	*ret = most + unread + 1;
+	points_free(points, count);
+	return 0;
+}
+
+int points_sequence_at(const struct system *system, const char *time, uint64_t *ret)
+{
+	struct point *points;
+	const char *made;
+	size_t count;
+	int r = points_load(system, &points, &count);
+
+	if (r < 0)
+		return r;
+	*ret = 0;
+	for (size_t i = 0; i < count; i++)
+		if (points[i].doc &&
+		    doc_string(points[i].doc, "CreationTime", &made) == 0 &&
+		    strcmp(made, time) <= 0)
+			*ret = point_sequence(&points[i]);
+	points_free(points, count);
+	return 0;
+}
+
+static json_t *describe(const struct point *point)
+{
+	if (point->doc)
+		return json_incref(point->doc);
+	return json_pack("{s:s, s:s, s:s, s:s}", "InstanceID", point->id,
+			 "VirtualSystemIdentifier", point->system, "Status", "damaged",
+			 "StatusReason",
+			 "point.json is unreadable or of a newer version");
+}
+
+static uint32_t list_system(struct rp_store *store, const char *name, json_t *list,
+			    struct rp_error *err)
+{
+	struct system system;
+	struct point *points;
+	size_t count;
+	uint32_t rc;
+	int r;
+
+	rc = system_open(store, name, SYSTEM_POINTS, &system, err);
+	if (rc)
+		return rc;
+	r = points_load(&system, &points, &count);
+	system_close(&system);
+	if (r < 0)
+		return rp_fail_os(err, r, "read", "system %s", name);
+	for (size_t i = 0; i < count; i++)
+		json_array_append_new(list, describe(&points[i]));
+	points_free(points, count);
+	return RP_OK;
+}
+
+uint32_t rp_list_reference_points(struct rp_store *store, const char *system,
+				  char **ret_json, struct rp_error *reterr)
+{
+	_cleanup_doc_ json_t *list = json_array();
+	char **names, *text;
+	size_t count;
+	uint32_t rc = RP_OK;
+	int r;
+
+	rp_error_clear(reterr);
+	if (!store || !ret_json)
+		return rp_fail(reterr, RP_INVALID_PARAMETER, "check",
+			       "an argument is NULL");
+	if (system) {
+		rc = list_system(store, system, list, reterr);
+	} else {
+		r = io_dir_names(store->systems_fd, &names, &count);
+		if (r < 0)
+			return rp_fail_os(reterr, r, "read", "store %s", store->path);
+		for (size_t i = 0; rc == RP_OK && i < count; i++) {
+			if (!name_valid(names[i]))
+				continue; /* not ours */
+			rc = list_system(store, names[i], list, reterr);
+			/* Removed meanwhile; damaged; newer: it must not hide others. */
+			if (rc == RP_NOT_AVAILABLE || rc == RP_UNKNOWN_STATUS ||
+			    rc == RP_NOT_SUPPORTED)
+				rc = RP_OK;
+		}
+		io_names_free(names, count);
+	}
+	if (rc)
+		return rc;
+	text = list ? doc_text(list) : NULL;
+	if (!text)
+		return rp_fail_os(reterr, -ENOMEM, "read", "store %s", store->path);
+	rp_error_clear(reterr);
+	*ret_json = text;
+	return RP_OK;
+}
