@@ -4,8 +4,10 @@
  *
  * Text that anybody can read, and that can be searched without being loaded:
  *
- *	refpoint-changes 1 disk vda size 12288 base-size 8192 point UUID base UUID ranges
- *2 0  4096 data 8192  4096 zero xxh3-128 6c78e0e3bd51d358d01e758642b85fb8
+ *	refpoint-changes 1 disk vda size 12288 base-size 8192 point ID base ID ranges 2
+ *	    0  4096 data
+ *	 8192  4096 zero
+ *	xxh3-128 6c78e0e3bd51d358d01e758642b85fb8
  *
  * One range a line, offset and length in bytes, in order, none over another, at
  * multiples of 4096 (the last may end with the disk). Numbers are padded to as many

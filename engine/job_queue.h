@@ -3,8 +3,7 @@
  * job_queue.h - the order in which started jobs get to work, a limited number at once
  *
  *	jobs/queue/r.PP.TIME.UUID	works
- *	jobs/queue/w.PP.TIME.UUID	waits; PP is its priority, TIME when it was
- *started
+ *	jobs/queue/w.PP.TIME.UUID	waits; PP: its priority, TIME: its start
  *
  * Each entry is a link to its job's bell (io/bell.h), so whose owner is gone does not
  * count, whatever has killed it. The folder is locked, briefly, to look and to change.

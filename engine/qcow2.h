@@ -2,8 +2,7 @@
 /*
  * qcow2.h - qcow2 version 3 on disk, as much of it as is written here
  *
- *	header │ refcounts │ L1 │ L2 ... │ bitmap "changed" │ data, in the order of the
- *disk
+ *	header │ refcounts │ L1 │ L2 ... │ bitmap "changed" │ data, in disk order
  *
  * All numbers are big-endian, all tables whole clusters, every cluster is used once.
  * Reference: docs/interop/qcow2.txt of QEMU.

@@ -9,7 +9,7 @@
  * DIRECTORY/SYSTEM is locked (exclusive, briefly) while a partial folder is born or
  * a dead one is removed, the partial folder itself as long as its export runs. A
  * partial folder with a free lock belongs to an export that was interrupted.
- *DIRECTORY/SYSTEM may be a link to a folder; what is in it may not.
+ * DIRECTORY/SYSTEM may be a link to a folder; what is in it may not.
  */
 #ifndef ENGINE_TARGET_H
 #define ENGINE_TARGET_H
