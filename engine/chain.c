@@ -201,13 +201,29 @@ bool chain_is_cut(uint32_t rc, struct rp_error *cut, struct rp_error *err)
 	return true;
 }
 
+uint32_t chain_open_alone(const char *path, struct chain *ret, struct rp_error *err)
+{
+	struct exported e = EXPORTED_NONE;
+	char *own = path ? strdup(path) : NULL;
+	uint32_t rc;
+
+	*ret = (struct chain){0};
+	rc = path && !own ? rp_fail_os(err, -ENOMEM, "open", "export %s", path)
+			  : exported_open(own, &e, err);
+	if (rc == RP_OK)
+		rc = add_part(ret, own, &e, err);
+	if (rc) {
+		exported_close(&e);
+		free(own);
+	}
+	return rc;
+}
+
 static uint32_t open_parts(const char *path, const char *disk, const char *const *search,
 			   size_t search_count, struct chain *ret, struct rp_error *cut,
 			   struct rp_error *err)
 {
-	struct exported e = EXPORTED_NONE;
 	struct chain c = {0};
-	char *own;
 	uint32_t rc;
 
 	for (size_t i = 0; i < search_count; i++)
@@ -215,15 +231,7 @@ static uint32_t open_parts(const char *path, const char *disk, const char *const
 			return rp_fail(err, RP_INVALID_PARAMETER, "check",
 				       "search '%s': not an absolute path in UTF-8",
 				       search[i] ?: "");
-	own = path ? strdup(path) : NULL;
-	rc = path && !own ? rp_fail_os(err, -ENOMEM, "open", "export %s", path)
-			  : exported_open(own, &e, err);
-	if (rc == RP_OK)
-		rc = add_part(&c, own, &e, err);
-	if (rc) {
-		exported_close(&e);
-		free(own);
-	}
+	rc = chain_open_alone(path, &c, err);
 	while (rc == RP_OK && open_end(&c, disk)) {
 		rc = find_base(&c, disk, search, search_count, err);
 		if (chain_is_cut(rc, cut, err)) {

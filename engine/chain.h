@@ -34,6 +34,9 @@ uint32_t chain_open(const char *path, const char *disk, const char *const *searc
 		    size_t search_count, struct chain *ret, struct rp_error *err);
 void chain_close(struct chain *chain); /* zeros are fine */
 
+/* @path alone, whatever its disks need. */
+uint32_t chain_open_alone(const char *path, struct chain *ret, struct rp_error *err);
+
 /* The same, but what ends the chain before its time is no failure: *ret_cut tells why it
  * was, its code RP_OK if it was not. @err is not NULL. */
 uint32_t chain_open_some(const char *path, const char *disk, const char *const *search,

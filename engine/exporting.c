@@ -26,6 +26,7 @@
 #include "manifest.h"
 #include "probe.h"
 #include "resume.h"
+#include "verify.h"
 
 static uint32_t export_configs(struct exporting *x, struct rp_error *err)
 {
@@ -139,7 +140,7 @@ static uint32_t check_complete(struct exporting *x, struct rp_error *err)
 	if (asprintf(&path, "%s/%s/%s", x->directory, x->point.system,
 		     x->target.partial) < 0)
 		return rp_fail_os(err, -ENOMEM, "resume", "%s", x->target.path);
-	rc = rp_verify(path, &options, NULL, err);
+	rc = verify_alone(path, &options, err);
 	if (rc)
 		return rc;
 	if (doc_load(x->target.fd, "export.json", &x->manifest) < 0 ||

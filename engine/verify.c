@@ -8,6 +8,7 @@
 #include "copy.h"
 #include "doc.h"
 #include "manifest.h"
+#include "verify.h"
 
 /* What was compared of part @k: "digest", "size" as it has no digest, or only that as it
  * was not @read: "unread". */
@@ -130,6 +131,18 @@ static uint32_t verify(const struct chain *c, const struct rp_read_options *opti
 		rc = report(c, streams, count, options->chain, ret_report, err);
 	for (size_t i = 0; i < opened; i++)
 		exported_close_disk(&streams[i]);
+	return rc;
+}
+
+uint32_t verify_alone(const char *path, const struct rp_read_options *options,
+		      struct rp_error *err)
+{
+	struct chain c = {0};
+	uint32_t rc = chain_open_alone(path, &c, err);
+
+	if (rc == RP_OK)
+		rc = verify(&c, options, NULL, err);
+	chain_close(&c);
 	return rc;
 }
 

@@ -540,6 +540,32 @@ TEST(lacks_its_name_and_is_another)
 	stage_close(&s);
 }
 
+/* What it is based on was exported to elsewhere: it is read without that. */
+TEST(lacks_its_name_and_its_base)
+{
+	struct rp_export_options options = stage_copying(RP_IO_AUTO);
+	char base[POINT_SIZE];
+	struct rp_error err;
+	const char *hidden;
+	struct stage s;
+
+	stage_make(&s, test_dir(), 4 * MIB, test_seed());
+	memcpy(base, s.point, sizeof(base));
+	stage_take(&s, s.point);
+	hidden = fmt("%s/web1/.%s.partial", s.exports, strchr(s.point, '@') + 1);
+	options.base = base;
+	GIVES(OK, stage_export(&s, &options, &err));
+	ASSERT_OK(rename(stage_export_path(s.exports, s.point), hidden));
+	GIVES(OK, stage_export(&s, &options, &err));
+	EXPECT_STREQ(listing(stage_export_path(s.exports, s.point)),
+		     "config export.json vda.changes vda.digest vda.raw");
+	ASSERT_OK(rename(stage_export_path(s.exports, s.point), hidden));
+	data_flip(fmt("%s/vda.changes", hidden), 5);
+	GIVES(UNKNOWN_STATUS, stage_export(&s, &options, &err));
+	EXPECT_NE(strstr(err.message, "--restart"), NULL, "%s", err.message);
+	stage_close(&s);
+}
+
 /* A disk in an export, and, left half-way, the export of its next point on that: every
  * other MiB is another, so half of what is before a mark is to be kept. */
 static void interrupt_changes(struct evidence_fixture *self, enum rp_digest of_base,
