@@ -99,24 +99,37 @@ static uint32_t go_on(struct exporting *x, struct rp_error *err)
 		     : resume_clean(&x->target, &x->journal, err);
 }
 
+/* Whether it is based as it is to be. Without a usable base it is full: then its disks
+ * say that one was asked for. */
+static bool is_based(const struct exporting *x, const json_t *manifest)
+{
+	const char *base = "", *kind = "";
+
+	doc_string(manifest, "BaseReferencePointId", &base);
+	doc_string(manifest, "Kind", &kind);
+	if (!x->options.base)
+		return !base[0];
+	if (!strcmp(kind, "full"))
+		return !x->options.strict;
+	return !strcmp(base, x->changes.base.id) &&
+	       !strcmp(kind, "merged") == x->options.merge;
+}
+
 /* Whether the manifest is of what is to be exported: there is no journal to tell. */
 static bool is_asked_for(const struct exporting *x, const json_t *manifest)
 {
 	const struct format *format = format_of(x->options.format);
-	const char *id = "", *base = NULL, *kind = "", *text;
+	const char *id = "", *text;
 	size_t i, count = 0;
 	json_t *disk;
 
 	doc_string(manifest, "ReferencePointId", &id);
-	doc_string(manifest, "BaseReferencePointId", &base);
-	doc_string(manifest, "Kind", &kind);
-	if (strcmp(id, x->point.id) ||
-	    (x->options.base && !strcmp(kind, "differential") == x->options.merge) ||
-	    strcmp(base ?: "", x->options.base ? x->changes.base.id : ""))
+	if (strcmp(id, x->point.id) || !is_based(x, manifest))
 		return false;
 	json_array_foreach(json_object_get(manifest, "Disks"), i, disk) {
 		if (doc_string(disk, "DiskId", &text) < 0 ||
 		    !export_disks_wanted(&x->options, text) ||
+		    (x->options.base && !json_object_get(disk, "ChangeSource")) ||
 		    doc_string(disk, "Format", &text) < 0 ||
 		    strcmp(text, format ? format->name : "raw"))
 			return false;

@@ -566,6 +566,37 @@ TEST(lacks_its_name_and_its_base)
 	stage_close(&s);
 }
 
+/* It was to have a base, of which nothing was usable: it is full, and what is asked for.
+ */
+TEST(lacks_its_name_and_had_no_base)
+{
+	struct rp_export_options image = stage_copying(RP_IO_AUTO), merged = image;
+	struct rp_export_options *each[] = {&image, &merged};
+	char base[POINT_SIZE];
+	struct rp_error err;
+	const char *hidden;
+	struct stage s;
+
+	stage_make(&s, test_dir(), 4 * MIB, test_seed());
+	memcpy(base, s.point, sizeof(base));
+	stage_take(&s, s.point);
+	hidden = fmt("%s/web1/.%s.partial", s.exports, strchr(s.point, '@') + 1);
+	image.base = merged.base = base;
+	image.format = RP_FORMAT_QCOW2;
+	merged.merge = true;
+	for (size_t i = 0; i < ARRAY_SIZE(each); i++) {
+		GIVES(OK, stage_export(&s, each[i], &err));
+		ASSERT_OK(rename(stage_export_path(s.exports, s.point), hidden));
+		each[i]->strict = true;
+		GIVES(INVALID_STATE, stage_export(&s, each[i], &err));
+		each[i]->strict = false;
+		GIVES(OK, stage_export(&s, each[i], &err));
+		EXPECT_OK(
+			system(fmt("rm -r '%s'", stage_export_path(s.exports, s.point))));
+	}
+	stage_close(&s);
+}
+
 /* A disk in an export, and, left half-way, the export of its next point on that: every
  * other MiB is another, so half of what is before a mark is to be kept. */
 static void interrupt_changes(struct evidence_fixture *self, enum rp_digest of_base,
