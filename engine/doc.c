@@ -34,7 +34,11 @@ int doc_load(int dirfd, const char *name, json_t **ret)
 	r = io_read_file(dirfd, name, DOC_MAX, &text, &len);
 	if (r < 0)
 		return r == -EFBIG || r == -EINVAL ? -EBADMSG : r;
+	/* jansson reports a failed allocation as a bad token, or not at all. */
+	errno = 0;
 	doc = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
+	if (!doc && errno == ENOMEM)
+		return -ENOMEM;
 	if (!doc || !json_is_object(doc) || doc_u64(doc, "FormatVersion", &version) < 0 ||
 	    version == 0)
 		return -EBADMSG;

@@ -519,6 +519,41 @@ TEST_F_TIMEOUT(doc, readers_and_a_killed_writer_see_whole_documents, 480)
 	expect_alone(self->dir);
 }
 
+/* ------------------------------------------------------------------------- memory */
+
+static unsigned before_none; /* allocations that there is memory for */
+
+static void *scarce(size_t size)
+{
+	if (before_none) {
+		before_none--;
+		return malloc(size);
+	}
+	errno = ENOMEM;
+	return NULL;
+}
+
+/* Who has no memory for a good document does not take it for a damaged one: it might be
+ * retired for that. */
+TEST_F(doc, for_want_of_memory_none_is_damaged)
+{
+	json_t *doc = NULL;
+	json_malloc_t usual;
+	json_free_t give_back;
+	int r = -ENOMEM;
+
+	put_text(self->dir, "{\"FormatVersion\": 1, \"A\": [\"text\", 1.5, {\"B\": 7}]}");
+	json_get_alloc_funcs(&usual, &give_back);
+	json_set_alloc_funcs(scarce, free);
+	for (unsigned some = 0; r == -ENOMEM && some < 1000; some++) {
+		before_none = some;
+		r = doc_load(self->dir, NAME, &doc);
+	}
+	json_set_alloc_funcs(usual, give_back);
+	EXPECT_OK(r);
+	json_decref(doc);
+}
+
 /* ------------------------------------------------------------------------ members */
 
 TEST(members_are_there_and_of_their_type)
