@@ -55,15 +55,16 @@ static void warn_of_stall(struct taking *t, const struct taken *d)
 	warn(t, text);
 }
 
-static void warn_of_backing(struct taking *t, const struct taken *d)
+static void warn_of_needs(struct taking *t, const struct taken *d)
 {
+	const char *needs = taken_needs(d);
 	char text[256];
 
-	if (!taken_has_backing(d))
+	if (!needs)
 		return;
 	snprintf(text, sizeof(text),
-		 "%s: is a qcow2 image with a backing file, which is not taken with it",
-		 d->id);
+		 "%s: is a qcow2 image with %s, which is not taken with it", d->id,
+		 needs);
 	warn(t, text);
 }
 
@@ -147,7 +148,7 @@ static uint32_t prepare_disks(struct taking *t, struct rp_error *err)
 			   : taken_prepare(&t->disks[i], err);
 		if (rc)
 			break;
-		warn_of_backing(t, &t->disks[i]);
+		warn_of_needs(t, &t->disks[i]);
 		warn_of_stall(t, &t->disks[i]);
 	}
 	return rc;

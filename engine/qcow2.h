@@ -21,6 +21,7 @@
 #define QCOW2_COMPRESSED     (UINT64_C(1) << 62)
 #define QCOW2_ZERO	     UINT64_C(1)
 #define QCOW2_OFFSET	     UINT64_C(0x00fffffffffffe00)
+#define QCOW2_DATA_FILE	     UINT64_C(4) /* incompatible: the data is in another file */
 #define QCOW2_BITMAPS	     UINT64_C(1) /* autoclear: the bitmaps are right */
 #define QCOW2_MAX_NAME	     1023
 #define QCOW2_MAX_L1	     (UINT64_C(32) << 20) /* bytes; what QEMU takes */

@@ -90,18 +90,27 @@ uint32_t taken_prepare(struct taken *d, struct rp_error *err)
 
 /* No more of it is read than that: reserved space that is in the page cache is taken for
  * data by SEEK_DATA. */
-bool taken_has_backing(const struct taken *d)
+const char *taken_needs(const struct taken *d)
 {
 	int fd = d->stream.src.tail_fd, r;
+	bool backing, data_file;
 	struct qcow2_header h;
 	uint64_t start;
 
 	if (io_seek_data(fd, 0, d->stream.src.size, &start) < 0 || start > 0)
-		return false;
+		return NULL;
 	posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
 	r = io_pread_all(fd, &h, sizeof(h), 0);
 	posix_fadvise(fd, 0, 0, POSIX_FADV_NORMAL);
-	return r == 0 && be32toh(h.magic) == QCOW2_MAGIC && h.base_at != 0;
+	if (r < 0 || be32toh(h.magic) != QCOW2_MAGIC)
+		return NULL;
+	backing = h.base_at != 0;
+	data_file = be32toh(h.version) >= QCOW2_VERSION &&
+		    be64toh(h.incompatible) & QCOW2_DATA_FILE;
+	if (data_file)
+		return backing ? "a backing file and an external data file"
+			       : "an external data file";
+	return backing ? "a backing file" : NULL;
 }
 
 uint64_t taken_stall_ms(const struct taken *d)

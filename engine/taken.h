@@ -43,8 +43,8 @@ void taken_close(struct taken *d);
 /* What would make the clone long is done now: dirty pages out, extents counted. */
 uint32_t taken_prepare(struct taken *d, struct rp_error *err);
 
-/* Whether the disk is a qcow2 image that has its data in another file, too. */
-bool taken_has_backing(const struct taken *d);
+/* If the disk is a qcow2 image that has data of its in other files: which; else NULL. */
+const char *taken_needs(const struct taken *d);
 
 /* How long a running guest's writes will wait, in milliseconds; 0 if unknown. */
 uint64_t taken_stall_ms(const struct taken *d);

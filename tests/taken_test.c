@@ -163,29 +163,45 @@ static void keep_warning(void *context, const char *text)
 	snprintf(warned, sizeof(warned), "%s", text);
 }
 
-/* The point of an overlay is worth nothing alone. */
-TEST_F(taken, of_an_image_with_a_backing_file)
+/* The point of an overlay is worth nothing alone, nor that of tables without their data.
+ */
+TEST_F(taken, of_an_image_that_needs_another_file)
 {
 	static const struct rp_watch watch = {.size = sizeof(watch),
 					      .warning = keep_warning};
-	static const char heads[2][16] = {"QFI\xfb\0\0\0\3",
-					  "QFI\xfb\0\0\0\3\0\0\0\0\0\0\1"};
+	static const struct {
+		uint8_t version, base, data_file;
+		const char *needs;
+	} heads[] = {
+		{3, 0, 0, NULL},
+		{3, 1, 0, "with a backing file,"},
+		{3, 0, 4, "with an external data file,"},
+		{3, 1, 4, "with a backing file and an external data file,"},
+		{2, 0, 4, NULL}, /* no part of that header */
+	};
 	struct rp_error err;
 	char *point = NULL;
 	json_t *doc;
 	int fd = open(self->stage.disk, O_WRONLY | O_CLOEXEC);
 
-	for (unsigned based = 0; based < 2; based++) {
+	for (size_t i = 0; i < ARRAY_SIZE(heads); i++) {
+		char head[104] = "QFI\xfb";
 		const json_t *warnings;
 
-		ASSERT_EQ(pwrite(fd, heads[based], 16, 0), 16);
+		head[7] = (char)heads[i].version;
+		head[15] = (char)heads[i].base;
+		head[79] = (char)heads[i].data_file;
+		ASSERT_EQ(pwrite(fd, head, sizeof(head), 0), (ssize_t)sizeof(head));
 		warned[0] = '\0';
 		GIVES(OK, take(&self->stage, &watch, &point, &err));
-		EXPECT_EQ(strstr(warned, "backing file") != NULL, based, "%s", warned);
+		if (heads[i].needs)
+			EXPECT_NE(strstr(warned, heads[i].needs), NULL, "%s", warned);
+		else
+			EXPECT_STREQ(warned, "");
 		doc = load_json(
 			fmt("%s/point.json", stage_point_path(&self->stage, point)));
 		warnings = json_object_get(doc, "Warnings");
-		EXPECT_EQ(json_array_size(warnings), based);
+		EXPECT_EQ(json_array_size(warnings), heads[i].needs ? 1 : 0);
 		json_decref(doc);
 		rp_free(point);
 	}
