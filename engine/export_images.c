@@ -30,32 +30,37 @@ uint32_t export_images_check(const struct rp_export_options *o, struct rp_error 
 		       format->name);
 }
 
-/* Whether the disk is a qcow2 image: its tables would be taken for the disk's data. */
-static int is_image(const struct stream *s, bool *ret)
+/* What image the disk is itself, if it is one: its tables would be taken for the disk's
+ * data. */
+static int find_image(const struct stream *s, const char **ret)
 {
 	uint8_t head[8] = {0};
 	int r = s->src.size < sizeof(head)
 			? 0
 			: io_pread_all(s->src.tail_fd, head, sizeof(head), 0);
 
-	*ret = !memcmp(head, "QFI\xfb\0\0\0", 7) && (head[7] == 2 || head[7] == 3);
+	*ret = NULL;
+	if (!memcmp(head, "QFI\xfb\0\0\0", 7) && (head[7] == 2 || head[7] == 3))
+		*ret = format_qcow2.name;
+	else if (!memcmp(head, "vhdxfile", 8))
+		*ret = format_vhdx.name;
 	return r;
 }
 
 static uint32_t check_source(const struct stream *s, const struct format *format,
 			     struct rp_error *err)
 {
-	bool image;
-	int r = is_image(s, &image);
+	const char *image;
+	int r = find_image(s, &image);
 
 	if (r < 0)
 		return stream_fail(s, r, "read", s->src_path, 0, err);
 	if (!image)
 		return RP_OK;
 	rp_fail(err, RP_NOT_SUPPORTED, "check",
-		"check %s: is a qcow2 image itself and cannot become %s; export it as it "
+		"check %s: is a %s image itself and cannot become %s; export it as it "
 		"is, with format raw",
-		s->src_path, format->name);
+		s->src_path, image, format->name);
 	rp_fail_of(err, NULL, s->disk);
 	return RP_NOT_SUPPORTED;
 }
