@@ -194,6 +194,8 @@ static uint32_t read_digest(struct settings *s, const json_t *value, struct rp_e
 	return code;
 }
 
+#define TIMEOUT_MAX UINT32_MAX /* seconds */
+
 /* Seconds; the limit of 136 years keeps every later sum of nanoseconds in range. */
 static uint32_t read_timeout(struct settings *s, const json_t *value,
 			     struct rp_error *err)
@@ -202,12 +204,12 @@ static uint32_t read_timeout(struct settings *s, const json_t *value,
 
 	if (!json_is_number(value))
 		return wrong_type(err, "Timeout", "a number of seconds", value);
-	if (!(seconds > 0 && seconds <= UINT32_MAX))
+	if (!(seconds > 0 && seconds <= TIMEOUT_MAX))
 		return rp_fail(
 			err, RP_INVALID_PARAMETER, "settings",
 			"ExportSettingData: option Timeout is %g seconds, but must "
 			"be more than 0 and at most %u",
-			seconds, UINT32_MAX);
+			seconds, TIMEOUT_MAX);
 	s->timeout_ms = max_u64(1, (uint64_t)(seconds * 1000 + 0.5));
 	return RP_OK;
 }
@@ -410,6 +412,21 @@ uint32_t settings_from_json(struct settings *s, const char *text, size_t len,
 			    err);
 }
 
+/* A limit from C may be beyond what can be said; that much is none, too. */
+static json_t *at_most(uint64_t number, uint64_t most)
+{
+	return json_integer((json_int_t)min_u64(number, most));
+}
+
+/* Documents have six digits of a real number: enough for milliseconds up to here. */
+static json_t *timeout_doc(uint64_t ms)
+{
+	uint64_t seconds = ms / 1000 + (ms % 1000 != 0);
+
+	return ms < 1000000 ? json_real((double)ms / 1000)
+			    : at_most(seconds, TIMEOUT_MAX);
+}
+
 /* What is as it is by default is left out. */
 static int add_options(json_t *options, const struct rp_export_options *o)
 {
@@ -424,8 +441,7 @@ static int add_options(json_t *options, const struct rp_export_options *o)
 		r |= json_object_set_new(options, "Digest",
 					 json_string(digest_words[o->digest]));
 	if (o->timeout_ms)
-		r |= json_object_set_new(options, "Timeout",
-					 json_real((double)o->timeout_ms / 1000));
+		r |= json_object_set_new(options, "Timeout", timeout_doc(o->timeout_ms));
 	if (o->block_size)
 		r |= json_object_set_new(options, "BlockSize",
 					 json_integer((json_int_t)o->block_size));
@@ -434,10 +450,10 @@ static int add_options(json_t *options, const struct rp_export_options *o)
 					 json_integer((json_int_t)o->queue_depth));
 	if (o->memory)
 		r |= json_object_set_new(options, "Memory",
-					 json_integer((json_int_t)o->memory));
+					 at_most(o->memory, INT64_MAX));
 	if (o->bandwidth)
 		r |= json_object_set_new(options, "BandwidthLimit",
-					 json_integer((json_int_t)o->bandwidth));
+					 at_most(o->bandwidth, INT64_MAX));
 	if (o->iops)
 		r |= json_object_set_new(options, "IopsLimit", json_integer(o->iops));
 	if (o->max_pressure)

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "engine/doc.h"
 #include "engine/settings.h"
 #include "io/base.h"
 #include "tests/harness.h"
@@ -321,6 +322,60 @@ static void parse_all(void)
 		check_accepted(&accepted[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(refused); i++)
 		check_refused(&refused[i]);
+}
+
+/* As a job that is resumed reads what its record has of what it was started with. */
+static void read_again(const struct rp_export_options *options, struct settings *ret)
+{
+	json_t *doc = settings_doc(options);
+	char *text = doc_text(doc);
+	struct rp_error err;
+
+	ASSERT_EQ(settings_parse(text, ret, &err), RP_OK, "%s", err.message);
+	free(text);
+	json_decref(doc);
+}
+
+TEST(options_without_limits_are_read_again)
+{
+	const struct rp_export_options options = {
+		.size = sizeof(options),
+		.timeout_ms = UINT64_MAX,
+		.memory = UINT64_MAX,
+		.bandwidth = UINT64_MAX,
+		.iops = UINT32_MAX,
+	};
+	struct settings s = {0};
+
+	read_again(&options, &s);
+	EXPECT_EQ(s.timeout_ms, UINT32_MAX * UINT64_C(1000));
+	EXPECT_EQ(s.memory, (uint64_t)INT64_MAX);
+	EXPECT_EQ(s.bandwidth, (uint64_t)INT64_MAX);
+	EXPECT_EQ(s.iops, UINT32_MAX);
+	settings_free(&s);
+}
+
+TEST(a_timeout_is_read_again)
+{
+	static const uint64_t timeouts[][2] = {
+		{1, 1},
+		{1500, 1500},
+		{999999, 999999},
+		{86400000, 86400000},
+		{12345678000, 12345678000},
+		{12345678001, 12345679000}, /* rather later than sooner */
+		{UINT32_MAX * UINT64_C(1000) - 1, UINT32_MAX * UINT64_C(1000)},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(timeouts); i++) {
+		const struct rp_export_options options = {.size = sizeof(options),
+							  .timeout_ms = timeouts[i][0]};
+		struct settings s = {0};
+
+		read_again(&options, &s);
+		EXPECT_EQ(s.timeout_ms, timeouts[i][1]);
+		settings_free(&s);
+	}
 }
 
 TEST(nothing_is_printed)
