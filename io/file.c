@@ -380,8 +380,12 @@ static void write_back(struct io_file *file, uint64_t start, uint64_t end, unsig
  */
 int io_file_advance(struct io_file *file, uint64_t end)
 {
-	uint64_t start = file->front;
+	uint64_t start;
 
+	/* The file is gone through once more, as to digest what was written into it. */
+	if (end < file->behind)
+		file->behind = file->front = 0;
+	start = file->front;
 	if (end < start + BEHIND_STEP)
 		return file->error;
 	if (file->writable) {

@@ -226,7 +226,7 @@ FIXTURE_VARIANT_ADD(cache, btrfs_nocow){.type = "btrfs", .nocow = true, .direct 
 FIXTURE_VARIANT_ADD(cache, btrfs_zstd){.type = "btrfs", .mount = "compress=zstd"};
 
 /* Compressible, and larger than what may stay in the cache. */
-static void make_text(const char *path)
+static void make_text(const char *path, char first)
 {
 	const uint64_t size = 128 * MIB + 511;
 	char text[65536];
@@ -235,7 +235,7 @@ static void make_text(const char *path)
 	for (uint64_t at = 0; at < size; at += sizeof(text)) {
 		size_t len = (size_t)min_u64(sizeof(text), size - at);
 
-		memset(text, 'a' + (int)(at / sizeof(text) % 26), len);
+		memset(text, first + (int)(at / sizeof(text) % 26), len);
 		ASSERT_EQ(pwrite(fd, text, len, (off_t)at), len);
 	}
 	close(fd);
@@ -250,7 +250,7 @@ FIXTURE_SETUP(cache)
 	engine_open(&self->e, variant->type, GIB, NULL, variant->mount);
 	if (variant->nocow)
 		set_inode_flag(fmt("%s/disks", self->e.fs.mnt), FS_NOCOW_FL);
-	make_text(engine_disk(&self->e, "vda"));
+	make_text(engine_disk(&self->e, "vda"), 'a');
 	engine_add(&self->e, ids, 1);
 	json_decref(engine_take(&self->e, &options));
 	engine_sync(&self->e);
@@ -282,6 +282,49 @@ TEST_F(cache, is_left_to_others)
 	EXPECT_LE(cached_bytes(source), limit);
 	EXPECT_LE(cached_bytes(fmt("%s/vda.raw", json_text(report, "ExportPath"))),
 		  limit);
+	json_decref(report);
+}
+
+/* What was written over the clone of the base's image is read again for its digest. */
+FIXTURE(merged)
+{
+	struct engine e;
+	struct loopfs target;
+};
+
+FIXTURE_SETUP(merged)
+{
+	const char *const ids[] = {"vda"};
+
+	engine_open(&self->e, "xfs", GIB, NULL, NULL);
+	loopfs_mount(&self->target, "btrfs", GIB, NULL, NULL);
+	make_text(engine_disk(&self->e, "vda"), 'a');
+	engine_add(&self->e, ids, 1);
+	json_decref(engine_take(&self->e, NULL));
+}
+
+FIXTURE_TEARDOWN(merged)
+{
+	loopfs_umount(&self->target);
+	engine_close(&self->e);
+}
+
+TEST_F(merged, leaves_the_page_cache_to_others)
+{
+	struct rp_export_options options = {.size = sizeof(options), .merge = true};
+	char base[POINT_SIZE];
+	json_t *report;
+
+	json_decref(engine_export(&self->e, self->target.mnt, NULL));
+	snprintf(base, sizeof(base), "%s", self->e.point);
+	unlink(engine_disk(&self->e, "vda"));
+	make_text(engine_disk(&self->e, "vda"), 'A');
+	json_decref(engine_take(&self->e, NULL));
+	options.base = base;
+	report = engine_export(&self->e, self->target.mnt, &options);
+	EXPECT_STREQ(json_text(disk_of(report, "vda"), "Method"), "copy");
+	EXPECT_LE(cached_bytes(fmt("%s/vda.raw", json_text(report, "ExportPath"))),
+		  16 * MIB);
 	json_decref(report);
 }
 
