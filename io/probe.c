@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <time.h>
@@ -111,17 +112,22 @@ static enum io_fact probe_seek(int dirfd)
 {
 	_cleanup_close_ int fd = io_unnamed_file(dirfd);
 	const off_t at = MIB / 2;
-	off_t data;
+	off_t data = -1;
 	char *map;
+	bool written;
 
 	if (fd < 0 || ftruncate(fd, MIB) < 0)
 		return IO_FACT_UNKNOWN;
 	map = mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (map == MAP_FAILED)
 		return IO_FACT_UNKNOWN;
-	map[at] = 'x';
-	data = lseek(fd, 0, SEEK_DATA);
+	/* By the kernel: where there is no room for the page, that is no signal. */
+	written = getrandom(map + at, 1, 0) == 1;
+	if (written)
+		data = lseek(fd, 0, SEEK_DATA);
 	munmap(map, MIB);
+	if (!written)
+		return IO_FACT_UNKNOWN;
 	if (data < 0 && errno == EINVAL)
 		return IO_FACT_UNKNOWN; /* knows no holes: everything is data */
 	return fact(data >= 0 && data <= at);

@@ -103,6 +103,33 @@ TEST(two_mounts)
 	loopfs_umount(&from);
 }
 
+static void fill_up(const char *path)
+{
+	static const char block[65536] = "x";
+	int fd = data_create(path, 0);
+
+	for (size_t len = sizeof(block); len >= 512; len /= 2)
+		while (write(fd, block, len) > 0 && fsync(fd) == 0)
+			;
+	close(fd);
+}
+
+/* Btrfs has no room for a page that is written through a map then. */
+TEST(a_full_file_system)
+{
+	struct loopfs fs = {0};
+	json_t *doc;
+
+	loopfs_mount(&fs, "btrfs", 0, NULL, NULL);
+	fill_up(fmt("%s/full", fs.mnt));
+	doc = probe(NULL, fs.mnt, NULL);
+	EXPECT_STREQ(fact(doc, "Source", "SeekDataSeesMaps"), "null");
+	EXPECT_STREQ(json_text(doc, "SpeedReason"), "No space left on device");
+	EXPECT_STREQ(listing(fs.mnt), "full");
+	json_decref(doc);
+	loopfs_umount(&fs);
+}
+
 /* H13 */
 TEST(a_server_that_ends_too_early)
 {
