@@ -6,8 +6,9 @@
 peers=(cp qemu-img-best)
 hogs=()
 stop_hogs() {
+	local status=$?
 	((!${#hogs[@]})) || kill "${hogs[@]}"
-	cleanup
+	cleanup "$status"
 }
 
 make_fs xfs xfs $((size + 512))

@@ -45,8 +45,9 @@ take_down() {
 	umount "$1"
 }
 
+# cleanup [STATUS]
 cleanup() {
-	local status=$? i
+	local status=${1:-$?} i
 	trap - EXIT
 	[[ -z $hugepages ]] || echo "$hugepages" >/proc/sys/vm/nr_hugepages
 	for ((i = ${#mounted[@]} - 1; i >= 0; i--)); do
