@@ -443,11 +443,14 @@ uint32_t rp_export(struct rp_store *store, const char *point, const char *direct
  *                                    "Memory": 33554432, "Strict": false,
  *                                    "BackupIntent": 1,
  *                                    "BandwidthLimit": 52428800,
+ *                                    "IopsLimit": 500, "MaxPressure": 20,
+ *                                    "PressureOf": "/sys/fs/cgroup/machine.slice",
  *                                    "Priority": 50, "IoNice": "none",
  *                                    "Restart": false,
  *                                    "Format": "raw", "ClusterSize": 65536}}
  *                       (Timeout in seconds, sizes in bytes, BandwidthLimit in bytes
- *                       a second)
+ *                       a second; BackupIntent 1 keeps the chain, 2 merges, as
+ *                       options->merge)
  * @ret_job:             NULL: run now, return RP_OK. Otherwise start, return
  *                       RP_JOB_STARTED: see rp_export_start()
  *

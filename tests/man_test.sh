@@ -100,6 +100,19 @@ check 'functions in the synopsis' diff <(declared) <(named_in SYNOPSIS)
 check 'functions in the text' \
 	diff <(declared) <(sort -u <(named_in DESCRIPTION) <(named_in 'RETURN VALUES'))
 check 'functions are found' grep -qx rp_export_reference_point <(declared)
+# What may stand in the "Options" of ExportSettingData.
+setting_options() {
+	sed -n '/struct member options\[\]/,/};/p' engine/settings_json.c |
+		grep -oE '"[A-Za-z]+"' | tr -d '"' | sort
+}
+
+check 'options of settings in the header' diff <(setting_options) \
+	<(sed -n '/"Options": {/,/}}/p' include/refpoint.h | grep -oE '"[A-Za-z]+":' |
+		tr -d '":' | grep -vx Options | sort)
+check 'options of settings in the text' diff <(setting_options) \
+	<(section librefpoint.3 .Sh DESCRIPTION | sed -nE 's/^\.It ([A-Z].*)/\1/p' |
+		grep -oE '[A-Za-z]+' | sort)
+check 'options of settings are found' grep -qx MaxPressure <(setting_options)
 check 'return values' diff <(values) <(section librefpoint.3 .Sh 'RETURN VALUES' |
 	sed -nE 's/^\.It Dv (RP_[A-Z_]+) Ta ([0-9]+) Ta .*/\1 \2/p')
 check 'return values are found' grep -qx 'RP_OUT_OF_MEMORY 32778' <(values)
