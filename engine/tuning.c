@@ -76,12 +76,11 @@ static uint32_t check(const struct rp_export_options *o, struct rp_error *err)
 	return RP_OK;
 }
 
-static uint32_t too_small(const struct tuning *t, uint64_t memory, struct rp_error *err)
+static uint32_t too_small(uint64_t need, uint64_t memory, struct rp_error *err)
 {
 	return rp_fail(err, RP_OUT_OF_MEMORY, "check",
-		       "memory limit of %.1f MiB: cannot hold %u buffers of %.0f MiB",
-		       (double)memory / (double)MIB, t->depth ?: 1,
-		       (double)max_u64(t->block, GRAIN) / (double)MIB);
+		       "memory limit of %.1f MiB: the buffers take at least %.0f MiB",
+		       (double)memory / (double)MIB, (double)need / (double)MIB);
 }
 
 uint32_t tuning_of_options(struct tuning *ret, const struct rp_export_options *o,
@@ -103,10 +102,10 @@ uint32_t tuning_of_options(struct tuning *ret, const struct rp_export_options *o
 			t.block * (t.depth ?: max_u64(TUNING_MEMORY / t.block, 1)),
 			GRAIN);
 	if (t.depth && t.memory > limit)
-		return too_small(&t, o->memory, err);
+		return too_small(t.memory, o->memory, err);
 	t.memory = min_u64(t.memory, limit);
 	if (t.memory < max_u64(t.block, GRAIN))
-		return too_small(&t, o->memory, err);
+		return too_small(max_u64(t.block, GRAIN), o->memory, err);
 	t.choose = t.choose && !o->block_size && !o->queue_depth && !o->memory;
 	if (o->block_size || o->queue_depth || o->memory)
 		snprintf(t.reason, sizeof(t.reason), "asked for:%s%s%s",

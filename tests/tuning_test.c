@@ -93,4 +93,29 @@ TEST_F(tuning, of_every_kind)
 		export_so(&self->stage, variant->io, &cases[i]);
 }
 
+/* What the message says is enough. */
+TEST_F(tuning, that_does_not_fit)
+{
+	const struct {
+		struct asked asked;
+		const char *needed;
+	} cases[] = {
+		{{.memory = MIB}, "at least 2 MiB"},
+		{{.memory = 4 * MIB, .block = 8 * MIB}, "at least 8 MiB"},
+		{{.memory = 4 * MIB, .block = MIB, .depth = 6}, "at least 6 MiB"},
+		{{.memory = 4 * MIB, .block = 4 * MIB, .depth = 3}, "at least 12 MiB"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct rp_export_options o = stage_copying(variant->io);
+		struct rp_error err;
+
+		o.block_size = cases[i].asked.block;
+		o.queue_depth = cases[i].asked.depth;
+		o.memory = cases[i].asked.memory;
+		EXPECT_EQ(stage_export(&self->stage, &o, &err), RP_OUT_OF_MEMORY);
+		EXPECT_NE(strstr(err.message, cases[i].needed), NULL, "%s", err.message);
+	}
+}
+
 TEST_MAIN
