@@ -162,7 +162,8 @@ static int take_tuning(struct exporting *e)
 	if (depth[strspn(depth, "0123456789")] || strlen(depth) > 9 ||
 	    !e->options.queue_depth)
 		return wrong_usage(
-			e->cli, "option '--queue-depth' takes a number, not '%s'", depth);
+			e->cli, "option '--queue-depth' takes a number above 0, not '%s'",
+			depth);
 	return 0;
 }
 
@@ -188,7 +189,8 @@ static int take_limits(struct exporting *e)
 		rest = parse_number(iops, UINT32_MAX, &e->options.iops);
 		if (!rest || *rest)
 			return wrong_usage(
-				e->cli, "option '--iops-limit' takes a number, not '%s'",
+				e->cli,
+				"option '--iops-limit' takes a number above 0, not '%s'",
 				iops);
 	}
 	if (pressure) {

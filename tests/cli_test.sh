@@ -119,8 +119,11 @@ for size in '' 0 -1 5X 1KK nan 1e3 0x10 K; do
 		export --memory "$size" a@latest d
 done
 wrong 'queue depth' \
-	"refpoint: export: option '--queue-depth' takes a number, not '0'. See 'refpoint export --help'." \
+	"refpoint: export: option '--queue-depth' takes a number above 0, not '0'. See 'refpoint export --help'." \
 	export --queue-depth 0 a@latest d
+wrong 'requests a second' \
+	"refpoint: export: option '--iops-limit' takes a number above 0, not '0'. See 'refpoint export --help'." \
+	export --iops-limit 0 a@latest d
 for value in 0 100 5: 5:cgroup x 5x; do
 	wrong "max pressure '$value'" \
 		"refpoint: export: option '--max-pressure' takes 1 to 99, and :/PATH of a cgroup if wanted, not '$value'. See 'refpoint export --help'." \
