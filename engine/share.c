@@ -129,24 +129,52 @@ static int find_data(struct found *f, const struct io_file *file, uint64_t pos,
 	return *ret_start < stop ? 0 : -ENXIO;
 }
 
+/* Whether there are only zeros: reserved space that was read is told to be data. */
+static int check_zeros(const struct io_file *file, uint64_t pos, uint64_t end)
+{
+	while (pos < end) {
+		char buf[4096];
+		size_t len = (size_t)min_u64(end - pos, sizeof(buf));
+		int r = io_pread_all(file->tail_fd, buf, len, pos);
+
+		if (r < 0)
+			return r;
+		if (buf[0] || memcmp(buf, buf + 1, len - 1))
+			return -EIO;
+		pos += len;
+	}
+	return 0;
+}
+
+/* Whether bytes [start, end) of the piece's file, which are data, are in the clone. */
+static int check_data(const struct stream *s, const struct piece *p, uint64_t start,
+		      uint64_t end, struct found *dst)
+{
+	uint64_t shift = p->to - p->at, from, to;
+	int r = 0;
+
+	while (r == 0 && start < end) {
+		r = find_data(dst, &s->dst, start + shift, end + shift, &from, &to);
+		if (r == -ENXIO)
+			return check_zeros(p->file, start, end);
+		if (r == 0)
+			r = check_zeros(p->file, start, from - shift);
+		start = to - shift;
+	}
+	return r;
+}
+
 /* Whether @len bytes of the clone have data where those it was made of have. */
 static int check_piece(const struct stream *s, const struct piece *p, uint64_t len,
 		       struct found *src, struct found *dst)
 {
-	uint64_t done = 0, start, end, at, stop;
+	uint64_t pos = p->at, stop = p->at + len, start, end;
 	int r = 0;
 
-	while (done < len && (r = find_data(src, p->file, p->at + done, p->at + len,
-					    &start, &end)) == 0) {
-		at = p->to + (start - p->at);
-		stop = p->to + (end - p->at);
-		while (at < stop) {
-			r = find_data(dst, &s->dst, at, stop, &start, &end);
-			if (r < 0 || start != at)
-				return r < 0 && r != -ENXIO ? r : -EIO;
-			at = end;
-		}
-		done = stop - p->to;
+	while (r == 0 && pos < stop &&
+	       (r = find_data(src, p->file, pos, stop, &start, &end)) == 0) {
+		r = check_data(s, p, start, end, dst);
+		pos = end;
 	}
 	return r == -ENXIO ? 0 : r;
 }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "data.h"
+#include "engine/layer.h"
 #include "engine/share.h"
 #include "harness.h"
 #include "io/base.h"
@@ -113,6 +114,32 @@ TEST_F(share, of_all_but_the_tail)
 	GIVES(OK, clone_all(self, &err));
 	EXPECT_EQ(self->s.shared_to, 3 * PIECE);
 	EXPECT_EQ(self->s.cloned_bytes, 3 * MIB);
+}
+
+/* What XFS has reserved beside a block that was copied on write is told to be data as
+ * soon as it lies in the page cache, though the file has a hole there. */
+TEST_F(share, of_a_hole_that_was_read)
+{
+	const char *path = fmt("%s/from", self->fs.mnt);
+	int fd = open(path, O_RDWR), kept = data_create(fmt("%s-kept", path), 0);
+	struct layer whole = {.file = self->s.src, .path = path}, *list[] = {&whole};
+	struct layers layers;
+	struct rp_error err;
+	char page[4096];
+
+	data_write(fd, 4, 10 * MIB, sizeof(page));
+	ASSERT_OK(fsync(fd));
+	ASSERT_OK(syscall(SYS_ioctl, kept, FICLONE, fd));
+	data_write(fd, 5, 10 * MIB, sizeof(page));
+	ASSERT_OK(fsync(fd));
+	ASSERT_EQ(pread(fd, page, sizeof(page), 10 * MIB + 8192), sizeof(page));
+	layer_raw(&whole);
+	layers_init(&layers, list, 1);
+	self->s.from = &layers.source;
+	GIVES(OK, clone_all(self, &err));
+	EXPECT_TRUE(data_same(path, fmt("%s/to", self->fs.mnt)));
+	close(kept);
+	close(fd);
 }
 
 TEST_F(share, that_lost_a_part)
