@@ -18,6 +18,7 @@
 #define ROUNDS	  3
 #define BUDGET_NS 700000000 /* no new round after it */
 #define ADVANTAGE 1.15	    /* less than this is noise */
+#define TRIES	  2	    /* fewer are, too: the first has cold memory and new blocks */
 
 /* The first that works is the default. */
 static const struct candidate {
@@ -29,6 +30,11 @@ static const struct candidate {
 };
 
 #define COUNT ARRAY_SIZE(candidates)
+
+struct timing {
+	int64_t best_ns; /* 0 = it does not work */
+	unsigned tries;
+};
 
 /* Incompressible, for file systems that would not write it otherwise. */
 static int fill(struct io_file *file)
@@ -103,8 +109,20 @@ static int64_t try_candidate(const struct candidate *c, struct io_file *src,
 	return ns;
 }
 
-/* The least time of each, 0 = it does not work. 0 or -errno if nothing does. */
-static int measure(struct io_file *src, int dst_dirfd, int64_t best[COUNT])
+static int time_candidate(size_t i, struct io_file *src, int dst_dirfd, struct timing *t)
+{
+	int64_t ns = try_candidate(&candidates[i], src, dst_dirfd);
+
+	if (ns < 0)
+		return (int)ns;
+	if (!t->best_ns || ns < t->best_ns)
+		t->best_ns = ns;
+	t->tries++;
+	return 0;
+}
+
+/* 0, or -errno if nothing works. */
+static int measure(struct io_file *src, int dst_dirfd, struct timing times[COUNT])
 {
 	uint64_t begin = watch_now_ns();
 	int error = 0;
@@ -112,54 +130,59 @@ static int measure(struct io_file *src, int dst_dirfd, int64_t best[COUNT])
 
 	for (unsigned round = 0; round < ROUNDS; round++) {
 		for (size_t i = 0; i < COUNT; i++) {
-			int64_t ns;
+			int r;
 
-			if (round && (!best[i] || watch_now_ns() - begin > BUDGET_NS))
+			if (round &&
+			    (!times[i].best_ns || watch_now_ns() - begin > BUDGET_NS))
 				continue;
-			ns = try_candidate(&candidates[i], src, dst_dirfd);
-			if (ns < 0)
-				error = error ?: (int)ns;
-			else if (!best[i] || ns < best[i])
-				best[i] = ns;
-			any |= ns > 0;
+			r = time_candidate(i, src, dst_dirfd, &times[i]);
+			error = error ?: r;
+			any |= r == 0;
 		}
 	}
 	return any ? 0 : error;
 }
 
-static size_t choose(const int64_t best[COUNT])
+static bool is_faster(const struct timing *t, const struct timing *than)
+{
+	return t->tries >= TRIES && than->tries >= TRIES &&
+	       (double)than->best_ns > (double)t->best_ns * ADVANTAGE;
+}
+
+static size_t choose(const struct timing times[COUNT])
 {
 	size_t usual = 0, fastest;
 
-	while (!best[usual])
+	while (!times[usual].best_ns)
 		usual++;
 	fastest = usual;
 	for (size_t i = usual; i < COUNT; i++)
-		if (best[i] && best[i] < best[fastest])
+		if (is_faster(&times[i], &times[usual]) &&
+		    (fastest == usual || times[i].best_ns < times[fastest].best_ns))
 			fastest = i;
-	return (double)best[usual] > (double)best[fastest] * ADVANTAGE ? fastest : usual;
+	return fastest;
 }
 
-static json_t *describe_choice(const int64_t best[COUNT])
+static json_t *describe_choice(const struct timing times[COUNT])
 {
-	size_t i = choose(best);
+	size_t i = choose(times);
 
-	return json_pack(
-		"{s:s, s:I, s:i, s:o}", "Backend", candidates[i].backend, "BlockSize",
-		(json_int_t)candidates[i].block, "QueueDepth",
-		(int)(TUNING_MEMORY / candidates[i].block), "Reason",
-		json_sprintf("%s in blocks of %llu MiB moved %.2f GiB/s here",
-			     candidates[i].backend,
-			     (unsigned long long)(candidates[i].block / MIB),
-			     (double)SIZE / (double)best[i] * 1e9 / (double)GIB));
+	return json_pack("{s:s, s:I, s:i, s:o}", "Backend", candidates[i].backend,
+			 "BlockSize", (json_int_t)candidates[i].block, "QueueDepth",
+			 (int)(TUNING_MEMORY / candidates[i].block), "Reason",
+			 json_sprintf("%s in blocks of %llu MiB moved %.2f GiB/s here",
+				      candidates[i].backend,
+				      (unsigned long long)(candidates[i].block / MIB),
+				      (double)SIZE / (double)times[i].best_ns * 1e9 /
+					      (double)GIB));
 }
 
-static json_t *describe_speeds(const int64_t best[COUNT])
+static json_t *describe_speeds(const struct timing times[COUNT])
 {
 	json_t *speeds = json_array();
 
 	for (size_t i = 0; speeds && i < COUNT; i++)
-		if (best[i])
+		if (times[i].best_ns)
 			json_array_append_new(
 				speeds,
 				json_pack("{s:s, s:I, s:i, s:I}", "Backend",
@@ -167,8 +190,8 @@ static json_t *describe_speeds(const int64_t best[COUNT])
 					  (json_int_t)candidates[i].block, "QueueDepth",
 					  (int)(TUNING_MEMORY / candidates[i].block),
 					  "BytesPerSecond",
-					  (json_int_t)((double)SIZE / (double)best[i] *
-						       1e9)));
+					  (json_int_t)((double)SIZE /
+						       (double)times[i].best_ns * 1e9)));
 	return speeds;
 }
 
@@ -194,20 +217,20 @@ static json_t *describe_uring(void)
 
 int probe_speed(json_t *doc, int src_dirfd, int dst_dirfd)
 {
-	int64_t best[COUNT] = {0};
+	struct timing times[COUNT] = {0};
 	struct io_file src = IO_FILE_NONE;
 	int r = io_file_create_unnamed(src_dirfd, &src);
 
 	if (r == 0)
 		r = fill(&src);
 	if (r == 0)
-		r = measure(&src, dst_dirfd, best);
+		r = measure(&src, dst_dirfd, times);
 	io_file_close(&src);
 	return json_object_update_new(
 		       doc,
 		       json_pack("{s:o, s:o, s:o*, s:s?}", "IoUring", describe_uring(),
-				 "Speeds", describe_speeds(best), "Choice",
-				 r == 0 ? describe_choice(best) : NULL, "SpeedReason",
+				 "Speeds", describe_speeds(times), "Choice",
+				 r == 0 ? describe_choice(times) : NULL, "SpeedReason",
 				 r < 0 ? strerrordesc_np(-r) : NULL)) < 0
 		       ? -ENOMEM
 		       : 0;
