@@ -32,6 +32,8 @@ static int check_disk(const json_t *disk, bool differential)
 	    doc_string(disk, "Format", &text) < 0 ||
 	    doc_u64(disk, "VirtualSize", &number) < 0)
 		return -EBADMSG;
+	if (differential && !changes) /* null if whole: lost, it would be taken for it */
+		return -EBADMSG;
 	if (changes && !json_is_null(changes) &&
 	    (!differential || doc_string(changes, "File", &text) < 0 ||
 	     !is_file_name(text) || doc_string(changes, "Digest", &text) < 0))

@@ -316,6 +316,36 @@ TEST_F(broken, another_system)
 	expect_broken(self, RP_UNKNOWN_STATUS, "another virtual system", false);
 }
 
+/* A bit of a word in the manifest; twice, and nothing has happened. */
+static void flip_word(const char *path, const char *word)
+{
+	char text[65536] = "", *at;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	ASSERT_GT(read(fd, text, sizeof(text) - 1), 0);
+	close(fd);
+	at = strstr(text, word);
+	ASSERT_NE(at, NULL);
+	data_flip(path, (uint64_t)(at - text));
+}
+
+/* It is another member then: the disk would be a whole one, with holes in it. */
+TEST_F(broken, the_word_changes_is_damaged)
+{
+	const char *path = fmt("%s/export.json", self->paths[1]);
+	const char *output = fmt("%s/restored", test_dir());
+	struct rp_error err;
+
+	flip_word(path, "Changes\"");
+	expect_broken(self, RP_UNKNOWN_STATUS, self->paths[1], false);
+	GIVES(UNKNOWN_STATUS, rp_verify(self->paths[1], NULL, NULL, &err));
+	GIVES(UNKNOWN_STATUS,
+	      rp_restore(self->paths[1], "vda", output, NULL, NULL, &err));
+	EXPECT_FALSE(exists(output));
+	flip_word(path, "Bhanges\"");
+	expect_whole(self, NULL);
+}
+
 /* --------------------------------------------------------------------------- salvage */
 
 static uint64_t salvage(const struct broken_fixture *self)
