@@ -4,6 +4,7 @@
  */
 #include "export_merged.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -132,9 +133,12 @@ static uint32_t merge(struct merging *m, struct rp_error *err)
 	return rc;
 }
 
-/* Whether it is for what is wrong with the base's export that merging has ended. */
-static bool is_of_base(uint32_t rc, const struct rp_error *err)
+/* Whether it is for what is wrong with the base's export that merging has ended; as long
+ * as that was not @opened, nothing else was touched. */
+static bool is_of_base(uint32_t rc, const struct rp_error *err, bool opened)
 {
+	if (rc == RP_FAILED && !opened)
+		return err->os_error != ECANCELED;
 	return rc == RP_UNKNOWN_STATUS || rc == RP_NOT_AVAILABLE ||
 	       (rc == RP_NOT_SUPPORTED && !strcmp(err->step, "merge")) ||
 	       (rc == RP_FAILED && !strcmp(err->step, "digest"));
@@ -167,15 +171,17 @@ static uint32_t start_over(struct merging *m, struct rp_error *err)
 
 static uint32_t merge_disk(struct merging *m, struct rp_error *err)
 {
+	bool opened;
 	uint32_t rc;
 
 	if (m->change->map->whole)
 		return copy_streams(m->s, 1, m->tuning, m->w, err);
 	rc = open_base(m, err);
-	if (rc == RP_OK)
+	opened = rc == RP_OK;
+	if (opened)
 		rc = merge(m, err);
 	close_base(m);
-	if (rc == RP_OK || m->changes->strict || !is_of_base(rc, err))
+	if (rc == RP_OK || m->changes->strict || !is_of_base(rc, err, opened))
 		return rc;
 	rc = start_over(m, err);
 	return rc == RP_OK ? copy_streams(m->s, 1, m->tuning, m->w, err) : rc;

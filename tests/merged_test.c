@@ -258,6 +258,12 @@ TEST_F(merged, with_a_damaged_base_export)
 	expect_full(self, RP_FAILED, "differs from its digest");
 }
 
+TEST_F(merged, with_a_base_export_that_was_cut)
+{
+	ASSERT_OK(truncate(image(self, self->base), SIZE - 4096));
+	expect_full(self, RP_FAILED, "check size");
+}
+
 /* What is cloned is read if every byte of the new one is to be. */
 TEST_F(merged, with_damage_where_nothing_changed)
 {
