@@ -15,7 +15,7 @@ prepare_target() {
 	"$REFPOINT" --store "$work/$from/store" export vm@latest "$work/$to/out" \
 		--bwlimit $((size / 2))M "${options[@]}" >"$work/log" 2>&1 &
 	pid=$!
-	until (($(written $pid) >= size * 1048576 * 4 / 5)); do
+	while kill -0 $pid 2>/dev/null && (($(written $pid) < size * 1048576 * 4 / 5)); do
 		sleep 0.02
 	done
 	kill -TERM $pid

@@ -167,14 +167,15 @@ static int take_tuning(struct exporting *e)
 	return 0;
 }
 
-/* A whole number from 1 to @max at the beginning of @text; NULL if there is none, else
+/* A whole number from @min to @max at the beginning of @text; NULL if there is none, else
  * what follows it. */
-static const char *parse_number(const char *text, uint32_t max, uint32_t *ret)
+static const char *parse_number(const char *text, uint32_t min, uint32_t max,
+				uint32_t *ret)
 {
 	size_t digits = strspn(text, "0123456789");
-	uint64_t number = digits && digits <= 10 ? strtoull(text, NULL, 10) : 0;
+	uint64_t number = digits && digits <= 10 ? strtoull(text, NULL, 10) : UINT64_MAX;
 
-	if (!number || number > max)
+	if (number < min || number > max)
 		return NULL;
 	*ret = (uint32_t)number;
 	return text + digits;
@@ -186,15 +187,14 @@ static int take_limits(struct exporting *e)
 	const char *pressure = option_value(&e->cli->args, "max-pressure"), *rest;
 
 	if (iops) {
-		rest = parse_number(iops, UINT32_MAX, &e->options.iops);
+		rest = parse_number(iops, 0, UINT32_MAX, &e->options.iops);
 		if (!rest || *rest)
 			return wrong_usage(
-				e->cli,
-				"option '--iops-limit' takes a number above 0, not '%s'",
+				e->cli, "option '--iops-limit' takes a number, not '%s'",
 				iops);
 	}
 	if (pressure) {
-		rest = parse_number(pressure, 99, &e->options.max_pressure);
+		rest = parse_number(pressure, 1, 99, &e->options.max_pressure);
 		if (!rest || (*rest && (rest[0] != ':' || rest[1] != '/')))
 			return wrong_usage(e->cli,
 					   "option '--max-pressure' takes 1 to 99, and "

@@ -41,7 +41,8 @@ void help_group(const struct command *commands, const char *group)
 
 void help_command(const struct command *command)
 {
-	printf("Usage: refpoint %s %s\n\n", command->name, command->usage);
+	printf("Usage: refpoint %s%s%s\n\n", command->name, *command->usage ? " " : "",
+	       command->usage);
 	printf("%c%s.\n", command->help[0] - 'a' + 'A', command->help + 1);
 	if (command->options) {
 		printf("\nOptions:\n");

@@ -122,8 +122,8 @@ wrong 'queue depth' \
 	"refpoint: export: option '--queue-depth' takes a number above 0, not '0'. See 'refpoint export --help'." \
 	export --queue-depth 0 a@latest d
 wrong 'requests a second' \
-	"refpoint: export: option '--iops-limit' takes a number above 0, not '0'. See 'refpoint export --help'." \
-	export --iops-limit 0 a@latest d
+	"refpoint: export: option '--iops-limit' takes a number, not '-1'. See 'refpoint export --help'." \
+	export --iops-limit -1 a@latest d
 for value in 0 100 5: 5:cgroup x 5x; do
 	wrong "max pressure '$value'" \
 		"refpoint: export: option '--max-pressure' takes 1 to 99, and :/PATH of a cgroup if wanted, not '$value'. See 'refpoint export --help'." \
