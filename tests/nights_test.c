@@ -268,7 +268,8 @@ static void release(struct nights_fixture *self, struct night *n)
 {
 	if (n->released || n->destroyed)
 		return;
-	INSIST(NULL, true, "release", n->point);
+	INSIST(fmt("%s/vda.raw", stage_point_path(&self->stage, n->point)), false,
+	       "release", n->point);
 	n->released = true;
 }
 
