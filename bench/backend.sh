@@ -6,6 +6,7 @@
 backends=('refpoint:--io uring' 'refpoint:--io aio' 'refpoint:--io sync')
 
 make_fs xfs xfs $((size * 2 + 512))
+make_fs ext ext4 $((size * 3 + 1024))
 make_fs btrfs btrfs $((size + 1536))
 make_point xfs dense "${size}M"
 make_point ext dense "${size}M"

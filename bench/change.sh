@@ -17,6 +17,7 @@ prepare_target() {
 }
 
 make_fs xfs xfs $((size * 5 / 4 + 1024))
+make_fs ext ext4 $((size * 5 / 4 + 512))
 make_fs to xfs $((size * 5 / 4 + 512))
 make_point xfs dense "${size}M"
 base=${points[xfs]}

@@ -8,6 +8,7 @@ peers=('refpoint:--digest never' cp dd qemu-img qemu-img-best nbdcopy rsync fio-
 ((!QUICK)) || peers=('refpoint:--digest never' cp qemu-img-best fio-both)
 
 make_fs xfs xfs $((size * 2 + 512))
+make_fs ext ext4 $((size * 3 + 1024))
 make_point xfs dense "${size}M"
 make_point ext dense "${size}M"
 workload 'ext4 to ext4' ext ext "${peers[@]}"

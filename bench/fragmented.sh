@@ -6,6 +6,7 @@
 extents=$((QUICK ? 10000 : 100000))
 
 make_fs xfs xfs $((extents * 2 / 128 + 512))
+make_fs ext ext4 $((extents * 2 / 128 + 512))
 make_point xfs fragmented "$extents"
 workload 'fragmented, same XFS' xfs xfs ficlone cp-reflink
 workload 'fragmented, XFS to ext4' xfs ext cp qemu-img-best

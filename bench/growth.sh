@@ -5,7 +5,9 @@
 
 rounds=$((rounds > 3 ? 3 : rounds))
 most=$((QUICK ? 1000 : 100000))
-make_fs xfs xfs $((size * 2 + most * 4 / 100 + 1024)) # most / 100 disks of 4 MiB
+most_disks=$((most / 100)) # of 4 MiB
+make_fs xfs xfs $((size * 2 + most_disks * 4 + 1024))
+make_fs ext ext4 $((size + most_disks * 4 + 512))
 
 # at WORKLOAD TOOL X FROM TO: one(), with its place on the axis
 at() {
@@ -28,7 +30,7 @@ for ((extents = 100; extents <= most; extents *= 10)); do
 	in_turns at 'growth with extents, XFS to ext4' "$extents" xfs ext -- refpoint cp
 	forget_points xfs
 done
-for ((count = 1; count <= most / 100; count *= 10)); do
+for ((count = 1; count <= most_disks; count *= 10)); do
 	make_systems xfs "$count" 4M
 	x=$count in_turns set_of 'growth with disks, same XFS' xfs xfs -- refpoint cp-reflink
 	x=$count in_turns set_of 'growth with disks, XFS to ext4' xfs ext -- refpoint cp

@@ -12,6 +12,7 @@ stop_hogs() {
 }
 
 make_fs xfs xfs $((size + 512))
+make_fs ext ext4 $((size * 2 + 512))
 make_point ext dense "${size}M"
 trap stop_hogs EXIT
 for ((core = 0; core < $(nproc); core++)); do

@@ -7,6 +7,7 @@ same=('refpoint:--format qcow2' 'refpoint:--format vhdx' qemu-img-qcow2 qemu-img
 cross=(refpoint "${same[@]}" qemu-img-qcow2-best qemu-img-vhdx-best)
 
 make_fs xfs xfs $((size * 2 + 512))
+make_fs ext ext4 $((size * 2 + 512))
 make_fs btrfs btrfs $((size * 2 + 1536))
 for fs in xfs btrfs; do
 	make_point "$fs" sparse "$((size * 5))M" "${size}M" $((size / 4))

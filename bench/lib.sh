@@ -10,7 +10,9 @@
 #
 # Tools take turns, in the other direction every second round; every run begins cold and
 # ends on stable storage. Each adds one JSON line to $O/bench/runs/SCRIPT.jsonl.
-# Images are written in full before: holes of them would be filled while we measure.
+# All file systems lie in images that are written in full before: holes of them would be
+# filled while we measure. That of $TMPDIR itself takes no part: what is removed from it may
+# be given back to a host that has it in a sparse file, and takes twice as long the next time.
 #
 # Disks are of 1 GiB, or of the MiB that lib.sh is given, and there are seven rounds; with
 # QUICK=1 an eighth of it, and two. ROUNDS=N and SIZE=MIB say otherwise.
@@ -53,7 +55,6 @@ cleanup() {
 	for ((i = ${#mounted[@]} - 1; i >= 0; i--)); do
 		take_down "$work/${mounted[i]}"
 	done
-	[[ ! -d $work/ext ]] || chattr -R -f -i "$work/ext" || true
 	rm -rf --one-file-system "$work"
 	exit "$status"
 }
@@ -61,14 +62,6 @@ trap cleanup EXIT
 trap 'exit 130' INT TERM
 
 # ---------------------------------------------------------------- file systems
-
-# "ext" is the file system of $TMPDIR itself, named by its type.
-use_ext() {
-	mkdir "$work/ext" "$work/ext/out"
-	device[ext]=$(basename "$(findmnt -n -o SOURCE -T "$work")")
-	filesystem[ext]=$(findmnt -n -o FSTYPE -T "$work")
-	[[ -e /sys/block/${device[ext]}/stat ]] || device[ext]=
-}
 
 # use_ram MIB: file systems made from now on lie in memory: a device as fast as it gets.
 use_ram() {
@@ -223,12 +216,11 @@ one() {
 	local command flags line method='{}'
 	local notes=(-n workload="$name" -n tool="$tool" -n round="$round"
 		-n from="${filesystem[$from]}" -n to="${filesystem[$to]}" -b "${data[$from]}"
-		-n size="$(stat -c %s "$src")" "${counted[@]}" -c "$work/$from")
+		-n size="$(stat -c %s "$src")" "${counted[@]}" -c "$work/$from"
+		-r "${device[$from]}" -w "${device[$to]}")
 	[[ $from = "$to" ]] || notes+=(-c "$work/$to")
 	empty_out
 	prepare_target "$tool" "$dst"
-	[[ -z ${device[$from]} ]] || notes+=(-r "${device[$from]}")
-	[[ -z ${device[$to]} ]] || notes+=(-w "${device[$to]}")
 	case $tool in
 	fio-*) fio_command "$tool" "$src" "$dst" ;;
 	*) command_of "$tool" "$src" "$dst" "$from" "$to" ;;
@@ -301,8 +293,7 @@ set_of() {
 	cp) command=(cp -r --reflink=never "$src" "$dst/disks") ;;
 	rsync) command=(rsync -r --whole-file "$src" "$dst/disks") ;;
 	esac
-	[[ -z ${device[$from]} ]] || flags+=(-r "${device[$from]}")
-	[[ -z ${device[$to]} ]] || flags+=(-w "${device[$to]}")
+	flags+=(-r "${device[$from]}" -w "${device[$to]}")
 	[[ $from = "$to" ]] || flags+=(-c "$work/$to")
 	empty_out
 	"$measure" -n workload="$name" -n tool="$tool" -n round="$round" \
@@ -317,5 +308,4 @@ forget_points() {
 	rm -rf "$work/$1/store" "$work/$1/disk.raw"
 }
 
-use_ext
 use_tracing

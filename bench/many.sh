@@ -4,7 +4,9 @@
 . "$(dirname "$0")/lib.sh"
 
 count=$((QUICK ? 50 : 1000))
-make_fs xfs xfs $((size * 10 > count * 4 ? size * 10 + 1024 : count * 4 + 1024))
+most=$((size * 10 > count * 4 ? size * 10 : count * 4))
+make_fs xfs xfs $((most + 1024))
+make_fs ext ext4 $((most + 1024))
 
 make_systems xfs "$count" 4M
 in_turns set_of 'many disks, same XFS' xfs xfs -- refpoint cp-reflink

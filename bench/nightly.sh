@@ -15,6 +15,7 @@ store=$work/xfs/store
 rp() { "$REFPOINT" --store "$store" "$@"; }
 
 make_fs xfs xfs $((pieces + 4 * changed + 512))
+make_fs ext ext4 $((pieces + 4 * changed + 512))
 make_point xfs sparse "${total}M" "${pieces}M" "$pieces"
 base=$(rp --json show vm@latest | jq -r '"vm@" + .InstanceID')
 old=${points[xfs]}

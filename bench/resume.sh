@@ -23,7 +23,7 @@ prepare_target() {
 }
 
 make_fs xfs xfs $((size * 2 + 512))
-make_fs ext4 ext4 $((size + 512))
+make_fs ext ext4 $((size + 512))
 make_point xfs dense "${size}M"
-workload 'resumed' xfs ext4 'refpoint-resumed' 'refpoint:--digest never' \
+workload 'resumed' xfs ext 'refpoint-resumed' 'refpoint:--digest never' \
 	'refpoint-resumed:--digest never'

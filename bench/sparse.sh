@@ -8,6 +8,7 @@ peers=(cp cp-sparse dd-sparse qemu-img qemu-img-best nbdcopy rsync)
 ((!QUICK)) || peers=(cp qemu-img-best)
 
 make_fs xfs xfs $((pieces * 2 + 512))
+make_fs ext ext4 $((pieces * 6 + 512)) # were all of a disk written
 make_point ext sparse "$((size * 4))M" "${pieces}M" "$pieces"
 make_point xfs sparse "$((size * 4))M" "${pieces}M" "$pieces"
 workload 'sparse, ext4 to ext4' ext ext "${peers[@]}"
