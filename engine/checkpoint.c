@@ -4,9 +4,8 @@
  */
 #include "checkpoint.h"
 
-#include <signal.h>
-
 #include "io/base.h"
+#include "io/thread.h"
 #include "io/tree.h"
 #include "journal.h"
 #include "watch.h"
@@ -118,16 +117,11 @@ static void noted(struct checkpoint *c)
 		fail(c, c->syncs[0].s, c->note_error, "write journal of");
 }
 
-/* Signals are for the caller's threads. Without one of its own the mover waits. */
+/* Without a thread of its own the mover waits. */
 static void start_note(struct checkpoint *c)
 {
-	sigset_t all, before;
-
 	atomic_store(&c->ready, false);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	c->noting = pthread_create(&c->noter, NULL, note, c) == 0;
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	c->noting = io_thread_start(&c->noter, note, c) == 0;
 	if (c->noting)
 		return;
 	note(c);

@@ -4,11 +4,10 @@
  */
 #include "crowd.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 
 #include "io/base.h"
+#include "io/thread.h"
 
 #define THREADS 16
 #define EACH	8 /* a thread for fewer is not worth while */
@@ -30,19 +29,15 @@ static void *work(void *arg)
 	return NULL;
 }
 
-/* Signals are for the caller's threads. Fewer threads only take longer. */
+/* Fewer threads only take longer. */
 void crowd(size_t count, void (*one)(void *context, size_t index), void *context)
 {
 	struct crowd c = {.count = count, .one = one, .context = context};
 	size_t wanted = min_u64(count / EACH, THREADS), started = 0;
 	pthread_t threads[THREADS];
-	sigset_t all, before;
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	while (started < wanted && pthread_create(&threads[started], NULL, work, &c) == 0)
+	while (started < wanted && io_thread_start(&threads[started], work, &c) == 0)
 		started++;
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	work(&c);
 	while (started > 0)
 		pthread_join(threads[--started], NULL);

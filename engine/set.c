@@ -6,7 +6,6 @@
 
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -16,6 +15,7 @@
 #include "doc.h"
 #include "io/base.h"
 #include "io/fs.h"
+#include "io/thread.h"
 #include "io/tree.h"
 #include "job_sweep.h"
 #include "point.h"
@@ -299,7 +299,7 @@ static int start(struct set *set, struct worker *w)
 		return -ENOMEM;
 	w->store->ferry = set->to_store;
 	set->running++;
-	r = -pthread_create(&w->thread, NULL, work, w);
+	r = io_thread_start(&w->thread, work, w);
 	if (r < 0) {
 		set->running--;
 		rp_store_close(w->store);
@@ -307,14 +307,11 @@ static int start(struct set *set, struct worker *w)
 	return r;
 }
 
-/* With fewer than wanted the set takes longer; signals are for the caller's threads. */
+/* With fewer than wanted the set takes longer. */
 static uint32_t start_workers(struct set *set, unsigned want, struct rp_error *err)
 {
-	sigset_t all, before;
 	int r = 0;
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
 	pthread_mutex_lock(&set->lock);
 	while (r == 0 && set->worker_count < want) {
 		r = start(set, &set->workers[set->worker_count]);
@@ -322,7 +319,6 @@ static uint32_t start_workers(struct set *set, unsigned want, struct rp_error *e
 			set->worker_count++;
 	}
 	pthread_mutex_unlock(&set->lock);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return set->worker_count ? RP_OK
 				 : rp_fail_os(err, r, "start", "threads of the set");
 }

@@ -7,10 +7,8 @@
  */
 #include "worker.h"
 
-#include <pthread.h>
-#include <signal.h>
-
 #include "io/base.h"
+#include "io/thread.h"
 
 struct worker {
 	struct rp_store *store;
@@ -52,25 +50,17 @@ static void *work(void *arg)
 	return NULL;
 }
 
-/* Signals are for the threads of the caller. */
 static uint32_t worker_start(struct worker *w, struct rp_error *err)
 {
-	pthread_attr_t attr;
-	sigset_t all, before;
 	pthread_t thread;
-	int r;
+	int r = io_thread_start(&thread, work, w);
 
-	sigfillset(&all);
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	r = pthread_create(&thread, &attr, work, w);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	pthread_attr_destroy(&attr);
-	if (r == 0)
-		return RP_OK;
-	worker_free(w);
-	return rp_fail_os(err, -r, "start", "thread of the job");
+	if (r < 0) {
+		worker_free(w);
+		return rp_fail_os(err, r, "start", "thread of the job");
+	}
+	pthread_detach(thread);
+	return RP_OK;
 }
 
 uint32_t worker_export(struct rp_store *store, const char *point, const char *directory,

@@ -10,10 +10,10 @@
 #include "backend.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <time.h>
 
 #include "base.h"
+#include "thread.h"
 
 #define WORKERS 2
 
@@ -94,21 +94,16 @@ static void *work(void *state)
 	return NULL;
 }
 
-/* Signals are for the threads of the program, which has not heard of these. */
 static int start_workers(struct sync *s)
 {
-	sigset_t all, saved;
 	int r = 0;
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &saved);
-	while (!r && s->worker_count < WORKERS) {
-		r = pthread_create(&s->workers[s->worker_count], NULL, work, s);
-		if (!r)
+	while (r == 0 && s->worker_count < WORKERS) {
+		r = io_thread_start(&s->workers[s->worker_count], work, s);
+		if (r == 0)
 			s->worker_count++;
 	}
-	pthread_sigmask(SIG_SETMASK, &saved, NULL);
-	return -r;
+	return r;
 }
 
 static void sync_close(struct io_queue *q)
