@@ -392,6 +392,8 @@ uint32_t exporting_run(struct exporting *x, char **ret_report, struct rp_error *
 	uint32_t rc;
 	int r = 0;
 
+	if (!x->tuning.gear)
+		x->tuning.gear = &x->gear;
 	if (x->job.doc) {
 		job_attend(&x->job, &x->watch);
 		r = job_start(&x->job, &x->watch);
@@ -407,6 +409,7 @@ uint32_t exporting_run(struct exporting *x, char **ret_report, struct rp_error *
 	if (rc)
 		job_tell_last(&x->job, &x->watch);
 	job_end(&x->job, rc, x->manifest, err);
+	gear_close(&x->gear);
 	io_nice_restore(nice);
 	return rc;
 }

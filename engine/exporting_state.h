@@ -9,6 +9,7 @@
 #include "export_disks.h"
 #include "export_images.h"
 #include "exporting.h"
+#include "gear.h"
 #include "job.h"
 #include "journal.h"
 #include "point.h"
@@ -29,6 +30,7 @@ struct exporting {
 	bool queued;
 	struct job job;
 	struct tuning tuning;
+	struct gear gear; /* unless it is lent one */
 	struct pressure pressure;
 	struct io_ferry *ferry; /* of the target's file system; borrowed */
 	struct export_disks disks;

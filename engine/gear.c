@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "io/base.h"
+#include "io/thread.h"
 
 #define QUEUE_DEPTH 128 /* a buffer may be many small writes */
 
@@ -43,7 +44,7 @@ int gear_take(const struct tuning *tuning, uint64_t bytes, struct io_pool **ret_
 	size_t kept = 0;
 	int r;
 
-	if (gear)
+	if (gear && gear->pool)
 		io_pool_area(gear->pool, &kept);
 	if (t.memory <= kept) {
 		*ret_pool = gear->pool;
@@ -60,18 +61,46 @@ int gear_take(const struct tuning *tuning, uint64_t bytes, struct io_pool **ret_
 	return r;
 }
 
+static void *close_old(void *arg)
+{
+	struct gear *gear = arg;
+
+	io_queue_close(gear->old_q);
+	io_pool_close(gear->old_pool);
+	return NULL;
+}
+
+static void wait_for_closer(struct gear *gear)
+{
+	if (gear->closing)
+		pthread_join(gear->closer, NULL);
+	gear->closing = false;
+}
+
 void gear_give(const struct tuning *t, struct io_pool *pool, struct io_queue *q)
 {
-	if (t->gear && pool == t->gear->pool) {
+	struct gear *gear = t->gear;
+
+	if (gear && gear->pool == pool) {
 		io_pool_leave(pool);
 		return;
 	}
-	io_queue_close(q);
-	io_pool_close(pool);
+	if (!gear) {
+		io_queue_close(q);
+		io_pool_close(pool);
+		return;
+	}
+	wait_for_closer(gear);
+	gear->old_q = q;
+	gear->old_pool = pool;
+	gear->closing = io_thread_start(&gear->closer, close_old, gear) == 0;
+	if (!gear->closing)
+		close_old(gear);
 }
 
 void gear_close(struct gear *gear)
 {
+	wait_for_closer(gear);
 	io_queue_close(gear->q);
 	gear->q = NULL;
 }

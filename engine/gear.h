@@ -5,17 +5,28 @@
  *
  * The threads of a set have one pool together. Nobody takes more than his share of it
  * while there are others, so that a large disk leaves room for the small ones.
+ *
+ * What was opened for one move is closed behind its owner's back, who has files to sync
+ * meanwhile: the kernel takes some 30 ms to give up a context of native AIO.
  */
 #ifndef ENGINE_GEAR_H
 #define ENGINE_GEAR_H
+
+#include <pthread.h>
+#include <stdbool.h>
 
 #include "io/io.h"
 #include "tuning.h"
 
 struct gear {
-	struct io_pool *pool; /* borrowed */
-	struct io_queue *q;   /* opened by the first move */
+	struct io_pool *pool; /* of a set, borrowed; NULL: each move opens its own */
+	struct io_queue *q;   /* over it, opened by the first move */
 	const char *backend;  /* it was opened for; of struct tuning */
+
+	pthread_t closer;
+	bool closing; /* there is a closer, of these */
+	struct io_queue *old_q;
+	struct io_pool *old_pool;
 };
 
 /*

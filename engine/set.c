@@ -157,6 +157,7 @@ static void *work(void *arg)
 				       &tools, &m->report, &m->err);
 		give_back(w, m);
 	}
+	gear_close(&w->gear);
 	pthread_mutex_lock(&w->set->lock);
 	w->set->running--;
 	pthread_cond_signal(&w->set->changed);
@@ -441,7 +442,6 @@ static void join_workers(struct set *set)
 		struct worker *w = &set->workers[i];
 
 		pthread_join(w->thread, NULL);
-		gear_close(&w->gear);
 		rp_store_close(w->store);
 	}
 	set->worker_count = 0;
