@@ -8,8 +8,9 @@
 #	make_point xfs dense 2G			# a store on it, and one point of a new disk
 #	workload 'XFS to ext4' xfs ext cp dd	# rounds of refpoint and these tools
 #
-# Tools take turns, in the other direction every second round; every run begins cold and
-# ends on stable storage. Each adds one JSON line to $O/bench/runs/SCRIPT.jsonl.
+# Tools take turns, in another order each round: what a device has just done for one is
+# felt by the next. Every run begins cold and ends on stable storage. Each adds one JSON
+# line to $O/bench/runs/SCRIPT.jsonl.
 # All file systems lie in images that are written in full before: holes of them would be
 # filled while we measure. That of $TMPDIR itself takes no part: what is removed from it may
 # be given back to a host that has it in a sparse file, and takes twice as long the next time.
@@ -239,7 +240,7 @@ one() {
 # prepare_target TOOL FILE: a tool may want the file to be something before it runs.
 prepare_target() { :; }
 
-# in_turns COMMAND... -- TOOL...: each round calls COMMAND TOOL for all, there and back.
+# in_turns COMMAND... -- TOOL...: each round calls COMMAND TOOL for all, in any order.
 in_turns() {
 	local call=() tool tools
 	while [[ $1 != -- ]]; do
@@ -249,8 +250,7 @@ in_turns() {
 	shift
 	for ((round = 1; round <= rounds; round++)); do
 		printf '%s: round %d of %d\n' "${call[1]}" "$round" "$rounds" >&2
-		tools=("$@")
-		((round % 2)) || mapfile -t tools < <(printf '%s\n' "$@" | tac)
+		mapfile -t tools < <(printf '%s\n' "$@" | shuf)
 		for tool in "${tools[@]}"; do
 			"${call[0]}" "${call[1]}" "$tool" "${call[@]:2}"
 		done
