@@ -103,14 +103,15 @@ static int look(struct sound *s, uint64_t pos, struct layer_range *ret, bool *re
 		r = is_kept(s, pos, &ret->end, &here);
 	if (r < 0 || !here)
 		return r;
-	ret->end = run_end(s, pos, ret->end);
-	if (!is_bad(s, pos))
-		return look_here(s, pos, ret, ret_lost);
-	if (ret->state == LAYER_DATA) {
+	if (!is_bad(s, pos)) {
+		r = look_here(s, pos, ret, ret_lost);
+	} else if (ret->state == LAYER_DATA) {
 		*ret_lost = true;
 		ret->state = LAYER_ZERO;
 	}
-	return 0;
+	if (r == 0) /* last: it takes as long as what is left of the range */
+		ret->end = run_end(s, pos, ret->end);
+	return r;
 }
 
 static int sound_at(struct layer *layer, uint64_t pos, struct layer_range *ret)
