@@ -4,6 +4,7 @@
  */
 #include "thread.h"
 
+#include <errno.h>
 #include <signal.h>
 
 int io_thread_start(pthread_t *ret, void *(*run)(void *arg), void *arg)
@@ -15,5 +16,5 @@ int io_thread_start(pthread_t *ret, void *(*run)(void *arg), void *arg)
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	r = pthread_create(ret, NULL, run, arg);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return -r;
+	return r == EAGAIN ? -ENOMEM : -r;
 }
