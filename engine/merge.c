@@ -91,6 +91,9 @@ static uint32_t make_folder(struct merge *m, struct rp_error *err)
 	do
 		r = bear(m);
 	while (r == 0 || r == -ENOENT);
+	if (r == -EWOULDBLOCK)
+		return rp_fail(err, RP_IN_USE, "merge",
+			       "merge %s: another merge of it runs", m->chain.paths[0]);
 	return r < 0 ? rp_fail_os(err, r, "merge", "%s", m->chain.paths[0]) : RP_OK;
 }
 

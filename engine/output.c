@@ -159,6 +159,11 @@ static uint32_t open_file(struct output *o, struct stream *s, int twin_fd,
 	r = make_partial(o, twin_fd, &s->dst);
 	if (r == 0)
 		r = io_file_set_size(&s->dst, stream_size(s));
+	if (r == -EWOULDBLOCK) {
+		rp_fail(err, RP_IN_USE, "create", "create %s: another restore to it runs",
+			o->path);
+		return rp_fail_of(err, NULL, s->disk), RP_IN_USE;
+	}
 	return r < 0 ? stream_fail(s, r, "create", o->path, RP_NO_OFFSET, err) : RP_OK;
 }
 

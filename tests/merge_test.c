@@ -173,6 +173,7 @@ TEST_F(merge, another_one)
 	fd = open(left, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	ASSERT_OK(flock(fd, LOCK_EX));
 	GIVES(IN_USE, rp_merge(path_of(self, 2), NULL, NULL, &err));
+	EXPECT_TRUE(strstr(err.message, "another merge of it runs"), "%s", err.message);
 	EXPECT_TRUE(exists(fmt("%s/vda.raw", left)));
 	close(fd);
 	EXPECT_EQ(rp_merge(path_of(self, 2), NULL, NULL, &err), RP_OK, "%s", err.message);

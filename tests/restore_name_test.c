@@ -295,6 +295,7 @@ TEST_F(name, is_for_one_at_a_time)
 	EXPECT_STREQ(listing(self->folder), ".vda.partial");
 	EXPECT_EQ(rp_restore(self->second, "vda", self->output, NULL, NULL, &err),
 		  RP_IN_USE, "%s", err.message);
+	EXPECT_TRUE(strstr(err.message, "another restore to it runs"), "%s", err.message);
 	EXPECT_EQ(rp_restore(self->second, "vda", self->output, &replace, NULL, &err),
 		  RP_IN_USE, "%s", err.message);
 	EXPECT_STREQ(listing(self->folder), ".vda.partial");
