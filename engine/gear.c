@@ -36,6 +36,13 @@ static int take_kept(struct gear *gear, const struct tuning *t, struct io_queue 
 	return 0;
 }
 
+static void wait_for_closer(struct gear *gear)
+{
+	if (gear->closing)
+		pthread_join(gear->closer, NULL);
+	gear->closing = false;
+}
+
 int gear_take(const struct tuning *tuning, uint64_t bytes, struct io_pool **ret_pool,
 	      struct io_queue **ret_q)
 {
@@ -51,6 +58,8 @@ int gear_take(const struct tuning *tuning, uint64_t bytes, struct io_pool **ret_
 		io_pool_join(gear->pool);
 		r = take_kept(gear, &t, ret_q);
 	} else {
+		if (gear) /* the limit of memory is one of all pools */
+			wait_for_closer(gear);
 		tuning_shrink(&t, bytes);
 		r = io_pool_open(ret_pool, t.memory);
 		if (r == 0)
@@ -70,13 +79,6 @@ static void *close_old(void *arg)
 	return NULL;
 }
 
-static void wait_for_closer(struct gear *gear)
-{
-	if (gear->closing)
-		pthread_join(gear->closer, NULL);
-	gear->closing = false;
-}
-
 void gear_give(const struct tuning *t, struct io_pool *pool, struct io_queue *q)
 {
 	struct gear *gear = t->gear;
@@ -90,8 +92,7 @@ void gear_give(const struct tuning *t, struct io_pool *pool, struct io_queue *q)
 		io_pool_close(pool);
 		return;
 	}
-	wait_for_closer(gear);
-	gear->old_q = q;
+	gear->old_q = q; /* the one before was waited for by gear_take() */
 	gear->old_pool = pool;
 	gear->closing = io_thread_start(&gear->closer, close_old, gear) == 0;
 	if (!gear->closing)
