@@ -158,17 +158,13 @@ command_of() {
 	esac
 }
 
-# memory_of TOOL READ WRITTEN: MiB to be touched before it runs. Memory that never was is
-# slow, and who goes by the page cache needs it for all bytes read, holes too, and written,
-# as far as there is any; others would wait for nothing.
+# memory_of READ WRITTEN: MiB to be touched before a run. Memory that never was is slow, and
+# who goes by the page cache needs it for all bytes read, holes too, and written, as far as
+# there is any. The others wait as long, so that the device has rested as long.
 memory_of() {
-	local most wanted=$((($2 + $3) / 1048576 + 256))
-	case $1 in
-	refpoint* | fio-* | dd* | qemu-img*-best | ficlone | cp-reflink) echo 256 ;;
-	*)
-		most=$(awk '$1 == "MemAvailable:" { print int($2 / 2048) }' /proc/meminfo)
-		echo $((wanted < most ? wanted : most)) ;;
-	esac
+	local most wanted=$((($1 + $2) / 1048576 + 256))
+	most=$(awk '$1 == "MemAvailable:" { print int($2 / 2048) }' /proc/meminfo)
+	echo $((wanted < most ? wanted : most))
 }
 
 # What fio can do with the same requests, buffers and files; its own runtime counts.
@@ -227,8 +223,8 @@ one() {
 	*) command_of "$tool" "$src" "$dst" "$from" "$to" ;;
 	esac
 	# All of the disk, not what counts as its data: peers know nothing of a base.
-	line=$("$measure" "${notes[@]}" "${flags[@]}" -m "$(memory_of "$tool" \
-		"$(stat -c %s "$src")" $(($(stat -c '%b * 512' "$src"))))" -- "${command[@]}")
+	line=$("$measure" "${notes[@]}" "${flags[@]}" -m "$(memory_of "$(stat -c %s "$src")" \
+		$(($(stat -c '%b * 512' "$src"))))" -- "${command[@]}")
 	case $tool in
 	fio-*) line=$(fio_seconds <<<"$line") ;;
 	refpoint*) method=$(method_of "$to") ;;
@@ -299,7 +295,7 @@ set_of() {
 	"$measure" -n workload="$name" -n tool="$tool" -n round="$round" \
 		-n from="${filesystem[$from]}" -n to="${filesystem[$to]}" -n disks="$disks" \
 		-n x="${x-}" -b "${data[$from]}" "${flags[@]}" "${counted[@]}" -c "$work/$from" \
-		-m "$(memory_of "$tool" "${data[$from]}" "${data[$from]}")" -- "${command[@]}" >>"$runs"
+		-m "$(memory_of "${data[$from]}" "${data[$from]}")" -- "${command[@]}" >>"$runs"
 	empty_out
 }
 
