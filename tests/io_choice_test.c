@@ -363,7 +363,7 @@ TEST(threads_that_cannot_be_had)
 		struct rlimit limit = {threads + more, threads + 2};
 
 		ASSERT_OK(setrlimit(RLIMIT_NPROC, &limit));
-		EXPECT_EQ(io_queue_open(&q, sync, 4, NULL), -EAGAIN);
+		EXPECT_EQ(io_queue_open(&q, sync, 4, NULL), -ENOMEM);
 		EXPECT_EQ(count_threads(), threads);
 	}
 	ASSERT_OK(setrlimit(RLIMIT_NPROC, &(struct rlimit){threads + 2, threads + 2}));
