@@ -38,6 +38,7 @@ int gear_take(const struct tuning *t, uint64_t bytes, struct io_pool **ret_pool,
 	      struct io_queue **ret_q);
 void gear_give(const struct tuning *t, struct io_pool *pool, struct io_queue *q);
 
-void gear_close(struct gear *gear); /* zeros are fine */
+/* Waits for what is being closed; zeros are fine. */
+void gear_close(struct gear *gear);
 
 #endif
