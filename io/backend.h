@@ -28,8 +28,8 @@ struct io_backend {
 	/* Takes the next piece of @req. There is always room for q->depth pieces. */
 	int (*queue)(struct io_queue *q, struct io_req *req);
 	int (*kick)(struct io_queue *q);
-	/* Kicks, then waits for at least @min pieces, not more than it holds; 0 or
-	 * -errno (-EINTR, -ETIME are fine). */
+	/* Kicks, then waits for at least @min pieces, not more than it holds; it may
+	 * return sooner. 0 or -errno (-EINTR, -ETIME are fine). */
 	int (*reap)(struct io_queue *q, unsigned min, int timeout_ms);
 	void (*close)(struct io_queue *q); /* idle; NULL state is fine */
 };

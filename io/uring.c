@@ -18,9 +18,14 @@
 
 #include "base.h"
 
+#define QUIET_MS   50 /* nothing came back for so long: something may be lost */
+#define MAX_NUDGES 16 /* a device that is slow needs no more of them */
+
 struct uring {
 	struct io_uring ring;
-	char *area; /* the pool's; NULL if nothing of it is to be registered */
+	int quiet_ms;	 /* how long was waited for nothing */
+	unsigned nudges; /* that have not come back */
+	char *area;	 /* the pool's; NULL if nothing of it is to be registered */
 	size_t count;
 	bool registered[]; /* which of its pages the kernel knows, by their number */
 };
@@ -128,7 +133,7 @@ static int uring_open(struct io_queue *q)
 		return -ENOMEM;
 	u->area = area;
 	u->count = size / IO_POOL_PAGE;
-	r = ring_open(&u->ring, q->depth, &deferred);
+	r = ring_open(&u->ring, q->depth + 1, &deferred); /* a nudge's room */
 	if (r < 0)
 		return refuse(q, "io_uring_setup", r);
 	r = try_ring(&u->ring);
@@ -227,35 +232,63 @@ static unsigned take_completions(struct io_queue *q, struct uring *u)
 		int result = cqe->res;
 
 		io_uring_cqe_seen(&u->ring, cqe);
-		io_piece_done(q, req, result);
+		if (req)
+			io_piece_done(q, req, result);
+		else
+			u->nudges--;
 	}
 	return count;
+}
+
+/*
+ * What the kernel cannot do without waiting it leaves to a thread, and it can lose it:
+ * one that is about to end, as the ring it worked for is closed, is still taken for one
+ * that will see to it (io-wq, seen on Linux 6.18). More such work starts a new thread,
+ * which sees to all there is; so does this, which is none.
+ */
+static void nudge(struct uring *u)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&u->ring);
+
+	if (!sqe)
+		return;
+	io_uring_prep_nop(sqe);
+	io_uring_sqe_set_flags(sqe, IOSQE_ASYNC);
+	io_uring_sqe_set_data(sqe, NULL);
+	u->nudges++;
+}
+
+static void stay_quiet(struct uring *u, int ms)
+{
+	u->quiet_ms += ms;
+	if (u->quiet_ms < QUIET_MS || u->nudges == MAX_NUDGES)
+		return;
+	u->quiet_ms = 0;
+	nudge(u);
 }
 
 static int uring_reap(struct io_queue *q, unsigned min, int timeout_ms)
 {
 	struct uring *u = q->state;
-	struct __kernel_timespec timeout = {
-		.tv_sec = timeout_ms / 1000,
-		.tv_nsec = timeout_ms % 1000 * 1000000L,
-	};
+	int ms = timeout_ms < 0 || timeout_ms > QUIET_MS ? QUIET_MS : timeout_ms;
+	struct __kernel_timespec timeout = {.tv_nsec = ms * 1000000L};
 	struct io_uring_cqe *cqe;
 	unsigned count;
 	int r;
 
 	if (min)
-		r = io_uring_submit_and_wait_timeout(
-			&u->ring, &cqe, min, timeout_ms < 0 ? NULL : &timeout, NULL);
+		r = io_uring_submit_and_wait_timeout(&u->ring, &cqe, min, &timeout, NULL);
 	else
 		r = io_uring_submit_and_get_events(&u->ring);
 	count = take_completions(q, u);
-	if (is_busy(r)) {
-		/* Nothing to wait for but memory: do not spin. */
-		if (min && !count)
-			nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-		return 0;
-	}
-	return r < 0 ? r : 0;
+	if (count)
+		u->quiet_ms = 0;
+	else if (r == -ETIME)
+		stay_quiet(u, ms);
+	/* Nothing to wait for but memory: do not spin. */
+	if (is_busy(r) && min && !count)
+		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+	return r < 0 && r != -ETIME && !is_busy(r) ? r : 0;
 }
 
 const struct io_backend io_backend_uring = {

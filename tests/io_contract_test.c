@@ -5,8 +5,11 @@
  */
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 
 #include "data.h"
@@ -539,6 +542,62 @@ TEST_F(queue, close_leaves_nothing)
 	for (int i = 0; count_entries("/proc/self/task") > tasks && i < 1000; i++)
 		usleep(10000);
 	EXPECT_EQ(count_entries("/proc/self/task"), tasks);
+}
+
+/* ------------------------------------------------------------------- a slow device */
+
+struct thaw {
+	int dir;
+	unsigned after_ms;
+};
+
+static void *thaw_later(void *arg)
+{
+	const struct thaw *thaw = arg;
+
+	usleep(thaw->after_ms * 1000);
+	ioctl(thaw->dir, FITHAW, 0);
+	return NULL;
+}
+
+/* Writes that take twenty times as long as a queue waits before it sees whether the
+ * kernel has lost something: each comes back once, and so does what follows. */
+TEST_F(queue, waits_for_a_slow_device)
+{
+	struct loopfs fs = {0};
+	struct io_file file = IO_FILE_NONE;
+	struct job jobs[DEPTH];
+	struct thaw thaw = {.after_ms = 1000};
+	pthread_t thread;
+	char path[4200];
+
+	loopfs_mount(&fs, "ext4", 0, NULL, NULL);
+	snprintf(path, sizeof(path), "%s/file", fs.mnt);
+	create_file(&file, path, variant->direct);
+	thaw.dir = open(fs.mnt, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ASSERT_GE(thaw.dir, 0);
+	ASSERT_OK(ioctl(thaw.dir, FIFREEZE, 0));
+	ASSERT_EQ(pthread_create(&thread, NULL, thaw_later, &thaw), 0);
+	for (unsigned i = 0; i < DEPTH; i++) {
+		jobs[i] = job_of(&file, IO_WRITE, i * BUF_SIZE, BUF_SIZE, self->bufs[i]);
+		memcpy(self->bufs[i], self->bytes + i * BUF_SIZE, BUF_SIZE);
+		ASSERT_OK(io_queue_add(self->q, &jobs[i].req));
+	}
+	EXPECT_EQ(io_queue_reap(self->q, DEPTH, -1), DEPTH);
+	pthread_join(thread, NULL);
+	for (unsigned i = 0; i < DEPTH; i++) {
+		EXPECT_OK(jobs[i].req.result);
+		jobs[i].req.op = IO_READ;
+		memset(self->bufs[i], 0, BUF_SIZE);
+		ASSERT_OK(io_queue_add(self->q, &jobs[i].req));
+	}
+	EXPECT_EQ(io_queue_reap(self->q, DEPTH, -1), DEPTH);
+	for (unsigned i = 0; i < DEPTH; i++)
+		expect_same_bytes(self->bufs[i], self->bytes + i * BUF_SIZE, BUF_SIZE);
+	expect_file(path, self->bytes, DEPTH * BUF_SIZE);
+	io_file_close(&file);
+	close(thaw.dir);
+	loopfs_umount(&fs);
 }
 
 static volatile sig_atomic_t signals;
