@@ -118,7 +118,8 @@ uint32_t rp_store_init(const char *directory, struct rp_error *reterr)
 	return r < 0 ? rp_fail_os(reterr, r, "init", "%s", directory) : RP_OK;
 }
 
-static int open_folders(struct rp_store *store)
+/* @ret_name: of the one that could not be opened. */
+static int open_folders(struct rp_store *store, const char **ret_name)
 {
 	struct {
 		int *fd;
@@ -131,14 +132,16 @@ static int open_folders(struct rp_store *store)
 	bool made;
 
 	for (size_t i = 0; i < ARRAY_SIZE(open); i++) {
-		*open[i].fd = io_dir_open(store->fd, open[i].name);
+		int fd = io_dir_open(store->fd, open[i].name);
+
 		/* It came later than the first stores, and holds only living processes.
 		 */
-		if (*open[i].fd == -ENOENT && open[i].fd == &store->queue_fd)
-			*open[i].fd = io_dir_make(store->fd, open[i].name, &made);
-		if (*open[i].fd <
-		    0) /* an existing store without its folders is damaged */
-			return *open[i].fd == -ENOENT ? -EBADMSG : *open[i].fd;
+		if (fd == -ENOENT && open[i].fd == &store->queue_fd)
+			fd = io_dir_make(store->fd, open[i].name, &made);
+		*ret_name = open[i].name;
+		if (fd < 0)
+			return fd;
+		*open[i].fd = fd;
 	}
 	return 0;
 }
@@ -181,6 +184,7 @@ static uint32_t open_store(struct rp_store *store, const char *directory,
 			   struct rp_error *err)
 {
 	_cleanup_doc_ json_t *doc = NULL;
+	const char *folder;
 	uint32_t rc;
 	int r;
 
@@ -203,11 +207,14 @@ static uint32_t open_store(struct rp_store *store, const char *directory,
 	rc = read_settings(store, doc, err);
 	if (rc)
 		return rc;
-	r = open_folders(store);
-	if (r == -EBADMSG)
+	r = open_folders(store, &folder);
+	if (r == -ENOENT) /* an existing store without its folders is damaged */
 		return rp_fail(err, RP_UNKNOWN_STATUS, "open",
-			       "open store %s: one of its folders is missing", directory);
-	return r < 0 ? rp_fail_os(err, r, "open", "store %s", directory) : RP_OK;
+			       "open store %s: its folder %s is missing", directory,
+			       folder);
+	return r < 0 ? rp_fail_os(err, r, "open", "store %s: folder %s", directory,
+				  folder)
+		     : RP_OK;
 }
 
 static struct rp_store *store_new(const char *directory)
@@ -261,6 +268,7 @@ struct rp_store *store_share(struct rp_store *store)
 struct rp_store *store_dup(const struct rp_store *store)
 {
 	struct rp_store *copy = store_new(store->path);
+	const char *folder;
 	int r;
 
 	if (!copy)
@@ -271,7 +279,7 @@ struct rp_store *store_dup(const struct rp_store *store)
 	copy->keep_seconds = store->keep_seconds;
 	r = copy->fd = io_dir_open(store->fd, ".");
 	if (r >= 0)
-		r = open_folders(copy);
+		r = open_folders(copy, &folder);
 	if (r >= 0)
 		return copy;
 	rp_store_close(copy);

@@ -129,6 +129,7 @@ TEST(is_not_opened)
 
 		ASSERT_OK(rename(folder, away));
 		GIVES(UNKNOWN_STATUS, rp_store_open(path, NULL, &store, &err));
+		EXPECT_NE(strstr(err.message, folders[i]), NULL, "%s", err.message);
 		ASSERT_OK(rename(away, folder));
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(damaged); i++) {
