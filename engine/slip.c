@@ -15,8 +15,8 @@
 #include "doc.h"
 #include "io/tree.h"
 
-#define SUM_LEN	 17 /* hexadecimal, and a blank */
-#define READ_MAX 20 /* tries, 1 ms apart: a writer may lose its processor half-way */
+#define SUM_LEN	 17  /* hexadecimal, and a blank */
+#define READ_MAX 200 /* tries, 1 ms apart: a writer may lose its processor half-way */
 
 int slip_open(int dirfd, const char *name)
 {

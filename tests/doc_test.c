@@ -482,7 +482,7 @@ static void save_for_ever(int dir)
 	}
 }
 
-TEST_F_TIMEOUT(doc, readers_and_a_killed_writer_see_whole_documents, 480)
+TEST_F(doc, readers_and_a_killed_writer_see_whole_documents)
 {
 	uint64_t last = 0;
 

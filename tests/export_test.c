@@ -175,7 +175,7 @@ static void expect_reason(const json_t *report, const char *begin)
 	EXPECT_EQ(strncmp(reason, begin, strlen(begin)), 0, "%s", reason);
 }
 
-TEST_F_TIMEOUT(export, moves_every_byte_and_hole, 240)
+TEST_F(export, moves_every_byte_and_hole)
 {
 	const char *const directories[] = {self->e.out, self->other.mnt};
 	struct rp_export_options options = {.size = sizeof(options),

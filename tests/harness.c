@@ -40,7 +40,7 @@
 #define SLOWER 1
 #endif
 /* For what has hung: many times what a test needs, or a busy machine fails it. */
-#define DEFAULT_TIMEOUT 120
+#define DEFAULT_TIMEOUT 600
 
 enum result {
 	PASSED,

@@ -106,7 +106,7 @@ TEST_F(record, is_kept_of_every_export)
 
 /* What is seen of a job by who looks all the time, while it is suspended, interrupted
  * and resumed. */
-TEST_F_TIMEOUT(record, never_goes_back, 240)
+TEST_F(record, never_goes_back)
 {
 	struct jobs *j = &self->jobs;
 	int64_t last = 0, percent;
@@ -279,7 +279,7 @@ static int64_t mark_of(const struct stage *s)
 }
 
 /* A suspended job needs its process as little as any other. */
-TEST_F_TIMEOUT(record, survives_its_process_while_it_is_suspended, 240)
+TEST_F(record, survives_its_process_while_it_is_suspended)
 {
 	struct jobs *j = &self->jobs;
 	struct rp_error err;

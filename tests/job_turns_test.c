@@ -109,7 +109,7 @@ static void expect_in_order(json_t *const jobs[], size_t count)
 	}
 }
 
-TEST_TIMEOUT(two_hundred_jobs_take_turns, 480)
+TEST(two_hundred_jobs_take_turns)
 {
 	struct jobs j = {0};
 	struct stage *s = &j.stage;
@@ -183,7 +183,7 @@ FIXTURE_TEARDOWN(turns)
 }
 
 /* Whoever dies, waiting or working, those behind it go on. */
-TEST_F_TIMEOUT(turns, go_on_when_a_process_dies, 240)
+TEST_F(turns, go_on_when_a_process_dies)
 {
 	struct jobs *j = &self->jobs;
 	struct rp_job *jobs[5];

@@ -420,7 +420,7 @@ static bool run_and_kill(const char *const argv[], uint64_t delay_ns)
 	return WIFSIGNALED(status);
 }
 
-TEST_F_TIMEOUT(killed, at_random_instants, 600)
+TEST_F(killed, at_random_instants)
 {
 	uint64_t start, end;
 	unsigned killed = 0, runs;
@@ -511,7 +511,7 @@ static bool run_until_change(const char *const argv[], unsigned last)
 	return WIFSIGNALED(status);
 }
 
-TEST_F_TIMEOUT(killed, before_each_change, 600)
+TEST_F(killed, before_each_change)
 {
 	unsigned change = 0;
 	bool killed;

@@ -258,7 +258,7 @@ FIXTURE_TEARDOWN(layer)
 	loopfs_umount(&self->from);
 }
 
-TEST_F_TIMEOUT(layer, chain_arrives, 480)
+TEST_F(layer, chain_arrives)
 {
 	const char *dir = variant->to ? self->to.mnt : self->from.mnt;
 	uint64_t seed = test_seed();

@@ -16,6 +16,7 @@
 #include "data.h"
 #include "harness.h"
 #include "loopfs.h"
+#include "stage.h"
 
 #define MIB (UINT64_C(1) << 20)
 #define GIB (UINT64_C(1) << 30)
@@ -107,10 +108,32 @@ TEST_F(loopfs, random_files_repeat)
 	EXPECT_FALSE(data_same(self->a, self->b));
 }
 
+struct attached {
+	char folder[64], seq[32]; /* of the device, and of what it was attached to */
+};
+
+static void read_seq(const struct attached *a, char ret[32])
+{
+	FILE *f = fopen(fmt("%s/diskseq", a->folder), "re");
+
+	ASSERT_NE(f, NULL);
+	ASSERT_NE(fgets(ret, 32, f), NULL);
+	fclose(f);
+}
+
+/* Somebody else may have the device by now. */
+static bool is_attached(const struct attached *a)
+{
+	char seq[32];
+
+	read_seq(a, seq);
+	return exists(fmt("%s/loop", a->folder)) && !strcmp(seq, a->seq);
+}
+
 /* The child dies with its file system mounted and a file on it open. */
 TEST_F(loopfs, leaves_no_loop_device)
 {
-	char loop[64];
+	struct attached attached;
 	int fds[2], tries;
 	pid_t pid;
 
@@ -123,16 +146,18 @@ TEST_F(loopfs, leaves_no_loop_device)
 
 		loopfs_mount(&fs, variant->type, 0, NULL, NULL);
 		data_create(fs.mnt[0] ? strcat(fs.mnt, "/file") : "", 1);
-		snprintf(loop, sizeof(loop), "/sys/block/%s/loop",
+		memset(&attached, 0, sizeof(attached));
+		snprintf(attached.folder, sizeof(attached.folder), "/sys/block/%s",
 			 strrchr(fs.loop, '/') + 1);
-		write(fds[1], loop, sizeof(loop));
+		read_seq(&attached, attached.seq);
+		write(fds[1], &attached, sizeof(attached));
 		raise(SIGKILL);
 	}
-	ASSERT_EQ(read(fds[0], loop, sizeof(loop)), sizeof(loop));
+	ASSERT_EQ(read(fds[0], &attached, sizeof(attached)), sizeof(attached));
 	EXPECT_EQ(waitpid(pid, NULL, 0), pid);
-	for (tries = 0; access(loop, F_OK) == 0 && tries < 6000; tries++)
+	for (tries = 0; is_attached(&attached) && tries < 6000; tries++)
 		usleep(10000);
-	EXPECT_EQ(access(loop, F_OK), -1, "%s is still attached", loop);
+	EXPECT_FALSE(is_attached(&attached), "%s is still attached", attached.folder);
 }
 
 TEST(data_knows_its_bytes)

@@ -115,7 +115,7 @@ static const char *root_of(const json_t *manifest)
 	return json_text(json_object_get(disk_of(manifest, "vda"), "Digest"), "Root");
 }
 
-TEST_F_TIMEOUT(merge, h17_h28_and_needs_no_other, 240)
+TEST_F(merge, h17_h28_and_needs_no_other)
 {
 	struct rp_export_options full = {.size = sizeof(full),
 					 .digest = RP_DIGEST_ALWAYS};
@@ -224,7 +224,7 @@ static void run_and_kill(const char *const *argv, uint64_t us)
 	ASSERT_EQ(waitpid(pid, NULL, 0), pid);
 }
 
-TEST_F_TIMEOUT(merge, killed, 480)
+TEST_F(merge, killed)
 {
 	const char *program = getenv("REFPOINT");
 	char *left = strdup(
@@ -260,7 +260,7 @@ TEST_F_TIMEOUT(merge, killed, 480)
 }
 
 /* An export with a base is there, whole, or not at all. */
-TEST_F_TIMEOUT(merge, exports_killed, 480)
+TEST_F(merge, exports_killed)
 {
 	const char *program = getenv("REFPOINT");
 	char *store = strdup(fmt("%s/store", self->e.fs.mnt));

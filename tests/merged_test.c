@@ -142,7 +142,7 @@ static void expect_good(const struct merged_fixture *self, const char *point,
 	EXPECT_TRUE(data_same(engine_twin(&self->e, twin), image(self, point)));
 }
 
-TEST_F_TIMEOUT(merged, writes_what_has_changed, 480)
+TEST_F(merged, writes_what_has_changed)
 {
 	struct rp_export_options options = merging(self);
 	uint64_t before = written(self->at), bytes;
@@ -181,7 +181,7 @@ TEST_F_TIMEOUT(merged, writes_what_has_changed, 480)
 }
 
 /* Over a chain: a differential export lies between the full one and the new one. */
-TEST_F_TIMEOUT(merged, over_a_chain, 480)
+TEST_F(merged, over_a_chain)
 {
 	struct rp_export_options options = merging(self);
 	char middle[POINT_SIZE];

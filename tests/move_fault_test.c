@@ -137,22 +137,22 @@ static void fail_at_every_position(struct fault_fixture *self,
 	}
 }
 
-TEST_F_TIMEOUT(fault, every_read, 480)
+TEST_F(fault, every_read)
 {
 	fail_at_every_position(self, variant, FAKEIO_READ, -EIO, "read", RP_FAILED);
 }
 
-TEST_F_TIMEOUT(fault, every_write, 480)
+TEST_F(fault, every_write)
 {
 	fail_at_every_position(self, variant, FAKEIO_WRITE, -ENOSPC, "write", RP_FAILED);
 }
 
-TEST_F_TIMEOUT(fault, every_sync, 480)
+TEST_F(fault, every_sync)
 {
 	fail_at_every_position(self, variant, FAKEIO_SYNC, -EDQUOT, "sync", RP_FAILED);
 }
 
-TEST_F_TIMEOUT(fault, the_code_follows_the_error, 480)
+TEST_F(fault, the_code_follows_the_error)
 {
 	static const struct {
 		int error;
@@ -294,7 +294,7 @@ TEST_F(fault, a_queue_that_cannot_be_reaped)
 	moving_expect_error(m, rc, RP_FAILED, EBADF, "reap", m->count, RP_NO_OFFSET);
 }
 
-TEST_F_TIMEOUT(fault, a_queue_that_refuses_a_request, 480)
+TEST_F(fault, a_queue_that_refuses_a_request)
 {
 	struct moving *m = &self->m;
 	unsigned count;
@@ -702,7 +702,7 @@ static void checkpoint_last_of_all(struct moving *m)
 }
 
 /* Of two syncs of a file the kernel tells one what was lost, whichever that is. */
-TEST_TIMEOUT(a_lost_write_that_only_the_last_checkpoint_is_told_of, 240)
+TEST(a_lost_write_that_only_the_last_checkpoint_is_told_of)
 {
 	struct moving m = {0};
 	struct journal journal;

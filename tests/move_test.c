@@ -464,7 +464,7 @@ static void end_scene(struct moving *m)
 	moving_close(m);
 }
 
-TEST_F_TIMEOUT(move, every_short_transfer, 480)
+TEST_F(move, every_short_transfer)
 {
 	static const size_t most[] = {4095, 4096, 4097, 65536, MIB - 1};
 	struct moving *m = &self->m;
@@ -539,7 +539,7 @@ static void move_at_random(struct moving *m, bool direct, uint64_t *state, unsig
 		expect_digest(m, i);
 }
 
-TEST_F_TIMEOUT(move, disks_at_random, 480)
+TEST_F(move, disks_at_random)
 {
 	uint64_t state = test_seed();
 

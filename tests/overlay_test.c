@@ -172,7 +172,7 @@ static uint64_t present(const struct overlay_fixture *self)
 	return 0;
 }
 
-TEST_F_TIMEOUT(overlay, what_is_there_and_what_is_not, 480)
+TEST_F(overlay, what_is_there_and_what_is_not)
 {
 	const uint64_t none[] = {0};
 	unsigned touched = 0;
@@ -187,7 +187,7 @@ TEST_F_TIMEOUT(overlay, what_is_there_and_what_is_not, 480)
 }
 
 /* Whatever has a digest is the disk, or is told. */
-TEST_F_TIMEOUT(overlay, another_grain, 480)
+TEST_F(overlay, another_grain)
 {
 	const uint64_t words[] = {present(self), present(self) ^ 1, htobe64(QCOW2_ZERO),
 				  htobe64(1 << 16)};
@@ -199,7 +199,7 @@ TEST_F_TIMEOUT(overlay, another_grain, 480)
 }
 
 /* Whatever has none is not taken for what the base has, nor the other way round. */
-TEST_F_TIMEOUT(overlay, what_the_base_has, 480)
+TEST_F(overlay, what_the_base_has)
 {
 	uint64_t word = present(self);
 

@@ -153,7 +153,7 @@ TEST_F(released, data_goes_and_the_rest_stays)
 }
 
 /* The digest of a release is that of an export, whatever the disk looks like. */
-TEST_F_TIMEOUT(released, disks_of_every_shape, 480)
+TEST_F(released, disks_of_every_shape)
 {
 	const char *ids[SHAPE_COUNT];
 	json_t *manifest, *point;

@@ -207,7 +207,7 @@ static void finish(struct disks_fixture *self, const uint64_t marks[COUNT])
 	expect_whole(self, marks);
 }
 
-TEST_F_TIMEOUT(disks, go_on_each_at_its_mark, 240)
+TEST_F(disks, go_on_each_at_its_mark)
 {
 	uint64_t first[COUNT], second[COUNT];
 
@@ -245,7 +245,7 @@ static void expect_refused(struct disks_fixture *self, size_t i, uint64_t at)
 }
 
 /* In the first byte that was moved of it, and in the last one. */
-TEST_F_TIMEOUT(disks, keep_what_they_have_when_one_was_changed, 240)
+TEST_F(disks, keep_what_they_have_when_one_was_changed)
 {
 	uint64_t marks[COUNT];
 
@@ -266,7 +266,7 @@ TEST_F_TIMEOUT(disks, keep_what_they_have_when_one_was_changed, 240)
 }
 
 /* Nothing is known of it: whatever its file is, it begins again, and no other. */
-TEST_F_TIMEOUT(disks, begin_again_where_there_is_no_mark, 240)
+TEST_F(disks, begin_again_where_there_is_no_mark)
 {
 	json_t *journal;
 	uint64_t marks[COUNT];

@@ -375,7 +375,9 @@ TEST_F(set, little_room_and_time)
 	loopfs_mount(&small, "ext4", 12 * MIB, "-b 4096 -m 0", NULL);
 	EXPECT_NE(system(fmt("cat /dev/zero >%s/all 2>/dev/null", small.mnt)), 0);
 	limit_descriptors(128); /* two at once */
-	for (o.timeout_ms = 2; o.timeout_ms < 60; o.timeout_ms += 2) {
+	/* How long it takes to find that there is no room, who knows? */
+	for (o.timeout_ms = 2; o.timeout_ms < 60 || (!full && o.timeout_ms < 60000);
+	     o.timeout_ms += 2 + o.timeout_ms / 8) {
 		memset(self->told, 0, sizeof(self->told));
 		EXPECT_NE(rp_export_set(self->e.store, self->points, COUNT, small.mnt, &o,
 					told, self, &err),
