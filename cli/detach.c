@@ -72,7 +72,6 @@ static void see_through(struct rp_job *job)
 	const struct rp_watch watch = {.size = sizeof(watch), .progress = asked_to_stop};
 	bool asked = false;
 
-	catch_stop_signals();
 	while (!has_ended(job, rp_job_wait(job, asked ? NULL : &watch, 0, NULL))) {
 		if (asked || !stop_signal()) {
 			sleep(1); /* what keeps it from waiting may pass */
@@ -95,6 +94,7 @@ static void work(int to_parent, start_job *start, void *context)
 	leave_folder();
 	if (job)
 		snprintf(started.id, sizeof(started.id), "%s", rp_job_id(job));
+	catch_stop_signals(); /* from now on its process is known */
 	if (write(to_parent, &started, sizeof(started)) < 0)
 		started.error.os_error = errno; /* a parent that is gone need not know */
 	close(to_parent);

@@ -164,24 +164,38 @@ struct wanting {
 	int ms;
 	void *buf;
 	pthread_t thread;
-	atomic_bool begun;
+	atomic_int tid; /* 0 = it has not begun */
 };
 
 static void *want_all(void *arg)
 {
 	struct wanting *w = arg;
 
-	w->begun = true;
+	w->tid = gettid();
 	w->buf = io_pool_get(w->pool, 2 * MIB, w->ms);
 	return NULL;
 }
 
-/* It waits for a moment before this returns. */
+static bool is_asleep(pid_t tid)
+{
+	char path[64], state = '?';
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+	f = fopen(path, "re");
+	if (!f || fscanf(f, "%*d (%*[^)]) %c", &state) != 1)
+		state = 'X'; /* it has ended */
+	if (f)
+		fclose(f);
+	return state == 'S' || state == 'X';
+}
+
+/* It waits for the memory, or no more, when this returns. */
 static void start(struct wanting *w, struct io_pool *pool, int ms)
 {
 	*w = (struct wanting){.pool = pool, .ms = ms};
 	ASSERT_EQ(pthread_create(&w->thread, NULL, want_all, w), 0);
-	while (!w->begun)
+	while (!w->tid || !is_asleep(w->tid))
 		usleep(1000);
 	usleep(100000);
 }

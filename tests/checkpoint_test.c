@@ -44,6 +44,7 @@ TEST(bytes_move_while_the_journal_is_written)
 {
 	struct moving m = {0};
 	struct journal journal;
+	uint64_t mark;
 	int fd, dir;
 
 	moving_open(&m, 16 * MIB, 64);
@@ -68,10 +69,11 @@ TEST(bytes_move_while_the_journal_is_written)
 	EXPECT_TRUE(moved_on);
 	EXPECT_LT(waits, PATIENCE);
 	/* What was noted is there, and true. */
-	EXPECT_EQ(journal_mark(&journal, 0), 3 * MIB);
+	mark = journal_mark(&journal, 0);
+	EXPECT_TRUE(mark && mark <= 3 * MIB, "%lu", mark);
 	journal_close(&journal);
 	ASSERT_OK(journal_open(&journal, dir));
-	EXPECT_EQ(journal_mark(&journal, 0), 3 * MIB);
+	EXPECT_EQ(journal_mark(&journal, 0), mark);
 	journal_close(&journal);
 	close(dir);
 	moving_close(&m);

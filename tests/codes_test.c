@@ -215,7 +215,7 @@ TEST(access_denied_to_a_read_only_file_system)
 	loopfs_mount(&fs, "ext4", 64 * MIB, NULL, NULL);
 	stage_make(&s, fs.mnt, SIZE, test_seed());
 	stage_close(&s);
-	ASSERT_OK(mount(NULL, fs.mnt, NULL, MS_REMOUNT | MS_RDONLY, NULL));
+	loopfs_read_only(&fs);
 	s.store = stage_open(&s, 0);
 	stage_expect_unharmed(&s, "");
 	expect_error(create(&s, &err), &err, &want);

@@ -131,7 +131,7 @@ TEST_F(subject, child_asserts)
 }
 
 /* Litters in every way, then hangs. */
-TEST_F_TIMEOUT(subject, hangs, 1)
+TEST_F_TIMEOUT(subject, hangs, 5)
 {
 	int flags = FS_IMMUTABLE_FL, fd;
 	char path[4200];

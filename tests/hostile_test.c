@@ -496,7 +496,7 @@ static void expect_exported_without_record(struct source_fixture *self)
 
 TEST_F(source, store_is_read_only)
 {
-	ASSERT_OK(mount(NULL, self->fs.mnt, NULL, MS_REMOUNT | MS_RDONLY, NULL));
+	loopfs_read_only(&self->fs);
 	expect_exported_without_record(self);
 }
 

@@ -164,11 +164,11 @@ for to in "$fs" "$other"; do
 done
 
 # Killed when a part is known to be safe, of whichever disk that has data there.
-safe="[.[].Disks[] | select(.DiskId != \"hole\" and .Mark >= $((3 * MIB)))] | length > 0"
+safe="[.[].Disks[] | select(.DiskId != \"hole\" and .Mark >= $((2 * MIB + 131072)))] | length > 0"
 for format in qcow2 vhdx; do
 	name="killed, as $format"
 	journal=$other/out/many/.${first#*@}.partial/.journal
-	"$REFPOINT" export "$first" "$other/out" --format $format --bwlimit 1M >/dev/null &
+	"$REFPOINT" export "$first" "$other/out" --format $format --bwlimit 256K >/dev/null &
 	until jq -se "$safe" "$journal" >"$out" 2>/dev/null; do
 		kill -0 $! || break
 		sleep 0.05

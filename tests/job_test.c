@@ -2,6 +2,7 @@
 /*
  * job_test.c - jobs in every state, commanded from another process: every request
  */
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include "data.h"
+#include "engine/slip.h"
 #include "harness.h"
 #include "jobs.h"
 
@@ -297,6 +299,25 @@ static void *ask(void *context)
 	return NULL;
 }
 
+/* Until it is written where the job's process will look. */
+static void await_request(const struct jobs *j, uint32_t requested)
+{
+	const char *folder = fmt("%s/jobs/active/%s", j->stage.path, rp_job_id(j->job));
+	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int64_t seen = 0;
+
+	ASSERT_GE(fd, 0, "%s", folder);
+	while (seen != requested) {
+		json_t *doc;
+
+		ASSERT_OK(slip_read(fd, "requests", &doc));
+		seen = json_number(doc, "Request");
+		json_decref(doc);
+		usleep(1000);
+	}
+	close(fd);
+}
+
 FIXTURE(overtaken)
 {
 	struct jobs jobs;
@@ -334,7 +355,7 @@ TEST_F(overtaken, by_kill)
 	while (!is_stopped(j->stopped))
 		usleep(1000);
 	ASSERT_OK(pthread_create(&thread, NULL, ask, &a));
-	usleep(300000);
+	await_request(j, variant->requested);
 	ASSERT_EQ(rp_job_request_state_change(j->job, RP_JOB_KILL, 0, NULL),
 		  RP_JOB_TRANSITION);
 	ASSERT_OK(kill(j->stopped, SIGCONT));

@@ -12,7 +12,7 @@
 
 #include "stage.h"
 
-#define SOON_MS 10000 /* for what takes milliseconds */
+#define SOON_MS 120000 /* for what takes milliseconds */
 
 struct jobs {
 	struct stage stage;

@@ -160,6 +160,22 @@ void loopfs_mount(struct loopfs *fs, const char *type, uint64_t size,
 		close(loop);
 }
 
+void loopfs_read_only(const struct loopfs *fs)
+{
+	int r = -1;
+
+	/* As below. */
+	for (int tries = 0; r < 0 && tries < 6000; tries++) {
+		r = mount(NULL, fs->mnt, NULL, MS_REMOUNT | MS_RDONLY, NULL);
+		if (r < 0 && errno != EBUSY)
+			break;
+		if (r < 0)
+			usleep(10000);
+	}
+	if (r < 0)
+		FAIL("remount %s: %s", fs->mnt, strerror(errno));
+}
+
 void loopfs_umount(struct loopfs *fs)
 {
 	int tries;

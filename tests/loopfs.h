@@ -32,6 +32,9 @@ const char *loopfs_skip_reason(const char *type);
 void loopfs_mount(struct loopfs *fs, const char *type, uint64_t size,
 		  const char *mkfs_opts, const char *mount_opts);
 
+/* Nothing can be written to it any more. Nobody has a file open for writing. */
+void loopfs_read_only(const struct loopfs *fs);
+
 /* Unmounts and removes the image. Zeros are fine. A mount that stays busy is a failure:
  * somebody has leaked a file. */
 void loopfs_umount(struct loopfs *fs);
