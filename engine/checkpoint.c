@@ -10,8 +10,11 @@
 #include "journal.h"
 #include "watch.h"
 
-/* The pause after a checkpoint is so many times what it took, within bounds. */
-#define COST	 10
+/* The pause after a checkpoint is so many times what it took, within bounds; and what is
+ * left to do takes as long, or it would save less than it costs. */
+#define COST 10
+#define GUESS_NS \
+	500000000u /* what the first one takes: some devices do nothing else then */
 #define FIRST_NS 500000000u
 #define PAUSE_NS 100000000u
 #define LONG_NS	 60000000000u
@@ -26,6 +29,7 @@ int checkpoint_open(struct checkpoint *c, struct stream *streams, size_t count)
 		return -ENOMEM;
 	c->count = count;
 	c->next_ns = watch_now_ns() + FIRST_NS;
+	c->cost_ns = GUESS_NS;
 	for (size_t i = 0; i < count; i++)
 		c->syncs[i] = (struct checkpoint_sync){.s = &streams[i], .checkpoint = c};
 	return 0;
@@ -45,9 +49,10 @@ static void fail(struct checkpoint *c, struct stream *s, int error, const char *
 	c->failed = s;
 }
 
-bool checkpoint_due(const struct checkpoint *c, uint64_t now_ns)
+bool checkpoint_due(const struct checkpoint *c, uint64_t now_ns, uint64_t left_ns)
 {
-	return c->count && !c->running && now_ns >= c->next_ns;
+	return c->count && !c->running && now_ns >= c->next_ns &&
+	       left_ns >= COST * c->cost_ns;
 }
 
 void checkpoint_begin(struct checkpoint *c, uint64_t now_ns)
@@ -183,8 +188,8 @@ void checkpoint_step(struct checkpoint *c, struct io_queue *q)
 		return;
 	checkpoint_end(c);
 	now = watch_now_ns();
-	c->next_ns = now +
-		     min_u64(LONG_NS, max_u64(PAUSE_NS, COST * (now - c->began_ns)));
+	c->cost_ns = now - c->began_ns;
+	c->next_ns = now + min_u64(LONG_NS, max_u64(PAUSE_NS, COST * c->cost_ns));
 }
 
 void checkpoint_last(struct checkpoint *c)

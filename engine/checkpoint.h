@@ -10,7 +10,7 @@
  *
  * The first one comes when there is something to lose, and the next when many times as
  * long has passed as this one took, so that all of them together cost next to nothing,
- * whatever the device.
+ * whatever the device. None comes shortly before the end.
  */
 #ifndef ENGINE_CHECKPOINT_H
 #define ENGINE_CHECKPOINT_H
@@ -34,7 +34,7 @@ struct checkpoint {
 	size_t count;	  /* of streams; 0 = nobody wants to know */
 	size_t in_flight; /* syncs */
 	bool running, noted;
-	uint64_t began_ns, next_ns;
+	uint64_t began_ns, next_ns, cost_ns;
 	pthread_t noter;
 	bool noting;	   /* there is a noter */
 	atomic_bool ready; /* it has nothing left to do */
@@ -48,8 +48,8 @@ struct checkpoint {
 int checkpoint_open(struct checkpoint *c, struct stream *streams, size_t count);
 void checkpoint_close(struct checkpoint *c); /* zeros are fine */
 
-/* Whether it is time for one. */
-bool checkpoint_due(const struct checkpoint *c, uint64_t now_ns);
+/* Whether it is time for one, if what is left to do takes @left_ns without. */
+bool checkpoint_due(const struct checkpoint *c, uint64_t now_ns, uint64_t left_ns);
 
 /* Begins one; checkpoint_mark() is called for each stream, then checkpoint_step(). */
 void checkpoint_begin(struct checkpoint *c, uint64_t now_ns);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * checkpoint_test.c - a checkpoint keeps nobody waiting: bytes move on while its journal
- * is on the way to stable storage
+ * is on the way to stable storage. None is made where it costs more than it saves
  */
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -10,10 +10,13 @@
 
 #include "data.h"
 #include "engine/journal.h"
+#include "engine/watch.h"
 #include "harness.h"
 #include "io/base.h"
 #include "moving.h"
 
+#define SIZE	 (32 * MIB)
+#define HELD	 (2 * MIB)
 #define PATIENCE 12000 /* times 10 ms: never, if all is well */
 
 static atomic_bool moving, noting, moved_on;
@@ -29,54 +32,101 @@ int fsync(int fd)
 	return (int)syscall(SYS_fsync, fd);
 }
 
-/* The last MiB can be read once the journal is being written. */
-static void at_reap(struct moving *m)
+/* What is held can be read once the journal is being written. */
+static void let_go_when_noting(struct moving *m)
 {
 	if (atomic_load(&noting))
 		fakeio_release(m->fake);
 	for (size_t i = 0; i < m->fake->count; i++)
-		if (m->fake->pieces[i].op == IO_WRITE &&
-		    m->fake->pieces[i].start >= 3 * MIB)
+		if (m->fake->pieces[i].op == IO_WRITE && m->fake->pieces[i].start >= HELD)
 			atomic_store(&moved_on, true);
 }
 
+/* Or once it would have been by far. */
+static void let_go_later(struct moving *m)
+{
+	if (watch_now_ns() - m->w.phase_ns > 1500 * UINT64_C(1000000))
+		fakeio_release(m->fake);
+}
+
+struct noted {
+	struct moving m;
+	struct journal journal;
+	int dir;
+};
+
+/* Everything from @held on is read when @at_reap lets it go. */
+static void move_held(struct noted *n, uint64_t held, uint64_t bandwidth,
+		      void (*at_reap)(struct moving *m))
+{
+	int fd;
+
+	moving_open(&n->m, 16 * MIB, 64);
+	n->m.w.bandwidth = bandwidth;
+	fd = moving_disk(&n->m, SIZE);
+	data_write(fd, 1, 0, SIZE);
+	close(fd);
+	moving_begin(&n->m, false);
+	n->dir = open(test_dir(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ASSERT_GE(n->dir, 0);
+	ASSERT_OK(journal_begin(&n->journal, n->dir,
+				json_pack("{s:i}", "FormatVersion", 1)));
+	n->m.s[0].journal = &n->journal;
+	n->m.s[0].slot = journal_disk(&n->journal, "d0", "d0.raw", SIZE);
+	ASSERT_EQ(n->m.s[0].slot, 0);
+	n->m.at_reap = at_reap;
+	fakeio_rule(n->m.fake,
+		    (struct fakeio_rule){
+			    .ops = FAKEIO_READ, .from = held, .to = SIZE, .held = true});
+	moving = true;
+	EXPECT_EQ(moving_run(&n->m), RP_OK);
+	EXPECT_TRUE(data_same(n->m.src[0], n->m.dst[0]));
+	moving = false;
+}
+
+static void end(struct noted *n)
+{
+	journal_close(&n->journal);
+	close(n->dir);
+	moving_close(&n->m);
+}
+
+/* Most is still to be done. */
 TEST(bytes_move_while_the_journal_is_written)
 {
-	struct moving m = {0};
-	struct journal journal;
+	struct noted n = {0};
 	uint64_t mark;
-	int fd, dir;
 
-	moving_open(&m, 16 * MIB, 64);
-	fd = moving_disk(&m, 4 * MIB);
-	data_write(fd, 1, 0, 4 * MIB);
-	close(fd);
-	moving_begin(&m, false);
-	dir = open(test_dir(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	ASSERT_GE(dir, 0);
-	ASSERT_OK(journal_begin(&journal, dir, json_pack("{s:i}", "FormatVersion", 1)));
-	m.s[0].journal = &journal;
-	m.s[0].slot = journal_disk(&journal, "d0", "d0.raw", 4 * MIB);
-	ASSERT_EQ(m.s[0].slot, 0);
-	m.at_reap = at_reap;
-	fakeio_rule(m.fake, (struct fakeio_rule){.ops = FAKEIO_READ,
-						 .from = 3 * MIB,
-						 .to = 4 * MIB,
-						 .held = true});
-	moving = true;
-	EXPECT_EQ(moving_run(&m), RP_OK);
-	EXPECT_TRUE(data_same(m.src[0], m.dst[0]));
+	move_held(&n, HELD, 0, let_go_when_noting);
 	EXPECT_TRUE(moved_on);
 	EXPECT_LT(waits, PATIENCE);
 	/* What was noted is there, and true. */
-	mark = journal_mark(&journal, 0);
-	EXPECT_TRUE(mark && mark <= 3 * MIB, "%lu", mark);
-	journal_close(&journal);
-	ASSERT_OK(journal_open(&journal, dir));
-	EXPECT_EQ(journal_mark(&journal, 0), mark);
-	journal_close(&journal);
-	close(dir);
-	moving_close(&m);
+	mark = journal_mark(&n.journal, 0);
+	EXPECT_TRUE(mark && mark <= HELD, "%lu", mark);
+	journal_close(&n.journal);
+	ASSERT_OK(journal_open(&n.journal, n.dir));
+	EXPECT_EQ(journal_mark(&n.journal, 0), mark);
+	end(&n);
+}
+
+/* Who is held back by a limit has the time. */
+TEST(one_is_made_shortly_before_the_end_of_a_slowed_move)
+{
+	struct noted n = {0};
+
+	move_held(&n, SIZE - HELD, GIB, let_go_when_noting);
+	EXPECT_GE(journal_mark(&n.journal, 0), 1);
+	end(&n);
+}
+
+TEST(none_is_made_shortly_before_the_end)
+{
+	struct noted n = {0};
+
+	move_held(&n, SIZE - HELD, 0, let_go_later);
+	EXPECT_FALSE(noting);
+	EXPECT_EQ(journal_mark(&n.journal, 0), 0);
+	end(&n);
 }
 
 TEST_MAIN
