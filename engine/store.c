@@ -139,8 +139,8 @@ static int open_folders(struct rp_store *store, const char **ret_name)
 		if (fd == -ENOENT && open[i].fd == &store->queue_fd)
 			fd = io_dir_make(store->fd, open[i].name, &made);
 		*ret_name = open[i].name;
-		if (fd < 0)
-			return fd;
+		if (fd < 0) /* an existing store without its folders is damaged */
+			return fd == -ENOENT ? -EBADMSG : fd;
 		*open[i].fd = fd;
 	}
 	return 0;
@@ -208,7 +208,7 @@ static uint32_t open_store(struct rp_store *store, const char *directory,
 	if (rc)
 		return rc;
 	r = open_folders(store, &folder);
-	if (r == -ENOENT) /* an existing store without its folders is damaged */
+	if (r == -EBADMSG)
 		return rp_fail(err, RP_UNKNOWN_STATUS, "open",
 			       "open store %s: its folder %s is missing", directory,
 			       folder);
