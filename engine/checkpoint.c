@@ -12,10 +12,9 @@
 
 /* The pause after a checkpoint is so many times what it took, within bounds; and what is
  * left to do takes as long, or it would save less than it costs. */
-#define COST 10
-#define GUESS_NS \
-	500000000u /* what the first one takes: some devices do nothing else then */
+#define COST	 10
 #define FIRST_NS 500000000u
+#define GUESS_NS 500000000u /* what it takes: a device may do nothing else meanwhile */
 #define PAUSE_NS 100000000u
 #define LONG_NS	 60000000000u
 
@@ -49,10 +48,14 @@ static void fail(struct checkpoint *c, struct stream *s, int error, const char *
 	c->failed = s;
 }
 
-bool checkpoint_due(const struct checkpoint *c, uint64_t now_ns, uint64_t left_ns)
+bool checkpoint_due(const struct checkpoint *c, uint64_t now_ns)
 {
-	return c->count && !c->running && now_ns >= c->next_ns &&
-	       left_ns >= COST * c->cost_ns;
+	return c->count && !c->running && now_ns >= c->next_ns;
+}
+
+uint64_t checkpoint_worth_ns(const struct checkpoint *c)
+{
+	return COST * c->cost_ns;
 }
 
 void checkpoint_begin(struct checkpoint *c, uint64_t now_ns)

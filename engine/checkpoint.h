@@ -48,8 +48,11 @@ struct checkpoint {
 int checkpoint_open(struct checkpoint *c, struct stream *streams, size_t count);
 void checkpoint_close(struct checkpoint *c); /* zeros are fine */
 
-/* Whether it is time for one, if what is left to do takes @left_ns without. */
-bool checkpoint_due(const struct checkpoint *c, uint64_t now_ns, uint64_t left_ns);
+/* Whether it is time for one. */
+bool checkpoint_due(const struct checkpoint *c, uint64_t now_ns);
+
+/* What is left to do has to take so long, or one costs more than it saves. */
+uint64_t checkpoint_worth_ns(const struct checkpoint *c);
 
 /* Begins one; checkpoint_mark() is called for each stream, then checkpoint_step(). */
 void checkpoint_begin(struct checkpoint *c, uint64_t now_ns);

@@ -272,19 +272,13 @@ static void heed_checkpoint(struct mover *m)
 		fail(m, c->failed, c->error, c->step, c->failed->dst_path, RP_NO_OFFSET);
 }
 
-/* How long it will take if it goes on as it did; for ever if it is held back: a device
- * that has rests has time for a checkpoint. */
-static uint64_t time_left_ns(const struct mover *m, uint64_t now)
+/* Who is held back has rests, and so time for a checkpoint. */
+static bool checkpoint_pays(const struct mover *m, uint64_t now)
 {
 	const struct watch *w = m->w;
-	uint64_t done = w->progress.bytes_done - w->phase_bytes;
-	uint64_t left = w->progress.bytes_total - w->progress.bytes_done;
-	double ns;
 
-	if (!done || w->bandwidth || w->iops || w->pressure)
-		return UINT64_MAX;
-	ns = (double)(now - w->phase_ns) * (double)left / (double)done;
-	return ns < 1e18 ? (uint64_t)ns : UINT64_MAX;
+	return w->bandwidth || w->iops || w->pressure ||
+	       watch_work_left_ns(w, now) >= checkpoint_worth_ns(&m->checkpoint);
 }
 
 static void step_checkpoint(struct mover *m)
@@ -294,7 +288,7 @@ static void step_checkpoint(struct mover *m)
 
 	if (m->rc) /* there will be a last one */
 		return;
-	if (checkpoint_due(c, now, time_left_ns(m, now))) {
+	if (checkpoint_due(c, now) && checkpoint_pays(m, now)) {
 		checkpoint_begin(c, now);
 		mark_all(m);
 	}

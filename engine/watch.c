@@ -59,6 +59,19 @@ static void tell(struct watch *w, uint64_t now)
 		w->cancelled = w->user->progress(w->user->context, &w->progress) != 0;
 }
 
+uint64_t watch_work_left_ns(const struct watch *w, uint64_t now)
+{
+	const struct rp_progress *p = &w->progress;
+	uint64_t done = p->bytes_done - w->phase_bytes;
+	double ns;
+
+	if (!done)
+		return UINT64_MAX;
+	ns = (double)(now - w->phase_ns) * (double)(p->bytes_total - p->bytes_done) /
+	     (double)done;
+	return ns < 1e18 ? (uint64_t)ns : UINT64_MAX;
+}
+
 const char *watch_phase_word(const char *word)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(phases); i++)

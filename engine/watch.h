@@ -52,6 +52,10 @@ int watch_tick(struct watch *w);
 /* Asks the caller whether to go on, without a tick. 0 or -ECANCELED. */
 int watch_ask(struct watch *w);
 
+/* How long what is left to do takes if it goes on as in this phase until @now; UINT64_MAX
+ * if nobody knows. */
+uint64_t watch_work_left_ns(const struct watch *w, uint64_t now);
+
 void watch_warn(const struct watch *w, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
