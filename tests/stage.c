@@ -361,3 +361,9 @@ json_t *stage_points(struct rp_store *store)
 		  err.message);
 	return take_json(text);
 }
+
+json_t *stage_only_job(const struct stage *s)
+{
+	return load_json(fmt("%s/jobs/ended/%s/job.json", s->path,
+			     listing(fmt("%s/jobs/ended", s->path))));
+}

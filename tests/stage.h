@@ -52,6 +52,9 @@ const char *stage_export_path(const char *directory, const char *point);
 /* Whether the export verifies, and its disk has the data of @disk. */
 bool stage_good_export(const char *directory, const char *point, const char *disk);
 
+/* The record of the one job that has ended. */
+json_t *stage_only_job(const struct stage *s);
+
 /* Restores the disk of an export with --salvage: what is lost of it is zeros, all else is
  * as in @disk. Returns the bytes lost. */
 uint64_t stage_salvage(const char *path, const char *disk);

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * resume_name_test.c - exports that lack nothing but their name: they get it if they are
+ * what is asked for, and nothing else looks like one
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "data.h"
+#include "engine_fixture.h"
+#include "harness.h"
+#include "stage.h"
+
+/* A manifest and no journal: it was killed before the rename. */
+TEST(lacks_only_its_name)
+{
+	struct stage s;
+	struct rp_export_options options = stage_copying(RP_IO_AUTO);
+	struct rp_error err;
+	const char *id;
+
+	stage_make(&s, test_dir(), 4 * MIB, test_seed());
+	id = strchr(s.point, '@') + 1;
+	GIVES(OK, stage_export(&s, &options, &err));
+	ASSERT_OK(rename(stage_export_path(s.exports, s.point),
+			 fmt("%s/web1/.%s.partial", s.exports, id)));
+	GIVES(OK, stage_export(&s, &options, &err));
+	EXPECT_TRUE(stage_good_export(s.exports, s.point, s.twin));
+	/* One that is damaged is not published. */
+	ASSERT_OK(rename(stage_export_path(s.exports, s.point),
+			 fmt("%s/web1/.%s.partial", s.exports, id)));
+	data_flip(fmt("%s/web1/.%s.partial/vda.raw", s.exports, id), 1 * MIB + 5);
+	GIVES(FAILED, stage_export(&s, &options, &err));
+	EXPECT_NE(strstr(err.message, "--restart"), NULL, "%s", err.message);
+	EXPECT_FALSE(exists(stage_export_path(s.exports, s.point)));
+	stage_close(&s);
+}
+
+static unsigned journals, manifests; /* that were left when a journal was removed */
+
+int unlinkat(int dirfd, const char *name, int flags)
+{
+	if (!strcmp(name, ".journal")) {
+		journals++;
+		manifests += faccessat(dirfd, "export.json", F_OK, 0) == 0;
+	}
+	return (int)syscall(SYS_unlinkat, dirfd, name, flags);
+}
+
+static int stop_at_the_end(void *context, const struct rp_progress *progress)
+{
+	(void)context;
+	return !strcmp(progress->phase, "publishing");
+}
+
+/* A folder that is being removed is at no instant one that lacks only its name. */
+TEST(loses_its_manifest_first)
+{
+	static const struct rp_watch watch = {.size = sizeof(watch),
+					      .progress = stop_at_the_end};
+	struct rp_export_options options = stage_copying(RP_IO_AUTO);
+	struct rp_error err;
+	struct stage s;
+
+	stage_make(&s, test_dir(), MIB, test_seed());
+	options.watch = &watch;
+	options.restart = true;
+	/* What takes half a second is kept, to go on with; and removed to start over. */
+	for (unsigned tries = 0; tries < 100 && (!journals || *listing(s.exports));
+	     tries++) {
+		GIVES(FAILED, stage_export(&s, &options, &err));
+		EXPECT_EQ(err.os_error, ECANCELED);
+	}
+	EXPECT_GE(journals, 1);
+	EXPECT_EQ(manifests, 0);
+	stage_expect_unharmed(&s, "");
+	stage_close(&s);
+}
+
+/* It lacks only its name, but it is not what is asked for now. */
+TEST(lacks_its_name_and_is_another)
+{
+	static const char *const disks[] = {"vda"};
+	struct rp_export_options plain = stage_copying(RP_IO_AUTO), other = plain;
+	char base[POINT_SIZE];
+	struct rp_error err;
+	const char *hidden;
+	struct stage s;
+
+	stage_make(&s, test_dir(), 4 * MIB, test_seed());
+	memcpy(base, s.point, sizeof(base));
+	stage_take(&s, s.point);
+	hidden = fmt("%s/web1/.%s.partial", s.exports, strchr(s.point, '@') + 1);
+	GIVES(OK, stage_export(&s, &plain, &err));
+	ASSERT_OK(rename(stage_export_path(s.exports, s.point), hidden));
+	other.base = base;
+	GIVES(INVALID_STATE, stage_export(&s, &other, &err));
+	EXPECT_NE(strstr(err.message, "--restart"), NULL, "%s", err.message);
+	other = plain;
+	other.format = RP_FORMAT_QCOW2;
+	GIVES(INVALID_STATE, stage_export(&s, &other, &err));
+	EXPECT_STREQ(listing(hidden), "config export.json vda.digest vda.raw");
+	other = plain;
+	other.disks = disks; /* all it has: the same */
+	other.disk_count = 1;
+	GIVES(OK, stage_export(&s, &other, &err));
+	stage_close(&s);
+}
+
+/* What it is based on was exported to elsewhere: it is read without that. */
+TEST(lacks_its_name_and_its_base)
+{
+	struct rp_export_options options = stage_copying(RP_IO_AUTO);
+	char base[POINT_SIZE];
+	struct rp_error err;
+	const char *hidden;
+	struct stage s;
+
+	stage_make(&s, test_dir(), 4 * MIB, test_seed());
+	memcpy(base, s.point, sizeof(base));
+	stage_take(&s, s.point);
+	hidden = fmt("%s/web1/.%s.partial", s.exports, strchr(s.point, '@') + 1);
+	options.base = base;
+	GIVES(OK, stage_export(&s, &options, &err));
+	ASSERT_OK(rename(stage_export_path(s.exports, s.point), hidden));
+	GIVES(OK, stage_export(&s, &options, &err));
+	EXPECT_STREQ(listing(stage_export_path(s.exports, s.point)),
+		     "config export.json vda.changes vda.digest vda.raw");
+	ASSERT_OK(rename(stage_export_path(s.exports, s.point), hidden));
+	data_flip(fmt("%s/vda.changes", hidden), 5);
+	GIVES(UNKNOWN_STATUS, stage_export(&s, &options, &err));
+	EXPECT_NE(strstr(err.message, "--restart"), NULL, "%s", err.message);
+	stage_close(&s);
+}
+
+/* It was to have a base, of which nothing was usable: it is full, and what is asked for.
+ */
+TEST(lacks_its_name_and_had_no_base)
+{
+	struct rp_export_options image = stage_copying(RP_IO_AUTO), merged = image;
+	struct rp_export_options *each[] = {&image, &merged};
+	char base[POINT_SIZE];
+	struct rp_error err;
+	const char *hidden;
+	struct stage s;
+
+	stage_make(&s, test_dir(), 4 * MIB, test_seed());
+	memcpy(base, s.point, sizeof(base));
+	stage_take(&s, s.point);
+	hidden = fmt("%s/web1/.%s.partial", s.exports, strchr(s.point, '@') + 1);
+	image.base = merged.base = base;
+	image.format = RP_FORMAT_QCOW2;
+	merged.merge = true;
+	for (size_t i = 0; i < ARRAY_SIZE(each); i++) {
+		GIVES(OK, stage_export(&s, each[i], &err));
+		ASSERT_OK(rename(stage_export_path(s.exports, s.point), hidden));
+		each[i]->strict = true;
+		GIVES(INVALID_STATE, stage_export(&s, each[i], &err));
+		each[i]->strict = false;
+		GIVES(OK, stage_export(&s, each[i], &err));
+		EXPECT_OK(
+			system(fmt("rm -r '%s'", stage_export_path(s.exports, s.point))));
+	}
+	stage_close(&s);
+}
+
+TEST_MAIN
