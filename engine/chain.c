@@ -4,6 +4,7 @@
  */
 #include "chain.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@
 #include "copy.h"
 #include "doc.h"
 #include "io/base.h"
+#include "io/tree.h"
 
 static const char *id_of(const struct exported *e)
 {
@@ -271,6 +273,15 @@ void chain_close(struct chain *c)
 	free(c->parts);
 	free(c->paths);
 	*c = (struct chain){0};
+}
+
+bool chain_was_merged(const struct chain *c, size_t first, uint32_t rc)
+{
+	for (size_t i = first; rc == RP_NOT_AVAILABLE && i < c->count; i++)
+		if (is_export(c->paths[i]) &&
+		    !io_dir_is_at(AT_FDCWD, c->paths[i], c->parts[i].fd))
+			return true;
+	return false;
 }
 
 /* ------------------------------------------------------------------------ checking */

@@ -397,25 +397,20 @@ static uint32_t merge(struct merge *m, char **ret_report, struct rp_error *err)
 	return rc;
 }
 
-uint32_t rp_merge(const char *export_path, const struct rp_read_options *options,
-		  char **ret_report, struct rp_error *reterr)
+static uint32_t merge_export(const char *path, const struct rp_read_options *options,
+			     char **ret_report, bool *ret_again, struct rp_error *err)
 {
-	static const struct rp_read_options defaults = {.size = sizeof(defaults)};
-	struct merge m = {.options = options ?: &defaults, .parent = -1, .fd = -1};
+	struct merge m = {.options = options, .parent = -1, .fd = -1};
 	uint32_t rc;
 
-	rp_error_clear(reterr);
-	rc = exported_check_options(m.options, reterr);
-	if (rc)
-		return rc;
-	watch_init(&m.watch, m.options->watch, 0);
-	tuning_init(&m.tuning, m.options->io);
-	rc = chain_open(export_path, NULL, m.options->search, m.options->search_count,
-			&m.chain, reterr);
+	watch_init(&m.watch, options->watch, 0);
+	tuning_init(&m.tuning, options->io);
+	rc = chain_open(path, NULL, options->search, options->search_count, &m.chain,
+			err);
 	if (rc == RP_OK)
-		rc = find_place(&m, export_path, reterr);
+		rc = find_place(&m, path, err);
 	if (rc == RP_OK)
-		rc = merge(&m, ret_report, reterr);
+		rc = merge(&m, ret_report, err);
 	if (m.made) /* by now the old one, unless something has failed */
 		io_tree_remove(m.parent, m.partial);
 	if (m.fd >= 0)
@@ -424,7 +419,26 @@ uint32_t rp_merge(const char *export_path, const struct rp_read_options *options
 		close(m.parent);
 	json_decref(m.manifest);
 	if (rc && m.chain.count)
-		rp_fail_of(reterr, m.chain.parts[0].system, NULL);
+		rp_fail_of(err, m.chain.parts[0].system, NULL);
+	*ret_again = chain_was_merged(&m.chain, 1, rc);
 	chain_close(&m.chain);
+	return rc;
+}
+
+uint32_t rp_merge(const char *export_path, const struct rp_read_options *options,
+		  char **ret_report, struct rp_error *reterr)
+{
+	static const struct rp_read_options defaults = {.size = sizeof(defaults)};
+	bool again = false;
+	uint32_t rc;
+
+	options = options ?: &defaults;
+	do {
+		rp_error_clear(reterr);
+		rc = exported_check_options(options, reterr);
+		if (rc == RP_OK)
+			rc = merge_export(export_path, options, ret_report, &again,
+					  reterr);
+	} while (again);
 	return rc;
 }

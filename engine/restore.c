@@ -117,6 +117,10 @@ static uint32_t open_salvaged(struct restore *r, const json_t *disk, struct rp_e
 		return rc;
 	if (cut.code)
 		r->cut = cut;
+	if (chain_was_merged(&r->chain, 0, cut.code)) { /* it is not lost */
+		*err = cut;
+		return cut.code;
+	}
 	if (r->cut.code)
 		watch_warn(&r->watch, "%s; what was to come from there is lost",
 			   r->cut.message);
@@ -163,41 +167,56 @@ static uint32_t open_chain(struct restore *r, const char *path, const char *disk
 			       err ?: &own);
 }
 
-uint32_t rp_restore(const char *export_path, const char *disk, const char *output,
-		    const struct rp_read_options *options, char **ret_report,
-		    struct rp_error *reterr)
+static uint32_t restore(const char *path, const char *disk, const char *output,
+			const struct rp_read_options *options, char **ret_report,
+			bool *ret_again, struct rp_error *err)
 {
-	static const struct rp_read_options defaults = {.size = sizeof(defaults)};
 	struct restore r = {
 		.stream = {.src = IO_FILE_NONE, .dst = IO_FILE_NONE, .leaves.fd = -1},
 		.output = OUTPUT_NONE,
-		.options = options ?: &defaults,
+		.options = options,
 	};
 	const json_t *found = NULL;
 	uint32_t rc;
 
-	rp_error_clear(reterr);
-	rc = exported_check_options(r.options, reterr);
-	if (rc)
-		return rc;
-	watch_init(&r.watch, r.options->watch, 0);
-	tuning_init(&r.tuning, r.options->io);
-	rc = open_chain(&r, export_path, disk, reterr);
+	watch_init(&r.watch, options->watch, 0);
+	tuning_init(&r.tuning, options->io);
+	rc = open_chain(&r, path, disk, err);
 	if (rc == RP_OK)
-		rc = check_disk(&r.chain.parts[0], disk, &found, reterr);
+		rc = check_disk(&r.chain.parts[0], disk, &found, err);
 	if (rc == RP_OK)
-		rc = output_check(&r.output, output, r.options->replace, reterr);
+		rc = output_check(&r.output, output, options->replace, err);
 	if (rc == RP_OK)
-		rc = open_source(&r, found, reterr);
+		rc = open_source(&r, found, err);
 	if (rc == RP_OK)
-		rc = run(&r, ret_report, reterr);
+		rc = run(&r, ret_report, err);
 	io_file_close(&r.stream.dst);
 	exported_close_disk(&r.stream);
 	salvage_close(&r.salvage);
 	chain_disk_close(&r.disk);
 	output_close(&r.output);
 	if (rc && r.chain.count)
-		rp_fail_of(reterr, r.chain.parts[0].system, NULL);
+		rp_fail_of(err, r.chain.parts[0].system, NULL);
+	*ret_again = chain_was_merged(&r.chain, 0, rc);
 	chain_close(&r.chain);
+	return rc;
+}
+
+uint32_t rp_restore(const char *export_path, const char *disk, const char *output,
+		    const struct rp_read_options *options, char **ret_report,
+		    struct rp_error *reterr)
+{
+	static const struct rp_read_options defaults = {.size = sizeof(defaults)};
+	bool again = false;
+	uint32_t rc;
+
+	options = options ?: &defaults;
+	do {
+		rp_error_clear(reterr);
+		rc = exported_check_options(options, reterr);
+		if (rc == RP_OK)
+			rc = restore(export_path, disk, output, options, ret_report,
+				     &again, reterr);
+	} while (again);
 	return rc;
 }

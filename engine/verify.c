@@ -146,23 +146,36 @@ uint32_t verify_alone(const char *path, const struct rp_read_options *options,
 	return rc;
 }
 
+static uint32_t verify_chain(const char *path, const struct rp_read_options *options,
+			     char **ret_report, bool *ret_again, struct rp_error *err)
+{
+	struct chain c = {0};
+	uint32_t rc = chain_open(path, NULL, options->search, options->search_count, &c,
+				 err);
+
+	if (rc == RP_OK)
+		rc = verify(&c, options, ret_report, err);
+	if (rc && c.count)
+		rp_fail_of(err, c.parts[0].system, NULL);
+	*ret_again = chain_was_merged(&c, 0, rc);
+	chain_close(&c);
+	return rc;
+}
+
 uint32_t rp_verify(const char *export_path, const struct rp_read_options *options,
 		   char **ret_report, struct rp_error *reterr)
 {
 	static const struct rp_read_options defaults = {.size = sizeof(defaults)};
-	struct chain c = {0};
+	bool again = false;
 	uint32_t rc;
 
-	rp_error_clear(reterr);
 	options = options ?: &defaults;
-	rc = exported_check_options(options, reterr);
-	if (rc == RP_OK)
-		rc = chain_open(export_path, NULL, options->search, options->search_count,
-				&c, reterr);
-	if (rc == RP_OK)
-		rc = verify(&c, options, ret_report, reterr);
-	if (rc && c.count)
-		rp_fail_of(reterr, c.parts[0].system, NULL);
-	chain_close(&c);
+	do {
+		rp_error_clear(reterr);
+		rc = exported_check_options(options, reterr);
+		if (rc == RP_OK)
+			rc = verify_chain(export_path, options, ret_report, &again,
+					  reterr);
+	} while (again);
 	return rc;
 }

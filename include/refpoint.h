@@ -748,7 +748,8 @@ uint32_t rp_verify(const char *export_path, const struct rp_read_options *option
  * by sharing blocks where the file system can, in a folder beside the export; then the
  * two change places at one instant, and the old one is removed. The bases are not
  * touched, and not needed by it any more. Digest trees go on from that of the full
- * export; all parts are read and compared with theirs first. Needs no store.
+ * export; all parts are read and compared with theirs first. Who reads a chain with the
+ * export in it meanwhile begins again with the whole one. Needs no store.
  *
  * Errors: as rp_verify() with a chain; RP_INVALID_STATE (it is whole already),
  * RP_IN_USE (another merge of it runs), RP_NOT_SUPPORTED (the full export has an image

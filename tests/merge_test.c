@@ -41,21 +41,29 @@ static const char *path_of(const struct merge_fixture *self, unsigned link)
 	return stage_export_path(self->out, self->points[link]);
 }
 
-/* Takes the next point, with a twin, and exports it. */
-static void take(struct merge_fixture *self, unsigned link)
+static void export_link(const struct merge_fixture *self, unsigned link)
 {
 	struct rp_export_options options = {
 		.size = sizeof(options),
 		.base = link ? self->points[link - 1] : NULL,
 		.digest = RP_DIGEST_ALWAYS,
 	};
+	struct rp_error err;
 
+	ASSERT_EQ(rp_export(self->e.store, self->points[link], self->out, &options, NULL,
+			    &err),
+		  RP_OK, "%s", err.message);
+}
+
+/* Takes the next point, with a twin, and exports it. */
+static void take(struct merge_fixture *self, unsigned link)
+{
 	json_decref(engine_take(&self->e, NULL));
 	snprintf(self->points[link], POINT_SIZE, "%s", self->e.point);
 	ASSERT_EQ(system(fmt("cp --sparse=always '%s' '%s'", engine_disk(&self->e, "vda"),
 			     engine_twin(&self->e, fmt("%u", link)))),
 		  0);
-	json_decref(engine_export(&self->e, self->out, &options));
+	export_link(self, link);
 }
 
 FIXTURE_SETUP(merge)
@@ -201,6 +209,73 @@ TEST_F(merge, called_off)
 	EXPECT_STREQ(json_text(manifest, "Kind"), "differential");
 	json_decref(manifest);
 	expect_complete(self, 2);
+}
+
+/* A part of a chain that is merged as soon as somebody has begun to read the chain. */
+struct meanwhile {
+	const char *path;
+	bool done;
+};
+
+static int merge_meanwhile(void *context, const struct rp_progress *progress)
+{
+	struct meanwhile *m = context;
+	struct rp_error err;
+
+	(void)progress;
+	if (m->done)
+		return 0;
+	m->done = true;
+	EXPECT_EQ(rp_merge(m->path, NULL, NULL, &err), RP_OK, "%s", err.message);
+	return 0;
+}
+
+static void expect_whole(const struct merge_fixture *self, unsigned link, bool whole)
+{
+	json_t *manifest = load_json(fmt("%s/export.json", path_of(self, link)));
+
+	EXPECT_STREQ(json_text(manifest, "Kind"), whole ? "merged" : "differential");
+	json_decref(manifest);
+}
+
+/* Who reads a chain does not notice that a part of it becomes another one. */
+TEST_F(merge, of_a_base_that_is_read)
+{
+	char *base = strdup(path_of(self, 1)), *output, *report = NULL;
+	struct meanwhile meanwhile = {.path = base};
+	const struct rp_watch watch = {.size = sizeof(watch),
+				       .progress = merge_meanwhile,
+				       .context = &meanwhile};
+	const struct rp_read_options options = {
+		.size = sizeof(options), .watch = &watch, .chain = true};
+	struct rp_error err;
+	json_t *doc;
+
+	output = strdup(fmt("%s/output", self->e.fs.mnt));
+	EXPECT_EQ(rp_restore(path_of(self, 2), "vda", output, &options, NULL, &err),
+		  RP_OK, "%s", err.message);
+	expect_whole(self, 1, true);
+	EXPECT_TRUE(data_same(engine_twin(&self->e, "2"), output));
+	remove_tree(base);
+	export_link(self, 1);
+	meanwhile.done = false;
+	EXPECT_EQ(rp_verify(path_of(self, 2), &options, &report, &err), RP_OK, "%s",
+		  err.message);
+	expect_whole(self, 1, true);
+	doc = take_json(report);
+	EXPECT_EQ(json_array_size(json_object_get(doc, "Chain")), 2);
+	json_decref(doc);
+	remove_tree(base);
+	export_link(self, 1);
+	meanwhile.done = false;
+	EXPECT_EQ(rp_merge(path_of(self, 2), &options, NULL, &err), RP_OK, "%s",
+		  err.message);
+	expect_whole(self, 1, true);
+	expect_whole(self, 2, true);
+	for (unsigned i = 0; i < LINKS; i++)
+		expect_complete(self, i);
+	free(output);
+	free(base);
 }
 
 /* ------------------------------------------------------------------------- kill -9 */
