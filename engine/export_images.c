@@ -30,20 +30,44 @@ uint32_t export_images_check(const struct rp_export_options *o, struct rp_error 
 		       format->name);
 }
 
+#define SECTOR UINT64_C(512)
+
+/* By what they are known; a VHD of fixed size has it in the last sector alone. */
+static const struct image_mark {
+	const char *name;
+	const char *bytes;
+	size_t len;
+	size_t at; /* in the first sector, or else the last */
+	bool last;
+} marks[] = {
+	{"qcow2", "QFI\xfb\0\0\0\2", 8, 0, false},
+	{"qcow2", "QFI\xfb\0\0\0\3", 8, 0, false},
+	{"VHDX", "vhdxfile", 8, 0, false},
+	{"VMDK", "KDMV", 4, 0, false},
+	{"VMDK", "# Disk DescriptorFile", 21, 0, false},
+	{"VDI", "\x7f\x10\xda\xbe", 4, 64, false},
+	{"QED", "QED\0", 4, 0, false},
+	{"VHD", "conectix", 8, 0, false},
+	{"VHD", "conectix", 8, 0, true},
+};
+
 /* What image the disk is itself, if it is one: its tables would be taken for the disk's
- * data. */
+ * data. NULL if none. */
 static int find_image(const struct stream *s, const char **ret)
 {
-	uint8_t head[8] = {0};
-	int r = s->src.size < sizeof(head)
-			? 0
-			: io_pread_all(s->src.tail_fd, head, sizeof(head), 0);
+	uint8_t first[SECTOR] = {0}, last[SECTOR] = {0};
+	uint64_t size = s->src.size;
+	int r = io_pread_all(s->src.tail_fd, first, min_u64(size, SECTOR), 0);
 
 	*ret = NULL;
-	if (!memcmp(head, "QFI\xfb\0\0\0", 7) && (head[7] == 2 || head[7] == 3))
-		*ret = format_qcow2.name;
-	else if (!memcmp(head, "vhdxfile", 8))
-		*ret = format_vhdx.name;
+	if (r == 0 && size >= SECTOR)
+		r = io_pread_all(s->src.tail_fd, last, SECTOR, size - SECTOR);
+	for (size_t i = 0; r == 0 && !*ret && i < ARRAY_SIZE(marks); i++) {
+		const struct image_mark *m = &marks[i];
+
+		if (!memcmp((m->last ? last : first) + m->at, m->bytes, m->len))
+			*ret = m->name;
+	}
 	return r;
 }
 

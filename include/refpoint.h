@@ -422,7 +422,7 @@ struct rp_export_options {
  * (point or directory), RP_IN_USE (the same export is running), RP_INVALID_STATE
  * (it exists already; the base is of another system, the same point or a newer one;
  * options->strict and a disk has no usable base), RP_TIMEOUT, RP_NOT_SUPPORTED
- * (RP_CLONE_ALWAYS; options->format cannot hold such a disk, or the disk is a qcow2
+ * (RP_CLONE_ALWAYS; options->format cannot hold such a disk, or the disk is an
  * image itself), RP_ACCESS_DENIED, RP_FAILED (EIO, ENOSPC, ... with disk and offset;
  * cancelled), RP_OUT_OF_MEMORY.
  */

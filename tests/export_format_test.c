@@ -423,20 +423,32 @@ TEST_F(exported, damage_is_found_in_tables_and_data)
 
 TEST_F(exported, a_disk_that_is_an_image_is_refused)
 {
-	static const char *const kinds[] = {"vhdx", "qcow2"};
+	static const struct {
+		const char *name, *create; /* as QEMU calls it */
+	} kinds[] = {
+		{"VHDX", "vhdx"},
+		{"VMDK", "vmdk"},
+		{"VDI", "vdi"},
+		{"QED", "qed"},
+		{"VHD", "vpc"},
+		{"VHD", "vpc -o subformat=fixed"},
+		{"qcow2", "qcow2 -o compat=0.10"},
+		{"qcow2", "qcow2"},
+	};
 	struct rp_export_options options = options_of(variant);
 	char point[POINT_SIZE];
 	struct rp_error err;
 
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-		image_run("qemu-img create -f %s %s.new 10M", kinds[i], self->stage.disk);
+		image_run("qemu-img create -f %s %s.new 10M", kinds[i].create,
+			  self->stage.disk);
 		ASSERT_OK(rename(fmt("%s.new", self->stage.disk), self->stage.disk));
 		stage_take(&self->stage, point);
 		EXPECT_EQ(rp_export(self->stage.store, point, self->stage.exports,
 				    &options, NULL, &err),
 			  RP_NOT_SUPPORTED, "%s", err.message);
-		EXPECT_NE(strstr(err.message, fmt("a %s image itself", kinds[i])), NULL,
-			  "%s", err.message);
+		EXPECT_NE(strstr(err.message, fmt("a %s image itself", kinds[i].name)),
+			  NULL, "%s", err.message);
 		EXPECT_NE(strstr(err.message, "raw"), NULL, "%s", err.message);
 		EXPECT_STREQ(listing(self->stage.exports), "");
 	}
