@@ -146,6 +146,19 @@ void doc_time(char ret[DOC_TIME_SIZE])
 	snprintf(ret + n, DOC_TIME_SIZE - n, ".%03uZ", (unsigned)(now.tv_nsec / 1000000));
 }
 
+bool doc_time_valid(const char *text)
+{
+	static const char form[] = "0000-00-00T00:00:00.000Z";
+	struct tm tm = {0};
+
+	if (strlen(text) != strlen(form))
+		return false;
+	for (size_t i = 0; form[i]; i++)
+		if (form[i] == '0' ? text[i] < '0' || text[i] > '9' : text[i] != form[i])
+			return false;
+	return strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
+}
+
 double doc_time_seconds(const char *text)
 {
 	struct timespec now;

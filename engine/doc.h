@@ -53,6 +53,9 @@ int doc_array(const json_t *doc, const char *key, json_t **ret);
 #define DOC_TIME_SIZE 32
 void doc_time(char ret[DOC_TIME_SIZE]);
 
+/* Whether it is a time as doc_time() writes it: what compares as text, too. */
+bool doc_time_valid(const char *text);
+
 /* The other way round: seconds since 1970, of now for NULL; 0 if it is no time. */
 double doc_time_seconds(const char *text);
 

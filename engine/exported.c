@@ -68,6 +68,29 @@ static int check_kind(const json_t *manifest, bool *ret_differential)
 	return 0;
 }
 
+/* Each once: a second one would be nobody's. */
+static int check_disks(const json_t *disks, bool differential)
+{
+	_cleanup_doc_ json_t *seen = json_object();
+	json_t *disk;
+	size_t i;
+	int r = seen ? 0 : -ENOMEM;
+
+	json_array_foreach(disks, i, disk) {
+		const char *id;
+
+		if (r == 0)
+			r = check_disk(disk, differential);
+		if (r < 0)
+			return r;
+		doc_string(disk, "DiskId", &id);
+		if (json_object_get(seen, id))
+			return -EBADMSG;
+		r = json_object_set_new(seen, id, json_true()) < 0 ? -ENOMEM : 0;
+	}
+	return r;
+}
+
 static int check_manifest(const json_t *manifest)
 {
 	json_t *disks, *configs, *digests, *item;
@@ -86,11 +109,9 @@ static int check_manifest(const json_t *manifest)
 	r = check_kind(manifest, &differential);
 	if (r < 0)
 		return r;
-	json_array_foreach(disks, i, item) {
-		r = check_disk(item, differential);
-		if (r < 0)
-			return r;
-	}
+	r = check_disks(disks, differential);
+	if (r < 0)
+		return r;
 	json_array_foreach(configs, i, item)
 		if (!json_is_string(item) ||
 		    strncmp(json_string_value(item), "config/", 7) ||

@@ -61,7 +61,6 @@ static int import_leaves(struct importing *x, const json_t *from, json_t **ret)
 
 static int import_disk(struct importing *x, const json_t *from)
 {
-	const struct point so_far = {.doc = x->doc};
 	json_t *disk, *digest = NULL;
 	char tracking[ID_SIZE];
 	const char *id;
@@ -69,8 +68,6 @@ static int import_disk(struct importing *x, const json_t *from)
 	int r;
 
 	doc_string(from, "DiskId", &id);
-	if (point_disk(&so_far, id))
-		return -EBADMSG;
 	r = import_leaves(x, from, &digest);
 	if (r < 0)
 		return r;
@@ -104,7 +101,8 @@ static int describe(struct importing *x)
 	size_t i;
 	int r;
 
-	if (doc_string(x->export.manifest, "CreationTime", &time) < 0)
+	if (doc_string(x->export.manifest, "CreationTime", &time) < 0 ||
+	    !doc_time_valid(time))
 		return -EBADMSG;
 	r = points_sequence_at(&x->system, time, &sequence);
 	if (r < 0)

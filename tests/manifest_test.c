@@ -191,6 +191,19 @@ TEST_F(manifest, lies)
 	free(truth);
 }
 
+/* The other one would be neither verified nor restored. */
+TEST_F(manifest, has_a_disk_twice)
+{
+	const char *path = fmt("%s/export.json", self->path);
+	json_t *doc = load_json(path), *disks = json_object_get(doc, "Disks");
+	json_t *other = json_deep_copy(json_array_get(disks, 0));
+
+	json_object_set_new(other, "File", json_string("other.raw"));
+	ASSERT_OK(json_array_append_new(disks, other));
+	save_json(path, doc);
+	expect_unopened(self, "a disk twice", RP_UNKNOWN_STATUS);
+}
+
 static void expect_differs(const struct manifest_fixture *self, const char *what,
 			   uint32_t code)
 {

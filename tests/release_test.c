@@ -336,13 +336,21 @@ TEST_F(released, import_into_a_new_store)
 
 TEST_F(released, what_is_not_imported)
 {
+	static const char *const times[] = {NULL,
+					    "",
+					    "zzzz",
+					    "2026-13-01T00:00:00.000Z",
+					    "2026-11-29T25:00:00.000Z",
+					    "2026-11-29T10:00:00Z",
+					    "2026-11-29 10:00:00.000Z",
+					    "+026-11-29T10:00:00.000Z"};
 	struct rp_error err;
-	const char *folder;
+	char folder[PATH_MAX];
 	char *name = NULL;
 	json_t *doc;
 
 	make_system(self);
-	folder = export(self, RP_DIGEST_ALWAYS);
+	snprintf(folder, sizeof(folder), "%s", export(self, RP_DIGEST_ALWAYS));
 	GIVES(OK, rp_destroy_reference_point(self->e.store, self->point, &err));
 	GIVES(INVALID_PARAMETER, rp_import(self->e.store, "relative", &name, &err));
 	GIVES(INVALID_PARAMETER, rp_import(NULL, folder, &name, &err));
@@ -356,10 +364,16 @@ TEST_F(released, what_is_not_imported)
 	GIVES(UNKNOWN_STATUS, rp_import(self->e.store, folder, &name, &err));
 	engine_expect_idle(&self->e);
 	doc = load_json(fmt("%s/export.json", folder));
-	json_object_del(doc, "CreationTime");
-	save_json(fmt("%s/export.json", folder), doc);
-	GIVES(UNKNOWN_STATUS, rp_import(self->e.store, folder, &name, &err));
-	engine_expect_idle(&self->e);
+	json_array_remove(json_object_get(doc, "Disks"), 1);
+	for (size_t i = 0; i < ARRAY_SIZE(times); i++) {
+		json_object_set_new(doc, "CreationTime",
+				    times[i] ? json_string(times[i]) : json_null());
+		save_json(fmt("%s/export.json", folder), json_incref(doc));
+		test_log("%s", times[i]);
+		GIVES(UNKNOWN_STATUS, rp_import(self->e.store, folder, &name, &err));
+		engine_expect_idle(&self->e);
+	}
+	json_decref(doc);
 	save_text(fmt("%s/export.json", folder), "{");
 	GIVES(UNKNOWN_STATUS, rp_import(self->e.store, folder, &name, &err));
 	EXPECT_EQ(name, NULL);
