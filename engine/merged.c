@@ -33,8 +33,11 @@ static uint32_t read_leaves(const struct stream *s, struct source *source,
 		.digest = digest,
 		.leaves = *leaves,
 	};
+	uint32_t rc = RP_OK;
 
-	return copy_streams(&r, 1, tuning, w, err);
+	if (digest == STREAM_DIGEST_CHECK) /* where there is no data, nothing is read */
+		rc = leaves_check_holes(&r, err);
+	return rc == RP_OK ? copy_streams(&r, 1, tuning, w, err) : rc;
 }
 
 /* Compares what will be read of the image with its leaves. */

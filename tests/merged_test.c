@@ -272,6 +272,20 @@ TEST_F(merged, with_damage_where_nothing_changed)
 	expect_full(self, RP_FAILED, "differs from its digest");
 }
 
+/* Data that became a hole is not read, and no more what its digest says. */
+TEST_F(merged, with_a_hole_where_nothing_changed)
+{
+	int fd = open(image(self, self->base), O_RDWR | O_CLOEXEC);
+
+	if (variant->clones) /* else it is taken over with the digest that tells of it */
+		self->digest = RP_DIGEST_ALWAYS;
+	ASSERT_GE(fd, 0);
+	ASSERT_OK(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 40 * MIB,
+			    8 * MIB));
+	close(fd);
+	expect_full(self, RP_FAILED, "is a hole but had data");
+}
+
 /* Nor may it be taken over into a disk of which nothing tells any more. */
 TEST_F(merged, with_damage_that_nothing_would_tell)
 {
