@@ -53,7 +53,7 @@ static int look_up(struct sound *s, uint64_t pos, struct layer_range *ret)
 }
 
 /* Whether what has not changed at @pos is here all the same, in an image of whole grains;
- * cuts *end to where that is so. */
+ * cuts *end to where that is so, or is not. */
 static int is_kept(const struct sound *s, uint64_t pos, uint64_t *end, bool *ret)
 {
 	uint64_t grain = round_down(pos, s->grain);
@@ -65,6 +65,8 @@ static int is_kept(const struct sound *s, uint64_t pos, uint64_t *end, bool *ret
 	*ret = r == 0 && change.start < grain + s->grain;
 	if (*ret)
 		*end = min_u64(*end, grain + s->grain);
+	else if (r == 0)
+		*end = min_u64(*end, round_down(change.start, s->grain));
 	return 0;
 }
 
@@ -85,6 +87,8 @@ static int look_here(const struct sound *s, uint64_t pos, struct layer_range *re
 		/* Nothing here, and so it was if a digest says that all is good. */
 		*ret_lost = has.state == LAYER_BELOW && !s->proven;
 		ret->state = LAYER_ZERO;
+	} else if (has.state == LAYER_ZERO && s->proven) {
+		ret->state = LAYER_ZERO; /* of a grain that is here as a whole */
 	}
 	return 0;
 }
@@ -258,19 +262,20 @@ static uint32_t add_layer(const struct chain *c, const struct chain_disk *d,
 static int lose(struct salvage *s, uint64_t start, uint64_t end)
 {
 	json_t *last = json_array_get(s->lost, json_array_size(s->lost) - 1);
-	uint64_t offset = 0, len = 0;
+	bool goes_on = s->lost_count && s->lost_end == start;
 
 	s->lost_bytes += end - start;
-	if (last) {
-		offset = (uint64_t)json_integer_value(json_object_get(last, "Offset"));
-		len = (uint64_t)json_integer_value(json_object_get(last, "Length"));
-	}
-	if (last && offset + len == start)
-		return json_object_set_new(last, "Length",
-					   json_integer((json_int_t)(end - offset)));
-	s->lost_count++;
-	if (json_array_size(s->lost) == SALVAGE_MOST_LISTED)
+	s->lost_count += !goes_on;
+	s->lost_end = end;
+	if (s->lost_count > SALVAGE_MOST_LISTED)
 		return 0;
+	if (goes_on) {
+		json_t *offset = json_object_get(last, "Offset");
+
+		return json_object_set_new(
+			last, "Length",
+			json_integer((json_int_t)end - json_integer_value(offset)));
+	}
 	return json_array_append_new(s->lost,
 				     json_pack("{s:I, s:I}", "Offset", (json_int_t)start,
 					       "Length", (json_int_t)(end - start)));

@@ -18,7 +18,7 @@ struct salvage {
 	size_t count;
 	struct layers layers;
 	json_t *lost; /* [{Offset, Length}]: the first of them */
-	uint64_t lost_bytes, lost_count;
+	uint64_t lost_bytes, lost_count, lost_end; /* of the last of them */
 };
 
 #define SALVAGE_MOST_LISTED 10000

@@ -66,7 +66,8 @@ static void change_disk(const char *disk)
 	int fd = open(disk, O_RDWR | O_CLOEXEC);
 
 	ASSERT_GE(fd, 0);
-	data_write(fd, 5, MIB + 5, 200000);
+	data_write(fd, 5, MIB + 20 * KIB + 5, 200000);
+	data_write(fd, 5, 3 * MIB + 20 * KIB + 5, 200000); /* amidst data */
 	data_write(fd, 6, 7 * MIB, MIB);
 	ASSERT_OK(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 4 * MIB,
 			    MIB + 256 * KIB));
@@ -172,18 +173,36 @@ static uint64_t present(const struct overlay_fixture *self)
 	return 0;
 }
 
-TEST_F(overlay, what_is_there_and_what_is_not)
+static unsigned count_touched(const struct overlay_fixture *self)
 {
-	const uint64_t none[] = {0};
 	unsigned touched = 0;
 
-	ASSERT_TRUE(verifies(self) && comes_back(self));
-	EXPECT_EQ(stage_salvage(self->path, self->stage.disk), 0);
 	for (unsigned i = 0; i < self->entries; i++)
 		touched += get(self, self->table + i * sizeof(uint64_t)) != 0;
 	ASSERT_GT(touched, 2);
+	return touched;
+}
+
+TEST_F(overlay, what_is_there_and_what_is_not)
+{
+	const uint64_t none[] = {0};
+
+	ASSERT_TRUE(verifies(self) && comes_back(self));
+	EXPECT_EQ(stage_salvage(self->path, self->stage.disk), 0);
 	/* What has changed is left to the base. */
-	EXPECT_EQ(damage(self, 1, none, ARRAY_SIZE(none)), touched);
+	EXPECT_EQ(damage(self, 1, none, ARRAY_SIZE(none)), count_touched(self));
+}
+
+/* A grain with a change is whole here, also before and behind it. */
+TEST_F(overlay, without_its_base)
+{
+	uint64_t here = count_touched(self) * variant->grain, lost;
+
+	ASSERT_OK(rename(self->base, fmt("%s/aside", test_dir())));
+	lost = stage_salvage(self->path, self->stage.disk);
+	EXPECT_GE(lost, SIZE - here);
+	/* Without a digest nobody knows of a hole whether it had data. */
+	EXPECT_LE(lost, SIZE - here + (variant->digest == RP_DIGEST_NEVER ? MIB : 0));
 }
 
 /* Whatever has a digest is the disk, or is told. */
