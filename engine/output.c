@@ -204,6 +204,8 @@ uint32_t output_publish(struct output *o, const struct stream *s, struct rp_erro
 
 	if (o->device)
 		return RP_OK;
+	if (o->replace && check_replaced(o, err)) /* it may have come into use */
+		return rp_fail_of(err, NULL, s->disk), RP_IN_USE;
 	if (o->exists)
 		r = take_owner(o, s->dst.tail_fd);
 	if (r < 0)

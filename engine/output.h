@@ -32,7 +32,8 @@ struct output {
 
 /*
  * Whether a disk may be restored to @path, which outlives @o; with @replace an existing
- * file is replaced, if it is a regular one, and nobody's. Nothing is made.
+ * file is replaced, if it is a regular one, and nobody's: now, and when it is published.
+ * Nothing is made.
  *
  * Errors: RP_INVALID_PARAMETER, RP_INVALID_STATE (exists, or lies in an export or a
  * store), RP_IN_USE (locked).

@@ -159,6 +159,35 @@ TEST_F(name, is_not_taken_from_a_machine_that_runs)
 	GIVES(OK, rp_restore(self->first, "vda", self->output, &replace, NULL, &err));
 }
 
+static int begin_to_run(void *context, const struct rp_progress *progress)
+{
+	struct flock lock = {
+		.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = 201, .l_len = 1};
+
+	(void)progress;
+	ASSERT_OK(fcntl(*(int *)context, F_OFD_SETLK, &lock));
+	return 0;
+}
+
+TEST_F(name, is_not_taken_from_a_machine_that_has_begun_to_run)
+{
+	int fd;
+	const struct rp_watch watch = {
+		.size = sizeof(watch), .progress = begin_to_run, .context = &fd};
+	struct rp_read_options options = replace;
+	struct rp_error err;
+
+	save_text(self->output, "precious");
+	save_text(fmt("%s/copy", test_dir()), "precious");
+	fd = open(self->output, O_RDWR | O_CLOEXEC);
+	options.watch = &watch;
+	GIVES(IN_USE, rp_restore(self->first, "vda", self->output, &options, NULL, &err));
+	EXPECT_STREQ(err.disk, "vda");
+	EXPECT_STREQ(listing(self->folder), "vda");
+	EXPECT_TRUE(data_same(self->output, fmt("%s/copy", test_dir())));
+	close(fd);
+}
+
 TEST_F(name, is_a_good_one)
 {
 	const char *const bad[] = {
