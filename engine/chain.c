@@ -112,7 +112,8 @@ static bool is_export(const char *path)
 	       lstat(name, &st) == 0;
 }
 
-/* Takes over @path; NULL = no memory. */
+/* Takes over @path; NULL = it could not be made, as errno says: there is none if it is
+ * not for want of memory. */
 static void try_path(struct search *s, char *path)
 {
 	struct exported e = EXPORTED_NONE;
@@ -120,7 +121,7 @@ static void try_path(struct search *s, char *path)
 	uint32_t rc;
 
 	rp_error_clear(&err);
-	if (s->found || (path && !is_export(path))) {
+	if (s->found || (path ? !is_export(path) : errno != ENOMEM)) {
 		free(path);
 		return;
 	}
@@ -275,9 +276,9 @@ void chain_close(struct chain *c)
 	*c = (struct chain){0};
 }
 
-bool chain_was_merged(const struct chain *c, size_t first, uint32_t rc)
+bool chain_was_merged(const struct chain *c, uint32_t rc)
 {
-	for (size_t i = first; rc == RP_NOT_AVAILABLE && i < c->count; i++)
+	for (size_t i = 0; rc == RP_NOT_AVAILABLE && i < c->count; i++)
 		if (is_export(c->paths[i]) &&
 		    !io_dir_is_at(AT_FDCWD, c->paths[i], c->parts[i].fd))
 			return true;

@@ -34,13 +34,11 @@ uint32_t chain_open(const char *path, const char *disk, const char *const *searc
 		    size_t search_count, struct chain *ret, struct rp_error *err);
 void chain_close(struct chain *chain); /* zeros are fine */
 
-/*
- * Whether it is for a merge that failure @rc has met a file that is not there: a part
- * from
- * @first on is another folder at its path now, and the old one is being removed. Then all
- * is to be tried again.
+/* Whether it is for a merge that failure @rc has met a file that is not there: at the
+ * path of a part is another folder now, and the old one is gone. Then all is to be tried
+ * again.
  */
-bool chain_was_merged(const struct chain *chain, size_t first, uint32_t rc);
+bool chain_was_merged(const struct chain *chain, uint32_t rc);
 
 /* @path alone, whatever its disks need. */
 uint32_t chain_open_alone(const char *path, struct chain *ret, struct rp_error *err);

@@ -44,7 +44,7 @@ int digest_get(const struct digest *d, uint64_t index, uint8_t *ret, size_t coun
 /* The first chunk at or after @index whose leaf is not 0; -ENXIO if there is none. */
 int digest_next(const struct digest *d, uint64_t index, uint64_t *ret_index);
 
-/* The first one whose leaf is not 0 in both. */
+/* The first one whose leaf is not 0 in one of them at least. */
 int digest_next_of_two(const struct digest *a, const struct digest *b, uint64_t index,
 		       uint64_t *ret_index);
 

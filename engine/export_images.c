@@ -137,10 +137,10 @@ static uint32_t open_base(const struct export_changes *changes, struct export_im
 	rc = exported_open_file(&changes->exported, disk, file, &x->base_file, err);
 	if (rc == RP_OK && exported_is_image(disk))
 		rc = exported_image_open(disk, &x->base_file, file, &x->base, err);
-	if (rc == RP_OUT_OF_MEMORY)
+	if (rc == RP_OK || rc == RP_OUT_OF_MEMORY)
 		return rc;
-	if (rc)
-		*ret_why = "the image of it in the same directory cannot be read";
+	rp_error_clear(err);
+	*ret_why = "the image of it in the same directory cannot be read";
 	return RP_OK;
 }
 

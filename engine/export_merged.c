@@ -171,16 +171,20 @@ static uint32_t start_over(struct merging *m, struct rp_error *err)
 
 static uint32_t merge_disk(struct merging *m, struct rp_error *err)
 {
-	bool opened;
+	bool opened, again;
 	uint32_t rc;
 
 	if (m->change->map->whole)
 		return copy_streams(m->s, 1, m->tuning, m->w, err);
-	rc = open_base(m, err);
-	opened = rc == RP_OK;
-	if (opened)
-		rc = merge(m, err);
-	close_base(m);
+	do {
+		rp_error_clear(err);
+		rc = open_base(m, err);
+		again = chain_was_merged(&m->chain, rc);
+		opened = rc == RP_OK;
+		if (opened)
+			rc = merge(m, err);
+		close_base(m);
+	} while (again);
 	if (rc == RP_OK || m->changes->strict || !is_of_base(rc, err, opened))
 		return rc;
 	rc = start_over(m, err);

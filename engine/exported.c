@@ -123,12 +123,18 @@ static int check_manifest(const json_t *manifest)
 
 static uint32_t load(struct exported *e, struct rp_error *err)
 {
+	bool again;
 	int r;
 
-	e->fd = io_dir_open(AT_FDCWD, e->path);
-	if (e->fd < 0)
-		return rp_fail_os(err, e->fd, "open", "export %s", e->path);
-	r = doc_load(e->fd, "export.json", &e->manifest);
+	do { /* as long as what was opened has left its place to another, by a merge */
+		if (e->fd >= 0)
+			close(e->fd);
+		e->fd = io_dir_open(AT_FDCWD, e->path);
+		if (e->fd < 0)
+			return rp_fail_os(err, e->fd, "open", "export %s", e->path);
+		r = doc_load(e->fd, "export.json", &e->manifest);
+		again = r == -ENOENT && !io_dir_is_at(AT_FDCWD, e->path, e->fd);
+	} while (again);
 	if (r == -ENOENT)
 		return rp_fail(err, RP_NOT_AVAILABLE, "open",
 			       "open export %s: no export (there is no export.json)",

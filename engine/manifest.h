@@ -33,7 +33,7 @@ int manifest_set_base(json_t *manifest, const char *kind, const char *base_id);
 /* Adds config file @name (in config/) with its digest. */
 int manifest_add_config(json_t *manifest, const char *name, const char *digest);
 
-/* An export that is read: by verify and restore. */
+/* An export that is read: to verify, restore or merge it, or as a base. */
 struct exported {
 	const char *path;   /* borrowed */
 	const char *system; /* the manifest's */

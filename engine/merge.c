@@ -23,6 +23,8 @@
 #include "merged.h"
 #include "touched.h"
 
+#define MAX_TRIES 100
+
 struct merge {
 	const struct rp_read_options *options;
 	struct chain chain;
@@ -86,11 +88,14 @@ static int bear(struct merge *m)
 
 static uint32_t make_folder(struct merge *m, struct rp_error *err)
 {
-	int r;
+	int r = -ENOENT;
 
-	do
+	/* Somebody else may remove it at any time; but what leads nowhere looks the same.
+	 */
+	for (unsigned tries = 0; (r == 0 || r == -ENOENT) && tries < MAX_TRIES; tries++)
 		r = bear(m);
-	while (r == 0 || r == -ENOENT);
+	if (r == 0)
+		r = -ENOENT;
 	if (r == -EWOULDBLOCK)
 		return rp_fail(err, RP_IN_USE, "merge",
 			       "merge %s: another merge of it runs", m->chain.paths[0]);
@@ -420,7 +425,7 @@ static uint32_t merge_export(const char *path, const struct rp_read_options *opt
 	json_decref(m.manifest);
 	if (rc && m.chain.count)
 		rp_fail_of(err, m.chain.parts[0].system, NULL);
-	*ret_again = chain_was_merged(&m.chain, 1, rc);
+	*ret_again = chain_was_merged(&m.chain, rc);
 	chain_close(&m.chain);
 	return rc;
 }

@@ -117,10 +117,6 @@ static uint32_t open_salvaged(struct restore *r, const json_t *disk, struct rp_e
 		return rc;
 	if (cut.code)
 		r->cut = cut;
-	if (chain_was_merged(&r->chain, 0, cut.code)) { /* it is not lost */
-		*err = cut;
-		return cut.code;
-	}
 	if (r->cut.code)
 		watch_warn(&r->watch, "%s; what was to come from there is lost",
 			   r->cut.message);
@@ -128,6 +124,12 @@ static uint32_t open_salvaged(struct restore *r, const json_t *disk, struct rp_e
 			  &r->salvage, err);
 	s->src_path = r->chain.paths[0];
 	s->from = &r->salvage.layers.source;
+	/* What was missing may not be lost: it was there for a part that is another now.
+	 */
+	if (rc == RP_OK && chain_was_merged(&r->chain, RP_NOT_AVAILABLE))
+		return rp_fail(err, RP_NOT_AVAILABLE, "open",
+			       "open export %s: a part of its chain was merged meanwhile",
+			       r->chain.paths[0]);
 	return rc;
 }
 
@@ -197,7 +199,7 @@ static uint32_t restore(const char *path, const char *disk, const char *output,
 	output_close(&r.output);
 	if (rc && r.chain.count)
 		rp_fail_of(err, r.chain.parts[0].system, NULL);
-	*ret_again = chain_was_merged(&r.chain, 0, rc);
+	*ret_again = chain_was_merged(&r.chain, rc);
 	chain_close(&r.chain);
 	return rc;
 }

@@ -157,7 +157,7 @@ static uint32_t verify_chain(const char *path, const struct rp_read_options *opt
 		rc = verify(&c, options, ret_report, err);
 	if (rc && c.count)
 		rp_fail_of(err, c.parts[0].system, NULL);
-	*ret_again = chain_was_merged(&c, 0, rc);
+	*ret_again = chain_was_merged(&c, rc);
 	chain_close(&c);
 	return rc;
 }

@@ -705,7 +705,7 @@ uint32_t rp_job_set_bandwidth(struct rp_job *job, uint64_t bandwidth,
 struct rp_read_options {
 	size_t size; /* sizeof(struct rp_read_options) */
 	enum rp_io io;
-	enum rp_clone clone; /* restore only */
+	enum rp_clone clone; /* restore and merge only */
 	bool replace;	     /* restore only: replace an existing regular file */
 	/* Where bases of a differential export are looked for, besides its own folder and
 	 * those of the bases that were found: absolute paths of directories that were

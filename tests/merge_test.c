@@ -211,6 +211,19 @@ TEST_F(merge, called_off)
 	expect_complete(self, 2);
 }
 
+/* It is looked for a hundred times, not for ever. */
+TEST_F(merge, where_a_link_leads_nowhere)
+{
+	const char *left = fmt("%s/web1/.%s.merging", self->out,
+			       strchr(self->points[2], '@') + 1);
+	struct rp_error err;
+
+	ASSERT_OK(symlink("nowhere", left));
+	GIVES(NOT_AVAILABLE, rp_merge(path_of(self, 2), NULL, NULL, &err));
+	ASSERT_OK(unlink(left));
+	expect_complete(self, 2);
+}
+
 /* A part of a chain that is merged as soon as somebody has begun to read the chain. */
 struct meanwhile {
 	const char *path;
@@ -246,7 +259,7 @@ TEST_F(merge, of_a_base_that_is_read)
 	const struct rp_watch watch = {.size = sizeof(watch),
 				       .progress = merge_meanwhile,
 				       .context = &meanwhile};
-	const struct rp_read_options options = {
+	struct rp_read_options options = {
 		.size = sizeof(options), .watch = &watch, .chain = true};
 	struct rp_error err;
 	json_t *doc;
@@ -256,6 +269,19 @@ TEST_F(merge, of_a_base_that_is_read)
 		  RP_OK, "%s", err.message);
 	expect_whole(self, 1, true);
 	EXPECT_TRUE(data_same(engine_twin(&self->e, "2"), output));
+	remove_tree(base);
+	export_link(self, 1);
+	meanwhile.done = false;
+	ASSERT_OK(unlink(output));
+	options.salvage = true;
+	EXPECT_EQ(rp_restore(path_of(self, 2), "vda", output, &options, &report, &err),
+		  RP_OK, "%s", err.message);
+	expect_whole(self, 1, true);
+	doc = take_json(report);
+	EXPECT_EQ(json_number(doc, "LostBytes"), 0);
+	json_decref(doc);
+	EXPECT_TRUE(data_same(engine_twin(&self->e, "2"), output));
+	options.salvage = false;
 	remove_tree(base);
 	export_link(self, 1);
 	meanwhile.done = false;
