@@ -21,8 +21,9 @@
 static json_t *shape_of(const struct rp_export_options *options)
 {
 	static const char *const others[] = {
-		"Io",	      "Clone",	"Digest",	  "Timeout",  "BlockSize",
-		"QueueDepth", "Memory", "BandwidthLimit", "Priority", "IoNice"};
+		"Io",	      "Clone",	     "Digest",	  "Timeout",	    "BlockSize",
+		"QueueDepth", "Memory",	     "Priority",  "BandwidthLimit", "IopsLimit",
+		"IoNice",     "MaxPressure", "PressureOf"};
 	json_t *shape = settings_doc(options);
 
 	for (size_t i = 0; shape && i < ARRAY_SIZE(others); i++)
@@ -41,6 +42,24 @@ json_t *journal_identity(const struct point *point,
 			 "JournalVersion", JOURNAL_VERSION, "EngineVersion", rp_version(),
 			 "VirtualSystemIdentifier", point->system, "ReferencePointId",
 			 point->id, "Settings", shape);
+}
+
+int journal_revoke(int dir)
+{
+	_cleanup_close_ int fd = -1;
+	struct stat st;
+
+	fd = openat(dir, JOURNAL_FILE, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd < 0) /* what is no file has no marks */
+		return errno == ENOENT || errno == ELOOP || errno == EISDIR ||
+				       errno == ENXIO
+			       ? 0
+			       : -errno;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode) || st.st_nlink != 1) /* somebody else's too */
+		return 0;
+	return ftruncate(fd, 0) < 0 ? -errno : 0;
 }
 
 int journal_begin(struct journal *j, int dir, json_t *identity)

@@ -7,9 +7,10 @@
  * what a mark says is true after a power cut too. What lies behind it is not believed,
  * and what lies before it only when it equals the reference point (resume.h).
  *
- * It is the first file in the folder and the last to go: a folder with files but without
- * it (and without a manifest, see exporting.c) has lost its evidence. It is empty until
- * the first mark, so there is nothing of it that could be torn.
+ * It is the first file in the folder and, if that is removed, the last to go: a folder
+ * with files but without it (and without a manifest, see exporting.c) has lost its
+ * evidence. It is empty until the first mark, so there is nothing of it that could be
+ * torn; and again before what it tells of is removed.
  */
 #ifndef ENGINE_JOURNAL_H
 #define ENGINE_JOURNAL_H
@@ -39,6 +40,10 @@ json_t *journal_identity(const struct point *point,
 /* Begins one in folder @dir, with no marks; the caller syncs the folder. Takes over
  * @identity. 0 or -errno. */
 int journal_begin(struct journal *j, int dir, json_t *identity);
+
+/* Takes all marks from the one in @dir, which is going to be removed with all that is
+ * there. 0 or -errno; -ENOENT is 0. */
+int journal_revoke(int dir);
 
 /* Opens the one in @dir: 0, -ENOENT, -EBADMSG (damaged) or -errno. */
 int journal_open(struct journal *j, int dir);

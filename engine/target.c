@@ -11,6 +11,7 @@
 
 #include "io/base.h"
 #include "io/tree.h"
+#include "journal.h"
 #include "store.h"
 
 /* How long two exports may fight over the folder of one system. */
@@ -109,14 +110,24 @@ static int open_partial(const struct target *t)
 	return fd < 0 ? -errno : fd;
 }
 
-/* The manifest of a folder without a journal says that all of it is on stable storage; so
- * it goes before the journal. One that has its name already is none of ours. */
+/*
+ * The manifest of a folder without a journal says that all of it is on stable storage,
+ * and a mark of the journal that what is before it is: so the one goes first and the
+ * other has none from now on, and goes last. Whoever finds what is left, if we are
+ * stopped, goes on. One that has its name already is none of ours.
+ */
 static int remove_partial(const struct target *t, int fd)
 {
-	if (io_dir_is_at(t->system_fd, t->partial, fd) &&
-	    unlinkat(fd, "export.json", 0) < 0 && errno != ENOENT)
-		return -errno;
-	return io_tree_remove(t->system_fd, t->partial);
+	int r = 0;
+
+	if (io_dir_is_at(t->system_fd, t->partial, fd)) {
+		if (unlinkat(fd, "export.json", 0) < 0 && errno != ENOENT)
+			return -errno;
+		r = journal_revoke(fd);
+		if (r == 0)
+			r = io_tree_empty(fd, JOURNAL_FILE);
+	}
+	return r < 0 ? r : io_tree_remove(t->system_fd, t->partial);
 }
 
 /*

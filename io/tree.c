@@ -153,11 +153,24 @@ static int remove_file(int dirfd, const char *name)
 	return unlinkat(dirfd, name, 0) < 0 ? -errno : 0;
 }
 
+int io_tree_empty(int fd, const char *but)
+{
+	char **names;
+	size_t count;
+	int r = io_dir_names(fd, &names, &count);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; r == 0 && i < count; i++)
+		if (!but || strcmp(names[i], but))
+			r = io_tree_remove(fd, names[i]);
+	io_names_free(names, count);
+	return r;
+}
+
 int io_tree_remove(int dirfd, const char *name)
 {
 	_cleanup_close_ int fd = -1;
-	char **names = NULL;
-	size_t count = 0;
 	int r;
 
 	fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
@@ -167,10 +180,7 @@ int io_tree_remove(int dirfd, const char *name)
 		return errno == ENOTDIR || errno == ELOOP ? remove_file(dirfd, name)
 							  : -errno;
 	}
-	r = io_dir_names(fd, &names, &count);
-	for (size_t i = 0; r == 0 && i < count; i++)
-		r = io_tree_remove(fd, names[i]);
-	io_names_free(names, count);
+	r = io_tree_empty(fd, NULL);
 	if (r == 0 && unlinkat(dirfd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
 		r = -errno;
 	return r;

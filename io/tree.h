@@ -44,6 +44,9 @@ int io_open_read(int dirfd, const char *path);
 /* Removes a file or a whole tree, immutable files included; -ENOENT is 0. */
 int io_tree_remove(int dirfd, const char *name);
 
+/* Removes all that is in folder @fd, but @but if that is not NULL. */
+int io_tree_empty(int fd, const char *but);
+
 /* Renames without replacing: -EEXIST if the target is there. */
 int io_rename_new(int from_dirfd, const char *from, int to_dirfd, const char *to);
 
