@@ -161,10 +161,11 @@ uint32_t rp_changes(struct rp_store *store, const char *point, const char *base,
 		return rp_fail(reterr, RP_INVALID_PARAMETER, "check",
 			       "options.size or its watch's is not set");
 	watch_init(&x.watch, watch, 0);
-	rc = point_open(store, point, POINT_SHARED, store->busy_ms, &x.target, reterr);
+	rc = point_open(store, point, POINT_SHARED, store->busy_ms, &x.watch, &x.target,
+			reterr);
 	if (rc == RP_OK)
-		rc = point_open(store, base, POINT_SHARED, store->busy_ms, &x.base,
-				reterr);
+		rc = point_open(store, base, POINT_SHARED, store->busy_ms, &x.watch,
+				&x.base, reterr);
 	if (rc == RP_OK)
 		rc = change_check(&x.target, &x.base, reterr);
 	if (rc == RP_OK)

@@ -9,12 +9,12 @@
 
 uint32_t export_changes_begin(struct export_changes *c, struct rp_store *store,
 			      const char *ref, const struct point *point, bool strict,
-			      const struct watch *w, struct rp_error *err)
+			      struct watch *w, struct rp_error *err)
 {
 	uint32_t rc;
 
 	c->strict = strict;
-	rc = point_open(store, ref, POINT_SHARED, watch_left_ms(w, store->busy_ms),
+	rc = point_open(store, ref, POINT_SHARED, watch_left_ms(w, store->busy_ms), w,
 			&c->base, err);
 	if (rc == RP_OK)
 		rc = change_check(point, &c->base, err);

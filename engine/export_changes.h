@@ -43,7 +43,7 @@ struct export_changes {
 /* Opens and locks base point @ref, which must be one for @point. */
 uint32_t export_changes_begin(struct export_changes *c, struct rp_store *store,
 			      const char *ref, const struct point *point, bool strict,
-			      const struct watch *w, struct rp_error *err);
+			      struct watch *w, struct rp_error *err);
 
 /* Finds out what has changed on @disks, which are open, and what beside @target there is
  * of the base. RP_INVALID_STATE if one has no usable base and that is not allowed. */

@@ -103,7 +103,8 @@ static uint32_t check(struct exporting *x, const char *point, struct rp_error *e
 	if (rc)
 		return rc;
 	rc = point_open(x->store, point, POINT_SHARED,
-			watch_left_ms(&x->watch, x->store->busy_ms), &x->point, err);
+			watch_left_ms(&x->watch, x->store->busy_ms), &x->watch, &x->point,
+			err);
 	if (rc)
 		return rc;
 	rc = export_disks_check(&x->point, &x->options, err);

@@ -208,14 +208,14 @@ static uint32_t find(const struct system *system, const char *ref,
 
 /* Before its data is read or removed; without a folder there is none. */
 static uint32_t lock_point(const struct system *system, const char *ref,
-			   enum point_lock lock, uint64_t busy_ms, struct point *point,
-			   struct rp_error *err)
+			   enum point_lock lock, uint64_t busy_ms, struct watch *w,
+			   struct point *point, struct rp_error *err)
 {
 	uint32_t rc;
 
 	if (lock == POINT_UNLOCKED || point->fd < 0)
 		return RP_OK;
-	rc = store_lock(point->fd, lock == POINT_EXCLUSIVE, busy_ms, ref, err);
+	rc = store_lock(point->fd, lock == POINT_EXCLUSIVE, busy_ms, ref, w, err);
 	if (rc == RP_OK && !io_dir_is_at(system->points_fd, point->id, point->fd))
 		rc = rp_fail(err, RP_NOT_AVAILABLE, "open",
 			     "reference point %s: destroyed meanwhile", ref);
@@ -225,8 +225,8 @@ static uint32_t lock_point(const struct system *system, const char *ref,
 /* Opens the folder that was found and locks it. */
 static uint32_t open_found(const struct system *system, const char *ref,
 			   const struct point_ref *what, const char *id,
-			   enum point_lock lock, uint64_t busy_ms, struct point *point,
-			   struct rp_error *err)
+			   enum point_lock lock, uint64_t busy_ms, struct watch *w,
+			   struct point *point, struct rp_error *err)
 {
 	int r = point_load(system, id, point);
 
@@ -236,7 +236,7 @@ static uint32_t open_found(const struct system *system, const char *ref,
 		r = 0;
 	if (r < 0)
 		return unusable(r, ref, err);
-	return lock_point(system, ref, lock, busy_ms, point, err);
+	return lock_point(system, ref, lock, busy_ms, w, point, err);
 }
 
 /* Whether there is another folder in the place of the one that was opened: that of the
@@ -248,7 +248,8 @@ static bool was_replaced(const struct system *system, const struct point *point)
 }
 
 uint32_t point_open(struct rp_store *store, const char *ref, enum point_lock lock,
-		    uint64_t busy_ms, struct point *ret, struct rp_error *err)
+		    uint64_t busy_ms, struct watch *w, struct point *ret,
+		    struct rp_error *err)
 {
 	struct system system = SYSTEM_NONE;
 	struct point point = POINT_NONE;
@@ -267,10 +268,10 @@ uint32_t point_open(struct rp_store *store, const char *ref, enum point_lock loc
 		return rc;
 	rc = find(&system, ref, &what, id, err);
 	if (rc == RP_OK)
-		rc = open_found(&system, ref, &what, id, lock, busy_ms, &point, err);
+		rc = open_found(&system, ref, &what, id, lock, busy_ms, w, &point, err);
 	if (rc == RP_NOT_AVAILABLE && was_replaced(&system, &point)) {
 		point_close(&point);
-		rc = open_found(&system, ref, &what, id, lock, busy_ms, &point, err);
+		rc = open_found(&system, ref, &what, id, lock, busy_ms, w, &point, err);
 	}
 	system_close(&system);
 	if (rc) {
@@ -292,7 +293,7 @@ uint32_t rp_show_reference_point(struct rp_store *store, const char *ref, char *
 	if (!store || !ret_json)
 		return rp_fail(reterr, RP_INVALID_PARAMETER, "check",
 			       "an argument is NULL");
-	rc = point_open(store, ref, POINT_UNLOCKED, 0, &point, reterr);
+	rc = point_open(store, ref, POINT_UNLOCKED, 0, NULL, &point, reterr);
 	if (rc)
 		return rc;
 	text = doc_text(point.doc);
@@ -329,7 +330,8 @@ uint32_t rp_destroy_reference_point(struct rp_store *store, const char *ref,
 		return rp_fail(reterr, RP_INVALID_PARAMETER, "check",
 			       "an argument is NULL");
 	/* Found first, locked in the order of store.h after. */
-	rc = point_open(store, ref, POINT_EXCLUSIVE, store->busy_ms, &point, reterr);
+	rc = point_open(store, ref, POINT_EXCLUSIVE, store->busy_ms, NULL, &point,
+			reterr);
 	if (rc == RP_OK)
 		rc = system_open(store, point.system, SYSTEM_POINTS, &system, reterr);
 	if (rc == RP_OK)

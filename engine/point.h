@@ -31,9 +31,10 @@ struct point {
 	}
 
 /* @ref is SYSTEM@POINT. Waits up to @busy_ms for its lock: RP_IN_USE if that is 0
- * and it is held, else RP_TIMEOUT. */
+ * and it is held, else RP_TIMEOUT; or until @w, which may be NULL, says stop. */
 uint32_t point_open(struct rp_store *store, const char *ref, enum point_lock lock,
-		    uint64_t busy_ms, struct point *ret, struct rp_error *err);
+		    uint64_t busy_ms, struct watch *w, struct point *ret,
+		    struct rp_error *err);
 void point_close(struct point *point); /* unopened is fine */
 
 /* Opens its folder and reads it, without a lock; the caller closes it, whatever this

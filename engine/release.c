@@ -163,7 +163,8 @@ uint32_t rp_release(struct rp_store *store, const char *point,
 	if (rc)
 		return rc;
 	watch_init(&x.watch, x.options->watch, 0);
-	rc = point_open(store, point, POINT_EXCLUSIVE, store->busy_ms, &x.point, reterr);
+	rc = point_open(store, point, POINT_EXCLUSIVE, store->busy_ms, &x.watch, &x.point,
+			reterr);
 	if (rc)
 		return rc;
 	if (!x.point.doc) /* only to be destroyed is a damaged one opened */

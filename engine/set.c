@@ -176,8 +176,8 @@ static void look_at(void *context, size_t i)
 	json_t *disk;
 	uint64_t one;
 
-	if (!m->point ||
-	    point_open(set->store, m->point, POINT_UNLOCKED, 0, &point, NULL) != RP_OK)
+	if (!m->point || point_open(set->store, m->point, POINT_UNLOCKED, 0, NULL, &point,
+				    NULL) != RP_OK)
 		return;
 	json_array_foreach(json_object_get(point.doc, "Disks"), m->disks, disk)
 		if (doc_u64(disk, "VirtualSize", &one) == 0 &&

@@ -18,6 +18,7 @@
 
 /* A sweep that looks whether something is dead holds its lock for no longer. */
 #define GLANCE_MS 50
+#define TICK_MS	  100 /* who waits for a lock is asked whether to go on */
 
 static const char *const folders[] = {"systems",     "pending",	   "jobs",
 				      "jobs/active", "jobs/ended", "jobs/queue"};
@@ -103,7 +104,7 @@ uint32_t rp_store_init(const char *directory, struct rp_error *reterr)
 	fd = io_dir_make(AT_FDCWD, directory, &made);
 	if (fd < 0)
 		return rp_fail_os(reterr, fd, "init", "%s", directory);
-	rc = store_lock(fd, true, LOCK_WAIT_MS, directory, reterr);
+	rc = store_lock(fd, true, LOCK_WAIT_MS, directory, NULL, reterr);
 	if (rc == RP_OK)
 		rc = check_empty(fd, directory, reterr);
 	if (rc)
@@ -332,10 +333,21 @@ void rp_store_close(struct rp_store *store)
 }
 
 uint32_t store_lock(int fd, bool exclusive, uint64_t wait_ms, const char *what,
-		    struct rp_error *err)
+		    struct watch *w, struct rp_error *err)
 {
-	int r = io_lock(fd, exclusive, wait_ms ? wait_ms : GLANCE_MS);
+	uint64_t end = watch_deadline(wait_ms ?: GLANCE_MS), now = watch_now_ns();
+	int r, stop = 0;
 
+	do {
+		uint64_t left = (end - now) / 1000000 + 1;
+
+		r = io_lock(fd, exclusive, w ? min_u64(left, TICK_MS) : left);
+		now = watch_now_ns();
+		if (r == -ETIME && w && now < end)
+			stop = watch_tick(w);
+	} while (r == -ETIME && !stop && now < end);
+	if (stop)
+		return watch_fail(w, stop, err);
 	if (r == -ETIME && !wait_ms)
 		return rp_fail(err, RP_IN_USE, "lock",
 			       "lock %s: in use by another operation", what);

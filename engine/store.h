@@ -9,9 +9,12 @@
  *	jobs/active/UUID/job.json	an export that runs; its folder is locked
  *	jobs/ended/UUID/job.json	one that has ended, however
  *	jobs/queue/			whose turn it is (job_queue.h)
+ *	jobs/forgot			when old ones were forgotten last (job_sweep.c)
+ *	probes/				what was found out of mounts (probe.h)
  *	pending/UUID/			being made or removed; its folder is locked
  *
- * Everything appears and disappears by one rename to or from pending/. What is
+ * Systems and points appear and disappear by one rename to or from pending/, jobs are
+ * born in active/. What is
  * found there or in jobs/active/ with a free lock belongs to a process that died:
  * rp_store_open() removes it. (One that was born and not locked yet may be removed
  * too; store_birth() notices and bears another.)
@@ -42,6 +45,7 @@
 #include "error.h"
 #include "io/ferry.h"
 #include "name.h"
+#include "watch.h"
 
 struct rp_store {
 	char *path;
@@ -96,10 +100,10 @@ int store_publish(struct rp_store *store, const char *id, int dirfd, const char 
 uint32_t store_bury(struct rp_store *store, int dirfd, const char *name,
 		    struct rp_error *err);
 
-/* Takes the lock of folder @fd; @what names it in the error. RP_IN_USE or
- * RP_TIMEOUT if another has it. */
+/* Takes the lock of folder @fd; @what names it in the error. RP_IN_USE or RP_TIMEOUT if
+ * another has it, or what @w says, which may be NULL, if that ends it. */
 uint32_t store_lock(int fd, bool exclusive, uint64_t wait_ms, const char *what,
-		    struct rp_error *err);
+		    struct watch *w, struct rp_error *err);
 
 /* Whether folder @fd is the store's or lies in it. */
 bool store_holds(struct rp_store *store, int fd);

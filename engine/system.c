@@ -253,7 +253,7 @@ static uint32_t try_open(struct rp_store *store, const char *name, enum system_u
 			       name);
 	if (system.fd < 0)
 		return rp_fail_os(err, system.fd, "open", "system %s", name);
-	rc = lock ? store_lock(system.fd, true, store->wait_ms, name, err) : RP_OK;
+	rc = lock ? store_lock(system.fd, true, store->wait_ms, name, NULL, err) : RP_OK;
 	if (rc) {
 		system_close(&system);
 		return rc;

@@ -184,7 +184,7 @@ static void target_close(struct target *t)
 }
 
 /* One try; RP_OK with t->fd still -1 means: try again, who was there has ended. */
-static uint32_t target_try(struct target *t, bool restart, const struct watch *w,
+static uint32_t target_try(struct target *t, bool restart, struct watch *w,
 			   uint64_t busy_ms, struct rp_error *err)
 {
 	_cleanup_close_ int lock = -1, busy = -1;
@@ -202,7 +202,7 @@ static uint32_t target_try(struct target *t, bool restart, const struct watch *w
 		/* Others must be able to work in the folder while we wait. */
 		close(take_fd(&lock));
 		close(take_fd(&t->system_fd));
-		return store_lock(busy, true, watch_left_ms(w, busy_ms), t->path, err);
+		return store_lock(busy, true, watch_left_ms(w, busy_ms), t->path, w, err);
 	}
 	return r < 0 ? rp_fail_os(err, r, "mkdir", "%.*s%s",
 				  (int)(strlen(t->path) - strlen(t->name)), t->path,
@@ -211,7 +211,7 @@ static uint32_t target_try(struct target *t, bool restart, const struct watch *w
 }
 
 static uint32_t target_make(struct target *t, const char *directory, bool restart,
-			    const struct watch *w, uint64_t busy_ms, struct rp_error *err)
+			    struct watch *w, uint64_t busy_ms, struct rp_error *err)
 {
 	size_t len = strlen(directory);
 	uint32_t rc = RP_OK;
@@ -233,8 +233,8 @@ static uint32_t target_make(struct target *t, const char *directory, bool restar
 }
 
 uint32_t target_open(const char *directory, const char *system, const char *id,
-		     bool restart, const struct watch *w, uint64_t busy_ms,
-		     struct target *ret, struct rp_error *err)
+		     bool restart, struct watch *w, uint64_t busy_ms, struct target *ret,
+		     struct rp_error *err)
 {
 	struct target t = {
 		.system = system, .directory_fd = -1, .system_fd = -1, .fd = -1};

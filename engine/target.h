@@ -41,8 +41,8 @@ struct target {
  * over as it is or, to @restart, removed. @system must outlive @ret.
  */
 uint32_t target_open(const char *directory, const char *system, const char *id,
-		     bool restart, const struct watch *w, uint64_t busy_ms,
-		     struct target *ret, struct rp_error *err);
+		     bool restart, struct watch *w, uint64_t busy_ms, struct target *ret,
+		     struct rp_error *err);
 
 /* RP_INVALID_STATE if it is published in @directory, which is open as @fd. */
 uint32_t target_check(int fd, const char *directory, const char *system, const char *id,

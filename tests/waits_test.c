@@ -3,6 +3,7 @@
  * waits_test.c - who waits for whom on one store, and who does not: one operation stopped
  * in the middle, another beside it
  */
+#include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
@@ -262,6 +263,42 @@ TEST_F(waits, an_export_waits_no_longer_than_its_limit)
 	EXPECT_GE(now_ms() - from, 295);
 	go_on(&self->first);
 	end(&self->first, RP_OK);
+}
+
+/* Called with the progress; *@context is when it has had enough. */
+static int cancel_at(void *context, const struct rp_progress *progress)
+{
+	(void)progress;
+	return now_ms() > *(uint64_t *)context;
+}
+
+/* Also while it waits, for the place or for the point. */
+TEST_F(waits, an_export_that_waits_can_be_cancelled)
+{
+	const struct stage *s = &self->stage;
+	uint64_t enough;
+	const struct rp_watch watch = {
+		.size = sizeof(watch), .context = &enough, .progress = cancel_at};
+	const struct rp_export_options options = {.size = sizeof(options),
+						  .watch = &watch};
+	struct stage patient = *s;
+	struct rp_error err;
+	int fd;
+
+	patient.store = stage_open(s, LONG_MS);
+	begin(&self->first, s, run_export, true, 0);
+	enough = now_ms() + 300;
+	EXPECT_EQ(stage_export(&patient, &options, &err), RP_FAILED, "%s", err.message);
+	EXPECT_EQ(err.os_error, ECANCELED);
+	go_on(&self->first);
+	end(&self->first, RP_OK);
+	fd = open(stage_point_path(s, s->point), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ASSERT_OK(flock(fd, LOCK_EX));
+	enough = now_ms() + 300;
+	EXPECT_EQ(stage_export(&patient, &options, &err), RP_FAILED, "%s", err.message);
+	EXPECT_EQ(err.os_error, ECANCELED);
+	close(fd);
+	rp_store_close(patient.store);
 }
 
 /* Several read one point. */
