@@ -201,7 +201,7 @@ static int start_work(struct job *job, struct watch *w)
 	return stop ? stop : r;
 }
 
-/* A tick: 0, or -ECANCELED. */
+/* A tick: 0, or as wait_turn(). */
 static int attend(void *context, struct watch *w)
 {
 	struct job *job = context;
@@ -216,8 +216,11 @@ static int attend(void *context, struct watch *w)
 	keep_record(job);
 	if (is_stop(job, request))
 		return -ECANCELED;
-	if (request != RP_JOB_SUSPEND)
+	if (request == RP_JOB_SUSPEND || request == RP_JOB_START)
+		w->to_rest = request == RP_JOB_SUSPEND;
+	if (!w->to_rest || w->holds)
 		return 0;
+	w->to_rest = false;
 	r = suspend(job, w);
 	if (r < 0)
 		return r;

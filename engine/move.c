@@ -315,11 +315,11 @@ static void mover_fill(struct mover *m)
 	}
 	if (m->waiting && m->rc)
 		drop_waiting(m);
-	else if (m->waiting)
+	else if (m->waiting && !m->w->to_rest)
 		begin_waiting(m, 0);
 	m->throttled = false;
-	while (!m->rc && !m->waiting && !m->throttled && (lane = next_lane(m)) &&
-	       find_idle(m)) {
+	while (!m->rc && !m->w->to_rest && !m->waiting && !m->throttled &&
+	       (lane = next_lane(m)) && find_idle(m)) {
 		m->throttled = !pace_ready(&m->pace);
 		if (!m->throttled)
 			plan_chunk(m, lane);
@@ -377,8 +377,11 @@ static bool digest_chunk(struct mover *m)
 static void mover_loop(struct mover *m)
 {
 	while (!mover_done(m)) {
-		int r = watch_tick(m->w);
+		int r;
 
+		/* Who rests keeps no buffers from the others of a set. */
+		m->w->holds = m->held > 0;
+		r = watch_tick(m->w);
 		if (r < 0 && !m->rc)
 			m->rc = watch_fail(m->w, r, m->err);
 		mover_fill(m);
@@ -391,6 +394,7 @@ static void mover_loop(struct mover *m)
 			m->rc = rp_fail_os(m->err, r, "reap", "%s queue",
 					   io_queue_backend(m->q));
 	}
+	m->w->holds = false;
 }
 
 static uint64_t window_size(const struct mover *m, size_t memory,

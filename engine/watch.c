@@ -55,8 +55,9 @@ static void tell(struct watch *w, uint64_t now)
 	w->told_ns = now;
 	w->progress.bytes_per_second = ns ? (uint64_t)((double)bytes * 1e9 / (double)ns)
 					  : 0;
-	if (w->user && w->user->progress && !w->cancelled)
-		w->cancelled = w->user->progress(w->user->context, &w->progress) != 0;
+	if (w->user && w->user->progress && !w->stopped &&
+	    w->user->progress(w->user->context, &w->progress) != 0)
+		w->stopped = -ECANCELED;
 }
 
 uint64_t watch_work_left_ns(const struct watch *w, uint64_t now)
@@ -89,6 +90,14 @@ void watch_phase(struct watch *w, const char *phase)
 	tell(w, w->phase_ns);
 }
 
+/* What else has stopped the work is known to watch_fail(). */
+static int stop_of(const struct watch *w)
+{
+	if (!w->stopped || w->stopped == -ETIME)
+		return w->stopped;
+	return -ECANCELED;
+}
+
 int watch_tick(struct watch *w)
 {
 	uint64_t now = watch_now_ns();
@@ -97,17 +106,21 @@ int watch_tick(struct watch *w)
 		return -ETIME;
 	if (now - w->told_ns >= TELL_NS)
 		tell(w, now);
-	if (w->attend && !w->cancelled && now - w->attended_ns >= ATTEND_NS) {
+	if (w->attend && !w->stopped &&
+	    (now - w->attended_ns >= ATTEND_NS || (w->to_rest && !w->holds))) {
+		int r;
+
 		w->attended_ns = now;
-		w->cancelled = w->attend(w->attendant, w) < 0;
+		r = w->attend(w->attendant, w);
+		w->stopped = w->stopped ?: r; /* it ticks itself while it waits */
 	}
-	return w->cancelled ? -ECANCELED : 0;
+	return stop_of(w);
 }
 
 int watch_ask(struct watch *w)
 {
 	tell(w, watch_now_ns());
-	return w->cancelled ? -ECANCELED : 0;
+	return stop_of(w);
 }
 
 void watch_warn(const struct watch *w, const char *format, ...)
@@ -131,6 +144,8 @@ uint32_t watch_fail(const struct watch *w, int why, struct rp_error *err)
 		rc = rp_fail(err, RP_TIMEOUT, w->progress.phase,
 			     "%s: the time limit of %.1f s has passed", w->progress.phase,
 			     (double)(w->deadline_ns - w->begin_ns) / 1e9);
+	else if (w->stopped && w->stopped != -ECANCELED)
+		return rp_fail_os(err, w->stopped, "record", "what the job does");
 	else
 		rc = rp_fail(err, RP_FAILED, w->progress.phase, "%s: cancelled",
 			     w->progress.phase);

@@ -18,16 +18,18 @@ struct watch {
 	uint64_t phase_bytes; /* done before the phase */
 	uint64_t told_ns;     /* when the caller was told last */
 	uint64_t deadline_ns; /* CLOCK_MONOTONIC; 0 = none */
-	bool cancelled;	      /* by the caller, who is not asked again */
+	int stopped;	      /* why, by the caller or its job, who are not asked again */
 	uint64_t bandwidth;   /* bytes a second to move at most; 0 = no limit. May change
 			       * with a tick */
 	uint64_t iops;	      /* reads and writes a second at most; 0 = no limit */
 	struct pressure *pressure; /* what to give way to; NULL = nothing */
-	/* Called with a tick, some 50 times a second at most: the job whose work it is.
-	 * May block; -ECANCELED stops the work. */
+	/* Called with a tick, some 50 times a second at most: the job whose work it is. A
+	 * negative value stops the work. May block; but while the work @holds what others
+	 * wait for, it sets @to_rest instead, and blocks when that has been let go of. */
 	int (*attend)(void *attendant, struct watch *w);
 	void *attendant;
 	uint64_t attended_ns;
+	bool holds, to_rest;
 };
 
 uint64_t watch_now_ns(void);
@@ -46,7 +48,8 @@ void watch_phase(struct watch *w, const char *phase);
  */
 const char *watch_phase_word(const char *word);
 
-/* Tells the caller if it is time to. 0, -ECANCELED or -ETIME: stop. */
+/* Tells the caller if it is time to. 0, -ECANCELED or -ETIME: stop, watch_fail() knows
+ * why. */
 int watch_tick(struct watch *w);
 
 /* Asks the caller whether to go on, without a tick. 0 or -ECANCELED. */

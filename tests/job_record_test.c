@@ -245,6 +245,32 @@ TEST_F(record, ends_in_time_even_before_its_turn)
 	EXPECT_EQ(jobs_state(self->jobs.job), RP_JOB_EXCEPTION);
 }
 
+/* Nor is it taken for a cancel if it had its turn before, and waits for another. */
+TEST_F(record, ends_in_time_before_its_next_turn)
+{
+	struct stage *s = &self->jobs.stage;
+	struct rp_export_options options = stage_copying(RP_IO_AUTO);
+	struct rp_job *waiting;
+	struct rp_store *store;
+	struct rp_error err;
+
+	options.timeout_ms = 8000;
+	options.bandwidth = MIB;
+	jobs_limit(s, 1);
+	store = stage_open(s, 0);
+	ASSERT_EQ(rp_export_start(store, s->point, s->exports, &options, &waiting, &err),
+		  RP_JOB_STARTED);
+	rp_store_close(store);
+	jobs_expect(waiting, RP_JOB_RUNNING);
+	jobs_request(waiting, RP_JOB_SUSPEND);
+	self->jobs.job = jobs_start(&self->jobs, true);
+	jobs_expect(self->jobs.job, RP_JOB_RUNNING);
+	rp_job_request_state_change(waiting, RP_JOB_START, 0, &err);
+	GIVES(TIMEOUT, rp_job_wait(waiting, NULL, SOON_MS, &err));
+	EXPECT_EQ(jobs_state(waiting), RP_JOB_EXCEPTION);
+	rp_job_close(waiting);
+}
+
 /* From the moment it is accepted, a job holds its point. */
 TEST_F(record, holds_the_point)
 {

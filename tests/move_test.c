@@ -207,7 +207,49 @@ TEST_F(move, says_how_it_moved)
 					     "destination buffered: the test wants it");
 }
 
-/* ------------------------------------------------------------------------- order */
+/* ----------------------------------------------------------------- order, memory */
+
+/* A job that is to be suspended once it has begun. */
+struct resting {
+	struct moving *m;
+	bool begun, rested;
+};
+
+/* Nothing of the pool may be held when it may block. */
+static int rest_once(void *attendant, struct watch *w)
+{
+	struct resting *r = attendant;
+	size_t size;
+	void *all;
+
+	w->attended_ns = 0; /* with each tick */
+	r->begun |= w->holds;
+	w->to_rest = r->begun && !r->rested;
+	if (!w->to_rest || w->holds)
+		return 0;
+	w->to_rest = false;
+	r->rested = true;
+	io_pool_area(r->m->pool, &size);
+	all = io_pool_get(r->m->pool, size, 0);
+	EXPECT_NE(all, NULL, "who rests holds buffers");
+	if (all)
+		io_pool_put(r->m->pool, all, size);
+	return 0;
+}
+
+TEST_F(move, who_rests_holds_no_buffers)
+{
+	struct moving *m = &self->m;
+	struct resting resting = {.m = m};
+
+	add_disk(m, 64 * MIB, 64 * MIB);
+	moving_begin(m, variant->direct);
+	m->w.attend = rest_once;
+	m->w.attendant = &resting;
+	moving_expect_copies(m, moving_run(m));
+	EXPECT_TRUE(resting.rested);
+	EXPECT_FALSE(m->w.holds);
+}
 
 TEST_F(move, a_disk_is_read_from_front_to_back)
 {
