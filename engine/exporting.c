@@ -144,8 +144,8 @@ static bool is_asked_for(const struct exporting *x, const json_t *manifest)
  */
 static uint32_t check_complete(struct exporting *x, struct rp_error *err)
 {
-	const struct rp_read_options options = {
-		.size = sizeof(options), .io = x->options.io, .watch = x->options.watch};
+	const struct rp_read_options options = {.size = sizeof(options),
+						.io = x->options.io};
 	_cleanup_free_ char *path = NULL;
 	uint32_t rc;
 
@@ -153,7 +153,7 @@ static uint32_t check_complete(struct exporting *x, struct rp_error *err)
 	if (asprintf(&path, "%s/%s/%s", x->directory, x->point.system,
 		     x->target.partial) < 0)
 		return rp_fail_os(err, -ENOMEM, "resume", "%s", x->target.path);
-	rc = verify_alone(path, &options, err);
+	rc = verify_alone(path, &options, &x->watch, err);
 	if (rc)
 		return rc;
 	if (doc_load(x->target.fd, "export.json", &x->manifest) < 0 ||
@@ -293,12 +293,13 @@ static bool worth_keeping(const struct exporting *x)
 static void keep_target(struct exporting *x, uint32_t rc, struct rp_error *err)
 {
 	bool there = target_is_there(&x->target);
+	bool goes_on = journal_has_marks(&x->journal) || rc == RP_TIMEOUT ||
+		       err->os_error == ECANCELED;
 
 	target_keep(&x->target);
 	if (there && rc != RP_INVALID_STATE) /* that says what to do */
 		strncat(err->message,
-			journal_has_marks(&x->journal)
-				? "; what was exported is kept: the same export again "
+			goes_on ? "; what was exported is kept: the same export again "
 				  "goes on"
 				: "; what is there is kept: --restart starts over",
 			sizeof(err->message) - strlen(err->message) - 1);

@@ -100,18 +100,16 @@ static uint32_t check_fit(const struct chain *c, struct rp_error *err)
 }
 
 static uint32_t verify(const struct chain *c, const struct rp_read_options *options,
-		       char **ret_report, struct rp_error *err)
+		       struct watch *w, char **ret_report, struct rp_error *err)
 {
 	const struct exported *e = &c->parts[0];
 	size_t count = json_array_size(exported_disks(e)), opened = 0;
 	_cleanup_free_ struct stream *streams = calloc(count + 1, sizeof(*streams));
 	struct tuning tuning;
-	struct watch watch;
 	uint32_t rc;
 
 	if (!streams)
 		return rp_fail_os(err, -ENOMEM, "verify", "%s", e->path);
-	watch_init(&watch, options->watch, 0);
 	tuning_init(&tuning, options->io);
 	rc = exported_check_configs(e, err);
 	for (; rc == RP_OK && opened < count; opened += rc == RP_OK) {
@@ -122,11 +120,11 @@ static uint32_t verify(const struct chain *c, const struct rp_read_options *opti
 	if (rc == RP_OK)
 		rc = check_fit(c, err);
 	if (rc == RP_OK && count)
-		rc = copy_streams(streams, count, &tuning, &watch, err);
+		rc = copy_streams(streams, count, &tuning, w, err);
 	for (size_t k = 1; rc == RP_OK && options->chain && k < c->count; k++)
 		rc = exported_check_configs(&c->parts[k], err);
 	if (rc == RP_OK && options->chain)
-		rc = chain_check(c, 1, c->count, NULL, &tuning, &watch, err);
+		rc = chain_check(c, 1, c->count, NULL, &tuning, w, err);
 	if (rc == RP_OK)
 		rc = report(c, streams, count, options->chain, ret_report, err);
 	for (size_t i = 0; i < opened; i++)
@@ -135,13 +133,13 @@ static uint32_t verify(const struct chain *c, const struct rp_read_options *opti
 }
 
 uint32_t verify_alone(const char *path, const struct rp_read_options *options,
-		      struct rp_error *err)
+		      struct watch *w, struct rp_error *err)
 {
 	struct chain c = {0};
 	uint32_t rc = chain_open_alone(path, &c, err);
 
 	if (rc == RP_OK)
-		rc = verify(&c, options, NULL, err);
+		rc = verify(&c, options, w, NULL, err);
 	chain_close(&c);
 	return rc;
 }
@@ -150,11 +148,13 @@ static uint32_t verify_chain(const char *path, const struct rp_read_options *opt
 			     char **ret_report, bool *ret_again, struct rp_error *err)
 {
 	struct chain c = {0};
+	struct watch watch;
 	uint32_t rc = chain_open(path, NULL, options->search, options->search_count, &c,
 				 err);
 
+	watch_init(&watch, options->watch, 0);
 	if (rc == RP_OK)
-		rc = verify(&c, options, ret_report, err);
+		rc = verify(&c, options, &watch, ret_report, err);
 	if (rc && c.count)
 		rp_fail_of(err, c.parts[0].system, NULL);
 	*ret_again = chain_was_merged(&c, rc);
