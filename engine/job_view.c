@@ -292,6 +292,8 @@ static int list_folder(int dirfd, json_t *list)
 	size_t count;
 	int r = io_dir_names(dirfd, &names, &count);
 
+	if (r < 0)
+		return r;
 	for (size_t i = 0; r == 0 && i < count; i++) {
 		_cleanup_close_ int fd = id_valid(names[i]) ? io_dir_open(dirfd, names[i])
 							    : -1;
@@ -299,8 +301,7 @@ static int list_folder(int dirfd, json_t *list)
 		if (fd >= 0)
 			r = list_job(fd, names[i], list);
 	}
-	if (r == 0 || count)
-		io_names_free(names, count);
+	io_names_free(names, count);
 	return r;
 }
 

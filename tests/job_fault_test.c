@@ -142,6 +142,23 @@ TEST_F(faulty, outlive_a_want_of_descriptors)
 	GIVES(OK, rp_job_wait(j->job, NULL, SOON_MS, &err));
 }
 
+/* Nor does who looks for them take something else for a list. */
+TEST_F(faulty, are_not_listed_for_want_of_descriptors)
+{
+	struct jobs *j = &self->jobs;
+	struct rp_error err;
+	char *list = NULL;
+	rlim_t limit;
+
+	limit = limit_files(getpid(), 0);
+	EXPECT_EQ(rp_job_list(j->stage.store, &list, &err), RP_FAILED, "%s", err.message);
+	limit_files(getpid(), limit);
+	EXPECT_EQ(err.os_error, EMFILE);
+	EXPECT_EQ(list, NULL);
+	GIVES(OK, rp_job_list(j->stage.store, &list, &err));
+	rp_free(list);
+}
+
 /* A request that comes meanwhile is not lost, though the bell is rung only once. */
 TEST_F(faulty, hear_what_they_could_not_read)
 {
