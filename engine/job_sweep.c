@@ -83,6 +83,48 @@ static int discard_target(const json_t *doc, bool (*keep)(int dir))
 		       : 0;
 }
 
+/* Whether the job of folder @fd is one to the same target, and newer. */
+static bool is_newer(int fd, const json_t *doc)
+{
+	const char *mine[4], *its[4];
+	_cleanup_doc_ json_t *other = NULL;
+
+	if (fd < 0 || doc_load(fd, "job.json", &other) < 0 ||
+	    !job_record_target(doc, &mine[0], &mine[1], &mine[2]) ||
+	    !job_record_target(other, &its[0], &its[1], &its[2]) ||
+	    doc_string(doc, "TimeSubmitted", &mine[3]) < 0 ||
+	    doc_string(other, "TimeSubmitted", &its[3]) < 0)
+		return false;
+	for (size_t i = 0; i < 3; i++)
+		if (strcmp(mine[i], its[i]))
+			return false;
+	return strcmp(its[3], mine[3]) > 0;
+}
+
+/* Whether another job went on from what this one has kept: it is that one's now. */
+static bool was_taken_over(const struct rp_store *store, const json_t *doc)
+{
+	const int dirs[] = {store->active_fd, store->ended_fd};
+	bool taken = false;
+
+	for (size_t k = 0; !taken && k < ARRAY_SIZE(dirs); k++) {
+		char **names;
+		size_t count;
+
+		if (io_dir_names(dirs[k], &names, &count) < 0)
+			continue;
+		for (size_t i = 0; !taken && i < count; i++) {
+			_cleanup_close_ int fd = id_valid(names[i])
+							 ? io_dir_open(dirs[k], names[i])
+							 : -1;
+
+			taken = is_newer(fd, doc);
+		}
+		io_names_free(names, count);
+	}
+	return taken;
+}
+
 uint32_t job_forget(struct rp_store *store, const char *id, struct rp_error *err)
 {
 	struct job job;
@@ -91,7 +133,7 @@ uint32_t job_forget(struct rp_store *store, const char *id, struct rp_error *err
 
 	if (rc)
 		return rc;
-	r = discard_target(job.doc, NULL);
+	r = was_taken_over(store, job.doc) ? 0 : discard_target(job.doc, NULL);
 	json_object_set_new(job.doc, "Resumable", json_false());
 	if (r >= 0)
 		r = job_record_set_state(job.doc, RP_JOB_KILLED);

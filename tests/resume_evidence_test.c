@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "data.h"
@@ -249,13 +251,23 @@ TEST_F(evidence, is_kept_and_not_believed)
 	expect_restart_works(self);
 }
 
+static int64_t resumed_bytes(const struct stage *s)
+{
+	json_t *manifest = load_json(
+		fmt("%s/export.json", stage_export_path(s->exports, s->point)));
+	int64_t bytes = json_number(json_array_get(json_object_get(manifest, "Disks"), 0),
+				    "ResumedBytes");
+
+	json_decref(manifest);
+	return bytes;
+}
+
 /* What lies behind the mark is not even looked at. */
 TEST(is_believed_up_to_its_mark_only)
 {
 	struct evidence_fixture self = {0};
 	struct stage *s = &self.stage;
 	struct rp_error err;
-	json_t *manifest;
 
 	stage_make(s, test_dir(), SIZE, test_seed());
 	self.options = stage_copying(RP_IO_AUTO);
@@ -265,12 +277,94 @@ TEST(is_believed_up_to_its_mark_only)
 	data_flip(partial(&self, "vda.digest"), SIZE / 65536 * 16 - 1);
 	GIVES(OK, stage_export(s, &self.options, &err));
 	EXPECT_TRUE(stage_good_export(s->exports, s->point, s->twin));
-	manifest = load_json(
-		fmt("%s/export.json", stage_export_path(s->exports, s->point)));
-	EXPECT_GE(json_number(json_array_get(json_object_get(manifest, "Disks"), 0),
-			      "ResumedBytes"),
-		  16 * MIB);
-	json_decref(manifest);
+	EXPECT_GE(resumed_bytes(s), 16 * MIB);
+	stage_close(s);
+}
+
+/* How fast it may be is not what is exported. */
+TEST(is_believed_at_another_rate)
+{
+	struct evidence_fixture self = {0};
+	struct stage *s = &self.stage;
+	struct rp_error err;
+
+	stage_make(s, test_dir(), SIZE, test_seed());
+	self.options = stage_copying(RP_IO_AUTO);
+	interrupt(&self);
+	self.options.iops = 1000000;
+	self.options.max_pressure = 99;
+	GIVES(OK, stage_export(s, &self.options, &err));
+	EXPECT_TRUE(stage_good_export(s->exports, s->point, s->twin));
+	EXPECT_GE(resumed_bytes(s), 16 * MIB);
+	stage_close(s);
+}
+
+/* Where a process that removes files dies: at this one. */
+static const char *dies_at;
+
+int unlinkat(int dirfd, const char *name, int flags)
+{
+	if (dies_at && !strcmp(name, dies_at))
+		_exit(0);
+	return (int)syscall(SYS_unlinkat, dirfd, name, flags);
+}
+
+/* What is left of what was to be removed is no evidence. */
+TEST(is_removed_half_way)
+{
+	struct evidence_fixture self = {0};
+	struct stage *s = &self.stage;
+	struct rp_error err;
+	pid_t pid;
+
+	stage_make(s, test_dir(), SIZE, test_seed());
+	self.options = stage_copying(RP_IO_AUTO);
+	interrupt(&self);
+	pid = fork();
+	if (pid == 0) {
+		dies_at = "vda.raw";
+		self.options.restart = true;
+		stage_export(s, &self.options, &err);
+		_exit(1);
+	}
+	ASSERT_EQ(waitpid(pid, &(int){0}, 0), pid);
+	EXPECT_TRUE(exists(partial(&self, "vda.raw")));
+	EXPECT_FALSE(exists(partial(&self, "vda.digest")));
+	GIVES(OK, stage_export(s, &self.options, &err));
+	EXPECT_TRUE(stage_good_export(s->exports, s->point, s->twin));
+	EXPECT_EQ(resumed_bytes(s), 0);
+	stage_close(s);
+}
+
+/* Of two exports that were interrupted the second has gone on from what the first had
+ * kept; so it is not discarded with the first. */
+TEST(is_that_of_the_latest_job)
+{
+	struct evidence_fixture self = {0};
+	struct stage *s = &self.stage;
+	struct rp_error err;
+	struct rp_job *job;
+	json_t *list;
+	char *text;
+
+	stage_make(s, test_dir(), SIZE, test_seed());
+	self.options = stage_copying(RP_IO_AUTO);
+	interrupt(&self);
+	GIVES(OK, rp_job_list(s->store, &text, &err));
+	list = take_json(text);
+	GIVES(OK, rp_job_open(s->store,
+			      json_text(json_array_get(list, json_array_size(list) - 1),
+					"InstanceID"),
+			      &job, &err));
+	json_decref(list);
+	interrupt(&self);
+	EXPECT_EQ(rp_job_request_state_change(job, RP_JOB_KILL, 0, &err), RP_JOB_DONE,
+		  "%s", err.message);
+	rp_job_close(job);
+	EXPECT_TRUE(exists(partial(&self, "vda.raw")));
+	GIVES(OK, stage_export(s, &self.options, &err));
+	EXPECT_TRUE(stage_good_export(s->exports, s->point, s->twin));
+	EXPECT_GE(resumed_bytes(s), 16 * MIB);
 	stage_close(s);
 }
 
@@ -315,7 +409,6 @@ TEST_F(digests, are_made_anew)
 	struct evidence_fixture *e = &self->e;
 	struct stage *s = &e->stage;
 	struct rp_error err;
-	json_t *manifest;
 
 	e->options.digest = variant->before;
 	interrupt(e);
@@ -327,12 +420,7 @@ TEST_F(digests, are_made_anew)
 	EXPECT_TRUE(stage_good_export(s->exports, s->point, s->twin));
 	EXPECT_STREQ(listing(stage_export_path(s->exports, s->point)),
 		     fmt("config export.json %s", variant->whole));
-	manifest = load_json(
-		fmt("%s/export.json", stage_export_path(s->exports, s->point)));
-	EXPECT_GE(json_number(json_array_get(json_object_get(manifest, "Disks"), 0),
-			      "ResumedBytes"),
-		  16 * MIB);
-	json_decref(manifest);
+	EXPECT_GE(resumed_bytes(s), 16 * MIB);
 }
 
 /* A disk in an export, and, left half-way, the export of its next point on that: every
