@@ -106,7 +106,9 @@ uint32_t tuning_of_options(struct tuning *ret, const struct rp_export_options *o
 	t.memory = min_u64(t.memory, limit);
 	if (t.memory < max_u64(t.block, GRAIN))
 		return too_small(max_u64(t.block, GRAIN), o->memory, err);
-	t.choose = t.choose && !o->block_size && !o->queue_depth && !o->memory;
+	/* Who is to be held back is not to find out how fast it could go, either. */
+	t.choose = t.choose && !o->block_size && !o->queue_depth && !o->memory &&
+		   !o->bandwidth && !o->iops && !o->max_pressure;
 	if (o->block_size || o->queue_depth || o->memory)
 		snprintf(t.reason, sizeof(t.reason), "asked for:%s%s%s",
 			 o->block_size ? " block size" : "",

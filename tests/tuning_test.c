@@ -7,6 +7,7 @@
 
 #include "data.h"
 #include "engine_fixture.h"
+#include "engine/tuning.h"
 #include "harness.h"
 #include "stage.h"
 
@@ -116,6 +117,25 @@ TEST_F(tuning, that_does_not_fit)
 		EXPECT_EQ(stage_export(&self->stage, &o, &err), RP_OUT_OF_MEMORY);
 		EXPECT_NE(strstr(err.message, cases[i].needed), NULL, "%s", err.message);
 	}
+}
+
+TEST(who_is_held_back_does_not_try_how_fast_it_could_go)
+{
+	struct rp_export_options o = {.size = sizeof(o)};
+	struct tuning t;
+	struct rp_error err;
+
+	ASSERT_EQ(tuning_of_options(&t, &o, &err), RP_OK);
+	EXPECT_TRUE(t.choose);
+	o.bandwidth = MIB;
+	ASSERT_EQ(tuning_of_options(&t, &o, &err), RP_OK);
+	EXPECT_FALSE(t.choose);
+	o = (struct rp_export_options){.size = sizeof(o), .iops = 100};
+	ASSERT_EQ(tuning_of_options(&t, &o, &err), RP_OK);
+	EXPECT_FALSE(t.choose);
+	o = (struct rp_export_options){.size = sizeof(o), .max_pressure = 10};
+	ASSERT_EQ(tuning_of_options(&t, &o, &err), RP_OK);
+	EXPECT_FALSE(t.choose);
 }
 
 TEST_MAIN
