@@ -394,8 +394,9 @@ int io_file_advance(struct io_file *file, uint64_t end)
 			   SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
 				   SYNC_FILE_RANGE_WAIT_AFTER);
 	}
-	posix_fadvise(file->tail_fd, (off_t)file->behind, (off_t)(start - file->behind),
-		      POSIX_FADV_DONTNEED);
+	if (start > file->behind) /* a length of 0 would be the whole file */
+		posix_fadvise(file->tail_fd, (off_t)file->behind,
+			      (off_t)(start - file->behind), POSIX_FADV_DONTNEED);
 	/* Pieces that end out of order lie within the last step: look again. */
 	file->behind = start > BEHIND_STEP ? start - BEHIND_STEP : 0;
 	file->front = end;
