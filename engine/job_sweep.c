@@ -83,8 +83,9 @@ static int discard_target(const json_t *doc, bool (*keep)(int dir))
 		       : 0;
 }
 
-/* Whether the job of folder @fd is one to the same target, and newer. */
-static bool is_newer(int fd, const json_t *doc)
+/* Whether the job of folder @fd has, or may have, gone on from what is at the target of
+ * that of @doc: one to the same place that works, or has kept something, since. */
+static bool went_on(int fd, bool ended, const json_t *doc)
 {
 	const char *mine[4], *its[4];
 	_cleanup_doc_ json_t *other = NULL;
@@ -92,8 +93,9 @@ static bool is_newer(int fd, const json_t *doc)
 	if (fd < 0 || doc_load(fd, "job.json", &other) < 0 ||
 	    !job_record_target(doc, &mine[0], &mine[1], &mine[2]) ||
 	    !job_record_target(other, &its[0], &its[1], &its[2]) ||
-	    doc_string(doc, "TimeSubmitted", &mine[3]) < 0 ||
-	    doc_string(other, "TimeSubmitted", &its[3]) < 0)
+	    doc_string(doc, "TimeOfLastStateChange", &mine[3]) < 0 ||
+	    doc_string(other, "TimeOfLastStateChange", &its[3]) < 0 ||
+	    (ended && !json_is_true(json_object_get(other, "Resumable"))))
 		return false;
 	for (size_t i = 0; i < 3; i++)
 		if (strcmp(mine[i], its[i]))
@@ -118,7 +120,7 @@ static bool was_taken_over(const struct rp_store *store, const json_t *doc)
 							 ? io_dir_open(dirs[k], names[i])
 							 : -1;
 
-			taken = is_newer(fd, doc);
+			taken = went_on(fd, k, doc);
 		}
 		io_names_free(names, count);
 	}

@@ -336,6 +336,45 @@ TEST(is_removed_half_way)
 	stage_close(s);
 }
 
+static struct rp_job *last_job(const struct stage *s)
+{
+	struct rp_job *job = NULL;
+	struct rp_error err;
+	json_t *list;
+	char *text;
+
+	GIVES(OK, rp_job_list(s->store, &text, &err));
+	list = take_json(text);
+	GIVES(OK, rp_job_open(s->store,
+			      json_text(json_array_get(list, json_array_size(list) - 1),
+					"InstanceID"),
+			      &job, &err));
+	json_decref(list);
+	return job;
+}
+
+/* One that was refused has kept nothing of what it found. */
+TEST(is_not_that_of_a_job_that_was_refused)
+{
+	struct evidence_fixture self = {0};
+	struct stage *s = &self.stage;
+	struct rp_export_options other = stage_copying(RP_IO_AUTO);
+	struct rp_error err;
+	struct rp_job *job;
+
+	stage_make(s, test_dir(), SIZE, test_seed());
+	self.options = stage_copying(RP_IO_AUTO);
+	interrupt(&self);
+	job = last_job(s);
+	other.format = RP_FORMAT_QCOW2;
+	GIVES(INVALID_STATE, stage_export(s, &other, &err));
+	EXPECT_EQ(rp_job_request_state_change(job, RP_JOB_KILL, 0, &err), RP_JOB_DONE,
+		  "%s", err.message);
+	rp_job_close(job);
+	EXPECT_STREQ(listing(s->exports), "");
+	stage_close(s);
+}
+
 /* Of two exports that were interrupted the second has gone on from what the first had
  * kept; so it is not discarded with the first. */
 TEST(is_that_of_the_latest_job)
@@ -344,19 +383,11 @@ TEST(is_that_of_the_latest_job)
 	struct stage *s = &self.stage;
 	struct rp_error err;
 	struct rp_job *job;
-	json_t *list;
-	char *text;
 
 	stage_make(s, test_dir(), SIZE, test_seed());
 	self.options = stage_copying(RP_IO_AUTO);
 	interrupt(&self);
-	GIVES(OK, rp_job_list(s->store, &text, &err));
-	list = take_json(text);
-	GIVES(OK, rp_job_open(s->store,
-			      json_text(json_array_get(list, json_array_size(list) - 1),
-					"InstanceID"),
-			      &job, &err));
-	json_decref(list);
+	job = last_job(s);
 	interrupt(&self);
 	EXPECT_EQ(rp_job_request_state_change(job, RP_JOB_KILL, 0, &err), RP_JOB_DONE,
 		  "%s", err.message);
