@@ -50,11 +50,13 @@ int journal_revoke(int dir)
 	struct stat st;
 
 	fd = openat(dir, JOURNAL_FILE, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd < 0 && errno == ENOENT) { /* for want of space it is done without */
+		fd = openat(dir, JOURNAL_FILE, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
+			    0600);
+		return 0;
+	}
 	if (fd < 0) /* what is no file has no marks */
-		return errno == ENOENT || errno == ELOOP || errno == EISDIR ||
-				       errno == ENXIO
-			       ? 0
-			       : -errno;
+		return errno == ELOOP || errno == EISDIR || errno == ENXIO ? 0 : -errno;
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	if (!S_ISREG(st.st_mode) || st.st_nlink != 1) /* somebody else's too */

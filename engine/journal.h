@@ -41,8 +41,8 @@ json_t *journal_identity(const struct point *point,
  * @identity. 0 or -errno. */
 int journal_begin(struct journal *j, int dir, json_t *identity);
 
-/* Takes all marks from the one in @dir, which is going to be removed with all that is
- * there. 0 or -errno; -ENOENT is 0. */
+/* Takes all marks from the one in @dir, or makes one without, before all that is there is
+ * removed. 0 or -errno. */
 int journal_revoke(int dir);
 
 /* Opens the one in @dir: 0, -ENOENT, -EBADMSG (damaged) or -errno. */

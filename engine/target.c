@@ -112,18 +112,19 @@ static int open_partial(const struct target *t)
 
 /*
  * The manifest of a folder without a journal says that all of it is on stable storage,
- * and a mark of the journal that what is before it is: so the one goes first and the
- * other has none from now on, and goes last. Whoever finds what is left, if we are
- * stopped, goes on. One that has its name already is none of ours.
+ * and a mark of the journal that what is before it is: so there is a journal without
+ * marks, and then no manifest, before anything else goes, and the journal goes last.
+ * Whoever finds what is left, if we are stopped, begins again. One that has its name
+ * already is none of ours.
  */
 static int remove_partial(const struct target *t, int fd)
 {
 	int r = 0;
 
 	if (io_dir_is_at(t->system_fd, t->partial, fd)) {
-		if (unlinkat(fd, "export.json", 0) < 0 && errno != ENOENT)
-			return -errno;
 		r = journal_revoke(fd);
+		if (r == 0 && unlinkat(fd, "export.json", 0) < 0 && errno != ENOENT)
+			r = -errno;
 		if (r == 0)
 			r = io_tree_empty(fd, JOURNAL_FILE);
 	}

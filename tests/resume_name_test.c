@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "data.h"
@@ -41,8 +42,12 @@ TEST(lacks_only_its_name)
 
 static unsigned journals, manifests; /* that were left when a journal was removed */
 
+static const char *dies_at; /* who removes this file */
+
 int unlinkat(int dirfd, const char *name, int flags)
 {
+	if (dies_at && !strcmp(name, dies_at))
+		_exit(0);
 	if (!strcmp(name, ".journal")) {
 		journals++;
 		manifests += faccessat(dirfd, "export.json", F_OK, 0) == 0;
@@ -77,6 +82,33 @@ TEST(loses_its_manifest_first)
 	EXPECT_GE(journals, 1);
 	EXPECT_EQ(manifests, 0);
 	stage_expect_unharmed(&s, "");
+	stage_close(&s);
+}
+
+/* What is left of it is one that has just begun. */
+TEST(lacks_only_its_name_and_is_removed_half_way)
+{
+	struct rp_export_options options = stage_copying(RP_IO_AUTO);
+	struct rp_error err;
+	const char *hidden;
+	struct stage s;
+	pid_t pid;
+
+	stage_make(&s, test_dir(), 4 * MIB, test_seed());
+	hidden = fmt("%s/web1/.%s.partial", s.exports, strchr(s.point, '@') + 1);
+	GIVES(OK, stage_export(&s, &options, &err));
+	ASSERT_OK(rename(stage_export_path(s.exports, s.point), hidden));
+	pid = fork();
+	if (pid == 0) {
+		dies_at = "vda.raw";
+		options.restart = true;
+		stage_export(&s, &options, &err);
+		_exit(1);
+	}
+	ASSERT_EQ(waitpid(pid, &(int){0}, 0), pid);
+	EXPECT_STREQ(listing(hidden), ".journal vda.raw");
+	GIVES(OK, stage_export(&s, &options, &err));
+	EXPECT_TRUE(stage_good_export(s.exports, s.point, s.twin));
 	stage_close(&s);
 }
 
