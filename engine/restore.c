@@ -103,6 +103,14 @@ static uint32_t check_disk(const struct exported *e, const char *id, const json_
 	return RP_OK;
 }
 
+/* What is missing is not lost: it was there for a part that is another now. */
+static uint32_t was_merged(const struct restore *r, struct rp_error *err)
+{
+	return rp_fail(err, RP_NOT_AVAILABLE, "open",
+		       "open export %s: a part of its chain was merged meanwhile",
+		       r->chain.paths[0]);
+}
+
 /* What there is of the chain, without what is lost. */
 static uint32_t open_salvaged(struct restore *r, const json_t *disk, struct rp_error *err)
 {
@@ -117,6 +125,8 @@ static uint32_t open_salvaged(struct restore *r, const json_t *disk, struct rp_e
 		return rc;
 	if (cut.code)
 		r->cut = cut;
+	if (r->cut.code && chain_was_merged(&r->chain, RP_NOT_AVAILABLE))
+		return was_merged(r, err);
 	if (r->cut.code)
 		watch_warn(&r->watch, "%s; what was to come from there is lost",
 			   r->cut.message);
@@ -124,12 +134,8 @@ static uint32_t open_salvaged(struct restore *r, const json_t *disk, struct rp_e
 			  &r->salvage, err);
 	s->src_path = r->chain.paths[0];
 	s->from = &r->salvage.layers.source;
-	/* What was missing may not be lost: it was there for a part that is another now.
-	 */
 	if (rc == RP_OK && chain_was_merged(&r->chain, RP_NOT_AVAILABLE))
-		return rp_fail(err, RP_NOT_AVAILABLE, "open",
-			       "open export %s: a part of its chain was merged meanwhile",
-			       r->chain.paths[0]);
+		return was_merged(r, err);
 	return rc;
 }
 
