@@ -73,6 +73,7 @@ static uint32_t begin_changes(struct exporting *x, struct rp_error *err)
 static uint32_t check_limits(struct exporting *x, struct rp_error *err)
 {
 	const struct rp_export_options *o = &x->options;
+	uint32_t rc;
 	int r;
 
 	x->watch.bandwidth = o->bandwidth;
@@ -81,11 +82,13 @@ static uint32_t check_limits(struct exporting *x, struct rp_error *err)
 		return RP_OK;
 	r = pressure_open(&x->pressure, o->max_pressure, o->pressure_of);
 	if (r < 0) {
-		rp_fail_os(err, r, "open", "I/O pressure of %s",
-			   o->pressure_of ?: "the system");
+		rc = rp_fail_os(err, r, "open", "I/O pressure of %s",
+				o->pressure_of ?: "the system");
 		if (!o->pressure_of || access(o->pressure_of, F_OK) == 0)
-			err->code = RP_NOT_SUPPORTED;
-		return err->code;
+			rc = RP_NOT_SUPPORTED;
+		if (err)
+			err->code = rc;
+		return rc;
 	}
 	x->watch.pressure = &x->pressure;
 	return RP_OK;
@@ -96,7 +99,8 @@ static uint32_t check(struct exporting *x, const char *point, struct rp_error *e
 {
 	uint32_t rc;
 
-	watch_init(&x->watch, x->options.watch, x->options.timeout_ms);
+	/* Who has a job is told from its thread alone. */
+	watch_init(&x->watch, x->queued ? NULL : x->options.watch, x->options.timeout_ms);
 	rc = tuning_of_options(&x->tuning, &x->options, err);
 	if (rc == RP_OK)
 		rc = check_limits(x, err);
@@ -163,6 +167,7 @@ uint32_t exporting_new(struct rp_store *store, const char *point, const char *di
 		return rp_fail_os(err, -ENOMEM, "export", "%s", point ?: "");
 	x->queued = queued;
 	rc = check(x, point, err);
+	x->watch.user = x->options.watch;
 	if (rc == RP_OK) {
 		rc = begin_job(x, err);
 		if (rc)

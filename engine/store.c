@@ -343,8 +343,11 @@ uint32_t store_lock(int fd, bool exclusive, uint64_t wait_ms, const char *what,
 
 		r = io_lock(fd, exclusive, w ? min_u64(left, TICK_MS) : left);
 		now = watch_now_ns();
-		if (r == -ETIME && w && now < end)
-			stop = watch_tick(w);
+		if (r == -ETIME && w && now < end) {
+			stop = watch_tick(w); /* it may be suspended meanwhile */
+			end += watch_now_ns() - now;
+			now = watch_now_ns();
+		}
 	} while (r == -ETIME && !stop && now < end);
 	if (stop)
 		return watch_fail(w, stop, err);

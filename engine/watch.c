@@ -140,6 +140,8 @@ uint32_t watch_fail(const struct watch *w, int why, struct rp_error *err)
 {
 	uint32_t rc;
 
+	if (why == -ETIME && !w->deadline_ns)
+		return rp_fail_os(err, why, "wait", "for the job's turn");
 	if (why == -ETIME)
 		rc = rp_fail(err, RP_TIMEOUT, w->progress.phase,
 			     "%s: the time limit of %.1f s has passed", w->progress.phase,
