@@ -207,6 +207,54 @@ TEST_F(merged, over_a_chain)
 	expect_good(self, self->e.point, "last");
 }
 
+static void next_night(struct merged_fixture *self, uint64_t at)
+{
+	int fd = open(engine_disk(&self->e, "vda"), O_RDWR | O_CLOEXEC);
+
+	data_write(fd, at, at, PIECE);
+	close(fd);
+	json_decref(engine_take(&self->e, NULL));
+}
+
+/* When the parts of the chain are read, the one in the middle becomes a whole one. */
+static int merge_middle(void *context, const struct rp_progress *progress)
+{
+	char **middle = context;
+	struct rp_error err;
+
+	if (!*middle || strcmp(progress->phase, "verifying") != 0)
+		return 0;
+	EXPECT_EQ(rp_merge(*middle, NULL, NULL, &err), RP_OK, "%s", err.message);
+	*middle = NULL;
+	return 0;
+}
+
+TEST_F(merged, over_a_chain_that_is_merged_meanwhile)
+{
+	struct rp_export_options options = merging(self);
+	char *path = strdup(stage_export_path(self->out, self->point)), *middle = path;
+	const struct rp_watch watching = {
+		.size = sizeof(watching), .progress = merge_middle, .context = &middle};
+	char base[POINT_SIZE];
+
+	options.merge = false;
+	json_decref(engine_export(&self->e, self->out, &options));
+	options.base = self->point;
+	next_night(self, 10 * MIB);
+	snprintf(base, sizeof(base), "%s", self->e.point);
+	json_decref(engine_export(&self->e, self->out, &options));
+	options.base = base;
+	options.merge = true;
+	options.strict = true;
+	options.watch = &watching;
+	next_night(self, 20 * MIB);
+	keep_twin(self, "last");
+	json_decref(engine_export(&self->e, self->out, &options));
+	EXPECT_EQ(middle, NULL);
+	expect_good(self, self->e.point, "last");
+	free(path);
+}
+
 static int warnings;
 static char warned[512];
 
