@@ -88,6 +88,14 @@ static void interrupt(struct evidence_fixture *self)
 	EXPECT_EQ(err.os_error, ECANCELED);
 }
 
+/* That of a new stage, in the test's folder. */
+static void interrupt_new(struct evidence_fixture *self)
+{
+	stage_make(&self->stage, test_dir(), SIZE, test_seed());
+	self->options = stage_copying(RP_IO_AUTO);
+	interrupt(self);
+}
+
 static const char *partial(const struct evidence_fixture *self, const char *name)
 {
 	return fmt("%s/web1/.%s.partial/%s", self->stage.exports,
@@ -269,9 +277,7 @@ TEST(is_believed_up_to_its_mark_only)
 	struct stage *s = &self.stage;
 	struct rp_error err;
 
-	stage_make(s, test_dir(), SIZE, test_seed());
-	self.options = stage_copying(RP_IO_AUTO);
-	interrupt(&self);
+	interrupt_new(&self);
 	data_flip(partial(&self, "vda.raw"), SIZE * 3 / 4);
 	data_flip(partial(&self, "vda.raw"), SIZE - 1);
 	data_flip(partial(&self, "vda.digest"), SIZE / 65536 * 16 - 1);
@@ -288,9 +294,7 @@ TEST(is_believed_at_another_rate)
 	struct stage *s = &self.stage;
 	struct rp_error err;
 
-	stage_make(s, test_dir(), SIZE, test_seed());
-	self.options = stage_copying(RP_IO_AUTO);
-	interrupt(&self);
+	interrupt_new(&self);
 	self.options.iops = 1000000;
 	self.options.max_pressure = 99;
 	GIVES(OK, stage_export(s, &self.options, &err));
@@ -317,9 +321,7 @@ TEST(is_removed_half_way)
 	struct rp_error err;
 	pid_t pid;
 
-	stage_make(s, test_dir(), SIZE, test_seed());
-	self.options = stage_copying(RP_IO_AUTO);
-	interrupt(&self);
+	interrupt_new(&self);
 	pid = fork();
 	if (pid == 0) {
 		dies_at = "vda.raw";
@@ -362,9 +364,7 @@ TEST(is_not_that_of_a_job_that_was_refused)
 	struct rp_error err;
 	struct rp_job *job;
 
-	stage_make(s, test_dir(), SIZE, test_seed());
-	self.options = stage_copying(RP_IO_AUTO);
-	interrupt(&self);
+	interrupt_new(&self);
 	job = last_job(s);
 	other.format = RP_FORMAT_QCOW2;
 	GIVES(INVALID_STATE, stage_export(s, &other, &err));
@@ -384,9 +384,7 @@ TEST(is_that_of_the_latest_job)
 	struct rp_error err;
 	struct rp_job *job;
 
-	stage_make(s, test_dir(), SIZE, test_seed());
-	self.options = stage_copying(RP_IO_AUTO);
-	interrupt(&self);
+	interrupt_new(&self);
 	job = last_job(s);
 	interrupt(&self);
 	EXPECT_EQ(rp_job_request_state_change(job, RP_JOB_KILL, 0, &err), RP_JOB_DONE,
@@ -540,9 +538,7 @@ TEST(goes_with_its_point)
 	struct stage *s = &self.stage;
 	struct rp_error err;
 
-	stage_make(s, test_dir(), SIZE, test_seed());
-	self.options = stage_copying(RP_IO_AUTO);
-	interrupt(&self);
+	interrupt_new(&self);
 	EXPECT_TRUE(exists(partial(&self, "vda.raw")));
 	GIVES(OK, rp_destroy_reference_point(s->store, s->point, &err));
 	EXPECT_STREQ(listing(s->exports), "");

@@ -15,25 +15,32 @@
 #include "harness.h"
 #include "stage.h"
 
+/* Takes its name from the export; returns the one it has then. */
+static const char *hide(const struct stage *s)
+{
+	const char *hidden = fmt("%s/web1/.%s.partial", s->exports,
+				 strchr(s->point, '@') + 1);
+
+	ASSERT_OK(rename(stage_export_path(s->exports, s->point), hidden));
+	return hidden;
+}
+
 /* A manifest and no journal: it was killed before the rename. */
 TEST(lacks_only_its_name)
 {
 	struct stage s;
 	struct rp_export_options options = stage_copying(RP_IO_AUTO);
 	struct rp_error err;
-	const char *id;
+	const char *hidden;
 
 	stage_make(&s, test_dir(), 4 * MIB, test_seed());
-	id = strchr(s.point, '@') + 1;
 	GIVES(OK, stage_export(&s, &options, &err));
-	ASSERT_OK(rename(stage_export_path(s.exports, s.point),
-			 fmt("%s/web1/.%s.partial", s.exports, id)));
+	hide(&s);
 	GIVES(OK, stage_export(&s, &options, &err));
 	EXPECT_TRUE(stage_good_export(s.exports, s.point, s.twin));
 	/* One that is damaged is not published. */
-	ASSERT_OK(rename(stage_export_path(s.exports, s.point),
-			 fmt("%s/web1/.%s.partial", s.exports, id)));
-	data_flip(fmt("%s/web1/.%s.partial/vda.raw", s.exports, id), 1 * MIB + 5);
+	hidden = hide(&s);
+	data_flip(fmt("%s/vda.raw", hidden), 1 * MIB + 5);
 	GIVES(FAILED, stage_export(&s, &options, &err));
 	EXPECT_NE(strstr(err.message, "--restart"), NULL, "%s", err.message);
 	EXPECT_FALSE(exists(stage_export_path(s.exports, s.point)));
@@ -95,9 +102,8 @@ TEST(lacks_only_its_name_and_is_removed_half_way)
 	pid_t pid;
 
 	stage_make(&s, test_dir(), 4 * MIB, test_seed());
-	hidden = fmt("%s/web1/.%s.partial", s.exports, strchr(s.point, '@') + 1);
 	GIVES(OK, stage_export(&s, &options, &err));
-	ASSERT_OK(rename(stage_export_path(s.exports, s.point), hidden));
+	hidden = hide(&s);
 	pid = fork();
 	if (pid == 0) {
 		dies_at = "vda.raw";
@@ -125,9 +131,8 @@ TEST(lacks_its_name_and_is_another)
 	stage_make(&s, test_dir(), 4 * MIB, test_seed());
 	memcpy(base, s.point, sizeof(base));
 	stage_take(&s, s.point);
-	hidden = fmt("%s/web1/.%s.partial", s.exports, strchr(s.point, '@') + 1);
 	GIVES(OK, stage_export(&s, &plain, &err));
-	ASSERT_OK(rename(stage_export_path(s.exports, s.point), hidden));
+	hidden = hide(&s);
 	other.base = base;
 	GIVES(INVALID_STATE, stage_export(&s, &other, &err));
 	EXPECT_NE(strstr(err.message, "--restart"), NULL, "%s", err.message);
@@ -154,14 +159,13 @@ TEST(lacks_its_name_and_its_base)
 	stage_make(&s, test_dir(), 4 * MIB, test_seed());
 	memcpy(base, s.point, sizeof(base));
 	stage_take(&s, s.point);
-	hidden = fmt("%s/web1/.%s.partial", s.exports, strchr(s.point, '@') + 1);
 	options.base = base;
 	GIVES(OK, stage_export(&s, &options, &err));
-	ASSERT_OK(rename(stage_export_path(s.exports, s.point), hidden));
+	hide(&s);
 	GIVES(OK, stage_export(&s, &options, &err));
 	EXPECT_STREQ(listing(stage_export_path(s.exports, s.point)),
 		     "config export.json vda.changes vda.digest vda.raw");
-	ASSERT_OK(rename(stage_export_path(s.exports, s.point), hidden));
+	hidden = hide(&s);
 	data_flip(fmt("%s/vda.changes", hidden), 5);
 	GIVES(UNKNOWN_STATUS, stage_export(&s, &options, &err));
 	EXPECT_NE(strstr(err.message, "--restart"), NULL, "%s", err.message);
@@ -176,19 +180,17 @@ TEST(lacks_its_name_and_had_no_base)
 	struct rp_export_options *each[] = {&image, &merged};
 	char base[POINT_SIZE];
 	struct rp_error err;
-	const char *hidden;
 	struct stage s;
 
 	stage_make(&s, test_dir(), 4 * MIB, test_seed());
 	memcpy(base, s.point, sizeof(base));
 	stage_take(&s, s.point);
-	hidden = fmt("%s/web1/.%s.partial", s.exports, strchr(s.point, '@') + 1);
 	image.base = merged.base = base;
 	image.format = RP_FORMAT_QCOW2;
 	merged.merge = true;
 	for (size_t i = 0; i < ARRAY_SIZE(each); i++) {
 		GIVES(OK, stage_export(&s, each[i], &err));
-		ASSERT_OK(rename(stage_export_path(s.exports, s.point), hidden));
+		hide(&s);
 		each[i]->strict = true;
 		GIVES(INVALID_STATE, stage_export(&s, each[i], &err));
 		each[i]->strict = false;
