@@ -647,6 +647,9 @@ third=$(cat "$out")
 rp 0 'changes of two disks' changes "$third" --base "$second" --prove
 printed 'changes of two disks: each by its name' \
 	$'vda:\n8192 4096 zero\n1048576 4096 data\nvdb:\n69632 368 data'
+wrong 'changes of two disks that were named' \
+	"refpoint: changes: option '--disk' can be given once. See 'refpoint changes --help'." \
+	changes web1@latest --base web1@latest~1 --disk vda --disk vdb
 rp 0 'changes of one disk' changes web1@latest --base web1@latest~1 --disk vdb
 printed 'changes of one disk: nothing but ranges' '69632 368 data'
 rp 0 'changes, JSON' changes "$third" --base "$first" --json
