@@ -96,6 +96,8 @@ int cmd_job_list(const struct cli *cli)
 
 static void print_job(const json_t *job)
 {
+	const json_t *warning;
+	size_t i;
 	_cleanup_free_ char *state = format_text(
 		"%s%s", member_text(job, "JobStatus"),
 		json_is_true(json_object_get(job, "Resumable")) ? ", can be resumed"
@@ -126,6 +128,8 @@ static void print_job(const json_t *job)
 	}
 	if (*member_text(job, "ErrorDescription"))
 		print_field("Error", member_text(job, "ErrorDescription"));
+	json_array_foreach(json_object_get(job, "Warnings"), i, warning)
+		print_field("Warning", json_string_value(warning));
 	if (json_array_size(json_object_get(job, "Disks")))
 		putchar('\n');
 	print_disks(job, "");

@@ -101,6 +101,9 @@ static uint32_t check(struct exporting *x, const char *point, struct rp_error *e
 
 	/* Who has a job is told from its thread alone. */
 	watch_init(&x->watch, x->queued ? NULL : x->options.watch, x->options.timeout_ms);
+	x->watch.warnings = json_array();
+	if (!x->watch.warnings)
+		return rp_fail_os(err, -ENOMEM, "export", "%s", point ?: "");
 	rc = tuning_of_options(&x->tuning, &x->options, err);
 	if (rc == RP_OK)
 		rc = check_limits(x, err);
@@ -247,6 +250,7 @@ void exporting_free(struct exporting *x)
 	journal_close(&x->journal);
 	point_close(&x->point);
 	json_decref(x->manifest);
+	json_decref(x->watch.warnings);
 	for (size_t i = 0; i < x->options.disk_count; i++)
 		free((char *)x->options.disks[i]);
 	free((char **)x->options.disks);

@@ -222,6 +222,18 @@ static uint32_t wait_until(const struct waiting *w, struct job_view *ret,
 	return rc;
 }
 
+static void tell_warnings(const struct rp_watch *watch, const json_t *doc)
+{
+	json_t *text;
+	size_t i;
+
+	if (!watch || !watch->warning)
+		return;
+	json_array_foreach(json_object_get(doc, "Warnings"), i, text)
+		if (json_is_string(text))
+			watch->warning(watch->context, json_string_value(text));
+}
+
 uint32_t rp_job_wait(struct rp_job *job, const struct rp_watch *watch,
 		     uint64_t timeout_ms, struct rp_error *reterr)
 {
@@ -236,6 +248,7 @@ uint32_t rp_job_wait(struct rp_job *job, const struct rp_watch *watch,
 	rc = wait_until(&w, &v, reterr);
 	if (rc)
 		return rc;
+	tell_warnings(watch, v.doc);
 	rc = job_view_error(&v, reterr);
 	job_view_close(&v);
 	return rc;

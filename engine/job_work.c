@@ -251,6 +251,7 @@ void job_attend(struct job *job, struct watch *w)
 
 	w->attend = attend;
 	w->attendant = job;
+	json_object_set(job->doc, "Warnings", w->warnings); /* those that come, too */
 	job->looked_ns = watch_now_ns();
 	if (!job->queued) { /* nobody has seen it yet, and many are done very soon */
 		job->told_ns = watch_now_ns();

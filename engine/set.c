@@ -52,6 +52,7 @@ struct worker {
 	struct rp_store *store;
 	struct gear gear;
 	struct rp_watch watch;
+	const char *point; /* the one it works on */
 	/* Under the set's lock: of the point it works on. */
 	struct rp_progress progress;
 };
@@ -104,11 +105,12 @@ static int on_progress(void *context, const struct rp_progress *progress)
 static void on_warning(void *context, const char *text)
 {
 	struct worker *w = context;
-	struct warning *warning = malloc(sizeof(*warning) + strlen(text) + 1);
+	size_t size = strlen(w->point) + strlen(": ") + strlen(text) + 1;
+	struct warning *warning = malloc(sizeof(*warning) + size);
 
 	if (!warning)
 		return;
-	strcpy(warning->text, text);
+	snprintf(warning->text, size, "%s: %s", w->point, text);
 	pthread_mutex_lock(&w->set->lock);
 	warning->next = w->set->warnings;
 	w->set->warnings = warning;
@@ -153,6 +155,7 @@ static void *work(void *arg)
 	while ((m = take(w))) {
 		/* The limit is one of the whole set. */
 		options.timeout_ms = watch_left_ms(&w->set->watch, 0);
+		w->point = m->point ?: "";
 		m->value = export_with(w->store, m->point, w->set->directory, &options,
 				       &tools, &m->report, &m->err);
 		give_back(w, m);

@@ -125,15 +125,20 @@ int watch_ask(struct watch *w)
 
 void watch_warn(const struct watch *w, const char *format, ...)
 {
-	char text[512];
+	_cleanup_free_ char *text = NULL;
 	va_list args;
+	int length;
 
-	if (!w->user || !w->user->warning)
-		return;
 	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
+	length = vasprintf(&text, format, args);
 	va_end(args);
-	w->user->warning(w->user->context, text);
+	if (length < 0) {
+		text = NULL;
+		return;
+	}
+	json_array_append_new(w->warnings, json_string(text));
+	if (w->user && w->user->warning)
+		w->user->warning(w->user->context, text);
 }
 
 uint32_t watch_fail(const struct watch *w, int why, struct rp_error *err)

@@ -5,6 +5,7 @@
 #ifndef ENGINE_WATCH_H
 #define ENGINE_WATCH_H
 
+#include <jansson.h>
 #include <stdint.h>
 
 #include "error.h"
@@ -30,6 +31,7 @@ struct watch {
 	void *attendant;
 	uint64_t attended_ns;
 	bool holds, to_rest;
+	json_t *warnings; /* keeps what is warned of; NULL = nobody wants it later */
 };
 
 uint64_t watch_now_ns(void);

@@ -494,7 +494,8 @@ uint32_t rp_probe(struct rp_store *store, const char *source, const char *target
  * Priority, ErrorCode, ErrorDescription, ErrorSummaryDescription, Cancellable,
  * ExportDirectory, VirtualMachineId, ReferencePointId, BaseReferencePointId,
  * ExportedDisks[], ExportedConfigFilePath, Disks[] (what was done, per disk, and why),
- * ProcessId, Resumable, BandwidthLimit, TimeBeforeRemoval (seconds).
+ * Warnings[] (sentences, there when it has ended), ProcessId, Resumable, BandwidthLimit,
+ * TimeBeforeRemoval (seconds).
  *
  * PercentComplete never goes back, and is 100 only in state Completed.
  */
@@ -645,7 +646,8 @@ int rp_job_fd(struct rp_job *job);
 /**
  * rp_job_wait() - wait until a job has ended, however
  * @watch:      its progress is called when there is some; a return other than 0 ends the
- *              wait, not the job. May be NULL
+ *              wait, not the job. Its warning is called at the end, for each that the
+ *              export gave. May be NULL
  * @timeout_ms: 0 = no limit
  *
  * Return: what the job returned, with @reterr as it was. If it has not ended: RP_TIMEOUT

@@ -66,6 +66,7 @@ TEST_F(record, has_what_the_model_has)
 					   "ProcessId",
 					   "TimeBeforeRemoval",
 					   "Disks",
+					   "Warnings",
 					   "Resumable"};
 	struct jobs *j = &self->jobs;
 	json_t *doc, *disk;
@@ -102,6 +103,37 @@ TEST_F(record, is_kept_of_every_export)
 	EXPECT_EQ(json_number(json_array_get(list, 1), "JobState"), RP_JOB_EXCEPTION);
 	EXPECT_EQ(json_number(json_array_get(list, 1), "ErrorCode"), RP_INVALID_STATE);
 	json_decref(list);
+}
+
+static void count_warning(void *context, const char *text)
+{
+	EXPECT_NE(strstr(text, "to restore it the export of that is needed"), NULL, "%s",
+		  text);
+	++*(unsigned *)context;
+}
+
+/* Nobody looks on while it works; who waits for it, or looks later, is told. */
+TEST_F(record, has_what_it_warned_of)
+{
+	struct stage *s = &self->jobs.stage;
+	struct rp_export_options options = stage_copying(RP_IO_AUTO);
+	unsigned told = 0;
+	const struct rp_watch watch = {
+		.size = sizeof(watch), .context = &told, .warning = count_warning};
+	char second[POINT_SIZE];
+	struct rp_error err;
+	json_t *doc;
+
+	stage_take(s, second);
+	options.base = s->point; /* which was never exported */
+	ASSERT_EQ(rp_export_start(s->store, second, s->exports, &options, &self->jobs.job,
+				  &err),
+		  RP_JOB_STARTED, "%s", err.message);
+	ASSERT_EQ(rp_job_wait(self->jobs.job, &watch, SOON_MS, &err), RP_OK);
+	EXPECT_EQ(told, 1);
+	doc = jobs_show(&self->jobs, self->jobs.job);
+	EXPECT_EQ(json_array_size(json_object_get(doc, "Warnings")), 1);
+	json_decref(doc);
 }
 
 /* What is seen of a job by who looks all the time, while it is suspended, interrupted

@@ -317,6 +317,44 @@ TEST_F(set, one_that_fails_stops_no_other)
 	engine_expect_idle(&self->e);
 }
 
+static void note_warning(void *context, const char *text)
+{
+	struct set_fixture *self = context;
+
+	ASSERT_LT(self->calls, COUNT);
+	snprintf(self->messages[self->calls++], sizeof(self->messages[0]), "%s", text);
+}
+
+/* Of hundreds it would not be known whom it is about. */
+TEST_F(set, a_warning_says_of_which_point_it_is)
+{
+	struct rp_watch watch = {
+		.size = sizeof(watch), .context = self, .warning = note_warning};
+	struct rp_export_options o = stage_copying(RP_IO_AUTO);
+	struct rp_error err;
+	char *taken[2];
+
+	for (unsigned i = 0; i < 2; i++)
+		ASSERT_EQ(rp_create_reference_point(self->e.store, "vm00", NULL,
+						    &taken[i], &err),
+			  RP_OK, "%s", err.message);
+	o.base = self->points[0]; /* which was never exported */
+	o.watch = &watch;
+	EXPECT_EQ(rp_export_set(self->e.store, (const char *const *)taken, 2, self->e.out,
+				&o, NULL, NULL, &err),
+		  RP_OK, "%s", err.message);
+	EXPECT_EQ(self->calls, 2);
+	for (unsigned i = 0; i < 2; i++) {
+		const char *begin = fmt("%s: disk vda: only what has changed", taken[i]);
+		unsigned found = 0;
+
+		for (unsigned k = 0; k < self->calls; k++)
+			found += !strncmp(self->messages[k], begin, strlen(begin));
+		EXPECT_EQ(found, 1, "%s", begin);
+		rp_free(taken[i]);
+	}
+}
+
 static void limit_descriptors(rlim_t count)
 {
 	struct rlimit limit;
