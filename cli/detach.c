@@ -46,13 +46,6 @@ static void leave_folder(void)
 		return;
 }
 
-static int asked_to_stop(void *context, const struct rp_progress *progress)
-{
-	(void)context;
-	(void)progress;
-	return stop_signal() != 0;
-}
-
 /* Whether that is what a wait that gave @value has seen: it may have failed by itself.
  * Of a record that has gone, or is damaged for good, no end will be told. */
 static bool has_ended(struct rp_job *job, uint32_t value)
@@ -66,15 +59,16 @@ static bool has_ended(struct rp_job *job, uint32_t value)
 }
 
 /* Until the job has ended, as its thread ends with this process; asked to stop, it asks
- * the job to, and waits for that. If it cannot ask, the job ends with it: interrupted. */
+ * the job to, and waits for that. If it cannot ask, the job ends with it: interrupted.
+ * What a wait takes to be told is given back between two looks: of a hundred jobs that
+ * are queued each would hold one of the 128 that its user may have. */
 static void see_through(struct rp_job *job)
 {
-	const struct rp_watch watch = {.size = sizeof(watch), .progress = asked_to_stop};
 	bool asked = false;
 
-	while (!has_ended(job, rp_job_wait(job, asked ? NULL : &watch, 0, NULL))) {
+	while (!has_ended(job, rp_job_wait(job, NULL, 1, NULL))) {
 		if (asked || !stop_signal()) {
-			sleep(1); /* what keeps it from waiting may pass */
+			sleep(1);
 			continue;
 		}
 		if (rp_job_request_state_change(job, RP_JOB_TERMINATE, 0, NULL) ==
