@@ -259,6 +259,7 @@ static uint32_t fill_target(struct exporting *x, struct rp_error *err)
  * has gone is known when the name is. */
 static uint32_t publish(struct exporting *x, struct rp_error *err)
 {
+	bool worth = x->complete || journal_has_marks(&x->journal);
 	uint32_t rc;
 	int r;
 
@@ -270,17 +271,25 @@ static uint32_t publish(struct exporting *x, struct rp_error *err)
 		return rp_fail(err, RP_NOT_AVAILABLE, "publish",
 			       "export directory %s: moved or removed meanwhile",
 			       x->directory);
+	if (!target_is_there(&x->target))
+		return rp_fail(err, RP_NOT_AVAILABLE, "publish",
+			       "%s: its partial folder was moved or removed meanwhile",
+			       x->target.path);
 	if (unlinkat(x->target.fd, JOURNAL_FILE, 0) < 0 && errno != ENOENT)
 		return rp_fail_os(err, -errno, "publish", "%s", x->target.path);
 	x->keep = false;
+	x->complete = true;
 	journal_close(&x->journal);
 	rc = target_rename(&x->target, err);
-	if (rc)
-		return rc;
-	/* Where both are on one file system this takes the name along. */
-	job_tell_last(&x->job, &x->watch);
-	job_write_end(&x->job, x->manifest);
-	return target_publish(&x->target, err);
+	if (rc == RP_OK) {
+		/* Where both are on one file system this takes the name along. */
+		job_tell_last(&x->job, &x->watch);
+		job_write_end(&x->job, x->manifest);
+		rc = target_publish(&x->target, err);
+	}
+	/* It lacks nothing but its name, unless another has got that. */
+	x->keep = worth && rc != RP_INVALID_STATE;
+	return rc;
 }
 
 /* Whether there is something to go on with, and nobody who does not want it. */
@@ -293,8 +302,8 @@ static bool worth_keeping(const struct exporting *x)
 static void keep_target(struct exporting *x, uint32_t rc, struct rp_error *err)
 {
 	bool there = target_is_there(&x->target);
-	bool goes_on = journal_has_marks(&x->journal) || rc == RP_TIMEOUT ||
-		       err->os_error == ECANCELED;
+	bool goes_on = x->complete || journal_has_marks(&x->journal) ||
+		       rc == RP_TIMEOUT || err->os_error == ECANCELED;
 
 	target_keep(&x->target);
 	if (there && rc != RP_INVALID_STATE) /* that says what to do */

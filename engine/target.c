@@ -115,19 +115,19 @@ static int open_partial(const struct target *t)
  * and a mark of the journal that what is before it is: so there is a journal without
  * marks, and then no manifest, before anything else goes, and the journal goes last.
  * Whoever finds what is left, if we are stopped, begins again. One that has its name
- * already is none of ours.
+ * already is none of ours, and nor is another's that has come in its place.
  */
 static int remove_partial(const struct target *t, int fd)
 {
 	int r = 0;
 
-	if (io_dir_is_at(t->system_fd, t->partial, fd)) {
-		r = journal_revoke(fd);
-		if (r == 0 && unlinkat(fd, "export.json", 0) < 0 && errno != ENOENT)
-			r = -errno;
-		if (r == 0)
-			r = io_tree_empty(fd, JOURNAL_FILE);
-	}
+	if (!io_dir_is_at(t->system_fd, t->partial, fd))
+		return 0;
+	r = journal_revoke(fd);
+	if (r == 0 && unlinkat(fd, "export.json", 0) < 0 && errno != ENOENT)
+		r = -errno;
+	if (r == 0)
+		r = io_tree_empty(fd, JOURNAL_FILE);
 	return r < 0 ? r : io_tree_remove(t->system_fd, t->partial);
 }
 
@@ -305,7 +305,8 @@ uint32_t target_publish(struct target *t, struct rp_error *err)
 
 bool target_is_there(const struct target *t)
 {
-	return io_dir_is_at(t->system_fd, t->partial, t->fd);
+	return io_dir_is_at(t->directory_fd, t->system, t->system_fd) &&
+	       io_dir_is_at(t->system_fd, t->partial, t->fd);
 }
 
 void target_keep(struct target *t)

@@ -70,7 +70,8 @@ uint32_t target_publish(struct target *target, struct rp_error *err);
 /* Removes what was written and closes; fine after target_publish(). */
 void target_discard(struct target *target);
 
-/* Whether the partial folder still has its name: nobody has removed it, or moved it. */
+/* Whether the partial folder still has its name: nobody has removed it, or moved it or
+ * the system's. */
 bool target_is_there(const struct target *t);
 
 /* Closes and leaves what was written to who resumes the export. */

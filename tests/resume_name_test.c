@@ -3,9 +3,11 @@
  * resume_name_test.c - exports that lack nothing but their name: they get it if they are
  * what is asked for, and nothing else looks like one
  */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -13,13 +15,18 @@
 #include "data.h"
 #include "engine_fixture.h"
 #include "harness.h"
+#include "io/clone.h"
 #include "stage.h"
+
+static const char *partial_of(const struct stage *s)
+{
+	return fmt("%s/web1/.%s.partial", s->exports, strchr(s->point, '@') + 1);
+}
 
 /* Takes its name from the export; returns the one it has then. */
 static const char *hide(const struct stage *s)
 {
-	const char *hidden = fmt("%s/web1/.%s.partial", s->exports,
-				 strchr(s->point, '@') + 1);
+	const char *hidden = partial_of(s);
 
 	ASSERT_OK(rename(stage_export_path(s->exports, s->point), hidden));
 	return hidden;
@@ -89,6 +96,123 @@ TEST(loses_its_manifest_first)
 	EXPECT_GE(journals, 1);
 	EXPECT_EQ(manifests, 0);
 	stage_expect_unharmed(&s, "");
+	stage_close(&s);
+}
+
+/* What happens when it comes to this phase, and what the export is told then. */
+struct disturbance {
+	const struct stage *stage;
+	const char *phase;
+	void (*disturb)(const struct stage *s);
+	int answer;
+};
+
+static int disturb(void *context, const struct rp_progress *progress)
+{
+	struct disturbance *d = context;
+
+	if (!d->disturb || strcmp(progress->phase, d->phase))
+		return 0;
+	d->disturb(d->stage);
+	d->disturb = NULL;
+	return d->answer;
+}
+
+/* Somebody has removed what is written, and begun another export to the same place. */
+static void take_its_place(const struct stage *s)
+{
+	ASSERT_OK(rename(partial_of(s), fmt("%s/removed", test_dir())));
+	ASSERT_OK(mkdir(partial_of(s), 0700));
+	save_text(fmt("%s/.journal", partial_of(s)), "another's");
+}
+
+static void move_system(const struct stage *s)
+{
+	ASSERT_OK(rename(fmt("%s/web1", s->exports), fmt("%s/old", s->exports)));
+}
+
+static void set_immutable(const struct stage *s, bool on)
+{
+	int fd = open(fmt("%s/web1", s->exports), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	ASSERT_OK(io_set_immutable(fd, on));
+	close(fd);
+}
+
+static void forbid_names(const struct stage *s)
+{
+	set_immutable(s, true);
+}
+
+static uint32_t export_disturbed(const struct stage *s, struct disturbance d,
+				 struct rp_error *err)
+{
+	const struct rp_watch watch = {
+		.size = sizeof(watch), .context = &d, .progress = disturb};
+	struct rp_export_options options = stage_copying(RP_IO_AUTO);
+	uint32_t rc;
+
+	options.watch = &watch;
+	d.stage = s;
+	rc = stage_export(s, &options, err);
+	EXPECT_EQ(d.disturb, NULL, "it never came to %s", d.phase);
+	return rc;
+}
+
+/* Neither is another's folder published, or removed, with what comes of this one. */
+TEST(has_lost_its_place_to_another)
+{
+	const struct disturbance ends[] = {
+		{.phase = "publishing", .disturb = take_its_place},
+		{.phase = "copying", .disturb = take_its_place, .answer = 1},
+	};
+	struct rp_error err;
+	struct stage s;
+
+	stage_make(&s, test_dir(), 4 * MIB, test_seed());
+	for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
+		EXPECT_EQ(export_disturbed(&s, ends[i], &err),
+			  i ? RP_FAILED : RP_NOT_AVAILABLE, "%s", err.message);
+		EXPECT_STREQ(listing(partial_of(&s)), ".journal");
+		EXPECT_FALSE(exists(stage_export_path(s.exports, s.point)));
+		EXPECT_OK(system(
+			fmt("rm -r '%s' '%s/removed'", partial_of(&s), test_dir())));
+	}
+	stage_close(&s);
+}
+
+/* It would not be where its report says. */
+TEST(has_lost_its_folder)
+{
+	const struct disturbance moved = {.phase = "publishing", .disturb = move_system};
+	struct rp_error err;
+	struct stage s;
+
+	stage_make(&s, test_dir(), 4 * MIB, test_seed());
+	GIVES(NOT_AVAILABLE, export_disturbed(&s, moved, &err));
+	EXPECT_STREQ(listing(fmt("%s/old", s.exports)), "");
+	stage_close(&s);
+}
+
+/* All of it is there, and the name cannot be given now: it can be later. */
+TEST(lacks_its_name_and_cannot_have_it)
+{
+	const struct disturbance forbidden = {.phase = "publishing",
+					      .disturb = forbid_names};
+	struct rp_error err;
+	const char *hidden;
+	struct stage s;
+
+	stage_make(&s, test_dir(), 4 * MIB, test_seed());
+	GIVES(OK, stage_export(&s, NULL, &err));
+	hidden = hide(&s);
+	GIVES(ACCESS_DENIED, export_disturbed(&s, forbidden, &err));
+	EXPECT_NE(strstr(err.message, "the same export again goes on"), NULL, "%s",
+		  err.message);
+	set_immutable(&s, false);
+	EXPECT_TRUE(exists(fmt("%s/export.json", hidden)));
+	GIVES(OK, stage_export(&s, NULL, &err));
+	EXPECT_TRUE(stage_good_export(s.exports, s.point, s.twin));
 	stage_close(&s);
 }
 
