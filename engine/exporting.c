@@ -226,7 +226,7 @@ static uint32_t fill_target(struct exporting *x, struct rp_error *err)
 {
 	uint32_t rc;
 
-	x->manifest = manifest_new(&x->point);
+	x->manifest = manifest_new(&x->point, x->job.id);
 	if (!x->manifest)
 		return rp_fail_os(err, -ENOMEM, "write", "manifest");
 	rc = export_disks_open(x->store, &x->point, &x->target, &x->options, &x->journal,
@@ -277,9 +277,8 @@ static uint32_t publish(struct exporting *x, struct rp_error *err)
 			       x->target.path);
 	if (unlinkat(x->target.fd, JOURNAL_FILE, 0) < 0 && errno != ENOENT)
 		return rp_fail_os(err, -errno, "publish", "%s", x->target.path);
-	x->keep = false;
-	x->complete = true;
 	journal_close(&x->journal);
+	x->complete = true;
 	rc = target_rename(&x->target, err);
 	if (rc == RP_OK) {
 		/* Where both are on one file system this takes the name along. */
@@ -320,7 +319,7 @@ static char *make_report(const struct exporting *x, const char *path)
 		"{s:i, s:s, s:s, s:f}", "ReturnValue", 0, "Job", x->job.id, "ExportPath",
 		path, "Seconds", (double)(watch_now_ns() - x->watch.begin_ns) / 1e9);
 
-	if (!report || json_object_update(report, x->manifest) < 0)
+	if (!report || json_object_update_missing(report, x->manifest) < 0)
 		return NULL;
 	return doc_text(report);
 }

@@ -127,30 +127,48 @@ bool job_record_target(const json_t *doc, const char **ret_directory,
 	       **ret_directory == '/' && name_valid(*ret_system) && id_valid(*ret_id);
 }
 
+/* The manifest of what is published where the job was to export to, or NULL. */
+static json_t *load_manifest(const json_t *doc)
+{
+	_cleanup_close_ int fd = -1;
+	json_t *manifest = NULL;
+	const char *path;
+
+	if (doc_string(doc, "ExportPath", &path) < 0)
+		return NULL;
+	fd = io_dir_open(AT_FDCWD, path);
+	return fd < 0 || doc_load(fd, "export.json", &manifest) < 0 ? NULL : manifest;
+}
+
+/* Another's may have come there first. Those that say nothing are of older versions. */
+static bool is_its_own(const json_t *doc, const json_t *manifest)
+{
+	const json_t *job = json_object_get(manifest, "Job");
+
+	return manifest && (!job || json_equal(job, json_object_get(doc, "InstanceID")));
+}
+
 bool job_record_is_published(const json_t *doc)
 {
 	enum rp_job_state state = job_record_state(doc);
+	_cleanup_doc_ json_t *manifest = NULL;
 	const char *directory, *system, *id;
 
 	/* Who waited has published nothing: what is there is another's. */
 	if (state != RP_JOB_RUNNING && state != RP_JOB_SHUTTING_DOWN)
 		return false;
-	return job_record_target(doc, &directory, &system, &id) &&
-	       target_is_published(directory, system, id);
+	if (!job_record_target(doc, &directory, &system, &id) ||
+	    !target_is_published(directory, system, id))
+		return false;
+	manifest = load_manifest(doc);
+	return is_its_own(doc, manifest);
 }
 
 static int tell_exported(json_t *doc)
 {
-	_cleanup_doc_ json_t *manifest = NULL;
-	_cleanup_close_ int fd = -1;
-	const char *path;
+	_cleanup_doc_ json_t *manifest = load_manifest(doc);
 
-	if (doc_string(doc, "ExportPath", &path) < 0)
-		return 0;
-	fd = io_dir_open(AT_FDCWD, path);
-	if (fd < 0 || doc_load(fd, "export.json", &manifest) < 0)
-		return 0;
-	return job_record_set_exported(doc, manifest);
+	return manifest ? job_record_set_exported(doc, manifest) : 0;
 }
 
 int job_record_set_dead(json_t *doc, bool published)

@@ -9,7 +9,7 @@
 
 #include "doc.h"
 
-json_t *manifest_new(const struct point *point)
+json_t *manifest_new(const struct point *point, const char *job)
 {
 	_cleanup_doc_ json_t *doc = doc_new();
 	static const char *const same[] = {"VirtualSystemIdentifier",
@@ -24,10 +24,11 @@ json_t *manifest_new(const struct point *point)
 			return NULL;
 	if (!doc ||
 	    json_object_update_new(
-		    doc, json_pack("{s:s, s:n, s:s, s:s, s:[], s:[], s:[]}",
+		    doc, json_pack("{s:s, s:n, s:s, s:s*, s:s, s:[], s:[], s:[]}",
 				   "ReferencePointId", point->id, "BaseReferencePointId",
-				   "ExportTime", now, "Kind", "full", "ConfigFiles",
-				   "ConfigFileDigests", "Disks")) < 0)
+				   "ExportTime", now, "Job", job[0] ? job : NULL, "Kind",
+				   "full", "ConfigFiles", "ConfigFileDigests", "Disks")) <
+		    0)
 		return NULL;
 	return take_ptr(doc);
 }

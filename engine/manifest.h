@@ -14,9 +14,9 @@
 #include "point.h"
 #include "stream.h"
 
-/* The manifest of a full export of @point, without disks and config files. NULL =
- * no memory. */
-json_t *manifest_new(const struct point *point);
+/* The manifest of a full export of @point by @job ("" = one without a record), without
+ * disks and config files. NULL = no memory. */
+json_t *manifest_new(const struct point *point, const char *job);
 
 /* Adds a disk that @s brought to @file; @leaves is the name of its digest file, or
  * NULL. 0 or -errno. */

@@ -6,11 +6,13 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "data.h"
@@ -246,6 +248,64 @@ TEST_F(waits, an_export_waits_for_the_same_and_finds_it_done)
 	go_on(&self->first);
 	end(&self->first, RP_OK);
 	end(&self->second, RP_INVALID_STATE);
+	EXPECT_TRUE(stage_good_export(s->exports, s->point, s->twin));
+}
+
+/* Waits until @count exports are Running, as their records say. */
+static void expect_running(const struct stage *s, unsigned count)
+{
+	unsigned running = 0;
+
+	for (unsigned ms = 0; running < count && ms < LONG_MS; ms++) {
+		json_t *list, *job;
+		char *text;
+		size_t i;
+
+		running = 0;
+		ASSERT_EQ(rp_job_list(s->store, &text, NULL), RP_OK);
+		list = take_json(text);
+		json_array_foreach(list, i, job)
+			running += json_number(job, "JobState") == RP_JOB_RUNNING;
+		json_decref(list);
+		usleep(1000);
+	}
+	ASSERT_EQ(running, count);
+}
+
+/* What another has published is not what one that died while it waited has done. */
+TEST_F(waits, an_export_that_dies_waiting_has_failed)
+{
+	const struct stage *s = &self->stage;
+	const struct rp_export_options options = {.size = sizeof(options),
+						  .timeout_ms = LONG_MS};
+	struct rp_error err;
+	json_t *list, *job;
+	unsigned seen = 0;
+	char *text;
+	pid_t pid;
+	size_t i;
+
+	begin(&self->first, s, run_export, true, 0);
+	pid = fork();
+	if (pid == 0)
+		_exit((int)stage_export(s, &options, &err));
+	expect_running(s, 2);
+	ASSERT_OK(kill(pid, SIGKILL));
+	ASSERT_EQ(waitpid(pid, &(int){0}, 0), pid);
+	go_on(&self->first);
+	end(&self->first, RP_OK);
+	rp_store_close(stage_open(s, 0));
+	ASSERT_EQ(rp_job_list(s->store, &text, &err), RP_OK);
+	list = take_json(text);
+	json_array_foreach(list, i, job) {
+		bool dead = json_number(job, "ProcessId") == pid;
+
+		EXPECT_EQ(json_number(job, "JobState"),
+			  dead ? RP_JOB_EXCEPTION : RP_JOB_COMPLETED);
+		seen += dead;
+	}
+	EXPECT_EQ(seen, 1);
+	json_decref(list);
 	EXPECT_TRUE(stage_good_export(s->exports, s->point, s->twin));
 }
 
