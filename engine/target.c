@@ -119,7 +119,7 @@ static int open_partial(const struct target *t)
  */
 static int remove_partial(const struct target *t, int fd)
 {
-	int r = 0;
+	int r;
 
 	if (!io_dir_is_at(t->system_fd, t->partial, fd))
 		return 0;
@@ -379,6 +379,23 @@ int target_discard_dead(const char *directory, const char *system, const char *i
 		r = 0;
 	target_close(&t);
 	return r;
+}
+
+int target_sync_published(const char *directory, const char *system, const char *id)
+{
+	_cleanup_close_ int directory_fd = -1, system_fd = -1, fd = -1;
+	int r;
+
+	r = directory_fd = io_dir_open(AT_FDCWD, directory);
+	if (r >= 0)
+		r = system_fd = io_dir_open(directory_fd, system);
+	if (r >= 0)
+		r = fd = io_dir_open(system_fd, id);
+	if (r >= 0)
+		r = io_fsync(fd);
+	if (r >= 0)
+		r = io_fsync(system_fd);
+	return r < 0 ? r : io_fsync(directory_fd);
 }
 
 bool target_is_published(const char *directory, const char *system, const char *id)

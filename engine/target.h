@@ -86,6 +86,10 @@ void target_keep(struct target *target);
 int target_discard_dead(const char *directory, const char *system, const char *id,
 			bool (*keep)(int dir), bool *ret_published);
 
+/* Brings the name of an export that is published to stable storage, as who published it
+ * may have died before. 0 or -errno. */
+int target_sync_published(const char *directory, const char *system, const char *id);
+
 /* Whether the export is there, complete, and nothing is left of one on its way there. */
 bool target_is_published(const char *directory, const char *system, const char *id);
 

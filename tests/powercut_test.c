@@ -4,7 +4,11 @@
  * then, its log replayed, what is published verifies, what is not is resumed by the same
  * command
  */
+#include <linux/fs.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "harness.h"
 #include "interrupted.h"
@@ -52,12 +56,17 @@ FIXTURE_TEARDOWN(powercut)
 	powercut_destroy(&self->power);
 }
 
-static void export_and_cut(struct powercut_fixture *self)
+static void mount_exports(struct powercut_fixture *self)
 {
 	powercut_mount(&self->power);
 	if (!exists(self->stage.exports))
 		ASSERT_OK(mkdir(self->stage.exports, 0700));
 	ASSERT_OK(system("sync"));
+}
+
+static void export_and_cut(struct powercut_fixture *self)
+{
+	mount_exports(self);
 	powercut_take(&self->power, PER_RUN, interrupted_start(&self->export, RATE));
 	ASSERT_OK(system(fmt("rm -r '%s/web1'", self->stage.exports)));
 	powercut_unmount(&self->power);
@@ -97,6 +106,48 @@ TEST_F_TIMEOUT(powercut, leaves_a_good_export_or_one_to_resume, 3600)
 		EXPECT_GT(self->published, 0);
 		EXPECT_GT(self->resumed, cuts / 4);
 	}
+}
+
+static bool dies_named; /* who gives an export its name */
+
+int renameat2(int from, const char *old, int to, const char *new, unsigned flags)
+{
+	int r = (int)syscall(SYS_renameat2, from, old, to, new, flags);
+
+	if (dies_named && flags == RENAME_NOREPLACE)
+		_exit(0);
+	return r;
+}
+
+/* The record of one that died as it had its name says that it is there: so it is. */
+TEST_F(powercut, takes_no_name_that_a_record_tells_of)
+{
+	const struct rp_export_options options = stage_copying(RP_IO_AUTO);
+	struct stage *s = &self->stage;
+	struct rp_error err;
+	siginfo_t info;
+	json_t *doc;
+	pid_t pid;
+
+	mount_exports(self);
+	pid = fork();
+	if (pid == 0) {
+		s->store = stage_open(s, 0);
+		dies_named = true;
+		stage_export(s, &options, &err);
+		_exit(1);
+	}
+	ASSERT_OK(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT));
+	s->store = stage_open(s, 0);
+	self->power.within_ms = 1; /* now */
+	powercut_take(&self->power, 1, pid);
+	doc = stage_only_job(s);
+	EXPECT_EQ(json_number(doc, "JobState"), RP_JOB_COMPLETED);
+	json_decref(doc);
+	powercut_unmount(&self->power);
+	powercut_look(&self->power, 0);
+	EXPECT_TRUE(stage_good_export(s->exports, s->point, s->twin));
+	powercut_drop(&self->power, 0);
 }
 
 TEST_MAIN_REQUIRES(interrupted_missing)
