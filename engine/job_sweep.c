@@ -69,7 +69,9 @@ static int discard_target(const json_t *doc, bool (*keep)(int dir))
 	struct stat st;
 	int r;
 
-	if (!job_record_target(doc, &directory, &system, &id))
+	/* One that was never Running has waited, and touched nothing. */
+	if (!job_record_target(doc, &directory, &system, &id) ||
+	    json_is_null(json_object_get(doc, "StartTime")))
 		return 0;
 	r = target_discard_dead(directory, system, id, keep, &published);
 	if (r != 0 || published)

@@ -204,4 +204,40 @@ TEST_F(turns, go_on_when_a_process_dies)
 		rp_job_close(jobs[i]);
 }
 
+/* After a restart its directory may lie on a file system of another number. */
+static void move_target(const struct stage *s, const struct rp_job *job)
+{
+	const char *path = fmt("%s/jobs/active/%s/job.json", s->path, rp_job_id(job));
+	json_t *doc = load_json(path);
+
+	json_object_set_new(doc, "ExportDevice",
+			    json_integer(json_number(doc, "ExportDevice") + 1));
+	save_json(path, doc);
+}
+
+/* Who never had its turn has nothing at its target that could keep it from going. */
+TEST_F(turns, may_never_have_come)
+{
+	struct jobs *j = &self->jobs;
+	struct rp_job *jobs[3];
+	struct rp_error err;
+
+	for (size_t i = 0; i < ARRAY_SIZE(jobs); i++)
+		jobs[i] = jobs_start(j, true);
+	jobs_expect(jobs[0], RP_JOB_RUNNING);
+	for (size_t i = 1; i < ARRAY_SIZE(jobs); i++) {
+		EXPECT_EQ(jobs_state(jobs[i]), RP_JOB_NEW);
+		ASSERT_OK(kill((pid_t)jobs_shown(j, jobs[i], "ProcessId"), SIGKILL));
+		jobs_expect(jobs[i], RP_JOB_EXCEPTION);
+		move_target(&j->stage, jobs[i]);
+	}
+	EXPECT_EQ(rp_job_request_state_change(jobs[1], RP_JOB_KILL, 0, &err), RP_JOB_DONE,
+		  "%s", err.message);
+	EXPECT_EQ(jobs_state(jobs[1]), RP_JOB_KILLED);
+	EXPECT_EQ(rp_job_request_state_change(jobs[2], RP_JOB_START, 0, &err),
+		  RP_JOB_TRANSITION, "%s", err.message);
+	for (size_t i = 0; i < ARRAY_SIZE(jobs); i++)
+		rp_job_close(jobs[i]);
+}
+
 TEST_MAIN_REQUIRES(jobs_missing)
