@@ -85,6 +85,15 @@ static int discard_target(const json_t *doc, bool (*keep)(int dir))
 		       : 0;
 }
 
+/* However they are written. */
+static bool same_directory(const char *a, const char *b)
+{
+	struct stat sa, sb;
+
+	return !strcmp(a, b) || (stat(a, &sa) == 0 && stat(b, &sb) == 0 &&
+				 sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino);
+}
+
 /* Whether the job of folder @fd has, or may have, gone on from what is at the target of
  * that of @doc: one to the same place that works, or has kept something, since. */
 static bool went_on(int fd, bool ended, const json_t *doc)
@@ -99,10 +108,8 @@ static bool went_on(int fd, bool ended, const json_t *doc)
 	    doc_string(other, "TimeOfLastStateChange", &its[3]) < 0 ||
 	    (ended && !json_is_true(json_object_get(other, "Resumable"))))
 		return false;
-	for (size_t i = 0; i < 3; i++)
-		if (strcmp(mine[i], its[i]))
-			return false;
-	return strcmp(its[3], mine[3]) > 0;
+	return !strcmp(mine[1], its[1]) && !strcmp(mine[2], its[2]) &&
+	       strcmp(its[3], mine[3]) > 0 && same_directory(mine[0], its[0]);
 }
 
 /* Whether another job went on from what this one has kept: it is that one's now. */
