@@ -228,6 +228,7 @@ static int take_up(struct job *job)
 	if (job_record_set_state(job->doc, RP_JOB_STARTING) < 0 ||
 	    job_record_set_error(job->doc, RP_OK, NULL) < 0 ||
 	    json_object_set_new(job->doc, "Resumable", json_false()) < 0 ||
+	    json_object_set_new(job->doc, "Cancellable", json_true()) < 0 ||
 	    json_object_set_new(job->doc, "ProcessId", json_integer(getpid())) < 0)
 		return -ENOMEM;
 	r = reset_requests(job, bandwidth);

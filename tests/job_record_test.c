@@ -136,6 +136,15 @@ TEST_F(record, has_what_it_warned_of)
 	json_decref(doc);
 }
 
+static void expect_cancellable(const struct jobs *j)
+{
+	json_t *doc = jobs_show(j, j->job);
+
+	EXPECT_TRUE(json_is_true(json_object_get(doc, "Cancellable")) ||
+		    json_number(doc, "JobState") >= RP_JOB_COMPLETED);
+	json_decref(doc);
+}
+
 /* What is seen of a job by who looks all the time, while it is suspended, interrupted
  * and resumed. */
 TEST_F(record, never_goes_back)
@@ -165,6 +174,7 @@ TEST_F(record, never_goes_back)
 			ASSERT_EQ(rp_job_request_state_change(j->job, RP_JOB_START, 0,
 							      &err),
 				  RP_JOB_TRANSITION, "%s", err.message);
+			expect_cancellable(j);
 			rp_job_set_bandwidth(j->job, 0, NULL); /* it may have ended */
 		}
 		usleep(2000);
