@@ -80,7 +80,7 @@ static uint32_t check_existing(struct output *o, struct rp_error *err)
 	if (!o->device && !o->replace)
 		return rp_fail(err, RP_INVALID_STATE, "check",
 			       "output %s: exists already", o->path);
-	return o->device ? RP_OK : check_replaced(o, err);
+	return check_replaced(o, err);
 }
 
 uint32_t output_check(struct output *o, const char *path, bool replace,
@@ -143,8 +143,16 @@ static int make_partial(struct output *o, int twin_fd, struct io_file *ret)
 	if (r == -EWOULDBLOCK)
 		return r;
 	/* Between its birth and its lock another may have taken it for one left. */
-	o->made = io_dir_is_at(o->dirfd, o->partial, ret->tail_fd);
-	return r == 0 && !o->made ? -EWOULDBLOCK : r;
+	if (r == 0 && !io_dir_is_at(o->dirfd, o->partial, ret->tail_fd))
+		return -EWOULDBLOCK;
+	o->fd = fcntl(ret->tail_fd, F_DUPFD_CLOEXEC, 0);
+	return r < 0 ? r : o->fd < 0 ? -errno : 0;
+}
+
+/* Else somebody has removed it, and another's may have its name. */
+static bool is_there(const struct output *o)
+{
+	return o->fd >= 0 && io_dir_is_at(o->dirfd, o->partial, o->fd);
 }
 
 static uint32_t open_file(struct output *o, struct stream *s, int twin_fd,
@@ -204,6 +212,8 @@ uint32_t output_publish(struct output *o, const struct stream *s, struct rp_erro
 
 	if (o->device)
 		return RP_OK;
+	if (!is_there(o))
+		return stream_fail(s, -ENOENT, "publish", o->path, RP_NO_OFFSET, err);
 	if (o->replace && check_replaced(o, err)) /* it may have come into use */
 		return rp_fail_of(err, NULL, s->disk), RP_IN_USE;
 	if (o->exists)
@@ -214,17 +224,17 @@ uint32_t output_publish(struct output *o, const struct stream *s, struct rp_erro
 		r = renameat(o->dirfd, o->partial, o->dirfd, o->name) < 0 ? -errno : 0;
 	else
 		r = io_rename_new(o->dirfd, o->partial, o->dirfd, o->name);
-	if (r == 0) {
-		o->made = false;
+	if (r == 0)
 		r = io_fsync(o->dirfd);
-	}
 	return r < 0 ? stream_fail(s, r, "publish", o->path, RP_NO_OFFSET, err) : RP_OK;
 }
 
 void output_close(struct output *o)
 {
-	if (o->made)
+	if (is_there(o))
 		io_tree_remove(o->dirfd, o->partial);
+	if (o->fd >= 0)
+		close(o->fd);
 	if (o->dirfd >= 0)
 		close(o->dirfd);
 	free(o->real);

@@ -21,13 +21,13 @@ struct output {
 	struct stat old; /* if it exists */
 	char partial[NAME_MAX + 1];
 	int dirfd;
+	int fd; /* of the partial file, which is ours; -1 = there is none */
 	bool device, replace;
-	bool made; /* the partial file is ours */
 };
 
-#define OUTPUT_NONE         \
-	{                   \
-		.dirfd = -1 \
+#define OUTPUT_NONE                   \
+	{                             \
+		.dirfd = -1, .fd = -1 \
 	}
 
 /*

@@ -334,6 +334,34 @@ TEST_F(name, is_for_one_at_a_time)
 	EXPECT_TRUE(data_same(self->output, self->stage.twin));
 }
 
+static int let_go(void *context, const struct rp_progress *progress)
+{
+	struct other *other = context;
+
+	if (strcmp(progress->phase, "copying"))
+		return 0;
+	EXPECT_EQ(write(other->go, "x", 1), 1);
+	EXPECT_NE(end_other(other), 0, "it has no file that could have the name");
+	return 1;
+}
+
+/* Somebody has removed what the first one writes, and begun another at the same name. */
+TEST_F(name, is_not_that_of_anothers_file)
+{
+	struct other other = begin_other(self);
+	const struct rp_watch watch = {
+		.size = sizeof(watch), .context = &other, .progress = let_go};
+	const struct rp_read_options options = {
+		.size = sizeof(options), .clone = RP_CLONE_NEVER, .watch = &watch};
+	struct rp_error err;
+
+	ASSERT_OK(unlink(fmt("%s/.vda.partial", self->folder)));
+	EXPECT_EQ(rp_restore(self->second, "vda", self->output, &options, NULL, &err),
+		  RP_FAILED, "%s", err.message);
+	EXPECT_EQ(err.os_error, ECANCELED);
+	EXPECT_STREQ(listing(self->folder), "");
+}
+
 /* From here on flock() fails for this process, as on a server that has no locks left. */
 static void take_locks_away(void)
 {

@@ -314,6 +314,20 @@ TEST_F(device, is_too_small)
 	close(loop);
 }
 
+/* As a running QEMU locks it: it does not ask for the device exclusively. */
+TEST_F(device, is_not_taken_from_a_machine_that_runs)
+{
+	struct flock lock = {
+		.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = 201, .l_len = 1};
+	int fd = open(self->device, O_RDWR | O_CLOEXEC);
+	struct rp_error err;
+
+	ASSERT_OK(fcntl(fd, F_OFD_SETLK, &lock));
+	GIVES(IN_USE, rp_restore(self->path, "vda", self->device, NULL, NULL, &err));
+	expect_content(self, self->device, self->size, 0);
+	close(fd);
+}
+
 TEST(a_mounted_device_is_left_alone)
 {
 	struct engine e = {.store = NULL};
