@@ -52,10 +52,11 @@ void pressure_seen(struct pressure *p, uint64_t waited_us, uint64_t bytes, uint6
 
 void pressure_look(struct pressure *p, uint64_t moved, uint64_t now_ns)
 {
-	uint64_t waited;
+	uint64_t waited = p->waited_us;
 
-	if (now_ns - p->looked_ns < LOOK_NS || io_psi_read(p->fd, &waited) < 0)
+	if (now_ns - p->looked_ns < LOOK_NS)
 		return;
+	io_psi_read(p->fd, &waited); /* a cgroup that is gone has nobody who waits */
 	if (p->looked_ns)
 		pressure_seen(p, waited - p->waited_us, moved - p->moved,
 			      now_ns - p->looked_ns);

@@ -4,6 +4,8 @@
  * comes back, requests that are counted; and whatever the limits, the same bytes arrive
  */
 #include <fcntl.h>
+#include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -87,6 +89,34 @@ TEST(is_looked_at)
 	pressure_look(&p, MIB, now + SECOND * 3 / 2);
 	pressure_close(&p);
 	pressure_close(&p);
+}
+
+/* Those that it was to give way to are gone, and their cgroup with them. */
+TEST(is_over_with_its_cgroup)
+{
+	const char *root = fmt("%s/root", test_dir());
+	const char *path = fmt("%s/refpoint.%d", root, (int)getpid());
+	uint64_t now = watch_now_ns();
+	struct pressure p;
+
+	ASSERT_OK(mkdir(root, 0700));
+	if (mount("none", root, "cgroup2", 0, NULL) < 0)
+		SKIP("no cgroup2: %s", strerror(errno));
+	if (mkdir(path, 0700) < 0 || pressure_open(&p, 5, path) < 0) {
+		rmdir(path);
+		umount(root);
+		SKIP("no pressure of cgroups");
+	}
+	pressure_look(&p, 0, now);
+	for (unsigned i = 0; i < 10; i++)
+		pressure_seen(&p, 500000, MIB, SECOND);
+	EXPECT_GT(pressure_rate(&p), 0);
+	EXPECT_OK(rmdir(path));
+	for (unsigned i = 1; i <= 40; i++)
+		pressure_look(&p, i * MIB, now + i * SECOND);
+	EXPECT_EQ(pressure_rate(&p), 0);
+	pressure_close(&p);
+	EXPECT_OK(umount(root));
 }
 
 TEST(exports_arrive)
