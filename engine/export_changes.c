@@ -4,8 +4,12 @@
  */
 #include "export_changes.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "chain_disk.h"
+#include "doc.h"
 
 uint32_t export_changes_begin(struct export_changes *c, struct rp_store *store,
 			      const char *ref, const struct point *point, bool strict,
@@ -61,6 +65,42 @@ const json_t *export_changes_exported(const struct export_changes *c, const char
 	return c->exported.fd < 0 ? NULL : exported_disk(&c->exported, disk);
 }
 
+static uint32_t try_chain(const struct export_changes *c, const char *id, uint64_t size,
+			  bool *ret_again, struct rp_error *err)
+{
+	struct chain_disk disk = {0};
+	struct chain chain = {0};
+	uint32_t rc = chain_open(c->exported_path, id, NULL, 0, &chain, err);
+
+	if (rc == RP_OK && !exported_disk(&chain.parts[0], id))
+		rc = rp_fail(err, RP_NOT_AVAILABLE, "check",
+			     "export %s: does not have it", c->exported_path);
+	if (rc == RP_OK)
+		rc = chain_disk_open(&chain, id, &disk, err);
+	if (rc == RP_OK && disk.layers.source.size != size)
+		rc = rp_fail(err, RP_UNKNOWN_STATUS, "check",
+			     "export %s: has %" PRIu64
+			     " bytes of it, the base had %" PRIu64,
+			     c->exported_path, disk.layers.source.size, size);
+	*ret_again = chain_was_merged(&chain, rc);
+	chain_disk_close(&disk);
+	chain_close(&chain);
+	return rc;
+}
+
+uint32_t export_changes_check_exported(const struct export_changes *c, const char *disk,
+				       uint64_t size, struct rp_error *err)
+{
+	uint32_t rc;
+	bool again;
+
+	do {
+		rp_error_clear(err);
+		rc = try_chain(c, disk, size, &again, err);
+	} while (again);
+	return rc;
+}
+
 uint32_t export_changes_find(struct export_changes *c, const struct point *point,
 			     const struct target *target,
 			     const struct export_disks *disks, struct watch *w,
@@ -103,6 +143,25 @@ void export_change_give_back(struct export_change *change, struct stream *s)
 	change->layer = NULL;
 }
 
+static void warn_of_base(const struct export_changes *c, const char *disk,
+			 uint64_t base_size, const struct watch *w)
+{
+	const struct point *base = &c->base;
+	struct rp_error err;
+
+	rp_error_clear(&err);
+	if (!export_changes_exported(c, disk))
+		snprintf(err.message, sizeof(err.message), "it is not at %s",
+			 c->exported_path);
+	else if (export_changes_check_exported(c, disk, base_size, &err) == RP_OK)
+		return;
+	watch_warn(
+		w,
+		"disk %s: only what has changed since %s@%s is exported; to restore it "
+		"the export of that is needed, too, and %s",
+		disk, base->system, base->id, err.message);
+}
+
 void export_changes_apply(struct export_changes *c, struct export_disks *disks,
 			  const struct watch *w)
 {
@@ -112,13 +171,7 @@ void export_changes_apply(struct export_changes *c, struct export_disks *disks,
 
 		if (change->map->whole)
 			continue;
-		if (!export_changes_exported(c, s->disk))
-			watch_warn(
-				w,
-				"disk %s: only what has changed since %s@%s is exported; "
-				"to restore it the export of that is needed, too, and "
-				"it is not at %s",
-				s->disk, c->base.system, c->base.id, c->exported_path);
+		warn_of_base(c, s->disk, change->map->base_size, w);
 		change->differential = true;
 		export_change_layer(change, s);
 		layers_init(&change->layers, &change->layer, 1);

@@ -56,6 +56,11 @@ uint32_t export_changes_find(struct export_changes *c, const struct point *point
  */
 const json_t *export_changes_exported(const struct export_changes *c, const char *disk);
 
+/* Whether that, and what it needs in turn, is there to restore a disk of @size bytes
+ * from; no data is read. */
+uint32_t export_changes_check_exported(const struct export_changes *c, const char *disk,
+				       uint64_t size, struct rp_error *err);
+
 /* The changes of a disk cannot be exported as such, for @reason: a warning, or if that is
  * not allowed RP_INVALID_STATE. */
 uint32_t export_changes_refuse(const struct export_changes *c, const struct stream *s,
@@ -68,7 +73,7 @@ struct layer *export_change_layer(struct export_change *change, struct stream *s
 void export_change_give_back(struct export_change *change, struct stream *s);
 
 /* Lets the streams of @disks move only what has changed; warns of each whose base is not
- * beside the new export. */
+ * beside the new export, or cannot be restored there. */
 void export_changes_apply(struct export_changes *c, struct export_disks *disks,
 			  const struct watch *w);
 

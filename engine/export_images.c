@@ -127,9 +127,12 @@ static bool is_base_format(const struct format *format, const json_t *disk)
 static uint32_t open_base(const struct export_changes *changes, struct export_image *x,
 			  const json_t *disk, const char **ret_why, struct rp_error *err)
 {
-	const char *file;
+	const char *id, *file;
+	uint64_t size = 0;
 	uint32_t rc;
 
+	doc_string(disk, "DiskId", &id);
+	doc_u64(disk, "VirtualSize", &size);
 	doc_string(disk, "File", &file);
 	doc_string(disk, "Format", &x->base_format);
 	snprintf(x->base_path, sizeof(x->base_path), "../%s/%s",
@@ -137,10 +140,13 @@ static uint32_t open_base(const struct export_changes *changes, struct export_im
 	rc = exported_open_file(&changes->exported, disk, file, &x->base_file, err);
 	if (rc == RP_OK && exported_is_image(disk))
 		rc = exported_image_open(disk, &x->base_file, file, &x->base, err);
+	if (rc == RP_OK)
+		rc = export_changes_check_exported(changes, id, size, err);
 	if (rc == RP_OK || rc == RP_OUT_OF_MEMORY)
 		return rc;
 	rp_error_clear(err);
-	*ret_why = "the image of it in the same directory cannot be read";
+	*ret_why = "the image of it in the same directory, or what that needs, cannot be "
+		   "read";
 	return RP_OK;
 }
 

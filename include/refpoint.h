@@ -416,7 +416,7 @@ struct rp_export_options {
  * With options->base a disk's file holds only what has changed since, and has a list
  * of that beside it (refpoint(1), "Differential disks"). A disk for which the base is
  * of no use is exported whole, with a warning to options->watch; there is one, too, if
- * DIRECTORY has no export of the base that has the disk.
+ * DIRECTORY has no export of the base that has the disk and could be restored.
  *
  * Errors: RP_INVALID_PARAMETER (relative path, unknown disk), RP_NOT_AVAILABLE
  * (point or directory), RP_IN_USE (the same export is running), RP_INVALID_STATE

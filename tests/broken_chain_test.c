@@ -478,6 +478,53 @@ TEST_F(broken, a_base_that_is_not_beside_it)
 	}
 }
 
+/* Nor is it if the base is there and can be restored no more; and an image of it could
+ * not even be opened. */
+TEST_F(broken, a_base_that_lacks_its_own)
+{
+	static const struct rp_watch watch = {.size = sizeof(watch),
+					      .warning = count_warning};
+	static const enum rp_format formats[] = {RP_FORMAT_RAW, RP_FORMAT_QCOW2};
+
+	for (size_t k = 0; k < ARRAY_SIZE(formats); k++) {
+		struct rp_export_options options = stage_copying(RP_IO_AUTO);
+		bool raw = formats[k] == RP_FORMAT_RAW;
+		const char *out = fmt("%s/out%zu", test_dir(), k), *path;
+		struct rp_error err;
+
+		ASSERT_OK(mkdir(out, 0755));
+		options.format = formats[k];
+		for (unsigned i = 0; i < 2; i++) {
+			options.base = i ? self->points[0] : NULL;
+			GIVES(OK, rp_export(self->stage.store, self->points[i], out,
+					    &options, NULL, &err));
+		}
+		remove_tree(stage_export_path(out, self->points[0]));
+		options.base = self->points[1];
+		options.watch = &watch;
+		options.strict = true;
+		warnings = 0;
+		EXPECT_EQ(rp_export(self->stage.store, self->points[2], out, &options,
+				    NULL, &err),
+			  raw ? RP_OK : RP_INVALID_STATE, "%s", err.message);
+		EXPECT_EQ(warnings, raw);
+		path = stage_export_path(out, self->points[2]);
+		if (raw)
+			remove_tree(path);
+		options.strict = false;
+		warnings = 0;
+		GIVES(OK, rp_export(self->stage.store, self->points[2], out, &options,
+				    NULL, &err));
+		EXPECT_EQ(warnings, 1, "%s", warned);
+		EXPECT_NE(strstr(warned, raw ? "not found beside it"
+					     : "or what that needs, cannot be read"),
+			  NULL, "%s", warned);
+		EXPECT_EQ(rp_restore(path, "vda", fmt("%s/whole%zu", test_dir(), k), NULL,
+				     NULL, &err),
+			  raw ? RP_NOT_AVAILABLE : RP_OK, "%s", err.message);
+	}
+}
+
 /* One disk has no base, the other has: each as it can be, or strictly neither. */
 TEST_F(broken, a_new_disk)
 {
