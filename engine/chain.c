@@ -324,6 +324,15 @@ bool chain_has_digests(const struct chain *c, size_t k)
 	return true;
 }
 
+bool chain_proves(const struct chain *c, size_t count, const char *id)
+{
+	for (size_t k = 0; k < count; k++)
+		if (!json_is_object(
+			    json_object_get(exported_disk(&c->parts[k], id), "Digest")))
+			return false;
+	return true;
+}
+
 uint32_t chain_check(const struct chain *c, size_t first, size_t end, const char *id,
 		     const struct tuning *tuning, struct watch *w, struct rp_error *err)
 {

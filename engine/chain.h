@@ -59,6 +59,10 @@ bool chain_is_cut(uint32_t rc, struct rp_error *cut, struct rp_error *err);
 /* Whether all disks that are needed of part @k have digests. */
 bool chain_has_digests(const struct chain *chain, size_t k);
 
+/* Whether each of the first @count parts has a digest of disk @id: what they have of it
+ * is proven. */
+bool chain_proves(const struct chain *chain, size_t count, const char *id);
+
 /* Reads the data that parts [first, end) have of disk @id (NULL = all) and compares it
  * with their digests; without a digest there is nothing to compare. */
 uint32_t chain_check(const struct chain *chain, size_t first, size_t end, const char *id,

@@ -141,7 +141,8 @@ static uint32_t open_leaves(const struct merge *m, struct merge_disk *d,
 	if (exported_is_image(disk))
 		return rp_fail(err, RP_NOT_SUPPORTED, "merge",
 			       "merge with %s: only raw images can be", path);
-	if (!json_is_object(json_object_get(disk, "Digest")))
+	/* What was never compared must not get a digest that is right. */
+	if (!chain_proves(&m->chain, d->disk.count, d->disk.id))
 		return RP_OK;
 	r = leaves_open(image->fd, json_object_get(disk, "Digest"),
 			d->disk.layer[d->disk.count - 1]->size, &d->leaves);

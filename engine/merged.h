@@ -19,7 +19,7 @@
 struct merged {
 	struct layer *const *layer; /* the changes, the latest first; then the image */
 	size_t count;
-	struct digest leaves; /* of the image; fd -1 = it has none */
+	struct digest leaves; /* of the image; fd -1 = it, or a change, has none */
 	int dirfd;	      /* for temporary files */
 };
 

@@ -189,6 +189,33 @@ TEST_F(merge, another_one)
 	expect_complete(self, 2);
 }
 
+/* What nobody has compared with a digest gets none that is right. */
+TEST_F(merge, of_what_has_no_digest)
+{
+	struct rp_export_options never = {.size = sizeof(never),
+					  .digest = RP_DIGEST_NEVER};
+	struct rp_error err;
+
+	for (unsigned k = 0; k < 2; k++) {
+		json_t *manifest;
+
+		remove_tree(path_of(self, k));
+		never.base = k ? self->points[k - 1] : NULL;
+		GIVES(OK, rp_export(self->e.store, self->points[k], self->out, &never,
+				    NULL, &err));
+		GIVES(OK, rp_merge(path_of(self, 1), NULL, NULL, &err));
+		manifest = load_json(fmt("%s/export.json", path_of(self, 1)));
+		EXPECT_TRUE(json_is_null(
+			json_object_get(disk_of(manifest, "vda"), "Digest")));
+		json_decref(manifest);
+		expect_complete(self, 1);
+		for (unsigned i = 0; i < 2; i++) {
+			remove_tree(path_of(self, i));
+			export_link(self, i);
+		}
+	}
+}
+
 static int cancel(void *context, const struct rp_progress *progress)
 {
 	(void)context;

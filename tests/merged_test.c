@@ -189,7 +189,9 @@ TEST_F(merged, over_a_chain)
 	int fd;
 
 	options.merge = false;
+	options.digest = RP_DIGEST_ALWAYS;
 	json_decref(engine_export(&self->e, self->out, &options));
+	options.digest = self->digest;
 	snprintf(middle, sizeof(middle), "%s", self->point);
 	fd = open(engine_disk(&self->e, "vda"), O_RDWR | O_CLOEXEC);
 	ASSERT_OK(ftruncate(fd, 60 * MIB));
@@ -238,6 +240,7 @@ TEST_F(merged, over_a_chain_that_is_merged_meanwhile)
 	char base[POINT_SIZE];
 
 	options.merge = false;
+	options.digest = RP_DIGEST_ALWAYS;
 	json_decref(engine_export(&self->e, self->out, &options));
 	options.base = self->point;
 	next_night(self, 10 * MIB);
