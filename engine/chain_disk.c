@@ -71,8 +71,9 @@ static uint32_t check_image(const struct chain_disk *d, size_t i, struct rp_erro
 	return rc;
 }
 
-static uint32_t open_raw(struct chain_disk *d, const struct io_file *file,
-			 struct change_list *list, struct rp_error *err)
+static uint32_t open_raw(struct chain_disk *d, const json_t *disk,
+			 const struct io_file *file, struct change_list *list,
+			 struct rp_error *err)
 {
 	struct layer_diff *diff = calloc(1, sizeof(*diff));
 
@@ -84,12 +85,14 @@ static uint32_t open_raw(struct chain_disk *d, const struct io_file *file,
 		layer_diff_listed(diff, list);
 	else
 		layer_raw(&diff->layer);
+	if (!list) /* that of its file, unless that was cut */
+		doc_u64(disk, "VirtualSize", &diff->layer.size);
 	d->layer[d->count++] = &diff->layer;
 	return RP_OK;
 }
 
-/* Next is what the last layer leaves to it. */
-static uint32_t open_layer(struct chain_disk *d, const struct exported *e,
+/* Next is what the last layer leaves to it; @some: what there is of it will do. */
+static uint32_t open_layer(struct chain_disk *d, const struct exported *e, bool some,
 			   struct rp_error *err)
 {
 	const json_t *disk = exported_disk(e, d->id);
@@ -104,14 +107,15 @@ static uint32_t open_layer(struct chain_disk *d, const struct exported *e,
 		d->path[before] = NULL;
 		return rp_fail_os(err, -ENOMEM, "open", "export %s", e->path);
 	}
-	rc = exported_open_file(e, disk, d->path[before], &file, err);
+	rc = some ? exported_open_some(e, disk, d->path[before], &file, err)
+		  : exported_open_file(e, disk, d->path[before], &file, err);
 	if (rc == RP_OK && exported_is_differential(disk))
 		rc = exported_open_list(e, disk, &list, err);
 	if (rc == RP_OK && list)
 		d->base_size[before] = change_list_head(list)->base_size;
 	if (rc == RP_OK)
 		rc = image ? open_image(d, disk, &file, list, err)
-			   : open_raw(d, &file, list, err);
+			   : open_raw(d, disk, &file, list, err);
 	if (d->count == before) {
 		change_list_close(list);
 		io_file_close(&file);
@@ -139,7 +143,7 @@ static uint32_t open_layers(const struct chain *c, struct chain_disk *d,
 			    struct rp_error *cut, struct rp_error *err)
 {
 	for (size_t i = 0; i < c->count && chain_needs(c, i, d->id); i++) {
-		uint32_t rc = open_layer(d, &c->parts[i], err);
+		uint32_t rc = open_layer(d, &c->parts[i], cut, err);
 
 		if (rc == RP_OK && i)
 			rc = check_fit(d, i, err);

@@ -341,11 +341,10 @@ static bool is_size(const json_t *disk, const struct io_file *file, uint64_t *re
 	return doc_u64(disk, "FileSize", ret_want) < 0 || file->size >= *ret_want;
 }
 
-uint32_t exported_open_file(const struct exported *e, const json_t *disk,
+uint32_t exported_open_some(const struct exported *e, const json_t *disk,
 			    const char *path, struct io_file *ret, struct rp_error *err)
 {
 	const char *id, *name;
-	uint64_t want = 0;
 	uint32_t rc;
 	int r;
 
@@ -356,8 +355,23 @@ uint32_t exported_open_file(const struct exported *e, const json_t *disk,
 		rc = rp_fail_os(err, r, "open", "%s", path);
 		return rp_fail_of(err, NULL, id), rc;
 	}
-	if (!ret->device && is_size(disk, ret, &want))
+	if (!ret->device)
 		return RP_OK;
+	rp_fail(err, RP_FAILED, "check", "check %s: it is a block device", path);
+	io_file_close(ret);
+	return rp_fail_of(err, NULL, id), RP_FAILED;
+}
+
+uint32_t exported_open_file(const struct exported *e, const json_t *disk,
+			    const char *path, struct io_file *ret, struct rp_error *err)
+{
+	uint32_t rc = exported_open_some(e, disk, path, ret, err);
+	uint64_t want = 0;
+	const char *id;
+
+	if (rc || is_size(disk, ret, &want))
+		return rc;
+	doc_string(disk, "DiskId", &id);
 	rp_fail(err, RP_FAILED, "check",
 		"check size of %s: %" PRIu64 " bytes, the manifest says %" PRIu64, path,
 		ret->size, want);

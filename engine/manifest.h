@@ -70,6 +70,10 @@ const char *exported_base(const struct exported *e);
 uint32_t exported_open_file(const struct exported *e, const json_t *disk,
 			    const char *path, struct io_file *ret, struct rp_error *err);
 
+/* The same, whatever its size: for what can be had of it. */
+uint32_t exported_open_some(const struct exported *e, const json_t *disk,
+			    const char *path, struct io_file *ret, struct rp_error *err);
+
 /* Opens the list of a differential disk, and checks that it is the one. */
 uint32_t exported_open_list(const struct exported *e, const json_t *disk,
 			    struct change_list **ret, struct rp_error *err);

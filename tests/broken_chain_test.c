@@ -383,6 +383,23 @@ TEST_F(broken, salvaged)
 	free(aside);
 }
 
+/* By a byte, as a file system's repair does it: the rest of it counts. */
+TEST_F(broken, salvaged_from_what_was_cut)
+{
+	const char *full = fmt("%s/vda.raw", self->paths[0]);
+	const char *tip = fmt("%s/vda.raw", self->paths[2]);
+
+	ASSERT_OK(truncate(full, SIZE + 1));
+	EXPECT_EQ(salvage(self), 0);
+	ASSERT_OK(truncate(full, SIZE - 1));
+	EXPECT_LE(salvage(self), SIZE / 4); /* behind the last data of it */
+	ASSERT_OK(truncate(tip, SIZE - 1));
+	EXPECT_LE(salvage(self), SIZE / 4);
+	ASSERT_OK(truncate(tip, 2 * MIB));
+	EXPECT_GT(salvage(self), 64 * KIB);
+	EXPECT_LE(salvage(self), SIZE / 4 + 2 * 64 * KIB);
+}
+
 TEST_F(broken, config_file)
 {
 	struct rp_read_options options = {.size = sizeof(options), .chain = true};
