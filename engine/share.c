@@ -210,15 +210,16 @@ int share_check(int src, int dst, uint64_t size)
 	return r == -EOPNOTSUPP || r == -ENOTTY ? 0 : r;
 }
 
-static uint64_t data_in(struct stream *s, uint64_t from, uint64_t to)
+/* The data from @pos to the end. 0 or -errno: what cannot be counted is not nothing. */
+static int data_from(struct stream *s, uint64_t pos, uint64_t *ret)
 {
-	uint64_t bytes = 0, start, end;
+	uint64_t start;
+	int r;
 
-	while (from < to && stream_next_data(s, from, &start, &end) == 0 && start < to) {
-		from = min_u64(end, to);
-		bytes += from - start;
-	}
-	return bytes;
+	*ret = 0;
+	while ((r = stream_next_data(s, pos, &start, &pos)) == 0)
+		*ret += pos - start;
+	return r == -ENXIO ? 0 : r;
 }
 
 /* A piece may have holes; to count them would cost as much as to clone it. */
@@ -249,21 +250,23 @@ static uint32_t clone_refused(struct stream *s, int error, struct rp_error *err)
 static uint32_t clone_pieces(struct stream *s, struct watch *w, bool *ret_refused,
 			     struct rp_error *err)
 {
-	uint64_t pos = 0, told = 0;
+	uint64_t pos = 0, told = 0, left = 0;
 	struct piece p;
-	int r;
+	int r, why;
 
 	while ((r = next_piece(s, pos, &p)) == 0) {
 		r = watch_tick(w);
 		if (r < 0)
 			return watch_fail(w, r, err);
-		r = clone_piece(s, &p);
+		r = why = clone_piece(s, &p);
 		if (r < 0 && may_copy(s, r, &p)) {
-			if (s->shared_to)
-				s->cloned_bytes = s->data_bytes -
-						  data_in(s, p.start, stream_size(s));
+			r = s->shared_to ? data_from(s, p.start, &left) : 0;
+			if (r < 0)
+				return stream_fail(s, r, "map", s->src_path, p.start,
+						   err);
+			s->cloned_bytes = s->shared_to ? s->data_bytes - left : 0;
 			*ret_refused = true;
-			return clone_refused(s, r, err);
+			return clone_refused(s, why, err);
 		}
 		if (r < 0)
 			return stream_fail(s, r, "clone", s->dst_path, p.start, err);

@@ -24,6 +24,16 @@
 /* What the kernel does with FICLONERANGE, as old ones did. */
 static uint64_t loses_at; /* the clone that goes there, and says it has worked */
 static bool refuses_tail;
+static bool maps_no_more, fails; /* from then on; now */
+
+/* In place of libc's. */
+off_t lseek(int fd, off_t offset, int whence)
+{
+	if (!fails)
+		return syscall(SYS_lseek, fd, offset, whence);
+	errno = EIO;
+	return -1;
+}
 
 /* In place of libc's. */
 int ioctl(int fd, unsigned long request, ...)
@@ -40,6 +50,7 @@ int ioctl(int fd, unsigned long request, ...)
 		if (range->dest_offset == loses_at)
 			return 0;
 		if (refuses_tail && range->dest_offset + range->src_length == SIZE) {
+			fails = maps_no_more;
 			errno = EINVAL;
 			return -1;
 		}
@@ -77,7 +88,7 @@ FIXTURE_SETUP(share)
 	ASSERT_OK(io_file_create(AT_FDCWD, fmt("%s/to", self->fs.mnt), -1, &s->dst));
 	ASSERT_OK(io_file_set_size(&s->dst, SIZE));
 	loses_at = UINT64_MAX;
-	refuses_tail = false;
+	refuses_tail = maps_no_more = fails = false;
 }
 
 FIXTURE_TEARDOWN(share)
@@ -114,6 +125,18 @@ TEST_F(share, of_all_but_the_tail)
 	GIVES(OK, clone_all(self, &err));
 	EXPECT_EQ(self->s.shared_to, 3 * PIECE);
 	EXPECT_EQ(self->s.cloned_bytes, 3 * MIB);
+}
+
+/* Or nobody would know that there is something left to copy. */
+TEST_F(share, of_all_but_a_tail_that_cannot_be_counted)
+{
+	struct rp_error err;
+
+	refuses_tail = maps_no_more = true;
+	GIVES(FAILED, clone_all(self, &err));
+	fails = false;
+	EXPECT_STREQ(err.step, "map");
+	EXPECT_EQ(err.os_error, EIO);
 }
 
 /* What XFS has reserved beside a block that was copied on write is told to be data as
