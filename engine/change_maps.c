@@ -225,7 +225,7 @@ static int try_maps(struct change_pair *p, change_open_map *open, struct ranges 
 			r = watch_tick(p->w);
 	}
 	maps_close(m);
-	if (r == 0 && io_file_was_cut(&p->target))
+	if (r == 0 && (io_file_was_cut(&p->base) || io_file_was_cut(&p->target)))
 		r = -ENODATA; /* what is missing is no hole */
 	return r == 0 ? ranges_end(ranges) : r;
 }

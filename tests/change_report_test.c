@@ -243,27 +243,27 @@ TEST_F(changes, a_disk_without_a_base_is_listed_as_a_whole)
 	expect_whole(self, "base released, no digest tree kept");
 }
 
-static int cut_target(void *context, const struct rp_progress *progress)
+static int cut_file(void *context, const struct rp_progress *progress)
 {
 	if (!strcmp(progress->phase, "mapping") || !strcmp(progress->phase, "comparing"))
 		ASSERT_OK(truncate(context, 65536));
 	return 0;
 }
 
-/* What is missing must not be told, or exported, as zeros. */
-TEST_F(changes, of_a_file_that_is_cut_meanwhile)
+/* What is missing must not be told, or exported, as zeros: of the base's file, or of
+ * the target's. */
+static void expect_cut_found(struct changes_fixture *self, const char *path)
 {
 	char file[PATH_MAX];
 	const struct rp_watch cutting = {
-		.size = sizeof(cutting), .context = file, .progress = cut_target};
+		.size = sizeof(cutting), .context = file, .progress = cut_file};
 	const struct rp_changes_options options = {.size = sizeof(options),
 						   .watch = &cutting};
 	struct rp_error err;
 	char *text;
 	int fd;
 
-	take(self, variant->copies);
-	snprintf(file, sizeof(file), "%s", engine_clone(&self->e, "vda"));
+	snprintf(file, sizeof(file), "%s", path);
 	fd = open(file, O_RDONLY | O_CLOEXEC);
 	ASSERT_GE(fd, 0);
 	io_set_immutable(fd, false);
@@ -272,6 +272,18 @@ TEST_F(changes, of_a_file_that_is_cut_meanwhile)
 				 &text, &err));
 	EXPECT_EQ(err.os_error, ENODATA);
 	EXPECT_STREQ(err.disk, "vda");
+}
+
+TEST_F(changes, of_a_file_that_is_cut_meanwhile)
+{
+	take(self, variant->copies);
+	expect_cut_found(self, engine_clone(&self->e, "vda"));
+}
+
+TEST_F(changes, of_a_base_that_is_cut_meanwhile)
+{
+	take(self, variant->copies);
+	expect_cut_found(self, point_file(self, "vda.raw"));
 }
 
 TEST_F(changes, what_can_be_no_base)
