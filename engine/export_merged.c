@@ -21,7 +21,8 @@ struct merging {
 	struct export_changes *changes;
 	struct export_change *change;
 	struct stream *s;
-	enum rp_clone clone; /* as it was asked for */
+	enum rp_clone clone; /* as it was asked for, and so was: */
+	enum stream_digest digest;
 	const struct target *target;
 	const struct tuning *tuning;
 	struct watch *w;
@@ -83,7 +84,8 @@ static uint32_t open_leaves(struct merging *m, struct rp_error *err)
  * or if its digests end here: no one would see later what is damaged now. */
 static size_t count_read(const struct merging *m)
 {
-	bool all = m->s->digest == STREAM_DIGEST_READ || m->s->digest == STREAM_NO_DIGEST;
+	bool all = m->s->digest == STREAM_DIGEST_READ ||
+		   m->s->digest == STREAM_NO_DIGEST || m->leaves.fd < 0;
 
 	return all ? m->disk.count : m->disk.count - 1;
 }
@@ -158,6 +160,7 @@ static uint32_t start_over(struct merging *m, struct rp_error *err)
 	export_change_give_back(m->change, s);
 	s->reason[0] = '\0';
 	s->clone = m->clone;
+	s->digest = m->digest;
 	s->shared_to = s->cloned_bytes = s->server_bytes = s->copied_bytes = 0;
 	r = io_file_set_size(&s->dst, 0);
 	if (r == 0)
@@ -204,6 +207,7 @@ uint32_t export_merged(struct export_changes *changes, struct export_disks *disk
 			.change = &changes->disks[i],
 			.s = &disks->streams[i],
 			.clone = disks->streams[i].clone,
+			.digest = disks->streams[i].digest,
 			.target = target,
 			.tuning = tuning,
 			.w = w,

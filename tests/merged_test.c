@@ -345,6 +345,22 @@ TEST_F(merged, with_damage_that_nothing_would_tell)
 	expect_full(self, RP_FAILED, "differs from its digest");
 }
 
+/* Nor if it is for a part between that it has none. */
+TEST_F(merged, with_damage_below_what_has_no_digest)
+{
+	struct rp_export_options options = merging(self);
+
+	options.merge = false;
+	options.digest = RP_DIGEST_NEVER;
+	json_decref(engine_export(&self->e, self->out, &options));
+	data_flip(image(self, self->base), 70 * MIB);
+	memcpy(self->base, self->point, POINT_SIZE);
+	json_decref(engine_take(&self->e, NULL));
+	snprintf(self->point, POINT_SIZE, "%s", self->e.point);
+	keep_twin(self, "vda");
+	expect_full(self, RP_FAILED, "differs from its digest");
+}
+
 TEST_F(merged, with_damaged_digests)
 {
 	data_flip(fmt("%s/vda.digest", stage_export_path(self->out, self->base)), 100);
