@@ -163,6 +163,10 @@ static uint32_t check_complete(struct exporting *x, struct rp_error *err)
 			       "--restart starts over",
 			       x->target.path);
 	x->complete = true;
+	/* If we die when it has its name, it is ours. */
+	if (x->job.doc && json_object_set(x->job.doc, "CompletedBy",
+					  json_object_get(x->manifest, "Job")) == 0)
+		job_keep(&x->job);
 	return RP_OK;
 }
 
@@ -287,7 +291,7 @@ static uint32_t publish(struct exporting *x, struct rp_error *err)
 		rc = target_publish(&x->target, err);
 	}
 	/* It lacks nothing but its name, unless another has got that. */
-	x->keep = worth && rc != RP_INVALID_STATE;
+	x->keep = x->job.kept = rc && worth && rc != RP_INVALID_STATE;
 	return rc;
 }
 

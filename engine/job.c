@@ -350,8 +350,9 @@ static bool may_resume(const struct job *job, enum rp_job_state state, uint32_t 
 	if (job->discard)
 		return false;
 	return state == RP_JOB_TERMINATED ||
-	       (state == RP_JOB_EXCEPTION && (rc == RP_FAILED || rc == RP_TIMEOUT ||
-					      rc == RP_OUT_OF_MEMORY || rc == RP_IN_USE));
+	       (state == RP_JOB_EXCEPTION &&
+		(job->kept || rc == RP_FAILED || rc == RP_TIMEOUT ||
+		 rc == RP_OUT_OF_MEMORY || rc == RP_IN_USE));
 }
 
 /* In @doc, the record of @job or a copy. */

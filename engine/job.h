@@ -49,6 +49,7 @@ struct job {
 	uint64_t looked_ns;	       /* at the record */
 	bool terminate, discard, kill; /* were requested */
 	bool written;		       /* the last record, but for its name */
+	bool kept;		       /* all of the export, which has no name */
 };
 
 #define JOB_NONE                                     \

@@ -145,7 +145,8 @@ static bool is_its_own(const json_t *doc, const json_t *manifest)
 {
 	const json_t *job = json_object_get(manifest, "Job");
 
-	return manifest && (!job || json_equal(job, json_object_get(doc, "InstanceID")));
+	return manifest && (!job || json_equal(job, json_object_get(doc, "InstanceID")) ||
+			    json_equal(job, json_object_get(doc, "CompletedBy")));
 }
 
 bool job_record_is_published(const json_t *doc)
@@ -161,7 +162,8 @@ bool job_record_is_published(const json_t *doc)
 	    !target_is_published(directory, system, id))
 		return false;
 	manifest = load_manifest(doc);
-	return is_its_own(doc, manifest);
+	return is_its_own(doc, manifest) &&
+	       target_sync_published(directory, system, id) == 0;
 }
 
 static int tell_exported(json_t *doc)

@@ -183,24 +183,12 @@ static bool is_old(const struct job *job)
 	       st.st_mtime < time(NULL) - (time_t)job->store->keep_seconds;
 }
 
-/* Its name, before the record says that it is there. */
-static int sync_target(const json_t *doc)
-{
-	const char *directory, *system, *id;
-
-	return job_record_target(doc, &directory, &system, &id)
-		       ? target_sync_published(directory, system, id)
-		       : 0;
-}
-
 static void end_dead(struct job *job)
 {
 	/* Asked before what shows that it has not is removed. */
 	bool published = job_record_is_published(job->doc);
 
-	if ((discard_target(job->doc, journal_worth_keeping) < 0 ||
-	     (published && sync_target(job->doc) < 0)) &&
-	    !is_old(job)) {
+	if (discard_target(job->doc, journal_worth_keeping) < 0 && !is_old(job)) {
 		job_release(job);
 		return;
 	}

@@ -194,6 +194,23 @@ TEST(has_lost_its_folder)
 	stage_close(&s);
 }
 
+/* So that what it has kept goes with its record. */
+static void expect_resumable(const struct stage *s)
+{
+	json_t *list, *job;
+	unsigned found = 0;
+	char *text;
+	size_t i;
+
+	ASSERT_EQ(rp_job_list(s->store, &text, NULL), RP_OK);
+	list = take_json(text);
+	json_array_foreach(list, i, job)
+		if (json_number(job, "JobState") == RP_JOB_EXCEPTION)
+			found += json_is_true(json_object_get(job, "Resumable"));
+	EXPECT_EQ(found, 1);
+	json_decref(list);
+}
+
 /* All of it is there, and the name cannot be given now: it can be later. */
 TEST(lacks_its_name_and_cannot_have_it)
 {
@@ -211,6 +228,7 @@ TEST(lacks_its_name_and_cannot_have_it)
 		  err.message);
 	set_immutable(&s, false);
 	EXPECT_TRUE(exists(fmt("%s/export.json", hidden)));
+	expect_resumable(&s);
 	GIVES(OK, stage_export(&s, NULL, &err));
 	EXPECT_TRUE(stage_good_export(s.exports, s.point, s.twin));
 	stage_close(&s);
