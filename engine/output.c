@@ -143,10 +143,15 @@ static int make_partial(struct output *o, int twin_fd, struct io_file *ret)
 	if (r == -EWOULDBLOCK)
 		return r;
 	/* Between its birth and its lock another may have taken it for one left. */
-	if (r == 0 && !io_dir_is_at(o->dirfd, o->partial, ret->tail_fd))
-		return -EWOULDBLOCK;
-	o->fd = fcntl(ret->tail_fd, F_DUPFD_CLOEXEC, 0);
-	return r < 0 ? r : o->fd < 0 ? -errno : 0;
+	if (!io_dir_is_at(o->dirfd, o->partial, ret->tail_fd))
+		return r ?: -EWOULDBLOCK;
+	if (r == 0) {
+		o->fd = fcntl(ret->tail_fd, F_DUPFD_CLOEXEC, 0);
+		r = o->fd < 0 ? -errno : 0;
+	}
+	if (r < 0)
+		unlinkat(o->dirfd, o->partial, 0);
+	return r;
 }
 
 /* Else somebody has removed it, and another's may have its name. */
