@@ -22,10 +22,10 @@
 #include "tuning.h"
 #include "watch.h"
 
-/* Who shares blocks, or moves little, does little but wait for syncs, and the more wait
- * for one the fewer are made. Who moves much has the device busy alone. */
+/* Who shares blocks, or moves small disks, does little but wait for syncs, and the more
+ * wait for one the fewer are made. Who moves large ones has the device busy alone. */
 #define WORKERS 64
-#define MOVERS	16 /* of them, at most, what is not little */
+#define MOVERS	16 /* of them, at most, take what is larger than */
 #define LITTLE	(64 * MIB)
 #define TICK_MS 50
 

@@ -779,7 +779,7 @@ uint32_t rp_merge(const char *export_path, const struct rp_read_options *options
  * be told to be wrong.
  *
  * Errors: as rp_verify(); RP_INVALID_STATE (output exists, or lies in an export or a
- * store), RP_IN_USE (device is mounted, file is locked),
+ * store), RP_IN_USE (device is mounted, device or file is locked),
  * RP_INVALID_PARAMETER (unknown disk, device too small).
  */
 uint32_t rp_restore(const char *export_path, const char *disk, const char *output,

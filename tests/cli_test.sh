@@ -614,7 +614,7 @@ check 'ionice: idle, for one thread' grep -qx idle \
 holds_no_inotify() {
 	local try
 	for ((try = 0; try < 40; try++)); do
-		[[ $(readlink /proc/"$(pid)"/fd/*) = *inotify* ]] || return 0
+		[[ ! -d /proc/$(pid)/fd || $(readlink /proc/"$(pid)"/fd/*) = *inotify* ]] || return 0
 		sleep 0.05
 	done
 	return 1
