@@ -22,11 +22,10 @@
 #include "tuning.h"
 #include "watch.h"
 
-/* Who shares blocks, or moves small disks, does little but wait for syncs, and the more
- * wait for one the fewer are made. Who moves large ones has the device busy alone. */
-#define WORKERS 64
-#define MOVERS	16 /* of them, at most, take what is larger than */
-#define LITTLE	(64 * MIB)
+/* Who shares blocks does little but wait for syncs; who moves bytes has a queue and its
+ * chunks: some 1.3 MiB. */
+#define SHARERS 64
+#define MOVERS	16
 #define TICK_MS 50
 
 /* Descriptors: of an export, of each of its disks, and what others in the process want
@@ -72,9 +71,8 @@ struct set {
 	size_t *order; /* indices of members, least data first; then again who is alone */
 	size_t count;
 	size_t planned; /* entries of order */
-	struct worker workers[WORKERS];
+	struct worker workers[SHARERS];
 	unsigned worker_count;
-	unsigned movers; /* the first of them, who take what is not little, too */
 	struct io_pool *pool;
 	bool same_fs;				  /* the store and the directory */
 	struct io_ferry *to_store, *to_directory; /* may be one */
@@ -126,10 +124,7 @@ static struct member *take(struct worker *w)
 
 	pthread_mutex_lock(&set->lock);
 	if (!set->stop && set->taken < set->planned)
-		m = &set->members[set->order[set->taken]];
-	if (m && m->size > LITTLE && w >= set->workers + set->movers)
-		m = NULL; /* nor is any that comes after */
-	set->taken += m != NULL;
+		m = &set->members[set->order[set->taken++]];
 	pthread_mutex_unlock(&set->lock);
 	return m;
 }
@@ -240,22 +235,17 @@ static uint64_t open_at_once(const struct set *set)
 	return max_u64((limit.rlim_cur - used) / (EXPORT_FILES + DISK_FILES * disks), 1);
 }
 
-static bool shares(const struct set *set)
-{
-	const struct rp_export_options *o = set->options;
-
-	return set->same_fs && o->clone != RP_CLONE_NEVER &&
-	       o->digest != RP_DIGEST_ALWAYS;
-}
-
 /* Limits are of each export, so there is one at a time. */
 static unsigned workers_for(const struct set *set)
 {
 	const struct rp_export_options *o = set->options;
+	bool share = set->same_fs && o->clone != RP_CLONE_NEVER &&
+		     o->digest != RP_DIGEST_ALWAYS;
+	uint64_t workers = min_u64(share ? SHARERS : MOVERS, set->count);
 
 	if (o->bandwidth || o->iops || o->max_pressure)
 		return 1;
-	return (unsigned)min_u64(min_u64(WORKERS, set->count), open_at_once(set));
+	return (unsigned)min_u64(workers, open_at_once(set));
 }
 
 /* A limit of memory is no reservation: no more than the workers can use and there is.
@@ -530,7 +520,6 @@ uint32_t set_export(struct rp_store *store, const char *const *points, size_t co
 	why = watch_tick(&set.watch);
 	set.stop = why != 0;
 	workers = rc == RP_OK ? workers_for(&set) : 0;
-	set.movers = shares(&set) ? WORKERS : MOVERS;
 	if (rc == RP_OK)
 		rc = open_pool(&set, workers, err);
 	if (rc == RP_OK)
