@@ -91,6 +91,7 @@ static const char *skip_mark(const char *text)
 static uint32_t parse_form(struct settings *s, const char *text, struct rp_error *err)
 {
 	size_t len = strlen(text);
+	uint32_t code;
 
 	if (len > TEXT_MAX)
 		return rp_fail(err, RP_INVALID_PARAMETER, "settings",
@@ -102,9 +103,13 @@ static uint32_t parse_form(struct settings *s, const char *text, struct rp_error
 		return settings_from_json(s, text, len, err);
 	case '<':
 		return settings_from_xml(s, text, len, err);
-	default:
+	default: /* JSON as well, but of another type; or none, as is the name of a file
+		  */
+		code = settings_from_json(s, text, len, err);
+		if (code != RP_INVALID_PARAMETER)
+			return code;
 		return rp_fail(
-			err, RP_INVALID_PARAMETER, "settings",
+			err, code, "settings",
 			"ExportSettingData: begins with neither { (JSON) nor < (CIM-XML)");
 	}
 }

@@ -399,7 +399,7 @@ uint32_t settings_from_json(struct settings *s, const char *text, size_t len,
 
 	/* jansson reports a failed allocation as a bad token, or not at all. */
 	errno = 0;
-	root = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
+	root = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
 	if (!root && errno == ENOMEM)
 		return rp_fail(err, RP_OUT_OF_MEMORY, "settings",
 			       "ExportSettingData: no memory to parse the JSON text");
@@ -408,6 +408,8 @@ uint32_t settings_from_json(struct settings *s, const char *text, size_t len,
 			err, RP_INVALID_PARAMETER, "settings",
 			"ExportSettingData: not valid JSON at line %d column %d: %s",
 			error.line, error.column, error.text);
+	if (!json_is_object(root))
+		return wrong_type(err, "the JSON", "an object", root);
 	return read_members(s, root, properties, ARRAY_SIZE(properties), RP_INVALID_TYPE,
 			    err);
 }

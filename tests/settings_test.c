@@ -171,8 +171,17 @@ static const struct refused {
 	const char *says;
 } refused[] = {
 	{"x", RP_INVALID_PARAMETER, "neither"},
-	{"[]", RP_INVALID_PARAMETER, "neither"},
-	{"null", RP_INVALID_PARAMETER, "neither"},
+	{"[", RP_INVALID_PARAMETER, "neither"},
+	{"nul", RP_INVALID_PARAMETER, "neither"},
+	{"\"x\" 5", RP_INVALID_PARAMETER, "neither"},
+	/* JSON that is no object */
+	{"[]", RP_INVALID_TYPE, "the JSON must be an object, not an array"},
+	{"\xef\xbb\xbf[{}]", RP_INVALID_TYPE, "not an array"},
+	{"\"x\"", RP_INVALID_TYPE, "not a string"},
+	{" 5\n", RP_INVALID_TYPE, "not a number"},
+	{"-0.5", RP_INVALID_TYPE, "not a number"},
+	{"null", RP_INVALID_TYPE, "not null"},
+	{"true", RP_INVALID_TYPE, "not a boolean"},
 	/* JSON that does not parse */
 	{"{", RP_INVALID_PARAMETER, "line 1 column 1"},
 	{"{}\n}", RP_INVALID_PARAMETER, "line 2 column 1"},
