@@ -149,6 +149,16 @@ static int run_command(const struct cli *cli)
 	return command->run(cli);
 }
 
+static void print_version(const struct cli *cli)
+{
+	json_auto_t *version = json_text(rp_version());
+
+	if (cli->json)
+		print_result("Version", version);
+	else
+		printf("refpoint %s\n", rp_version());
+}
+
 static int run(struct cli *cli, int argc, char **argv)
 {
 	struct arguments *args = &cli->args;
@@ -172,7 +182,7 @@ static int run(struct cli *cli, int argc, char **argv)
 		return 0;
 	}
 	if (option_given(args, "version")) {
-		printf("refpoint %s\n", rp_version());
+		print_version(cli);
 		return 0;
 	}
 	if (args->error)

@@ -184,6 +184,10 @@ rp 0 'help wins over the rest' export --bogus --help
 rp 0 'version' --version
 printed 'version: is that of the tree' "refpoint $(cat VERSION)"
 rp 0 'version behind a command' list --version
+rp 0 'version, JSON' --json --version
+json 'version, JSON: object' ". == {ReturnValue: 0, Version: \"$(cat VERSION)\"}"
+rp 0 'help, JSON' --json --help
+check 'help, JSON: is text' grep -q '^Usage: refpoint' "$out"
 
 # ------------------------------------------------------------------ the whole way
 
@@ -391,7 +395,7 @@ check_status 1 '--store counts more: used' grep -q "$first" "$out"
 
 # shellcheck disable=SC2016 # $@ is the inner shell's
 lossy=(bash -c 'exec "$@" >/dev/full' - "$REFPOINT" --store "$store")
-for arguments in list 'list --json' --help --version 'show web1@latest'; do
+for arguments in list 'list --json' --help --version '--json --version' 'show web1@latest'; do
 	# shellcheck disable=SC2086 # several words
 	try 1 "full device: $arguments" "${lossy[@]}" $arguments
 	check "full device: $arguments: says so" grep -qx \
