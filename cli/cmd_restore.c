@@ -40,19 +40,23 @@ static void print_restored(const json_t *report)
 	table_print(&table, "");
 }
 
-/* The exit status says that not everything is there: 1, as for Failed. */
-static int tell_lost(const char *operand, const json_t *report)
+/* The exit status says that not everything is there: 1, as for Failed. The ranges are in
+ * the JSON if that is wanted. */
+static int tell_lost(const struct cli *cli, const json_t *report)
 {
+	const char *operand = cli->args.operands[0];
 	uint64_t lost = member_number(report, "LostBytes");
-	const json_t *range;
-	size_t i;
+	const json_t *ranges = json_object_get(report, "Lost");
 
 	if (!lost)
 		return 0;
-	json_array_foreach(json_object_get(report, "Lost"), i, range)
+	for (size_t i = 0; !cli->json && i < json_array_size(ranges); i++) {
+		const json_t *range = json_array_get(ranges, i);
+
 		fprintf(stderr, "refpoint: restore %s: lost %s bytes at %s\n", operand,
 			number_text(member_number(range, "Length")).s,
 			number_text(member_number(range, "Offset")).s);
+	}
 	fprintf(stderr,
 		"refpoint: restore %s: %s bytes in %s ranges are lost, zeros stand for "
 		"them\n",
@@ -90,7 +94,7 @@ int cmd_restore(const struct cli *cli)
 		return wrong_usage(cli, "option '--disk' must be given once");
 	status = read_export(&reading);
 	if (status == 0 && reading.options.salvage)
-		status = tell_lost(cli->args.operands[0], reading.report);
+		status = tell_lost(cli, reading.report);
 	json_decref(reading.report);
 	return status;
 }

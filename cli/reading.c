@@ -42,6 +42,8 @@ int read_export(struct reading *r)
 	if (value)
 		return fail(r->cli, operand, &error);
 	r->report = document(text);
+	if (member_number(r->report, "LostBytes")) /* as the exit status will be */
+		set_member(r->report, "ReturnValue", json_integer(RP_FAILED));
 	if (r->cli->json)
 		print_result(NULL, r->report);
 	else
