@@ -450,6 +450,20 @@ static int export_set(const struct exporting *e)
 	return set.status;
 }
 
+/* What was asked for is checked all the same. */
+static int export_none(const struct exporting *e)
+{
+	struct rp_error error;
+
+	if (rp_export_set(e->store, NULL, 0, e->directory, &e->options, NULL, NULL,
+			  &error))
+		return fail(e->cli, NULL, &error);
+	fprintf(stderr, "refpoint: export: the store has no reference points\n");
+	if (e->cli->json)
+		print_result(NULL, NULL);
+	return 0;
+}
+
 int cmd_export(const struct cli *cli)
 {
 	_cleanup_(export_cleanup) struct exporting e = {.cli = cli};
@@ -465,11 +479,8 @@ int cmd_export(const struct cli *cli)
 	if (status)
 		return status;
 	e.directory = absolute_path(cli->args.operands[cli->args.operand_count - 1]);
-	if (!e.point_count) {
-		fprintf(stderr, "refpoint: export: the store has no reference points\n");
-		if (cli->json)
-			print_result(NULL, NULL);
-	}
+	if (!e.point_count)
+		return export_none(&e);
 	if (option_given(&cli->args, "async"))
 		return start_all(&e);
 	return e.point_count == 1 ? export_one(&e, 0) : export_set(&e);

@@ -25,6 +25,10 @@ uint32_t exporting_new(struct rp_store *store, const char *point, const char *di
 uint32_t exporting_resume(struct rp_store *store, const char *job, struct exporting **ret,
 			  struct rp_error *err);
 
+/* What of a new one can be checked without a point. */
+uint32_t exporting_check(struct rp_store *store, const char *directory,
+			 const struct rp_export_options *options, struct rp_error *err);
+
 /* The ID of its job. */
 const char *exporting_job(const struct exporting *x);
 

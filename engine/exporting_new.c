@@ -131,6 +131,20 @@ uint32_t exporting_without_record(struct exporting *x, uint32_t rc, struct rp_er
 	return RP_OK;
 }
 
+static uint32_t open_directory(const struct exporting *x, int *ret, struct rp_error *err)
+{
+	_cleanup_close_ int fd = io_dir_open(AT_FDCWD, x->directory);
+
+	if (fd < 0)
+		return rp_fail_os(err, fd, "open", "export directory %s", x->directory);
+	if (store_holds(x->store, fd))
+		return rp_fail(err, RP_INVALID_PARAMETER, "check",
+			       "export directory %s: lies in the store, which sweeps it",
+			       x->directory);
+	*ret = take_fd(&fd);
+	return RP_OK;
+}
+
 static uint32_t begin_job(struct exporting *x, struct rp_error *err)
 {
 	const struct job_order order = {
@@ -141,20 +155,14 @@ static uint32_t begin_job(struct exporting *x, struct rp_error *err)
 		.options = &x->options,
 		.queued = x->queued,
 	};
-	_cleanup_close_ int fd = io_dir_open(AT_FDCWD, x->directory);
-	uint32_t rc;
+	_cleanup_close_ int fd = -1;
+	uint32_t rc = open_directory(x, &fd, err);
 
-	if (fd < 0)
-		return rp_fail_os(err, fd, "open", "export directory %s", x->directory);
-	if (store_holds(x->store, fd))
-		return rp_fail(err, RP_INVALID_PARAMETER, "check",
-			       "export directory %s: lies in the store, which sweeps it",
-			       x->directory);
-	if (x->queued) { /* who waits hours for a turn wants to know it before */
+	/* Who waits hours for a turn wants to know it before. */
+	if (rc == RP_OK && x->queued)
 		rc = target_check(fd, x->directory, x->point.system, x->point.id, err);
-		if (rc)
-			return rc;
-	}
+	if (rc)
+		return rc;
 	rc = job_begin(x->store, &order, &x->job, err);
 	return rc ? exporting_without_record(x, rc, err) : RP_OK;
 }
@@ -180,6 +188,27 @@ uint32_t exporting_new(struct rp_store *store, const char *point, const char *di
 		exporting_free(x);
 	else
 		*ret = x;
+	return rc;
+}
+
+uint32_t exporting_check(struct rp_store *store, const char *directory,
+			 const struct rp_export_options *options, struct rp_error *err)
+{
+	struct exporting *x = new (store, directory, options);
+	_cleanup_close_ int fd = -1;
+	uint32_t rc;
+
+	if (!x)
+		return rp_fail_os(err, -ENOMEM, "export", "%s", directory);
+	rc = tuning_of_options(&x->tuning, &x->options, err);
+	if (rc == RP_OK)
+		rc = check_limits(x, err);
+	if (rc == RP_OK && x->options.base)
+		rc = point_open(store, x->options.base, POINT_UNLOCKED, 0, NULL,
+				&x->changes.base, err);
+	if (rc == RP_OK)
+		rc = open_directory(x, &fd, err);
+	exporting_free(x);
 	return rc;
 }
 

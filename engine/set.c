@@ -507,8 +507,8 @@ uint32_t set_export(struct rp_store *store, const char *const *points, size_t co
 	uint32_t rc;
 	int why;
 
-	if (!count)
-		return RP_OK;
+	if (!count) /* no export will do it */
+		return exporting_check(store, directory, options, err);
 	set.last = &set.ended;
 	pthread_mutex_init(&set.lock, NULL);
 	pthread_cond_init(&set.changed, NULL);

@@ -548,7 +548,7 @@ enum rp_job_answer { /* what RequestStateChange returns */
  * on stable storage when @done is called for it, but to get there they wait for syncs of
  * the whole file system together (XFS and ext4; not while the page cache holds much
  * that others have written). A point that fails does not keep the others from being
- * exported.
+ * exported. Without any (@points may be NULL) @directory and @options are checked.
  *
  * Return: RP_OK if all were exported; else the value of the first of @points that was
  * not, with @reterr. If there are no threads or buffers, the error of that.

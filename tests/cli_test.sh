@@ -222,6 +222,23 @@ rp 0 'export of all of nothing' export --all "$exports" --json
 json 'export of all of nothing: object' '. == {ReturnValue: 0}'
 said 'export of all of nothing: says so' \
 	'refpoint: export: the store has no reference points'
+rp 0 'export of all of nothing, async' export --all "$exports" --async --json
+json 'export of all of nothing, async: object' '. == {ReturnValue: 0}'
+for async in '' --async; do
+	# shellcheck disable=SC2086 # no word, or one
+	rp 6 "export of all of nothing, settings that are none $async" \
+		export --all "$exports" --settings '{' --json $async
+	json "export of all of nothing, settings that are none $async: object" '.ReturnValue == 32773'
+	check "export of all of nothing, settings that are none $async: one line" \
+		test "$(wc -l <"$err")" = 1
+	# shellcheck disable=SC2086
+	rp 10 "export of all of nothing to nowhere $async" export --all "$DIR/nowhere" $async
+	said "export of all of nothing to nowhere $async: says so" \
+		"refpoint: export: open export directory $DIR/nowhere: No such file or directory (32777 System is not available)"
+	# shellcheck disable=SC2086
+	rp 6 "export of all of nothing, in wrong blocks $async" \
+		export --all "$exports" --block-size 3M $async
+done
 
 relative() {
 	(cd "$DIR" && "$REFPOINT" --store store "$@")

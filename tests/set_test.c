@@ -571,4 +571,40 @@ TEST_F(set, of_nothing)
 	EXPECT_EQ(self->told[0], 0);
 }
 
+static uint32_t export_nothing(struct set_fixture *self, const char *directory,
+			       const struct rp_export_options *options,
+			       struct rp_error *err)
+{
+	return rp_export_set(self->e.store, NULL, 0, directory, options, told, self, err);
+}
+
+TEST_F(set, of_nothing_is_checked_as_others_are)
+{
+	struct rp_export_options options = {.size = sizeof(options)};
+	struct rp_error err;
+
+	GIVES(NOT_AVAILABLE, export_nothing(self, "/nonexistent", &options, &err));
+	EXPECT_STREQ(err.message,
+		     "open export directory /nonexistent: No such file or directory");
+	GIVES(INVALID_PARAMETER,
+	      export_nothing(self, fmt("%s/../store/jobs", self->e.out), &options, &err));
+	options.block_size = 3 * MIB;
+	GIVES(INVALID_PARAMETER, export_nothing(self, self->e.out, &options, &err));
+	options.block_size = 0;
+	options.memory = MIB;
+	GIVES(OUT_OF_MEMORY, export_nothing(self, self->e.out, &options, &err));
+	options.memory = 0;
+	options.max_pressure = 5;
+	options.pressure_of = "/nonexistent";
+	GIVES(NOT_AVAILABLE, export_nothing(self, self->e.out, &options, &err));
+	options.max_pressure = 0;
+	options.pressure_of = NULL;
+	options.base = self->points[0];
+	EXPECT_EQ(export_nothing(self, self->e.out, &options, &err), RP_OK);
+	options.base = "vm00@latest~9";
+	GIVES(NOT_AVAILABLE, export_nothing(self, self->e.out, &options, &err));
+	options.settings = "{";
+	GIVES(INVALID_PARAMETER, export_nothing(self, self->e.out, &options, &err));
+}
+
 TEST_MAIN
