@@ -3,7 +3,7 @@
  * cmd_export.c - refpoint export: one point, or many at once
  *
  * A point that fails does not keep the others from being exported; the exit
- * status is the first failure's.
+ * status is the first failure's, or that of the signal that stopped them.
  */
 #include "cli/cmd_store.h"
 
@@ -407,6 +407,7 @@ static void export_done(void *context, size_t index, uint32_t value, const char 
 	struct exporting_set *s = context;
 	const struct cli *cli = s->e->cli;
 	json_auto_t *parsed = NULL;
+	bool stopped;
 	int status;
 
 	progress_end(&s->progress);
@@ -420,17 +421,18 @@ static void export_done(void *context, size_t index, uint32_t value, const char 
 			print_report(parsed);
 		return;
 	}
-	if (stop_signal() && s->stopped) { /* one line says it; but each has its result */
+	stopped = stop_signal() && error->os_error == ECANCELED;
+	if (stopped && s->stopped) { /* one line says it; but each has its result */
 		if (cli->json)
 			print_failure(s->e->points[index], error);
 		return;
 	}
-	s->stopped = stop_signal() != 0;
 	status = fail(cli, s->e->points[index], error);
-	if (!s->status || index < s->first) {
+	if (stopped || (!s->stopped && (!s->status || index < s->first))) {
 		s->first = index;
 		s->status = status;
 	}
+	s->stopped |= stopped;
 }
 
 static int export_set(const struct exporting *e)

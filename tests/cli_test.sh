@@ -524,8 +524,8 @@ rm -r "$DIR/stop/big"
 # Of a set the smallest comes first; each has its result, and all of them one line.
 set_interrupted() {
 	local child
-	env --default-signal=INT "$REFPOINT" --store "$store" --json export "$big" web1@latest \
-		"$DIR/stop" --bwlimit 1K &
+	env --default-signal=INT "$REFPOINT" --store "$store" --json export "$@" "$big" \
+		web1@latest "$DIR/stop" --bwlimit 1K &
 	child=$!
 	until compgen -G "$DIR/stop/web1/.*.partial" >"$DIR/partial"; do
 		kill -0 "$child" || return
@@ -538,6 +538,11 @@ check 'a set, SIGINT: one line' test "$(wc -l <"$err")" = 1
 check 'a set, SIGINT: each has its result' jq -es '[.[].Error.System] == ["web1", "big"] and
 	.[1].Error.Step == "waiting" and all(.ReturnValue == 32768)' "$out"
 check 'a set, SIGINT: leaves nothing' test -z "$(find "$DIR/stop" -mindepth 2)"
+try 130 'a set of which one has failed, SIGINT' set_interrupted $no_point
+check 'a set of which one has failed, SIGINT: a line for that, too' \
+	diff <(printf '%s\n' 32777 32768) <(sed 's/.*(\([0-9]*\) .*/\1/' "$err")
+check 'a set of which one has failed, SIGINT: each has its result' \
+	jq -es '[.[].ReturnValue] == [32777, 32768, 32768]' "$out"
 
 # Nothing is kept in a folder that is gone.
 directory_removed() {
