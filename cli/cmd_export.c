@@ -469,6 +469,8 @@ static int export_none(const struct exporting *e)
 int cmd_export(const struct cli *cli)
 {
 	_cleanup_(export_cleanup) struct exporting e = {.cli = cli};
+	const char *directory = cli->args.operands[cli->args.operand_count - 1];
+	struct rp_error error;
 	int status;
 
 	status = check_operands(cli);
@@ -480,7 +482,8 @@ int cmd_export(const struct cli *cli)
 		status = take_points(&e);
 	if (status)
 		return status;
-	e.directory = absolute_path(cli->args.operands[cli->args.operand_count - 1]);
+	if (absolute_path(directory, &e.directory, &error))
+		return fail(cli, directory, &error);
 	if (!e.point_count)
 		return export_none(&e);
 	if (option_given(&cli->args, "async"))

@@ -222,7 +222,7 @@ int cmd_import(const struct cli *cli)
 {
 	_cleanup_(cleanup_store) struct rp_store *store = NULL;
 	const char *operand = cli->args.operands[0];
-	_cleanup_free_ char *path = absolute_path(operand);
+	_cleanup_free_ char *path = NULL;
 	struct rp_error error;
 	char *point;
 	int status;
@@ -230,7 +230,8 @@ int cmd_import(const struct cli *cli)
 	status = open_store(cli, operand, &store);
 	if (status)
 		return status;
-	if (rp_import(store, path, &point, &error))
+	if (absolute_path(operand, &path, &error) ||
+	    rp_import(store, path, &point, &error))
 		return fail(cli, operand, &error);
 	if (cli->json)
 		print_point_made(store, point);

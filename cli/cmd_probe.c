@@ -111,15 +111,16 @@ int cmd_probe(const struct cli *cli)
 {
 	_cleanup_(cleanup_store) struct rp_store *store = NULL;
 	const char *operand = cli->args.operands[0];
-	_cleanup_free_ char *source = absolute_path(operand);
-	_cleanup_free_ char *target = NULL;
+	_cleanup_free_ char *source = NULL, *target = NULL;
 	json_auto_t *probe = NULL;
 	struct rp_error error;
 	int status;
 	char *text;
 
-	if (cli->args.operand_count > 1)
-		target = absolute_path(cli->args.operands[1]);
+	if (absolute_path(operand, &source, &error) ||
+	    (cli->args.operand_count > 1 &&
+	     absolute_path(cli->args.operands[1], &target, &error)))
+		return fail(cli, operand, &error);
 	status = open_store_if_any(cli, operand, &store);
 	if (status)
 		return status;

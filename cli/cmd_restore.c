@@ -69,10 +69,12 @@ static uint32_t restore(const struct reading *r, const char *path, char **ret_re
 			struct rp_error *reterr)
 {
 	const struct arguments *args = &r->cli->args;
-	_cleanup_free_ char *output = absolute_path(args->operands[1]);
+	_cleanup_free_ char *output = NULL;
+	uint32_t value = absolute_path(args->operands[1], &output, reterr);
 
-	return rp_restore(path, option_value(args, "disk"), output, &r->options,
-			  ret_report, reterr);
+	return value ? value
+		     : rp_restore(path, option_value(args, "disk"), output, &r->options,
+				  ret_report, reterr);
 }
 
 int cmd_restore(const struct cli *cli)

@@ -27,9 +27,10 @@ uint32_t open_store_quietly(const struct cli *cli, struct rp_store **ret,
 			    struct rp_error *reterr)
 {
 	const char *asked = store_asked(cli);
-	_cleanup_free_ char *path = absolute_path(asked ? asked : DEFAULT_STORE);
+	_cleanup_free_ char *path = NULL;
+	uint32_t value = absolute_path(asked ? asked : DEFAULT_STORE, &path, reterr);
 
-	return rp_store_open(path, NULL, ret, reterr);
+	return value ? value : rp_store_open(path, NULL, ret, reterr);
 }
 
 int open_store(const struct cli *cli, const char *operand, struct rp_store **ret)
@@ -38,7 +39,9 @@ int open_store(const struct cli *cli, const char *operand, struct rp_store **ret
 
 	if (open_store_quietly(cli, ret, &error) == RP_OK)
 		return 0;
-	if (error.code == RP_NOT_AVAILABLE) /* every newcomer's first error */
+	/* Every newcomer's first error; of a current directory that is gone it is none.
+	 */
+	if (error.code == RP_NOT_AVAILABLE && strcmp(error.step, "open") == 0)
 		strncat(error.message,
 			" (--store or REFPOINT_STORE names one, 'refpoint init' makes one)",
 			sizeof(error.message) - strlen(error.message) - 1);
@@ -110,10 +113,10 @@ int call_method(const struct cli *cli, plain_method *method)
 int cmd_init(const struct cli *cli)
 {
 	const char *directory = cli->args.operands[0];
-	_cleanup_free_ char *path = absolute_path(directory);
+	_cleanup_free_ char *path = NULL;
 	struct rp_error error;
 
-	if (rp_store_init(path, &error))
+	if (absolute_path(directory, &path, &error) || rp_store_init(path, &error))
 		return fail(cli, directory, &error);
 	if (cli->json) {
 		json_auto_t *store = json_text(path);

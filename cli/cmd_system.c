@@ -40,6 +40,7 @@ static void new_system_cleanup(struct new_system *new)
 static int take_disks(const struct cli *cli, struct new_system *new)
 {
 	_cleanup_free_ const char **texts = NULL;
+	struct rp_error error;
 	size_t count;
 
 	texts = option_values(&cli->args, "disk", &count);
@@ -48,27 +49,34 @@ static int take_disks(const struct cli *cli, struct new_system *new)
 	new->disks = must(calloc(count, sizeof(new->disks[0])));
 	for (size_t i = 0; i < count; i++) {
 		const char *equals = strchr(texts[i], '=');
+		char *path;
 
 		if (!equals)
 			return wrong_usage(cli, "option '--disk' takes ID=PATH, not '%s'",
 					   texts[i]);
+		if (absolute_path(equals + 1, &path, &error))
+			return fail(cli, cli->args.operands[0], &error);
 		new->disks[new->disk_count++] = (struct rp_disk){
 			.id = must(strndup(texts[i], equals - texts[i])),
-			.path = absolute_path(equals + 1),
+			.path = path,
 		};
 	}
 	return 0;
 }
 
-static void take_configs(const struct cli *cli, struct new_system *new)
+static int take_configs(const struct cli *cli, struct new_system *new)
 {
 	_cleanup_free_ const char **paths = NULL;
+	struct rp_error error;
 	size_t count;
 
 	paths = option_values(&cli->args, "config", &count);
 	new->configs = must(calloc(count + 1, sizeof(new->configs[0])));
-	for (size_t i = 0; i < count; i++)
-		new->configs[new->config_count++] = absolute_path(paths[i]);
+	for (; new->config_count < count; new->config_count++)
+		if (absolute_path(paths[new->config_count],
+				  &new->configs[new->config_count], &error))
+			return fail(cli, cli->args.operands[0], &error);
+	return 0;
 }
 
 int cmd_system_add(const struct cli *cli)
@@ -80,10 +88,10 @@ int cmd_system_add(const struct cli *cli)
 	int status;
 
 	status = take_disks(cli, &new);
-	if (status)
-		return status;
-	take_configs(cli, &new);
-	status = open_store(cli, name, &store);
+	if (!status)
+		status = take_configs(cli, &new);
+	if (!status)
+		status = open_store(cli, name, &store);
 	if (status)
 		return status;
 	if (rp_system_add(store, name, new.disks, new.disk_count,

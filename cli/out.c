@@ -146,23 +146,30 @@ static uint32_t code_of_errno(int os_error)
 	}
 }
 
-int fail_here(const struct cli *cli, const char *operand, uint32_t code, int os_error,
-	      const char *format, ...)
+uint32_t error_here(struct rp_error *ret, uint32_t code, int os_error, const char *text)
 {
-	struct rp_error error = {
+	*ret = (struct rp_error){
 		.code = code ? code : code_of_errno(os_error),
 		.os_error = os_error,
 		.offset = RP_NO_OFFSET,
 		.step = "command line",
 	};
+	snprintf(ret->message, sizeof(ret->message), "%s%s%s", text, os_error ? ": " : "",
+		 os_error ? strerror(os_error) : "");
+	return ret->code;
+}
+
+int fail_here(const struct cli *cli, const char *operand, uint32_t code, int os_error,
+	      const char *format, ...)
+{
 	_cleanup_free_ char *text = NULL;
+	struct rp_error error;
 	va_list ap;
 
 	va_start(ap, format);
 	text = format_text_va(format, ap);
 	va_end(ap);
-	snprintf(error.message, sizeof(error.message), "%s%s%s", text,
-		 os_error ? ": " : "", os_error ? strerror(os_error) : "");
+	error_here(&error, code, os_error, text);
 	return fail(cli, operand, &error);
 }
 

@@ -23,8 +23,11 @@ int fail(const struct cli *cli, const char *operand, const struct rp_error *erro
 /* The object alone, where a line for many says enough. */
 void print_failure(const char *operand, const struct rp_error *error);
 
-/* fail() for what goes wrong on this side of the library. With an @os_error its
- * text is appended, and the code follows from it if @code is 0. */
+/* What goes wrong on this side of the library. With an @os_error its text is appended,
+ * and the code follows from it if @code is 0. Return: the code. */
+uint32_t error_here(struct rp_error *ret, uint32_t code, int os_error, const char *text);
+
+/* fail() for that. */
 __attribute__((format(printf, 5, 6))) int fail_here(const struct cli *cli,
 						    const char *operand, uint32_t code,
 						    int os_error, const char *format,

@@ -10,35 +10,51 @@
 #include "cli/progress.h"
 #include "cli/text.h"
 
-static char **take_search(const struct arguments *args, size_t *ret_count)
+/* In place, as many as r->options.search_count says: on failure, too. */
+static uint32_t take_search(struct reading *r, char ***ret, struct rp_error *reterr)
 {
-	const char **given = option_values(args, "search", ret_count);
-	char **paths = (char **)given;
+	size_t count, *taken = &r->options.search_count;
+	const char **given = option_values(&r->cli->args, "search", &count);
 
-	for (size_t i = 0; i < *ret_count; i++)
-		paths[i] = absolute_path(given[i]);
-	return paths;
+	*ret = (char **)given;
+	r->options.search = given;
+	for (; *taken < count; ++*taken) {
+		uint32_t value = absolute_path(given[*taken], &(*ret)[*taken], reterr);
+
+		if (value)
+			return value;
+	}
+	return RP_OK;
+}
+
+static uint32_t call(struct reading *r, const char *path, char **ret_report,
+		     struct rp_error *reterr)
+{
+	struct progress progress;
+	uint32_t value;
+
+	r->options.size = sizeof(r->options);
+	progress_begin(&progress, r->cli, r->cli->args.operands[0], 1, 1);
+	r->options.watch = &progress.watch;
+	value = r->call(r, path, ret_report, reterr);
+	progress_end(&progress);
+	return value;
 }
 
 int read_export(struct reading *r)
 {
 	const char *operand = r->cli->args.operands[0];
-	_cleanup_free_ char *path = absolute_path(operand);
-	char **search = take_search(&r->cli->args, &r->options.search_count);
-	struct progress progress;
+	_cleanup_free_ char *path = NULL, **search = NULL;
 	struct rp_error error;
-	uint32_t value;
+	uint32_t value = absolute_path(operand, &path, &error);
 	char *text;
 
-	r->options.size = sizeof(r->options);
-	r->options.search = (const char *const *)search;
-	progress_begin(&progress, r->cli, operand, 1, 1);
-	r->options.watch = &progress.watch;
-	value = r->call(r, path, &text, &error);
-	progress_end(&progress);
+	if (!value)
+		value = take_search(r, &search, &error);
+	if (!value)
+		value = call(r, path, &text, &error);
 	for (size_t i = 0; i < r->options.search_count; i++)
 		free(search[i]);
-	free(search);
 	if (value)
 		return fail(r->cli, operand, &error);
 	r->report = document(text);

@@ -5,13 +5,14 @@
 #include "cli/text.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <refpoint.h>
+#include "cli/out.h"
 
 void cleanup_free(void *p)
 {
@@ -62,17 +63,24 @@ char *printable(const char *text)
 	return clean;
 }
 
-char *absolute_path(const char *path)
+uint32_t absolute_path(const char *path, char **ret, struct rp_error *reterr)
 {
 	_cleanup_free_ char *cwd = NULL;
 
-	if (path[0] == '\0' || path[0] == '/' || !(cwd = getcwd(NULL, 0)))
-		return must(strdup(path));
+	if (path[0] == '\0' || path[0] == '/') {
+		*ret = must(strdup(path));
+		return RP_OK;
+	}
+	cwd = getcwd(NULL, 0);
+	if (!cwd)
+		return error_here(reterr, 0, errno, "find the current directory");
 	while (strncmp(path, "./", 2) == 0)
 		path += 1 + strspn(path + 1, "/");
 	if (!*path || strcmp(path, ".") == 0)
-		return must(strdup(cwd));
-	return format_text("%s/%s", strcmp(cwd, "/") == 0 ? "" : cwd, path);
+		*ret = must(strdup(cwd));
+	else
+		*ret = format_text("%s/%s", strcmp(cwd, "/") == 0 ? "" : cwd, path);
+	return RP_OK;
 }
 
 struct text size_text(uint64_t bytes)

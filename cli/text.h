@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <refpoint.h>
+
 #define _cleanup_(f)   __attribute__((cleanup(f)))
 #define _cleanup_free_ _cleanup_(cleanup_free)
 
@@ -28,9 +30,9 @@ __attribute__((format(printf, 1, 0))) char *format_text_va(const char *format,
  * speak to the terminal. NULL counts as empty. */
 char *printable(const char *text);
 
-/* Against the current directory. An empty path stays empty, and without a current
- * directory a relative one stays relative: both are the library's to refuse. */
-char *absolute_path(const char *path);
+/* Against the current directory, which may be gone. An empty path stays empty: that is
+ * the library's to refuse. */
+uint32_t absolute_path(const char *path, char **ret, struct rp_error *reterr);
 
 struct text {
 	char s[32];

@@ -39,6 +39,48 @@ rp 0 'probe with a store' probe "$DIR/good"
 check 'keeps it there, and says nothing' test -d "$store/probes" -a ! -s "$DIR/err"
 store=$DIR/nothing rp 10 'but the store that was asked for must be one' probe "$DIR/good"
 
+# ---------------------------------------------------------------- relative paths
+
+# gone NAME ARGUMENT...: the program in a folder that was removed.
+gone() {
+	local name=$1
+	shift
+	mkdir "$DIR/gone"
+	# shellcheck disable=SC2016 # $1 and $@ are the inner shell's
+	check_status 10 "$name" bash -c 'cd "$1" && rmdir "$1" && shift && exec "$@"' - \
+		"$DIR/gone" "$REFPOINT" "$@"
+	cp "$DIR/out" "$DIR/printed"
+	check "$name: one line, with the reason" diff \
+		<(echo 'find the current directory: No such file or directory (32777 System is not available)') \
+		<(sed 's/.*: find/find/' "$DIR/err")
+}
+
+truncate -s 1M "$DIR/disk"
+gone 'a relative store, without a current directory' --store here list
+gone 'init there' init here
+gone 'a relative disk' --store "$store" system add vm --disk vda=disk
+gone 'a relative config' --store "$store" system add vm --disk "vda=$DIR/disk" --config here
+check 'system add' "$REFPOINT" --store "$store" system add vm --disk "vda=$DIR/disk"
+check 'create' "$REFPOINT" --store "$store" create vm --allow-copy
+gone 'export to there' --store "$store" export vm@latest here
+gone 'export of all to there' --store "$store" export --all . --async
+check 'export' "$REFPOINT" --store "$store" export vm@latest "$DIR/good"
+export=$(head -n 1 "$DIR/out")
+gone 'verify of what was there' verify here
+gone 'verify with a base there' verify "$export" --search "$DIR" --search here
+gone 'restore to there' restore "$export" --disk vda here
+gone 'import from there' --store "$store" import here
+gone 'probe of it' probe .
+gone 'and as the second one' probe "$DIR/good" .
+gone 'as JSON' --json --store here list
+check 'as JSON: an object' jq -se 'length == 1 and .[0].ReturnValue == 32777 and
+	.[0].Error.Errno == 2' "$DIR/printed"
+mkdir "$DIR/gone"
+# shellcheck disable=SC2016
+check 'an absolute one is as good as ever' \
+	bash -c 'cd "$1" && rmdir "$1" && shift && exec "$@"' - "$DIR/gone" \
+	"$REFPOINT" --store "$store" list
+
 # ---------------------------------------------------------------- numbers
 
 # With them: no such system. Without, it is wrong usage.
