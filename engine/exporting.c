@@ -14,6 +14,7 @@
  */
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "config.h"
 #include "copy.h"
@@ -23,6 +24,7 @@
 #include "format.h"
 #include "io/nice.h"
 #include "io/tree.h"
+#include "job_sweep.h"
 #include "manifest.h"
 #include "probe.h"
 #include "resume.h"
@@ -291,7 +293,7 @@ static uint32_t publish(struct exporting *x, struct rp_error *err)
 		rc = target_publish(&x->target, err);
 	}
 	/* It lacks nothing but its name, unless another has got that. */
-	x->keep = x->job.kept = rc && worth && rc != RP_INVALID_STATE;
+	x->keep = rc && worth && rc != RP_INVALID_STATE;
 	return rc;
 }
 
@@ -309,6 +311,7 @@ static void keep_target(struct exporting *x, uint32_t rc, struct rp_error *err)
 		       rc == RP_TIMEOUT || err->os_error == ECANCELED;
 
 	target_keep(&x->target);
+	x->job.kept |= there && goes_on;
 	if (there && rc != RP_INVALID_STATE) /* that says what to do */
 		strncat(err->message,
 			goes_on ? "; what was exported is kept: the same export again "
@@ -346,6 +349,23 @@ static uint32_t settle_begin(struct exporting *x, struct rp_error *err)
 	return rc || x->complete ? rc : target_settle(&x->target, &name, err);
 }
 
+/* Not even what a job has kept is looked for on another file system. */
+static uint32_t check_mounted(struct exporting *x, struct rp_error *err)
+{
+	struct stat st;
+	int r = 0;
+
+	if (x->job.doc)
+		r = fstat(x->target.directory_fd, &st) < 0
+			    ? -errno
+			    : job_set_device(&x->job, st.st_dev, x->target.found);
+	if (r == -ENODEV)
+		return rp_fail(err, RP_NOT_AVAILABLE, "resume",
+			       "%s: what job %s has kept is not there, is it mounted?",
+			       x->target.path, x->job.id);
+	return r < 0 ? rp_fail_os(err, r, "resume", "job %s", x->job.id) : RP_OK;
+}
+
 /* With the point locked. */
 static uint32_t run(struct exporting *x, char **ret_report, struct rp_error *err)
 {
@@ -355,11 +375,18 @@ static uint32_t run(struct exporting *x, char **ret_report, struct rp_error *err
 
 	rc = target_open(x->directory, x->point.system, x->point.id, x->options.restart,
 			 &x->watch, x->store->busy_ms, &x->target, err);
-	if (rc)
+	if (rc) {
+		x->job.kept &= rc != RP_INVALID_STATE; /* another has completed it */
 		return rc;
+	}
 	/* By now DIRECTORY may lead elsewhere. */
 	if (target_is_of_directory(&x->target) && io_ferry_serves(x->ferry, x->target.fd))
 		x->target.unsynced.ferry = x->ferry;
+	rc = check_mounted(x, err);
+	if (rc) {
+		target_discard(&x->target);
+		return rc;
+	}
 	rc = begin_target(x, err);
 	if (rc == RP_OK)
 		rc = settle_begin(x, err);
@@ -377,8 +404,8 @@ static uint32_t run(struct exporting *x, char **ret_report, struct rp_error *err
 	export_disks_close(&x->disks);
 	if (rc && worth_keeping(x))
 		keep_target(x, rc, err);
-	else
-		target_discard(&x->target);
+	else if (target_discard(&x->target) == 0)
+		x->job.kept = false;
 	if (rc)
 		free(report);
 	else if (ret_report)
@@ -411,6 +438,8 @@ uint32_t exporting_run(struct exporting *x, char **ret_report, struct rp_error *
 		job_attend(&x->job, &x->watch);
 		r = job_start(&x->job, &x->watch);
 	}
+	if (r < 0 && (x->job.kill || x->job.discard))
+		job_discard_kept(&x->job);
 	if (r == -ECANCELED || r == -ETIME)
 		rc = watch_fail(&x->watch, r, err);
 	else if (r < 0)

@@ -58,6 +58,20 @@ int job_keep(struct job *job)
 	return r < 0 && tell_state(job) == 0 ? 0 : r;
 }
 
+int job_set_device(struct job *job, dev_t device, bool found)
+{
+	uint64_t before;
+
+	if (doc_u64(job->doc, "ExportDevice", &before) < 0 || before == device)
+		return 0;
+	if (job->kept && !found)
+		return -ENODEV;
+	if (json_object_set_new(job->doc, "ExportDevice",
+				json_integer((json_int_t)device)) < 0)
+		return -ENOMEM;
+	return job_keep(job);
+}
+
 int job_set_state(struct job *job, enum rp_job_state state)
 {
 	int r = job_record_set_state(job->doc, state);
@@ -225,6 +239,8 @@ static int take_up(struct job *job)
 	doc_u64(job->doc, "Priority", &priority);
 	job->priority = (unsigned)min_u64(priority, 99);
 	job->queued = true;
+	job->kept = job_record_has_kept(job->doc);
+	json_object_del(job->doc, "Kept"); /* who knows, while it works */
 	if (job_record_set_state(job->doc, RP_JOB_STARTING) < 0 ||
 	    job_record_set_error(job->doc, RP_OK, NULL) < 0 ||
 	    json_object_set_new(job->doc, "Resumable", json_false()) < 0 ||
@@ -347,12 +363,13 @@ static enum rp_job_state end_state(const struct job *job, uint32_t rc,
  * failed that may have been mended by then. */
 static bool may_resume(const struct job *job, enum rp_job_state state, uint32_t rc)
 {
+	if (job->kept) /* nothing else would find it, to go on or to remove it */
+		return true;
 	if (job->discard)
 		return false;
 	return state == RP_JOB_TERMINATED ||
-	       (state == RP_JOB_EXCEPTION &&
-		(job->kept || rc == RP_FAILED || rc == RP_TIMEOUT ||
-		 rc == RP_OUT_OF_MEMORY || rc == RP_IN_USE));
+	       (state == RP_JOB_EXCEPTION && (rc == RP_FAILED || rc == RP_TIMEOUT ||
+					      rc == RP_OUT_OF_MEMORY || rc == RP_IN_USE));
 }
 
 /* In @doc, the record of @job or a copy. */
@@ -365,6 +382,7 @@ static void set_end(const struct job *job, json_t *doc, uint32_t rc,
 	job_record_set_error(doc, rc, err);
 	json_object_set_new(doc, "Cancellable", json_false());
 	json_object_set_new(doc, "Resumable", json_boolean(may_resume(job, state, rc)));
+	json_object_set_new(doc, "Kept", json_boolean(job->kept));
 	if (rc == RP_OK && manifest)
 		job_record_set_exported(doc, manifest);
 }

@@ -49,7 +49,7 @@ struct job {
 	uint64_t looked_ns;	       /* at the record */
 	bool terminate, discard, kill; /* were requested */
 	bool written;		       /* the last record, but for its name */
-	bool kept;		       /* all of the export, which has no name */
+	bool kept; /* something is at its target, or may be: it is for a resume */
 };
 
 #define JOB_NONE                                     \
@@ -94,6 +94,13 @@ void job_attend(struct job *job, struct watch *w);
 /* Saves the record. If that cannot be, as in a full store, its state is told beside the
  * progress, and saved when it can be. 0, or -errno if others can see neither. */
 int job_keep(struct job *job);
+
+/*
+ * Its target is on @device, where what it has kept was @found or not: notes that. -ENODEV
+ * if what it has kept may be on another, which is not mounted now; as some have another
+ * number with every mount, only if nothing was found.
+ */
+int job_set_device(struct job *job, dev_t device, bool found);
 
 /* A new state, kept. */
 int job_set_state(struct job *job, enum rp_job_state state);

@@ -18,6 +18,11 @@ int job_record_set_string(json_t *doc, const char *key, const char *text)
 	return json_object_set_new(doc, key, text ? json_string(text) : json_null());
 }
 
+bool job_record_has_kept(const json_t *doc)
+{
+	return !json_is_false(json_object_get(doc, "Kept"));
+}
+
 enum rp_job_state job_record_state(const json_t *doc)
 {
 	uint64_t state;
@@ -29,9 +34,11 @@ enum rp_job_state job_record_state(const json_t *doc)
 
 /* What changes with the state. */
 static const char *const state_keys[] = {
-	"JobState",    "TimeOfLastStateChange", "StartTime", "ErrorCode",
-	"Cancellable", "ErrorDescription",	"Error",     "ErrorSummaryDescription",
-	"Resumable",
+	"JobState",    "TimeOfLastStateChange",
+	"StartTime",   "ErrorCode",
+	"Cancellable", "ErrorDescription",
+	"Error",       "ErrorSummaryDescription",
+	"Resumable",   "Kept",
 };
 
 int job_record_copy_state(const json_t *doc, json_t *told)

@@ -12,6 +12,9 @@
 /* The record of @job, which is to do what @order says, without its state; or NULL. */
 json_t *job_record_new(const struct job *job, const struct job_order *order);
 
+/* Whether something is at its target, or may be, that a resume goes on from. */
+bool job_record_has_kept(const json_t *doc);
+
 enum rp_job_state job_record_state(const json_t *doc);
 
 /* The record in folder @fd, with a state that was told later and could not be saved. 0,

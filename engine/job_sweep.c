@@ -71,7 +71,7 @@ static int discard_target(const json_t *doc, bool (*keep)(int dir))
 
 	/* One that was never Running has waited, and touched nothing. */
 	if (!job_record_target(doc, &directory, &system, &id) ||
-	    json_is_null(json_object_get(doc, "StartTime")))
+	    json_is_null(json_object_get(doc, "StartTime")) || !job_record_has_kept(doc))
 		return 0;
 	r = target_discard_dead(directory, system, id, keep, &published);
 	if (r != 0 || published)
@@ -106,7 +106,8 @@ static bool went_on(int fd, bool ended, const json_t *doc)
 	    !job_record_target(other, &its[0], &its[1], &its[2]) ||
 	    doc_string(doc, "TimeOfLastStateChange", &mine[3]) < 0 ||
 	    doc_string(other, "TimeOfLastStateChange", &its[3]) < 0 ||
-	    (ended && !json_is_true(json_object_get(other, "Resumable"))))
+	    (ended ? !json_is_true(json_object_get(other, "Resumable"))
+		   : json_is_null(json_object_get(other, "StartTime"))))
 		return false;
 	return !strcmp(mine[1], its[1]) && !strcmp(mine[2], its[2]) &&
 	       strcmp(its[3], mine[3]) > 0 && same_directory(mine[0], its[0]);
@@ -136,6 +137,13 @@ static bool was_taken_over(const struct rp_store *store, const json_t *doc)
 	return taken;
 }
 
+void job_discard_kept(struct job *job)
+{
+	if (job->kept &&
+	    (was_taken_over(job->store, job->doc) || discard_target(job->doc, NULL) >= 0))
+		job->kept = false;
+}
+
 uint32_t job_forget(struct rp_store *store, const char *id, struct rp_error *err)
 {
 	struct job job;
@@ -146,6 +154,7 @@ uint32_t job_forget(struct rp_store *store, const char *id, struct rp_error *err
 		return rc;
 	r = was_taken_over(store, job.doc) ? 0 : discard_target(job.doc, NULL);
 	json_object_set_new(job.doc, "Resumable", json_false());
+	json_object_set_new(job.doc, "Kept", json_false());
 	if (r >= 0)
 		r = job_record_set_state(job.doc, RP_JOB_KILLED);
 	if (r >= 0)

@@ -5,7 +5,11 @@
 #ifndef ENGINE_JOB_SWEEP_H
 #define ENGINE_JOB_SWEEP_H
 
-#include "store.h"
+#include "job.h"
+
+/* What @job, which will not work on it, has kept goes, unless another has gone on from it
+ * or it cannot be reached. */
+void job_discard_kept(struct job *job);
 
 /* What an ended job has kept for a resume goes; it is Killed. RP_INVALID_STATE if it is
  * not one that can be resumed. */

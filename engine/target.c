@@ -323,17 +323,19 @@ static bool looks_ours(int fd)
 	       st.st_uid == geteuid();
 }
 
-void target_discard(struct target *t)
+int target_discard(struct target *t)
 {
 	_cleanup_close_ int lock = -1;
+	int r = 0;
 
 	if (t->fd >= 0)
-		remove_partial(t, t->fd);
+		r = remove_partial(t, t->fd);
 	/* If we made it, or who left what we found, and nothing has come into it. */
 	if (t->system_fd >= 0 && (t->made || (t->found && looks_ours(t->system_fd))) &&
 	    lock_folder(t, t->system_fd, 0, &lock) == 0)
 		unlinkat(t->directory_fd, t->system, AT_REMOVEDIR);
 	target_close(t);
+	return r;
 }
 
 /* With the system folder locked, so that nobody bears what we take for dead. 1 if it was

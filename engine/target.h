@@ -67,8 +67,9 @@ uint32_t target_rename(struct target *target, struct rp_error *err);
  */
 uint32_t target_publish(struct target *target, struct rp_error *err);
 
-/* Removes what was written and closes; fine after target_publish(). */
-void target_discard(struct target *target);
+/* Removes what was written and closes; fine after target_publish(). 0, or -errno: it is
+ * still there. */
+int target_discard(struct target *target);
 
 /* Whether the partial folder still has its name: nobody has removed it, or moved it or
  * the system's. */

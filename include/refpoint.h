@@ -684,9 +684,9 @@ uint32_t rp_job_error(struct rp_job *job, struct rp_error *reterr);
  *
  * Where the table says 4096 and there is time, the transition is waited for: 0 when it
  * is through, else RP_JOB_NOT_IN_TIME, and the request stands. To start a job that has
- * ended and is Resumable (Terminated or Exception), this process must be able to do its
- * work: a thread of it does, as after rp_export_start(). Kill then discards what was
- * kept. A requested stop takes effect within 200 ms, as long as the devices answer.
+ * ended and is Resumable (always if something of it was kept), this process must be able
+ *to do its work: a thread of it does, as after rp_export_start(). Kill then discards what
+ *was kept. A requested stop takes effect within 200 ms, as long as the devices answer.
  *
  * Return: a value of enum rp_job_answer; @reterr is filled if it is not 0 or 4096, with
  * the rp_return that is nearest: RP_INVALID_STATE for 4097, RP_IN_USE for 4099,
