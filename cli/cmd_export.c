@@ -469,7 +469,7 @@ static int export_none(const struct exporting *e)
 int cmd_export(const struct cli *cli)
 {
 	_cleanup_(export_cleanup) struct exporting e = {.cli = cli};
-	const char *directory = cli->args.operands[cli->args.operand_count - 1];
+	const char *directory;
 	struct rp_error error;
 	int status;
 
@@ -482,6 +482,7 @@ int cmd_export(const struct cli *cli)
 		status = take_points(&e);
 	if (status)
 		return status;
+	directory = cli->args.operands[cli->args.operand_count - 1];
 	if (absolute_path(directory, &e.directory, &error))
 		return fail(cli, directory, &error);
 	if (!e.point_count)

@@ -134,12 +134,13 @@ uint32_t exporting_without_record(struct exporting *x, uint32_t rc, struct rp_er
 static uint32_t open_directory(const struct exporting *x, int *ret, struct rp_error *err)
 {
 	_cleanup_close_ int fd = io_dir_open(AT_FDCWD, x->directory);
+	int r = fd < 0 ? fd : store_any_holds(x->store, fd);
 
-	if (fd < 0)
-		return rp_fail_os(err, fd, "open", "export directory %s", x->directory);
-	if (store_holds(x->store, fd))
+	if (r < 0)
+		return rp_fail_os(err, r, "open", "export directory %s", x->directory);
+	if (r > 0)
 		return rp_fail(err, RP_INVALID_PARAMETER, "check",
-			       "export directory %s: lies in the store, which sweeps it",
+			       "export directory %s: lies in a store, which sweeps it",
 			       x->directory);
 	*ret = take_fd(&fd);
 	return RP_OK;
@@ -160,7 +161,8 @@ static uint32_t begin_job(struct exporting *x, struct rp_error *err)
 
 	/* Who waits hours for a turn wants to know it before. */
 	if (rc == RP_OK && x->queued)
-		rc = target_check(fd, x->directory, x->point.system, x->point.id, err);
+		rc = target_check(fd, x->directory, x->point.system, x->point.id,
+				  x->store->busy_ms || x->options.timeout_ms, err);
 	if (rc)
 		return rc;
 	rc = job_begin(x->store, &order, &x->job, err);

@@ -276,8 +276,8 @@ static void open_ferries(struct set *set)
 
 	if (directory < 0 || io_fs_of(store->active_fd, &here) < 0 ||
 	    io_fs_of(directory, &there) < 0)
-		return;		       /* the exports will say why */
-	store_holds(store, directory); /* found out once for all */
+		return;			   /* the exports will say why */
+	store_any_holds(store, directory); /* found out once for all */
 	set->same_fs = io_fs_same(&here, &there);
 	io_ferry_open(&set->to_store, store->active_fd);
 	if (set->same_fs)

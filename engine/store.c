@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "doc.h"
+#include "ground.h"
 #include "io/tree.h"
 #include "job_sweep.h"
 
@@ -66,6 +67,20 @@ static int fill_store(int fd)
 	return r < 0 ? r : doc_save(fd, "store.json", doc);
 }
 
+/* What is in another store is swept with it. */
+static uint32_t check_ground(int fd, const char *directory, struct rp_error *err)
+{
+	_cleanup_close_ int parent = io_dir_open(fd, "..");
+	enum ground ground;
+	int r = parent < 0 ? parent : ground_of(parent, &ground);
+
+	if (r < 0)
+		return rp_fail_os(err, r, "init", "%s", directory);
+	return ground == GROUND_STORE ? rp_fail(err, RP_INVALID_STATE, "init",
+						"init %s: lies in a store", directory)
+				      : RP_OK;
+}
+
 /* Empty, or what an init that was killed has left. */
 static uint32_t check_empty(int fd, const char *directory, struct rp_error *err)
 {
@@ -104,6 +119,12 @@ uint32_t rp_store_init(const char *directory, struct rp_error *reterr)
 	fd = io_dir_make(AT_FDCWD, directory, &made);
 	if (fd < 0)
 		return rp_fail_os(reterr, fd, "init", "%s", directory);
+	rc = check_ground(fd, directory, reterr);
+	if (rc) {
+		if (made)
+			unlinkat(AT_FDCWD, directory, AT_REMOVEDIR);
+		return rc;
+	}
 	rc = store_lock(fd, true, LOCK_WAIT_MS, directory, NULL, reterr);
 	if (rc == RP_OK)
 		rc = check_empty(fd, directory, reterr);
@@ -427,30 +448,23 @@ uint32_t store_bury(struct rp_store *store, int dirfd, const char *name,
 	return r < 0 ? rp_fail_os(err, r, "remove", "%s", name) : RP_OK;
 }
 
-static bool lies_in(const struct rp_store *store, int fd)
-{
-	_cleanup_close_ int at = io_dir_open(fd, ".");
-	int r = at < 0 ? at : 1;
-
-	while (r == 1 && !io_dir_is_at(store->fd, ".", at))
-		r = io_dir_up(&at);
-	return r == 1;
-}
-
 /* Many exports go to one folder. */
-bool store_holds(struct rp_store *store, int fd)
+int store_any_holds(struct rp_store *store, int fd)
 {
+	enum ground ground;
 	struct stat st;
+	int r;
 
 	if (fstat(fd, &st) < 0)
-		return true;
+		return -errno;
 	if (st.st_dev == store->outside_device && st.st_ino == store->outside)
-		return false;
-	if (lies_in(store, fd))
-		return true;
+		return 0;
+	r = ground_of(fd, &ground);
+	if (r < 0 || ground == GROUND_STORE)
+		return r < 0 ? r : 1;
 	store->outside_device = st.st_dev;
 	store->outside = st.st_ino;
-	return false;
+	return 0;
 }
 
 /* Removes one entry of pending/ if nobody works on it. */

@@ -61,7 +61,7 @@ struct rp_store {
 	time_t forgot;		/* when old records were looked for last */
 	uint64_t busy_ms;	/* for points and targets; 0 = not at all */
 	char owner[64];		/* store_owner(); "" = not known yet */
-	dev_t outside_device;	/* a folder that does not lie in the store */
+	dev_t outside_device;	/* a folder that lies in no store */
 	ino_t outside;
 	/* store.json's */
 	uint64_t job_limit;    /* JobLimit: of those in the queue that work at once */
@@ -105,8 +105,9 @@ uint32_t store_bury(struct rp_store *store, int dirfd, const char *name,
 uint32_t store_lock(int fd, bool exclusive, uint64_t wait_ms, const char *what,
 		    struct watch *w, struct rp_error *err);
 
-/* Whether folder @fd is the store's or lies in it. */
-bool store_holds(struct rp_store *store, int fd);
+/* Whether folder @fd lies in a store, this one or another: 1, 0 or -errno. One that does
+ * not is remembered. */
+int store_any_holds(struct rp_store *store, int fd);
 
 /* Removes what dead operations left behind. */
 uint32_t store_sweep(struct rp_store *store, struct rp_error *err);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "ground.h"
 #include "io/base.h"
 #include "io/tree.h"
 #include "journal.h"
@@ -88,19 +89,6 @@ static uint32_t check_unpublished(const struct target *t, struct rp_error *err)
 	return RP_OK;
 }
 
-uint32_t target_check(int fd, const char *directory, const char *system, const char *id,
-		      struct rp_error *err)
-{
-	char name[NAME_SIZE + ID_SIZE];
-	struct stat st;
-
-	snprintf(name, sizeof(name), "%s/%s", system, id);
-	if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-		return rp_fail(err, RP_INVALID_STATE, "export",
-			       "export %s/%s: exists already", directory, name);
-	return RP_OK; /* anything else comes up when it is opened */
-}
-
 /* A folder of ours: no link. */
 static int open_partial(const struct target *t)
 {
@@ -108,6 +96,33 @@ static int open_partial(const struct target *t)
 			O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 
 	return fd < 0 ? -errno : fd;
+}
+
+static bool is_worked_on(struct target *t)
+{
+	_cleanup_close_ int system_fd = io_dir_open(t->directory_fd, t->system), fd = -1;
+
+	t->system_fd = system_fd;
+	fd = system_fd < 0 ? system_fd : open_partial(t);
+	return fd >= 0 && io_lock(fd, true, 0) == -EWOULDBLOCK;
+}
+
+uint32_t target_check(int fd, const char *directory, const char *system, const char *id,
+		      bool waits, struct rp_error *err)
+{
+	struct target t = {.system = system, .directory_fd = fd};
+	char name[NAME_SIZE + ID_SIZE];
+	struct stat st;
+
+	snprintf(name, sizeof(name), "%s/%s", system, id);
+	if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return rp_fail(err, RP_INVALID_STATE, "export",
+			       "export %s/%s: exists already", directory, name);
+	target_name(&t, id);
+	if (!waits && is_worked_on(&t))
+		return rp_fail(err, RP_IN_USE, "lock",
+			       "%s/%s: in use by another operation", directory, name);
+	return RP_OK; /* anything else comes up when it is opened */
 }
 
 /*
@@ -184,6 +199,19 @@ static void target_close(struct target *t)
 	t->path = NULL;
 }
 
+/* What was there before may be anything: a store, or a link into one. */
+static uint32_t check_ground(const struct target *t, struct rp_error *err)
+{
+	enum ground ground = GROUND_FREE;
+	int r = t->made ? 0 : ground_of(t->system_fd, &ground);
+
+	if (r < 0)
+		return rp_fail_os(err, r, "open", "folder of %s", t->path);
+	return ground == GROUND_STORE ? rp_fail(err, RP_INVALID_PARAMETER, "check",
+						"%s: its folder lies in a store", t->path)
+				      : RP_OK;
+}
+
 /* One try; RP_OK with t->fd still -1 means: try again, who was there has ended. */
 static uint32_t target_try(struct target *t, bool restart, struct watch *w,
 			   uint64_t busy_ms, struct rp_error *err)
@@ -195,7 +223,9 @@ static uint32_t target_try(struct target *t, bool restart, struct watch *w,
 	r = lock_system_folder(t, w, &lock);
 	if (r < 0)
 		return rp_fail_os(err, r, "mkdir", "folder of %s", t->path);
-	rc = check_unpublished(t, err);
+	rc = check_ground(t, err);
+	if (rc == RP_OK)
+		rc = check_unpublished(t, err);
 	if (rc)
 		return rc;
 	r = bear_partial(t, restart, &busy);

@@ -44,9 +44,10 @@ uint32_t target_open(const char *directory, const char *system, const char *id,
 		     bool restart, struct watch *w, uint64_t busy_ms, struct target *ret,
 		     struct rp_error *err);
 
-/* RP_INVALID_STATE if it is published in @directory, which is open as @fd. */
+/* RP_INVALID_STATE if it is published in @directory, which is open as @fd; RP_IN_USE if
+ * another export of it runs, and this one does not wait (@waits). */
 uint32_t target_check(int fd, const char *directory, const char *system, const char *id,
-		      struct rp_error *err);
+		      bool waits, struct rp_error *err);
 
 /* Whether it is on the file system of DIRECTORY: DIRECTORY/SYSTEM may lead elsewhere. */
 bool target_is_of_directory(const struct target *target);

@@ -116,13 +116,14 @@ struct rp_store;
 /**
  * rp_store_init() - make a new store in @directory
  * @directory: an absolute path; created (mode 0700) if it does not exist,
- *             otherwise it must be an empty directory
+ *             otherwise it must be an empty directory, which becomes private
  *
  * A reference point is taken without copying only if the store lies on the
  * same reflink-capable file system (XFS, Btrfs, ...) as the disks.
  *
- * Errors: RP_INVALID_PARAMETER, RP_INVALID_STATE (is a store already, or not
- * empty), RP_NOT_AVAILABLE (parent does not exist), RP_ACCESS_DENIED, RP_FAILED.
+ * Errors: RP_INVALID_PARAMETER, RP_INVALID_STATE (is a store already, lies in one,
+ * or is not empty), RP_NOT_AVAILABLE (parent does not exist), RP_ACCESS_DENIED,
+ * RP_FAILED.
  */
 uint32_t rp_store_init(const char *directory, struct rp_error *reterr);
 

@@ -203,6 +203,36 @@ TEST_F(place, of_a_system_may_be_anothers_folder)
 	stage_expect_unharmed(s, "");
 }
 
+/* What is put into a store is swept, whosever it is and whatever leads there. */
+TEST_F(place, may_lie_in_a_store)
+{
+	const struct stage *s = &self->stage;
+	const char *other = fmt("%s/other", test_dir());
+	const char *const folders[] = {"", "/pending", "/systems", "/jobs/ended"};
+	struct rp_error err;
+
+	GIVES(OK, rp_store_init(other, &err));
+	for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
+		const char *folder = fmt("%s%s", other, folders[i]);
+
+		GIVES(INVALID_PARAMETER,
+		      rp_export(s->store, s->point, folder, NULL, NULL, &err));
+		EXPECT_FALSE(exists(fmt("%s/web1", folder)));
+		ASSERT_OK(symlink(folder, self->system));
+		GIVES(INVALID_PARAMETER, stage_export(s, NULL, &err));
+		ASSERT_OK(unlink(self->system));
+		GIVES(INVALID_STATE, rp_store_init(fmt("%s/new", folder), &err));
+		EXPECT_FALSE(exists(fmt("%s/new", folder)));
+	}
+	EXPECT_STREQ(listing(other), "jobs pending store.json systems");
+	/* By its name a store may be where a system's exports would be. */
+	ASSERT_OK(rename(other, self->system));
+	GIVES(INVALID_PARAMETER, stage_export(s, NULL, &err));
+	EXPECT_STREQ(listing(self->system), "jobs pending store.json systems");
+	ASSERT_OK(rename(self->system, other));
+	stage_expect_unharmed(s, "");
+}
+
 /* Holds the lock of folder @path until it is killed. */
 static pid_t lock_folder(const char *path)
 {

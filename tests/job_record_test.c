@@ -334,6 +334,28 @@ TEST_F(record, holds_the_point)
 	rp_store_close(store);
 }
 
+/* Who would only hear it when its turn comes hears it at once, unless it is to wait. */
+TEST_F(record, is_of_the_only_export_of_its_point_to_a_place)
+{
+	struct stage *s = &self->jobs.stage;
+	struct rp_export_options options = stage_copying(RP_IO_AUTO);
+	struct rp_job *second = NULL;
+	struct rp_error err;
+
+	self->jobs.job = jobs_start(&self->jobs, true);
+	jobs_reach(&self->jobs, self->jobs.job, "copying");
+	GIVES(IN_USE, rp_export_start(s->store, s->point, fmt("%s/0", s->exports),
+				      &options, &second, &err));
+	EXPECT_EQ(second, NULL);
+	options.timeout_ms = SOON_MS;
+	ASSERT_EQ(rp_export_start(s->store, s->point, fmt("%s/0", s->exports), &options,
+				  &second, &err),
+		  RP_JOB_STARTED, "%s", err.message);
+	jobs_request(self->jobs.job, RP_JOB_KILL);
+	GIVES(OK, rp_job_wait(second, NULL, SOON_MS, &err));
+	rp_job_close(second);
+}
+
 /* How far it is known to be on stable storage. */
 static int64_t mark_of(const struct stage *s)
 {
