@@ -69,7 +69,11 @@ int point_load(const struct system *system, const char *id, struct point *point)
 		r = -EBADMSG; /* it is there without its metadata */
 	if (r == -ELOOP)
 		r = -EBADMSG; /* a link, which leads to no record of ours */
-	return r < 0 ? r : check_doc(point->doc, point);
+	if (r == 0)
+		r = check_doc(point->doc, point);
+	if (r < 0) /* what there is of it is not to be worked with */
+		json_decref(take_ptr(point->doc));
+	return r;
 }
 
 void point_close(struct point *point)

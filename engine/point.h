@@ -15,14 +15,14 @@
 enum point_lock {
 	POINT_UNLOCKED, /* to look at its metadata */
 	POINT_SHARED,	/* to read its data */
-	POINT_EXCLUSIVE /* to destroy it */
+	POINT_EXCLUSIVE /* to destroy it or its data; a damaged one by its whole ID */
 };
 
 struct point {
 	char system[NAME_SIZE];
 	char id[ID_SIZE];
 	int fd;	     /* its folder; holds the lock */
-	json_t *doc; /* point.json, checked */
+	json_t *doc; /* point.json, checked; NULL if it is damaged */
 };
 
 #define POINT_NONE       \
@@ -38,7 +38,8 @@ uint32_t point_open(struct rp_store *store, const char *ref, enum point_lock loc
 void point_close(struct point *point); /* unopened is fine */
 
 /* Opens its folder and reads it, without a lock; the caller closes it, whatever this
- * gives. -EBADMSG: it is damaged; without a folder it has no fd. */
+ * gives. -EBADMSG: it is damaged; without a folder it has no fd. With any error it has
+ * no doc. */
 int point_load(const struct system *system, const char *id, struct point *ret);
 
 /* Which of its system's points it is; 0 if nobody knows. */

@@ -41,12 +41,8 @@ int points_load(const struct system *system, struct point **ret, size_t *ret_cou
 		/* Only metadata is wanted, and there may be many. */
 		if (point.fd >= 0)
 			close(take_fd(&point.fd));
-		if (r < 0) { /* damaged, unreadable, newer */
-			json_decref(point.doc);
-			point.doc = NULL;
-		}
 		if (r != -ENOENT && r != -ENOMEM)
-			points[n++] = point;
+			points[n++] = point; /* damaged, unreadable, newer ones, too */
 		if (r != -ENOMEM)
 			r = 0; /* one must not hide the others */
 	}

@@ -253,6 +253,48 @@ TEST_F(points, something_else_in_the_place_of_a_point)
 	stage_expect_unharmed(s, "");
 }
 
+/* A record without one of its keys: of the point, or of its disk. */
+static void drop_key(const char *path, bool of_disk, const char *key)
+{
+	json_t *doc = load_json(path), *of = doc;
+
+	if (of_disk)
+		of = json_array_get(json_object_get(doc, "Disks"), 0);
+	ASSERT_OK(json_object_del(of, key));
+	save_json(path, doc);
+}
+
+/* What is no record of a point is not worked with, however much of it is there. */
+TEST_F(points, does_not_release_one_with_half_a_record)
+{
+	static const struct {
+		bool of_disk;
+		const char *key;
+	} lost[] = {{false, "Sequence"}, {false, "Disks"}, {true, "File"}};
+	const struct stage *s = &self->stage;
+	char second[POINT_SIZE];
+	struct rp_error err;
+
+	for (size_t i = 0; i <= ARRAY_SIZE(lost); i++) {
+		const char *folder, *json;
+
+		stage_take(s, second);
+		folder = stage_point_path(s, second);
+		json = fmt("%s/point.json", folder);
+		if (i < ARRAY_SIZE(lost))
+			drop_key(json, lost[i].of_disk, lost[i].key);
+		else /* another point's */
+			ASSERT_OK(system(fmt("cp '%s/point.json' '%s'",
+					     stage_point_path(s, s->point), json)));
+		test_log("%zu", i);
+		GIVES(UNKNOWN_STATUS, rp_release(s->store, second, NULL, &err));
+		EXPECT_STREQ(listing(folder), "config point.json vda.raw");
+		GIVES(OK, rp_destroy_reference_point(s->store, second, &err));
+		EXPECT_FALSE(exists(folder));
+	}
+	stage_expect_unharmed(s, "");
+}
+
 TEST_F(points, leaves_a_newer_point_alone)
 {
 	const struct stage *s = &self->stage;
