@@ -90,4 +90,8 @@ void exported_close_disk(struct stream *s);
 /* Compares the config files with the manifest. */
 uint32_t exported_check_configs(const struct exported *e, struct rp_error *err);
 
+/* Before its folder is removed: RP_INVALID_STATE if something lies in it that is no part
+ * of the export. */
+uint32_t exported_check_alone(const struct exported *e, struct rp_error *err);
+
 #endif

@@ -105,8 +105,12 @@ static uint32_t make_folder(struct merge *m, struct rp_error *err)
 /* Everything in the new one is on stable storage but for its folder. */
 static uint32_t exchange(struct merge *m, struct rp_error *err)
 {
-	int r = io_fsync(m->fd);
+	uint32_t rc = exported_check_alone(tip(m), err); /* it may have been hours */
+	int r;
 
+	if (rc)
+		return rc;
+	r = io_fsync(m->fd);
 	if (r == 0 && !io_dir_is_at(m->parent, m->name, tip(m)->fd))
 		return rp_fail(err, RP_IN_USE, "publish",
 			       "publish %s: it was moved meanwhile", m->chain.paths[0]);
@@ -383,7 +387,9 @@ static uint32_t merge(struct merge *m, char **ret_report, struct rp_error *err)
 		   "differential"))
 		return rp_fail(err, RP_INVALID_STATE, "merge", "export %s: is whole",
 			       m->chain.paths[0]);
-	rc = fill(m, err);
+	rc = exported_check_alone(tip(m), err);
+	if (rc == RP_OK)
+		rc = fill(m, err);
 	if (rc == RP_OK && ret_report) {
 		json_object_set_new(m->manifest, "ExportPath",
 				    json_string(m->chain.paths[0]));

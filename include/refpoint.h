@@ -754,7 +754,8 @@ uint32_t rp_verify(const char *export_path, const struct rp_read_options *option
  * export; all parts are read and compared with theirs first. Who reads a chain with the
  * export in it meanwhile begins again with the whole one. Needs no store.
  *
- * Errors: as rp_verify() with a chain; RP_INVALID_STATE (it is whole already),
+ * Errors: as rp_verify() with a chain; RP_INVALID_STATE (it is whole already, or there is
+ * something in its folder that is no part of it and would be removed with it),
  * RP_IN_USE (another merge of it runs), RP_NOT_SUPPORTED (the full export has an image
  * that is not raw; RP_CLONE_ALWAYS), RP_FAILED, RP_ACCESS_DENIED.
  */

@@ -118,6 +118,14 @@ static void expect_complete(const struct merge_fixture *self, unsigned link)
 	ASSERT_OK(unlink(output));
 }
 
+static void expect_whole(const struct merge_fixture *self, unsigned link, bool whole)
+{
+	json_t *manifest = load_json(fmt("%s/export.json", path_of(self, link)));
+
+	EXPECT_STREQ(json_text(manifest, "Kind"), whole ? "merged" : "differential");
+	json_decref(manifest);
+}
+
 static const char *root_of(const json_t *manifest)
 {
 	return json_text(json_object_get(disk_of(manifest, "vda"), "Digest"), "Root");
@@ -238,6 +246,43 @@ TEST_F(merge, called_off)
 	expect_complete(self, 2);
 }
 
+static int leave_notes(void *context, const struct rp_progress *progress)
+{
+	if (!strcmp(progress->phase, "publishing"))
+		save_text(context, "mine");
+	return 0;
+}
+
+/* What somebody has put into the folder would be removed with it. */
+TEST_F(merge, not_of_what_has_something_else_in_it)
+{
+	char *path = strdup(path_of(self, 2)), *notes = strdup(fmt("%s/NOTES", path));
+	const struct rp_watch watch = {
+		.size = sizeof(watch), .context = notes, .progress = leave_notes};
+	const struct rp_read_options options = {.size = sizeof(options), .watch = &watch};
+	const char *const mine[] = {fmt("%s/NOTES.txt", path), fmt("%s/folder", path),
+				    fmt("%s/config/folder", path)};
+	struct rp_error err;
+
+	for (size_t i = 0; i < ARRAY_SIZE(mine); i++) {
+		ASSERT_OK(mkdir(mine[i], 0700));
+		GIVES(INVALID_STATE, rp_merge(path, NULL, NULL, &err));
+		EXPECT_TRUE(strstr(err.message, mine[i] + strlen(path) + 1), "%s",
+			    err.message);
+		EXPECT_EQ(strstr(listing(fmt("%s/web1", self->out)), ".merging"), NULL);
+		expect_whole(self, 2, false);
+		ASSERT_OK(rmdir(mine[i]));
+	}
+	/* Nor if that was meanwhile. */
+	GIVES(INVALID_STATE, rp_merge(path, &options, NULL, &err));
+	expect_whole(self, 2, false);
+	ASSERT_OK(unlink(notes));
+	GIVES(OK, rp_merge(path, NULL, NULL, &err));
+	expect_complete(self, 2);
+	free(notes);
+	free(path);
+}
+
 /* It is looked for a hundred times, not for ever. */
 TEST_F(merge, where_a_link_leads_nowhere)
 {
@@ -278,14 +323,6 @@ static int merge_meanwhile(void *context, const struct rp_progress *progress)
 	m->done = true;
 	EXPECT_EQ(rp_merge(m->path, NULL, NULL, &err), RP_OK, "%s", err.message);
 	return 0;
-}
-
-static void expect_whole(const struct merge_fixture *self, unsigned link, bool whole)
-{
-	json_t *manifest = load_json(fmt("%s/export.json", path_of(self, link)));
-
-	EXPECT_STREQ(json_text(manifest, "Kind"), whole ? "merged" : "differential");
-	json_decref(manifest);
 }
 
 /* Who reads a chain does not notice that a part of it becomes another one. */
