@@ -383,6 +383,18 @@ static void deliver(struct set *set, set_done *done, void *context)
 	pthread_mutex_lock(&set->lock);
 }
 
+/* Nobody waits longer because the clock on the wall was put back. */
+static void init_lock(struct set *set)
+{
+	pthread_condattr_t monotonic;
+
+	pthread_mutex_init(&set->lock, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&set->changed, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+}
+
 /* Until all workers have ended: 0, or why they were stopped. */
 static int attend(struct set *set, set_done *done, void *context)
 {
@@ -392,7 +404,7 @@ static int attend(struct set *set, set_done *done, void *context)
 	while (set->running || set->ended || set->warnings) {
 		struct timespec until;
 
-		clock_gettime(CLOCK_REALTIME, &until);
+		clock_gettime(CLOCK_MONOTONIC, &until);
 		until.tv_nsec += TICK_MS * 1000000L;
 		if (until.tv_nsec >= 1000000000L) {
 			until.tv_nsec -= 1000000000L;
@@ -510,8 +522,7 @@ uint32_t set_export(struct rp_store *store, const char *const *points, size_t co
 	if (!count) /* no export will do it */
 		return exporting_check(store, directory, options, err);
 	set.last = &set.ended;
-	pthread_mutex_init(&set.lock, NULL);
-	pthread_cond_init(&set.changed, NULL);
+	init_lock(&set);
 	watch_init(&set.watch, options->watch, options->timeout_ms);
 	watch_phase(&set.watch, "planning");
 	rc = set_open(&set, points, err);

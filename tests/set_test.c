@@ -29,6 +29,9 @@ static bool sync_lasts;	       /* a whole one, until nobody has anything else to
 static atomic_int whole_error; /* of the next one */
 static const char *broken;     /* files whose path has this in it fail */
 
+/* The clock on the wall is, as soon as it was read, put back by an hour. */
+static bool put_back;
+
 /* Looks at all records when one is about to be written. */
 static struct rp_store *watcher;
 static pthread_mutex_t watcher_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -68,6 +71,15 @@ ssize_t pwrite(int fd, const void *buf, size_t len, off_t at)
 	if (watcher && has_in_path(fd, "job.json"))
 		look_at_records();
 	return syscall(SYS_pwrite64, fd, buf, len, at);
+}
+
+int clock_gettime(clockid_t clock, struct timespec *ret)
+{
+	int r = (int)syscall(SYS_clock_gettime, clock, ret);
+
+	if (put_back && clock == CLOCK_REALTIME)
+		ret->tv_sec += 3600;
+	return r;
 }
 
 static int sync_file(int fd, long call)
@@ -466,6 +478,26 @@ TEST_F(set, is_cancelled_as_one)
 		EXPECT_EQ(arrived(self, i), self->values[i] == RP_OK);
 	}
 	engine_expect_idle(&self->e);
+}
+
+/* The caller is asked whether it goes on, whatever becomes of the clock. */
+TEST_F(set, the_clock_is_put_back)
+{
+	struct rp_export_options o = stage_copying(RP_IO_AUTO);
+	struct rp_watch watch = {
+		.size = sizeof(watch), .context = self, .progress = watched};
+	uint64_t begin = now_ms();
+	struct rp_error err;
+
+	o.watch = &watch;
+	o.bandwidth = 256 * KIB; /* it takes some 15 s */
+	self->stop_after = 2;
+	put_back = true;
+	GIVES(FAILED, rp_export_set(self->e.store, &self->points[COUNT - 1], 1,
+				    self->e.out, &o, told, self, &err));
+	put_back = false;
+	EXPECT_EQ(err.os_error, ECANCELED);
+	EXPECT_LT(now_ms() - begin, 5000);
 }
 
 TEST_F(set, few_descriptors)
