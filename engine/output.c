@@ -211,6 +211,17 @@ static int take_owner(const struct output *o, int fd)
 	return io_fsync(fd);
 }
 
+/* Not known to be durable, it must not count; but what it has replaced is gone. */
+static uint32_t take_back(const struct output *o, const struct stream *s, int why,
+			  struct rp_error *err)
+{
+	if (!o->exists && io_dir_is_at(o->dirfd, o->name, o->fd) &&
+	    io_rename_new(o->dirfd, o->name, o->dirfd, o->partial) == 0)
+		return stream_fail(s, why, "publish", o->path, RP_NO_OFFSET, err);
+	rp_fail_os(err, why, "publish", "%s, which has its name by now", o->path);
+	return rp_fail_of(err, NULL, s->disk), rp_return_of(why);
+}
+
 uint32_t output_publish(struct output *o, const struct stream *s, struct rp_error *err)
 {
 	int r = 0;
@@ -229,9 +240,10 @@ uint32_t output_publish(struct output *o, const struct stream *s, struct rp_erro
 		r = renameat(o->dirfd, o->partial, o->dirfd, o->name) < 0 ? -errno : 0;
 	else
 		r = io_rename_new(o->dirfd, o->partial, o->dirfd, o->name);
-	if (r == 0)
-		r = io_fsync(o->dirfd);
-	return r < 0 ? stream_fail(s, r, "publish", o->path, RP_NO_OFFSET, err) : RP_OK;
+	if (r < 0)
+		return stream_fail(s, r, "publish", o->path, RP_NO_OFFSET, err);
+	r = io_fsync(o->dirfd);
+	return r < 0 ? take_back(o, s, r, err) : RP_OK;
 }
 
 void output_close(struct output *o)

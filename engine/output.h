@@ -45,7 +45,8 @@ uint32_t output_check(struct output *o, const char *path, bool replace,
 uint32_t output_open(struct output *o, struct stream *s, int twin_fd,
 		     struct rp_error *err);
 
-/* The data is on stable storage; now the name. */
+/* The data is on stable storage; now the name. If that fails it has none, unless it took
+ * that of another file: the error says so. */
 uint32_t output_publish(struct output *o, const struct stream *s, struct rp_error *err);
 
 /* What was not published is removed. Unopened is fine. */

@@ -81,6 +81,12 @@ static int bad_chmod(const char *path, mode_t mode, struct fuse_file_info *fi)
 			   : fchmodat(root, below(path), mode, 0));
 }
 
+static int bad_chown(const char *path, uid_t uid, gid_t gid, struct fuse_file_info *fi)
+{
+	return or_errno(fi ? fchown((int)fi->fh, uid, gid)
+			   : fchownat(root, below(path), uid, gid, 0));
+}
+
 static int bad_truncate(const char *path, off_t size, struct fuse_file_info *fi)
 {
 	(void)path;
@@ -229,6 +235,7 @@ static const struct fuse_operations operations = {
 	.rmdir = bad_rmdir,
 	.rename = bad_rename,
 	.chmod = bad_chmod,
+	.chown = bad_chown,
 	.truncate = bad_truncate,
 	.open = bad_open,
 	.create = bad_create,

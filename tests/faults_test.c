@@ -303,6 +303,51 @@ TEST_F(faulty, folder_of_exports_cannot_be_synced)
 	EXPECT_TRUE(stage_good_export(s->exports, s->point, s->twin));
 }
 
+static uint32_t restore(const struct stage *s, const char *output, bool replace,
+			struct rp_error *err)
+{
+	const struct rp_read_options options = {.size = sizeof(options),
+						.replace = replace};
+
+	return rp_restore(stage_export_path(s->exports, s->point), "vda", output,
+			  &options, NULL, err);
+}
+
+/* The same holds for a restored disk; but one that was replaced does not come back. */
+TEST_F(faulty, folder_of_a_restored_disk_cannot_be_synced)
+{
+	const struct rp_error want = failure(EIO, "publish", RP_NO_OFFSET);
+	const char *folder = fmt("%s/restored", self->fs.mnt);
+	const char *output = fmt("%s/disk", folder);
+	struct badfs_orders *orders = self->fs.orders;
+	const struct stage *s = &self->stage;
+	struct rp_error err;
+
+	expect_export_works(s);
+	ASSERT_OK(mkdir(folder, 0700));
+	strcpy(orders->unsynced, "restored");
+	for (size_t i = 0; i < 2; i++) {
+		expect_error(restore(s, output, i, &err), &err, &want);
+		EXPECT_EQ(strstr(err.message, "has its name"), NULL, "%s", err.message);
+		EXPECT_STREQ(listing(folder), "");
+	}
+	for (size_t i = 0; i < 2; i++) {
+		if (i)
+			save_text(output, "old");
+		else
+			strcpy(orders->stuck, "disk");
+		expect_error(restore(s, output, i, &err), &err, &want);
+		strcpy(orders->stuck, "");
+		EXPECT_NE(strstr(err.message, "has its name"), NULL, "%s", err.message);
+		EXPECT_STREQ(listing(folder), "disk");
+		EXPECT_TRUE(data_same(output, s->twin));
+		ASSERT_OK(unlink(output));
+	}
+	strcpy(orders->unsynced, "");
+	GIVES(OK, restore(s, output, false, &err));
+	EXPECT_TRUE(data_same(output, s->twin));
+}
+
 /* A block device on a file; it goes when the fd is closed. */
 static int attach(const char *path, char device[32])
 {
