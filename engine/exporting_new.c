@@ -10,6 +10,7 @@
 #include "doc.h"
 #include "exporting_state.h"
 #include "io/tree.h"
+#include "job_sweep.h"
 #include "settings.h"
 
 /* 0 or -ENOMEM. */
@@ -280,6 +281,8 @@ void exporting_free(struct exporting *x)
 	export_changes_close(&x->changes);
 	journal_close(&x->journal);
 	point_close(&x->point);
+	if (x->job.id[0]) /* nobody waits for that, nor for what was closed */
+		job_forget_old(x->store);
 	json_decref(x->manifest);
 	json_decref(x->watch.warnings);
 	for (size_t i = 0; i < x->options.disk_count; i++)

@@ -13,7 +13,6 @@
 #include "io/tree.h"
 #include "job_queue.h"
 #include "job_record.h"
-#include "job_sweep.h"
 #include "settings.h"
 #include "slip.h"
 
@@ -343,8 +342,6 @@ void job_retire(struct job *job)
 	job_queue_leave(job);
 	unlinkat(job->fd, JOB_BELL, 0);
 	job_release(job);
-	if (ended) /* nobody waits for that */
-		job_forget_old(store);
 }
 
 static enum rp_job_state end_state(const struct job *job, uint32_t rc,
