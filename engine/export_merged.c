@@ -124,6 +124,7 @@ static uint32_t merge(struct merging *m, struct rp_error *err)
 		.count = m->disk.count + 1,
 		.leaves = m->leaves,
 		.dirfd = m->target->fd,
+		.whole = true,
 	};
 	uint32_t rc;
 

@@ -200,23 +200,54 @@ static uint32_t patch(const struct merged *m, struct stream *s,
 	return rc;
 }
 
-/* The leaves of the image, but for those of chunks that were touched. */
+/* The leaves of the image, but for those of chunks that were touched: they are made of
+ * the disk itself, if it is at hand, and tell of a write that was lost. */
 static uint32_t carry_leaves(const struct merged *m, struct stream *s,
 			     const struct tuning *tuning, struct watch *w,
 			     struct rp_error *err)
 {
+	struct io_file *file = m->whole ? &m->layer[0]->file : &s->dst;
+	const char *path = m->whole ? s->src_path : s->dst_path;
 	struct touched touched;
 	uint32_t rc;
 	int r;
 
 	touched_init(&touched, m->layer, m->count - 1, image_of(m)->size, s->dst.size,
-		     &s->dst, s->dst_path);
+		     file, path);
 	r = touched_carry(&touched, &m->leaves, &s->leaves);
 	if (r < 0)
 		return stream_fail(s, r, "write digests of", s->dst_path, RP_NO_OFFSET,
 				   err);
-	rc = read_leaves(s, &touched.source, s->dst_path, STREAM_DIGEST_READ, &s->leaves,
-			 tuning, w, err);
+	rc = read_leaves(s, &touched.source, path, STREAM_DIGEST_READ, &s->leaves, tuning,
+			 w, err);
+	s->digested = rc == RP_OK;
+	return rc;
+}
+
+static uint32_t read_file(const struct stream *s, const struct io_file *file,
+			  const char *path, enum stream_digest digest,
+			  const struct tuning *tuning, struct watch *w,
+			  struct rp_error *err)
+{
+	struct layer whole = {.file = *file, .path = path};
+	struct layer *list[] = {&whole};
+	struct layers layers;
+
+	layer_raw(&whole);
+	layers_init(&layers, list, 1);
+	return read_leaves(s, &layers.source, path, digest, &s->leaves, tuning, w, err);
+}
+
+/* Nothing is known of the image: the leaves are those of the disk itself. */
+static uint32_t prove(const struct merged *m, struct stream *s,
+		      const struct tuning *tuning, struct watch *w, struct rp_error *err)
+{
+	uint32_t rc = read_file(s, &m->layer[0]->file, s->src_path, STREAM_DIGEST_READ,
+				tuning, w, err);
+
+	if (rc == RP_OK)
+		rc = read_file(s, &s->dst, s->dst_path, STREAM_DIGEST_CHECK, tuning, w,
+			       err);
 	s->digested = rc == RP_OK;
 	return rc;
 }
@@ -224,23 +255,11 @@ static uint32_t carry_leaves(const struct merged *m, struct stream *s,
 static uint32_t digest(const struct merged *m, struct stream *s,
 		       const struct tuning *tuning, struct watch *w, struct rp_error *err)
 {
-	struct layer whole = {.file = s->dst, .path = s->dst_path};
-	struct layer *list[] = {&whole};
-	struct layers layers;
-	uint32_t rc;
-
 	if (s->digest == STREAM_NO_DIGEST)
 		return RP_OK;
 	if (m->leaves.fd >= 0)
 		return carry_leaves(m, s, tuning, w, err);
-	if (s->digest != STREAM_DIGEST_READ)
-		return RP_OK;
-	layer_raw(&whole);
-	layers_init(&layers, list, 1);
-	rc = read_leaves(s, &layers.source, s->dst_path, STREAM_DIGEST_READ, &s->leaves,
-			 tuning, w, err);
-	s->digested = rc == RP_OK;
-	return rc;
+	return s->digest == STREAM_DIGEST_READ ? prove(m, s, tuning, w, err) : RP_OK;
 }
 
 /* Counts the data there is now; what was not copied was shared. */
@@ -283,11 +302,12 @@ static uint32_t make_copy(const struct merged *m, struct stream *s,
 			  const struct tuning *tuning, struct watch *w,
 			  struct rp_error *err)
 {
+	bool later = m->leaves.fd < 0 && s->digest == STREAM_DIGEST_READ;
 	struct layers layers;
 	uint32_t rc = RP_OK;
 
 	stream_because(s, "the base's image was copied");
-	if (m->leaves.fd < 0 && s->digest == STREAM_DIGEST)
+	if (m->leaves.fd < 0)
 		s->digest = STREAM_NO_DIGEST; /* of what is not known to be right */
 	if (m->leaves.fd >= 0 && s->digest != STREAM_NO_DIGEST)
 		rc = check_image(m, s, tuning, w, err);
@@ -296,7 +316,7 @@ static uint32_t make_copy(const struct merged *m, struct stream *s,
 	if (rc == RP_OK)
 		rc = copy_streams(s, 1, tuning, w, err);
 	s->from = NULL;
-	return rc;
+	return rc == RP_OK && later ? prove(m, s, tuning, w, err) : rc;
 }
 
 uint32_t merged_make(const struct merged *m, struct stream *s,

@@ -21,13 +21,16 @@ struct merged {
 	size_t count;
 	struct digest leaves; /* of the image; fd -1 = it, or a change, has none */
 	int dirfd;	      /* for temporary files */
+	bool whole; /* the file of the latest change has all of the disk, not only that */
 };
 
 /*
  * Makes it in s->dst, a new file of the size of the disk; s->digest and s->leaves say
  * whether the leaves are to be made. What is read of the image for new leaves is
- * compared with its old ones before, so that no damage gets a valid digest. When this
- * returns, @s is no source any more but tells what was done.
+ * compared with its old ones before, so that no damage gets a valid digest. Where there
+ * are none, STREAM_DIGEST_READ makes leaves of the whole disk, which must be at hand
+ * then, and compares what was made with them. When this returns, @s is no source any more
+ * but tells what was done.
  */
 uint32_t merged_make(const struct merged *m, struct stream *s,
 		     const struct tuning *tuning, struct watch *w, struct rp_error *err);

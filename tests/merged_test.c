@@ -361,6 +361,42 @@ TEST_F(merged, with_damage_below_what_has_no_digest)
 	expect_full(self, RP_FAILED, "differs from its digest");
 }
 
+/* The base's export as one that has no digest. */
+static void forget_digest(const struct merged_fixture *self)
+{
+	const struct rp_export_options options = {.size = sizeof(options),
+						  .digest = RP_DIGEST_NEVER};
+	struct rp_error err;
+
+	remove_tree(stage_export_path(self->out, self->base));
+	ASSERT_EQ(rp_export(self->e.store, self->base, self->out, &options, NULL, &err),
+		  RP_OK, "%s", err.message);
+}
+
+/* What it is to be is known from the point. */
+TEST_F(merged, with_damage_in_a_base_without_digest)
+{
+	self->digest = RP_DIGEST_ALWAYS;
+	forget_digest(self);
+	data_flip(image(self, self->base), MIB);
+	expect_full(self, RP_FAILED, "differs from its digest");
+}
+
+TEST_F(merged, gets_a_digest_over_a_base_without_one)
+{
+	struct rp_export_options options = merging(self);
+	json_t *report;
+
+	options.digest = RP_DIGEST_ALWAYS;
+	options.strict = true;
+	forget_digest(self);
+	report = engine_export(&self->e, self->out, &options);
+	EXPECT_STREQ(json_text(report, "Kind"), "merged");
+	EXPECT_TRUE(json_is_object(json_object_get(disk_of(report, "vda"), "Digest")));
+	json_decref(report);
+	expect_good(self, self->point, "vda");
+}
+
 TEST_F(merged, with_damaged_digests)
 {
 	data_flip(fmt("%s/vda.digest", stage_export_path(self->out, self->base)), 100);
