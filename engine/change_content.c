@@ -110,18 +110,23 @@ int change_add_data(struct change_pair *p, struct ranges *ranges, uint64_t start
 static uint32_t compare(struct change_pair *p, struct ranges *ranges,
 			struct rp_error *err)
 {
-	uint64_t both = min_u64(p->base_size, p->target.size);
+	uint64_t both = min_u64(p->base_size, p->target.size), edge = both;
 	struct finding f = {.p = p, .ranges = ranges};
 	struct compare *c = NULL;
 	uint32_t rc = RP_OK;
 	int r;
 
+	/* The block a disk was cut in has changed: an image's last sector goes on. */
+	if (p->base_size > both)
+		edge = round_down(both, RANGES_GRAIN);
 	watch_phase(p->w, "comparing");
 	r = compare_open(&c, &p->base, &p->target, p->w, found_change, &f);
 	if (r == 0)
-		r = add_data_of_both(p, c, 0, both);
+		r = add_data_of_both(p, c, 0, edge);
 	if (r == 0)
 		r = compare_finish(c);
+	if (r == 0)
+		r = ranges_add(ranges, edge, both, CHANGE_DATA);
 	if (r == 0)
 		r = change_add_data(p, ranges, both, p->target.size);
 	if (r < 0)

@@ -300,6 +300,24 @@ TEST_F(exported, a_disk_of_another_size)
 	expect_now(self, variant->format, third, bases, based ? 2 : 0);
 }
 
+/* Nor behind its end, where the image goes on up to a whole sector. */
+TEST_F(exported, what_was_cut_off_does_not_come_back)
+{
+	struct rp_export_options options = options_of(variant);
+	char second[POINT_SIZE], third[POINT_SIZE];
+	const char *const bases[] = {second};
+	json_t *doc;
+
+	next_night(self, SIZE, 1, second);
+	json_decref(export_since(self, second, NULL, options));
+	ASSERT_OK(truncate(self->stage.disk, SIZE - 50));
+	stage_take(&self->stage, third);
+	doc = export_since(self, third, second, options);
+	EXPECT_STREQ(json_text(doc, "Kind"), "differential");
+	json_decref(doc);
+	expect_now(self, variant->format, third, bases, 1);
+}
+
 TEST_F(exported, a_raw_export_as_the_base)
 {
 	struct rp_export_options options = options_of(variant), raw = options;
