@@ -117,6 +117,25 @@ static bool is_based(const struct exporting *x, const json_t *manifest)
 	       !strcmp(kind, "merged") == x->options.merge;
 }
 
+/* Whether what the manifest says of @disk can come of the options. */
+static bool is_made_so(const struct rp_export_options *o, const json_t *disk)
+{
+	uint64_t cluster = 0, cloned = 0, copied = 0, server = 0;
+
+	doc_u64(disk, "ClusterSize", &cluster);
+	doc_u64(disk, "ClonedBytes", &cloned);
+	doc_u64(disk, "CopiedBytes", &copied);
+	doc_u64(disk, "ServerCopiedBytes", &server);
+	if (o->digest == RP_DIGEST_ALWAYS &&
+	    !json_is_object(json_object_get(disk, "Digest")))
+		return false;
+	if (o->cluster_size && o->cluster_size != cluster)
+		return false;
+	if (o->clone == RP_CLONE_NEVER)
+		return !cloned && !server;
+	return o->clone != RP_CLONE_ALWAYS || (!copied && !server);
+}
+
 /* Whether the manifest is of what is to be exported: there is no journal to tell. */
 static bool is_asked_for(const struct exporting *x, const json_t *manifest)
 {
@@ -133,7 +152,8 @@ static bool is_asked_for(const struct exporting *x, const json_t *manifest)
 		    !export_disks_wanted(&x->options, text) ||
 		    (x->options.base && !json_object_get(disk, "ChangeSource")) ||
 		    doc_string(disk, "Format", &text) < 0 ||
-		    strcmp(text, format ? format->name : "raw"))
+		    strcmp(text, format ? format->name : "raw") ||
+		    !is_made_so(&x->options, disk))
 			return false;
 		count++;
 	}

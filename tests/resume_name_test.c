@@ -16,6 +16,7 @@
 #include "engine_fixture.h"
 #include "harness.h"
 #include "io/clone.h"
+#include "loopfs.h"
 #include "stage.h"
 
 static const char *partial_of(const struct stage *s)
@@ -216,12 +217,13 @@ TEST(lacks_its_name_and_cannot_have_it)
 {
 	const struct disturbance forbidden = {.phase = "publishing",
 					      .disturb = forbid_names};
+	struct rp_export_options options = stage_copying(RP_IO_AUTO);
 	struct rp_error err;
 	const char *hidden;
 	struct stage s;
 
 	stage_make(&s, test_dir(), 4 * MIB, test_seed());
-	GIVES(OK, stage_export(&s, NULL, &err));
+	GIVES(OK, stage_export(&s, &options, &err));
 	hidden = hide(&s);
 	GIVES(ACCESS_DENIED, export_disturbed(&s, forbidden, &err));
 	EXPECT_NE(strstr(err.message, "the same export again goes on"), NULL, "%s",
@@ -287,6 +289,47 @@ TEST(lacks_its_name_and_is_another)
 	other.disk_count = 1;
 	GIVES(OK, stage_export(&s, &other, &err));
 	stage_close(&s);
+}
+
+/* It is exported as @made, and refused to who wants it @otherwise. */
+static void expect_refused(const struct stage *s, const struct rp_export_options *made,
+			   const struct rp_export_options *otherwise)
+{
+	struct rp_error err;
+	const char *hidden;
+
+	GIVES(OK, stage_export(s, made, &err));
+	hidden = hide(s);
+	GIVES(INVALID_STATE, stage_export(s, otherwise, &err));
+	EXPECT_NE(strstr(err.message, "--restart"), NULL, "%s", err.message);
+	EXPECT_TRUE(exists(fmt("%s/export.json", hidden)));
+	GIVES(OK, stage_export(s, made, &err));
+	ASSERT_OK(system(fmt("rm -r '%s'", stage_export_path(s->exports, s->point))));
+}
+
+TEST(lacks_its_name_and_was_made_otherwise)
+{
+	const struct rp_export_options plain = {.size = sizeof(plain)};
+	struct rp_export_options made = plain, other = plain;
+	struct loopfs fs;
+	struct stage s;
+
+	loopfs_mount(&fs, "xfs", 320 * MIB, NULL, NULL);
+	stage_make(&s, fs.mnt, 4 * MIB, test_seed());
+	other.digest = RP_DIGEST_ALWAYS;
+	expect_refused(&s, &made, &other);
+	other.digest = RP_DIGEST_AUTO;
+	other.clone = RP_CLONE_NEVER;
+	expect_refused(&s, &made, &other);
+	other.clone = RP_CLONE_ALWAYS;
+	made.clone = RP_CLONE_NEVER;
+	expect_refused(&s, &made, &other);
+	made = other = plain;
+	made.format = other.format = RP_FORMAT_QCOW2;
+	other.cluster_size = 128 * KIB;
+	expect_refused(&s, &made, &other);
+	stage_close(&s);
+	loopfs_umount(&fs);
 }
 
 /* What it is based on was exported to elsewhere: it is read without that. */
