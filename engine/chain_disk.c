@@ -37,14 +37,16 @@ static uint32_t open_image(struct chain_disk *d, const json_t *disk,
 
 	if (rc)
 		return rc;
+	if (image->based != !!list) {
+		image_close(image);
+		rp_fail(err, RP_UNKNOWN_STATUS, "check", "check %s: it is %s", path,
+			list ? "not based on another image" : "based on another image");
+		rp_fail_of(err, NULL, d->id);
+		return RP_UNKNOWN_STATUS;
+	}
 	d->image[d->count] = image;
 	d->layer[d->count++] = &image->layer;
-	if (image->based == !!list)
-		return RP_OK;
-	rp_fail(err, RP_UNKNOWN_STATUS, "check", "check %s: it is %s", path,
-		list ? "not based on another image" : "based on another image");
-	rp_fail_of(err, NULL, d->id);
-	return RP_UNKNOWN_STATUS;
+	return RP_OK;
 }
 
 /* No digest tells zeros of an image from what it leaves to its base; its list does. */
@@ -91,37 +93,52 @@ static uint32_t open_raw(struct chain_disk *d, const json_t *disk,
 	return RP_OK;
 }
 
+static uint32_t open_file(struct chain_disk *d, const struct exported *e,
+			  const json_t *disk, struct change_list *list, bool some,
+			  struct rp_error *err)
+{
+	const char *path = d->path[d->count];
+	struct io_file file = IO_FILE_NONE;
+	uint32_t rc = some ? exported_open_some(e, disk, path, &file, err)
+			   : exported_open_file(e, disk, path, &file, err);
+
+	if (rc == RP_OK)
+		rc = exported_is_image(disk) ? open_image(d, disk, &file, list, err)
+					     : open_raw(d, disk, &file, list, err);
+	if (rc)
+		io_file_close(&file);
+	/* Nothing can be read of it, but its list tells what it had. */
+	if (rc && rc != RP_OUT_OF_MEMORY && some && list) {
+		rp_error_clear(err);
+		rc = open_raw(d, disk, &file, list, err);
+	}
+	return rc;
+}
+
 /* Next is what the last layer leaves to it; @some: what there is of it will do. */
 static uint32_t open_layer(struct chain_disk *d, const struct exported *e, bool some,
 			   struct rp_error *err)
 {
 	const json_t *disk = exported_disk(e, d->id);
-	struct io_file file = IO_FILE_NONE;
 	struct change_list *list = NULL;
 	size_t before = d->count;
-	bool image = exported_is_image(disk);
-	uint32_t rc;
+	uint32_t rc = RP_OK;
 
 	if (asprintf(&d->path[before], "%s/%s", e->path,
 		     json_string_value(json_object_get(disk, "File"))) < 0) {
 		d->path[before] = NULL;
 		return rp_fail_os(err, -ENOMEM, "open", "export %s", e->path);
 	}
-	rc = some ? exported_open_some(e, disk, d->path[before], &file, err)
-		  : exported_open_file(e, disk, d->path[before], &file, err);
-	if (rc == RP_OK && exported_is_differential(disk))
+	if (exported_is_differential(disk))
 		rc = exported_open_list(e, disk, &list, err);
 	if (rc == RP_OK && list)
 		d->base_size[before] = change_list_head(list)->base_size;
 	if (rc == RP_OK)
-		rc = image ? open_image(d, disk, &file, list, err)
-			   : open_raw(d, disk, &file, list, err);
-	if (d->count == before) {
+		rc = open_file(d, e, disk, list, some, err);
+	if (rc)
 		change_list_close(list);
-		io_file_close(&file);
-	} else {
+	else
 		d->list[before] = list;
-	}
 	return rc;
 }
 

@@ -130,6 +130,11 @@ static uint32_t open_salvaged(struct restore *r, const json_t *disk, struct rp_e
 	if (r->cut.code)
 		watch_warn(&r->watch, "%s; what was to come from there is lost",
 			   r->cut.message);
+	for (size_t i = 0; i < r->disk.count; i++)
+		if (r->disk.layer[i]->file.tail_fd < 0)
+			watch_warn(&r->watch,
+				   "%s: missing or damaged; what it had is lost",
+				   r->disk.path[i]);
 	rc = salvage_open(&r->chain, &r->disk, r->cut.code != RP_OK, &r->watch,
 			  &r->salvage, err);
 	s->src_path = r->chain.paths[0];

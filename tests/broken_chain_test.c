@@ -400,6 +400,19 @@ TEST_F(broken, salvaged_from_what_was_cut)
 	EXPECT_LE(salvage(self), SIZE / 4 + 2 * 64 * KIB);
 }
 
+/* Its list tells what it had: no more is lost, and what is below counts. */
+TEST_F(broken, salvaged_without_a_file)
+{
+	ASSERT_OK(unlink(fmt("%s/vda.raw", self->paths[1])));
+	EXPECT_GT(salvage(self), 64 * KIB);
+	EXPECT_LE(salvage(self), 2 * 64 * KIB);
+	ASSERT_OK(unlink(fmt("%s/vda.raw", self->paths[2])));
+	EXPECT_GT(salvage(self), 2 * 64 * KIB);
+	EXPECT_LE(salvage(self), 4 * 64 * KIB);
+	ASSERT_OK(unlink(fmt("%s/vda.raw", self->paths[0])));
+	EXPECT_EQ(salvage(self), SIZE);
+}
+
 TEST_F(broken, config_file)
 {
 	struct rp_read_options options = {.size = sizeof(options), .chain = true};

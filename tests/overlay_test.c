@@ -205,6 +205,20 @@ TEST_F(overlay, without_its_base)
 	EXPECT_LE(lost, SIZE - here + (variant->digest == RP_DIGEST_NEVER ? MIB : 0));
 }
 
+/* What it had is lost, whether it is unreadable or not there; no more. */
+TEST_F(overlay, without_its_image)
+{
+	uint64_t lost;
+
+	put(self, 0, 0);
+	EXPECT_FALSE(comes_back(self));
+	lost = stage_salvage(self->path, self->stage.disk);
+	EXPECT_GT(lost, MIB);
+	EXPECT_LT(lost, 2 * MIB);
+	ASSERT_OK(unlink(self->image));
+	EXPECT_EQ(stage_salvage(self->path, self->stage.disk), lost);
+}
+
 /* Whatever has a digest is the disk, or is told. */
 TEST_F(overlay, another_grain)
 {
