@@ -187,7 +187,7 @@ static uint32_t make_map(struct change_pair *p, bool prove, struct change_map *m
 }
 
 uint32_t change_open(const struct point *target, const struct point *base,
-		     const char *disk, bool prove, struct watch *w,
+		     const char *disk, bool prove, int dirfd, struct watch *w,
 		     struct change_map **ret, struct rp_error *err)
 {
 	struct change_pair p = {
@@ -196,7 +196,7 @@ uint32_t change_open(const struct point *target, const struct point *base,
 		.target = IO_FILE_NONE,
 		.leaves = {.fd = -1},
 		.copied = was_copied(target, disk) || was_copied(base, disk),
-		.dirfd = target->fd,
+		.dirfd = dirfd,
 		.w = w,
 	};
 	struct change_map *map = calloc(1, sizeof(*map));

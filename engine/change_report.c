@@ -34,8 +34,8 @@ static uint32_t make_maps(struct reporting *x, struct rp_error *err)
 		doc_string(disk, "DiskId", &id);
 		if (only && strcmp(id, only))
 			continue;
-		rc = change_open(&x->target, &x->base, id, x->options->prove, &x->watch,
-				 &x->maps[x->count], err);
+		rc = change_open(&x->target, &x->base, id, x->options->prove,
+				 x->target.fd, &x->watch, &x->maps[x->count], err);
 		if (rc)
 			return rc;
 		x->disks[x->count] = id;

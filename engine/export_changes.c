@@ -117,7 +117,9 @@ uint32_t export_changes_find(struct export_changes *c, const struct point *point
 		const struct stream *s = &disks->streams[i];
 
 		change->diff.layer.file = (struct io_file)IO_FILE_NONE;
-		rc = change_open(point, &c->base, s->disk, false, w, &change->map, err);
+		/* Not in the store: a full one keeps nobody from getting out of it. */
+		rc = change_open(point, &c->base, s->disk, false, target->fd, w,
+				 &change->map, err);
 		if (rc == RP_OK && change->map->whole)
 			rc = export_changes_refuse(c, s, change->map->reason, w, err);
 	}

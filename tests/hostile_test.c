@@ -530,7 +530,7 @@ TEST_F(source, store_is_read_only)
 	expect_exported_without_record(self);
 }
 
-TEST_F(source, store_is_full)
+static void fill_store(const struct source_fixture *self)
 {
 	static const char zeros[4096];
 	int fd = open(fmt("%s/filler", self->fs.mnt), O_WRONLY | O_CREAT | O_CLOEXEC,
@@ -545,7 +545,30 @@ TEST_F(source, store_is_full)
 	EXPECT_EQ(errno, ENOSPC);
 	ASSERT_OK(fsync(fd));
 	close(fd);
+}
+
+TEST_F(source, store_is_full)
+{
+	fill_store(self);
 	expect_exported_without_record(self);
+}
+
+/* What has changed is found out where there is room. */
+TEST_F(source, store_is_full_and_the_base_was_released)
+{
+	struct rp_export_options options = {.size = sizeof(options), .strict = true};
+	struct stage *s = &self->stage;
+	char base[POINT_SIZE];
+	struct rp_error err;
+
+	memcpy(base, s->point, sizeof(base));
+	stage_take(s, s->point);
+	GIVES(OK, rp_release(s->store, base, NULL, &err));
+	fill_store(self);
+	options.base = base;
+	GIVES(OK, stage_export(s, &options, &err));
+	EXPECT_STREQ(listing(stage_export_path(s->exports, s->point)),
+		     "config export.json vda.changes vda.digest vda.raw");
 }
 
 TEST_MAIN
