@@ -22,11 +22,15 @@
 #include "tuning.h"
 #include "watch.h"
 
-/* Who shares blocks does little but wait for syncs; who moves bytes has a queue and its
- * chunks: some 1.3 MiB. */
-#define SHARERS 64
-#define MOVERS	16
+/* Who shares blocks, or moves little, does little but wait for syncs, and the more wait
+ * for one the fewer are made. Who moves much has the device busy alone. */
+#define WORKERS 64
+#define MOVERS	16 /* of them, at most, what is not little */
+#define LITTLE	(64 * MIB)
 #define TICK_MS 50
+
+/* How often those are tried again alone that found no room beside others. */
+#define TIMES_ALONE 2
 
 /* Descriptors: of an export, of each of its disks, and what others in the process want
  * to open meanwhile. */
@@ -71,8 +75,9 @@ struct set {
 	size_t *order; /* indices of members, least data first; then again who is alone */
 	size_t count;
 	size_t planned; /* entries of order */
-	struct worker workers[SHARERS];
+	struct worker workers[WORKERS];
 	unsigned worker_count;
+	unsigned movers; /* the first of them, who take what is not little, too */
 	struct io_pool *pool;
 	bool same_fs;				  /* the store and the directory */
 	struct io_ferry *to_store, *to_directory; /* may be one */
@@ -85,6 +90,7 @@ struct set {
 	uint64_t done_bytes, done_total; /* of the points that have ended */
 	struct member *ended, **last;
 	struct member *alone; /* to be tried again when nobody else is at work */
+	unsigned times_alone; /* that they may be, still */
 	struct warning *warnings;
 };
 
@@ -124,7 +130,10 @@ static struct member *take(struct worker *w)
 
 	pthread_mutex_lock(&set->lock);
 	if (!set->stop && set->taken < set->planned)
-		m = &set->members[set->order[set->taken++]];
+		m = &set->members[set->order[set->taken]];
+	if (m && m->size > LITTLE && w >= set->workers + set->movers)
+		m = NULL; /* nor is any that comes after */
+	set->taken += m != NULL;
 	pthread_mutex_unlock(&set->lock);
 	return m;
 }
@@ -144,6 +153,15 @@ static void give_back(struct worker *w, struct member *m)
 	pthread_mutex_unlock(&set->lock);
 }
 
+/* ext4 gives out again what was removed when its journal has committed that. */
+static void await_room(const struct set *set)
+{
+	_cleanup_close_ int directory = io_dir_open(AT_FDCWD, set->directory);
+
+	if (directory >= 0)
+		syncfs(directory);
+}
+
 static void *work(void *arg)
 {
 	struct worker *w = arg;
@@ -156,6 +174,8 @@ static void *work(void *arg)
 		/* The limit is one of the whole set. */
 		options.timeout_ms = watch_left_ms(&w->set->watch, 0);
 		w->point = m->point ?: "";
+		if (m->value)
+			await_room(w->set);
 		m->value = export_with(w->store, m->point, w->set->directory, &options,
 				       &tools, &m->report, &m->err);
 		give_back(w, m);
@@ -204,7 +224,7 @@ static int by_size(const void *a, const void *b, void *members)
 static uint32_t set_open(struct set *set, const char *const *points, struct rp_error *err)
 {
 	set->members = calloc(set->count, sizeof(*set->members));
-	set->order = calloc(2 * set->count, sizeof(*set->order));
+	set->order = calloc((1 + TIMES_ALONE) * set->count, sizeof(*set->order));
 	if (!set->members || !set->order)
 		return rp_fail_os(err, -ENOMEM, "export", "set of %zu points",
 				  set->count);
@@ -235,17 +255,22 @@ static uint64_t open_at_once(const struct set *set)
 	return max_u64((limit.rlim_cur - used) / (EXPORT_FILES + DISK_FILES * disks), 1);
 }
 
+static bool shares(const struct set *set)
+{
+	const struct rp_export_options *o = set->options;
+
+	return set->same_fs && o->clone != RP_CLONE_NEVER &&
+	       o->digest != RP_DIGEST_ALWAYS;
+}
+
 /* Limits are of each export, so there is one at a time. */
 static unsigned workers_for(const struct set *set)
 {
 	const struct rp_export_options *o = set->options;
-	bool share = set->same_fs && o->clone != RP_CLONE_NEVER &&
-		     o->digest != RP_DIGEST_ALWAYS;
-	uint64_t workers = min_u64(share ? SHARERS : MOVERS, set->count);
 
 	if (o->bandwidth || o->iops || o->max_pressure)
 		return 1;
-	return (unsigned)min_u64(workers, open_at_once(set));
+	return (unsigned)min_u64(min_u64(WORKERS, set->count), open_at_once(set));
 }
 
 /* A limit of memory is no reservation: no more than the workers can use and there is.
@@ -348,7 +373,7 @@ static void add_up(struct set *set)
 /* Each of those at work may have taken what was enough for some of them. */
 static bool may_fit_alone(const struct set *set, const struct member *m)
 {
-	return m->value == RP_FAILED && set->worker_count > 1 &&
+	return m->value == RP_FAILED && set->times_alone &&
 	       (m->err.os_error == ENOSPC || m->err.os_error == EDQUOT);
 }
 
@@ -496,8 +521,10 @@ static int try_alone(struct set *set, set_done *done, void *context)
 	int why = 0;
 
 	join_workers(set);
+	set->times_alone--;
 	for (const struct member *m = set->alone; m; m = m->next)
 		set->order[set->planned++] = (size_t)(m - set->members);
+	set->alone = NULL;
 	qsort_r(set->order + first, set->planned - first, sizeof(*set->order), by_size,
 		set->members);
 	if (start_workers(set, 1, &err) == RP_OK)
@@ -531,13 +558,15 @@ uint32_t set_export(struct rp_store *store, const char *const *points, size_t co
 	why = watch_tick(&set.watch);
 	set.stop = why != 0;
 	workers = rc == RP_OK ? workers_for(&set) : 0;
+	set.movers = shares(&set) ? WORKERS : MOVERS;
 	if (rc == RP_OK)
 		rc = open_pool(&set, workers, err);
 	if (rc == RP_OK)
 		rc = start_workers(&set, workers, err);
 	if (rc == RP_OK) {
+		set.times_alone = workers > 1 ? TIMES_ALONE : 0;
 		why = attend(&set, done, context) ?: why;
-		if (set.alone)
+		while (set.alone)
 			why = try_alone(&set, done, context) ?: why;
 		refuse_rest(&set, why, done, context);
 		settle_records(&set);
