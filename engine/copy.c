@@ -48,7 +48,7 @@ static uint32_t zero_hole(struct stream *s, uint64_t start, uint64_t end, struct
 			  struct rp_error *err)
 {
 	while (start < end) {
-		uint64_t len = min_u64(end - start, GIB);
+		uint64_t len = min_u64(end - start, 64 * MIB);
 		int r = io_file_zero(&s->dst, start, len);
 
 		if (r < 0)

@@ -331,7 +331,7 @@ static void keep_target(struct exporting *x, uint32_t rc, struct rp_error *err)
 		       rc == RP_TIMEOUT || err->os_error == ECANCELED;
 
 	target_keep(&x->target);
-	x->job.kept |= there && goes_on;
+	x->job.kept |= goes_on; /* there or not: who cannot see it does not know */
 	if (there && rc != RP_INVALID_STATE) /* that says what to do */
 		strncat(err->message,
 			goes_on ? "; what was exported is kept: the same export again "
@@ -403,10 +403,12 @@ static uint32_t run(struct exporting *x, char **ret_report, struct rp_error *err
 	if (target_is_of_directory(&x->target) && io_ferry_serves(x->ferry, x->target.fd))
 		x->target.unsynced.ferry = x->ferry;
 	rc = check_mounted(x, err);
-	if (rc) {
+	if (rc && x->target.found)
+		target_keep(&x->target);
+	else if (rc)
 		target_discard(&x->target);
+	if (rc)
 		return rc;
-	}
 	rc = begin_target(x, err);
 	if (rc == RP_OK)
 		rc = settle_begin(x, err);
@@ -424,8 +426,8 @@ static uint32_t run(struct exporting *x, char **ret_report, struct rp_error *err
 	export_disks_close(&x->disks);
 	if (rc && worth_keeping(x))
 		keep_target(x, rc, err);
-	else if (target_discard(&x->target) == 0)
-		x->job.kept = false;
+	else
+		x->job.kept = target_discard(&x->target) < 0;
 	if (rc)
 		free(report);
 	else if (ret_report)

@@ -360,6 +360,8 @@ static enum rp_job_state end_state(const struct job *job, uint32_t rc,
  * failed that may have been mended by then. */
 static bool may_resume(const struct job *job, enum rp_job_state state, uint32_t rc)
 {
+	if (rc == RP_OK)
+		return false;
 	if (job->kept) /* nothing else would find it, to go on or to remove it */
 		return true;
 	if (job->discard)
@@ -379,7 +381,7 @@ static void set_end(const struct job *job, json_t *doc, uint32_t rc,
 	job_record_set_error(doc, rc, err);
 	json_object_set_new(doc, "Cancellable", json_false());
 	json_object_set_new(doc, "Resumable", json_boolean(may_resume(job, state, rc)));
-	json_object_set_new(doc, "Kept", json_boolean(job->kept));
+	json_object_set_new(doc, "Kept", json_boolean(rc && job->kept));
 	if (rc == RP_OK && manifest)
 		job_record_set_exported(doc, manifest);
 }

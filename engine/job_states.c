@@ -8,13 +8,14 @@
  *	Suspended <────────────────┴── Suspended
  *
  *	any of these ──> (Shutting Down) ──> Terminated │ Killed
- *	Terminated, Exception ──> Starting, if resumable
+ *	Terminated, Killed, Exception ──> Starting, if resumable
  */
 #include "job_states.h"
 
 #include "io/base.h"
 
-/* As in the public header; the last row is of Terminated and Exception, if resumable. */
+/* As in the public header; the last row is of those that have failed, if
+ * resumable: a Killed one is that if what it has kept could not be reached. */
 #define RESUMABLE (RP_JOB_EXCEPTION + 1)
 
 static const uint16_t table[RESUMABLE + 1][RP_JOB_KILL + 1] = {
@@ -66,7 +67,7 @@ uint32_t job_answer(enum rp_job_state state, bool resumable, uint32_t request)
 		request = RP_JOB_TERMINATE;
 	if (request < RP_JOB_START || request > RP_JOB_KILL)
 		return RP_JOB_INVALID;
-	if (resumable && (state == RP_JOB_TERMINATED || state == RP_JOB_EXCEPTION))
+	if (resumable && state >= RP_JOB_TERMINATED && state <= RP_JOB_EXCEPTION)
 		row = RESUMABLE;
 	return table[row][request];
 }

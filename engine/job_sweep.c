@@ -60,7 +60,8 @@ void job_forget_old(struct rp_store *store)
 	io_names_free(names, count);
 }
 
-/* What it has left at its target; negative if that may still be somewhere. */
+/* What it has left at its target: as target_discard_dead(), negative also if it may be
+ * where nobody can look now. */
 static int discard_target(const json_t *doc, bool (*keep)(int dir))
 {
 	const char *directory, *system, *id;
@@ -196,11 +197,14 @@ static void end_dead(struct job *job)
 {
 	/* Asked before what shows that it has not is removed. */
 	bool published = job_record_is_published(job->doc);
+	int r = discard_target(job->doc, journal_worth_keeping);
 
-	if (discard_target(job->doc, journal_worth_keeping) < 0 && !is_old(job)) {
+	if (r < 0 && !is_old(job)) {
 		job_release(job);
 		return;
 	}
+	if (r >= 0)
+		json_object_set_new(job->doc, "Kept", json_boolean(r == TARGET_STAYS));
 	/* Else it was killed between its end and its move. */
 	if (!job_has_ended(job_record_state(job->doc))) {
 		job_record_set_dead(job->doc, published);

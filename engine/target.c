@@ -134,8 +134,11 @@ uint32_t target_check(int fd, const char *directory, const char *system, const c
  */
 static int remove_partial(const struct target *t, int fd)
 {
+	struct stat st;
 	int r;
 
+	if (fstatat(t->system_fd, t->partial, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : -errno;
 	if (!io_dir_is_at(t->system_fd, t->partial, fd))
 		return 0;
 	r = journal_revoke(fd);
@@ -368,8 +371,7 @@ int target_discard(struct target *t)
 	return r;
 }
 
-/* With the system folder locked, so that nobody bears what we take for dead. 1 if it was
- * there, 0 if not. */
+/* With the system folder locked, so that nobody bears what we take for dead. */
 static int discard_partial(struct target *t, bool (*keep)(int dir))
 {
 	int r;
@@ -380,11 +382,11 @@ static int discard_partial(struct target *t, bool (*keep)(int dir))
 	if (t->fd < 0)
 		return t->fd;
 	r = io_lock(t->fd, true, 0);
-	if (r == -EWOULDBLOCK) /* another export is at it by now */
-		return 1;
-	if (r == 0 && !(keep && keep(t->fd)))
+	if (r == -EWOULDBLOCK || (r == 0 && keep && keep(t->fd)))
+		return TARGET_STAYS;
+	if (r == 0)
 		r = remove_partial(t, t->fd);
-	return r < 0 ? r : 1;
+	return r < 0 ? r : TARGET_REMOVED;
 }
 
 int target_discard_dead(const char *directory, const char *system, const char *id,

@@ -79,11 +79,15 @@ bool target_is_there(const struct target *t);
 /* Closes and leaves what was written to who resumes the export. */
 void target_keep(struct target *target);
 
+/* What has become of a partial folder; 0 = there was none. */
+#define TARGET_REMOVED 1
+#define TARGET_STAYS   2
+
 /*
  * Removes the partial folder that an export left that is no more, unless @keep says of
- * the folder that it is worth to be kept (NULL: none is). 1 if it was there (and stays,
- * also if another export is at it), 0 if not, else -errno. *ret_published tells whether
- * the export is there, complete.
+ * the folder that it is worth to be kept (NULL: none is), or another export is at it.
+ * TARGET_REMOVED, TARGET_STAYS, 0 or -errno. *ret_published tells whether the export is
+ * there, complete.
  */
 int target_discard_dead(const char *directory, const char *system, const char *id,
 			bool (*keep)(int dir), bool *ret_published);

@@ -419,10 +419,10 @@ struct rp_export_options {
  * of no use is exported whole, with a warning to options->watch; there is one, too, if
  * DIRECTORY has no export of the base that has the disk and could be restored.
  *
- * Errors: RP_INVALID_PARAMETER (relative path, unknown disk), RP_NOT_AVAILABLE
- * (point or directory), RP_IN_USE (the same export is running), RP_INVALID_STATE
- * (it exists already; the base is of another system, the same point or a newer one;
- * options->strict and a disk has no usable base), RP_TIMEOUT, RP_NOT_SUPPORTED
+ * Errors: RP_INVALID_PARAMETER (relative path or one into a store, unknown disk),
+ * RP_NOT_AVAILABLE (point or directory), RP_IN_USE (the same export is running),
+ * RP_INVALID_STATE (it exists already; the base is of another system, the same point or a
+ * newer one; options->strict and a disk has no usable base), RP_TIMEOUT, RP_NOT_SUPPORTED
  * (RP_CLONE_ALWAYS; options->format cannot hold such a disk, or the disk is an
  * image itself), RP_ACCESS_DENIED, RP_FAILED (EIO, ENOSPC, ... with disk and offset;
  * cancelled), RP_OUT_OF_MEMORY.
@@ -686,8 +686,9 @@ uint32_t rp_job_error(struct rp_job *job, struct rp_error *reterr);
  * Where the table says 4096 and there is time, the transition is waited for: 0 when it
  * is through, else RP_JOB_NOT_IN_TIME, and the request stands. To start a job that has
  * ended and is Resumable (always if something of it was kept), this process must be able
- *to do its work: a thread of it does, as after rp_export_start(). Kill then discards what
- *was kept. A requested stop takes effect within 200 ms, as long as the devices answer.
+ * to do its work: a thread of it does, as after rp_export_start(). Kill then discards
+ * what was kept. A requested stop takes effect within 200 ms, as long as the devices
+ * answer.
  *
  * Return: a value of enum rp_job_answer; @reterr is filled if it is not 0 or 4096, with
  * the rp_return that is nearest: RP_INVALID_STATE for 4097, RP_IN_USE for 4099,

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -17,6 +18,9 @@
 #include "data.h"
 #include "engine_fixture.h"
 #include "harness.h"
+
+/* Of <xfs/xfs_fs.h>, which needs xfslibs-dev. */
+#define XFS_IOC_GOINGDOWN _IOR('X', 125, uint32_t)
 
 #define SIZE (6 * MIB)
 
@@ -473,6 +477,62 @@ TEST_F(target, is_not_mounted_when_the_dead_are_buried)
 	open_and_close(s);
 	stage_expect_idle(s);
 	EXPECT_FALSE(exists(system), "%s", listing(system));
+}
+
+static struct rp_job *only_job(const struct stage *s)
+{
+	json_t *doc = stage_only_job(s);
+	struct rp_job *job = NULL;
+	struct rp_error err;
+
+	GIVES(OK, rp_job_open(s->store, json_text(doc, "InstanceID"), &job, &err));
+	json_decref(doc);
+	return job;
+}
+
+static int shut_down(void *context, const struct rp_progress *progress)
+{
+	const struct loopfs *fs = context;
+	int fd = open(fs->mnt, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	/* What is in the log is written, and nothing after it. */
+	if (!strcmp(progress->phase, "copying"))
+		EXPECT_OK(ioctl(fd, XFS_IOC_GOINGDOWN, &(uint32_t){1}));
+	if (fd >= 0)
+		close(fd);
+	return 0;
+}
+
+/* Nobody can see then what is left there: it goes with the job when it is back. */
+TEST(a_target_fails_under_its_export)
+{
+	struct rp_export_options options = stage_copying(RP_IO_AUTO);
+	struct loopfs fs;
+	struct rp_watch watch = {
+		.size = sizeof(watch), .context = &fs, .progress = shut_down};
+	struct rp_error err;
+	struct rp_job *job;
+	struct stage s;
+	int loop;
+
+	stage_make(&s, test_dir(), SIZE, test_seed());
+	loopfs_mount(&fs, "xfs", 0, NULL, NULL);
+	loop = open(fs.loop, O_RDONLY | O_CLOEXEC);
+	ASSERT_GE(loop, 0);
+	options.watch = &watch;
+	GIVES(FAILED, rp_export(s.store, s.point, fs.mnt, &options, NULL, &err));
+	EXPECT_EQ(err.os_error, EIO);
+	ASSERT_OK(umount2(fs.mnt, UMOUNT_NOFOLLOW));
+	ASSERT_OK(mount(fs.loop, fs.mnt, "xfs", 0, NULL));
+	EXPECT_STREQ(listing(fs.mnt), "web1");
+	job = only_job(&s);
+	EXPECT_EQ(rp_job_request_state_change(job, RP_JOB_KILL, 0, &err), RP_JOB_DONE,
+		  "%s", err.message);
+	rp_job_close(job);
+	EXPECT_STREQ(listing(fs.mnt), "");
+	close(loop);
+	loopfs_umount(&fs);
+	stage_close(&s);
 }
 
 FIXTURE(source)

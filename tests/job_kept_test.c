@@ -90,6 +90,7 @@ static void finish(struct jobs *j)
 			      "ResumedBytes"),
 		  0);
 	json_decref(doc);
+	EXPECT_FALSE(resumable(j)); /* it is published now */
 }
 
 FIXTURE_SETUP(kept)
@@ -169,6 +170,28 @@ TEST_F(kept, goes_with_a_job_that_waits_for_its_turn)
 	jobs_request(j->job, RP_JOB_KILL);
 	jobs_expect(j->job, RP_JOB_KILLED);
 	EXPECT_STREQ(listing(fmt("%s/0", j->stage.exports)), "");
+	EXPECT_FALSE(resumable(j));
+}
+
+/* Nor does it stay for ever if it could not be reached then. */
+TEST_F(kept, goes_with_a_job_that_was_killed_elsewhere)
+{
+	struct jobs *j = &self->jobs;
+	const char *here = fmt("%s/0", j->stage.exports);
+	const char *away = fmt("%s/away", j->stage.exports);
+	struct rp_error err;
+
+	take_the_turn(self);
+	ASSERT_EQ(rp_job_request_state_change(j->job, RP_JOB_START, 0, &err),
+		  RP_JOB_TRANSITION, "%s", err.message);
+	jobs_reach(j, j->job, "waiting");
+	ASSERT_OK(rename(here, away));
+	jobs_request(j->job, RP_JOB_KILL);
+	jobs_expect(j->job, RP_JOB_KILLED);
+	ASSERT_OK(rename(away, here));
+	EXPECT_TRUE(resumable(j) && has_mark(j));
+	jobs_request(j->job, RP_JOB_KILL);
+	EXPECT_STREQ(listing(here), "");
 	EXPECT_FALSE(resumable(j));
 }
 
