@@ -12,7 +12,11 @@
 /* Oldest first; damaged ones, whose age nobody knows, before all. */
 static int by_age(const void *a, const void *b)
 {
-	return point_compare_age(a, b);
+	const struct point *p = a, *q = b;
+
+	if (!p->doc != !q->doc)
+		return p->doc ? 1 : -1;
+	return point_compare_age(p, q);
 }
 
 void points_free(struct point *points, size_t count)

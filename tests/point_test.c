@@ -118,6 +118,32 @@ TEST_F(points, finds_points_by_the_beginning_of_their_id)
 
 /* ------------------------------------------------------------------------- damage */
 
+/* Nor beside one that is older than all, as one that was imported into a new store. */
+TEST_F(points, has_no_latest_beside_a_damaged_one)
+{
+	const struct stage *s = &self->stage;
+	char others[8][POINT_SIZE], *text;
+	struct rp_error err;
+	json_t *doc;
+
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		stage_take(s, others[i]);
+	doc = load_json(fmt("%s/point.json", stage_point_path(s, s->point)));
+	json_object_set_new(doc, "Sequence", json_integer(0));
+	save_json(fmt("%s/point.json", stage_point_path(s, s->point)), doc);
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+		const char *json = fmt("%s/point.json", stage_point_path(s, others[i]));
+
+		doc = load_json(json);
+		save_text(json, "{");
+		GIVES(UNKNOWN_STATUS,
+		      rp_show_reference_point(s->store, "web1@latest", &text, &err));
+		save_json(json, doc);
+	}
+	GIVES(OK, rp_show_reference_point(s->store, "web1@latest", &text, &err));
+	rp_free(text);
+}
+
 TEST_F(points, shows_a_damaged_point_among_others)
 {
 	static const char *const damaged[] = {"", "{\"FormatVersion\": 1}", "[1, 2"};
