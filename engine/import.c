@@ -39,9 +39,13 @@ static int import_leaves(struct importing *x, const json_t *from, json_t **ret)
 
 	doc_string(from, "DiskId", &id);
 	doc_u64(from, "VirtualSize", &size);
-	if (!json_is_object(digest) || json_is_object(json_object_get(from, "Changes")) ||
-	    leaves_open(x->export.fd, digest, size, &old) < 0)
+	if (!json_is_object(digest) || json_is_object(json_object_get(from, "Changes")))
 		return 0;
+	r = leaves_open(x->export.fd, digest, size, &old);
+	if (r == -ENOENT || r == -ELOOP || r == -EBADMSG || r == -EOPNOTSUPP)
+		return 0; /* lost, or of no use */
+	if (r < 0)
+		return r;
 	released_leaves_name(id, name);
 	r = leaves_create(x->fd, name, size, &leaves);
 	for (; r == 0 && (r = digest_next(&old, index, &index)) == 0; index++) {
