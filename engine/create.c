@@ -68,6 +68,20 @@ static void warn_of_needs(struct taking *t, const struct taken *d)
 	warn(t, text);
 }
 
+static void warn_of_blindness(struct taking *t, const struct taken *d)
+{
+	char text[256];
+
+	if (!d->stream.src.device || d->writes != UINT64_MAX)
+		return;
+	snprintf(
+		text, sizeof(text),
+		"%s: whether somebody writes to it meanwhile cannot be known: the kernel "
+		"does not count that (queue/iostats)",
+		d->id);
+	warn(t, text);
+}
+
 /* The disks that could not be cloned, together through the engine. */
 static uint32_t copy_disks(struct taking *t, struct rp_error *err)
 {
@@ -148,6 +162,7 @@ static uint32_t prepare_disks(struct taking *t, struct rp_error *err)
 			   : taken_prepare(&t->disks[i], err);
 		if (rc)
 			break;
+		warn_of_blindness(t, &t->disks[i]);
 		warn_of_needs(t, &t->disks[i]);
 		warn_of_stall(t, &t->disks[i]);
 	}

@@ -13,9 +13,32 @@
 #include "base.h"
 #include "tree.h"
 
+/* Someone may have told the kernel to count nothing; a partition is as its disk. */
+static bool are_counted(const char *device)
+{
+	static const char *const places[] = {"queue/iostats", "../queue/iostats"};
+	char path[96];
+	int counted = 1;
+
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+		FILE *file;
+
+		snprintf(path, sizeof(path), "%s/%s", device, places[i]);
+		file = fopen(path, "re");
+		if (!file)
+			continue;
+		if (fscanf(file, "%d", &counted) != 1)
+			counted = 0;
+		fclose(file);
+		break;
+	}
+	return counted;
+}
+
 int io_count_writes(int device, uint64_t *ret)
 {
-	char path[64], text[512];
+	char folder[64], path[96], text[512];
+	uint64_t written, discarded = 0; /* not counted before 4.19 */
 	struct stat st;
 	FILE *file;
 	int r = io_fsync(device);
@@ -24,16 +47,23 @@ int io_count_writes(int device, uint64_t *ret)
 		return r;
 	if (fstat(device, &st) < 0)
 		return -errno;
-	snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/stat", major(st.st_rdev),
+	snprintf(folder, sizeof(folder), "/sys/dev/block/%u:%u", major(st.st_rdev),
 		 minor(st.st_rdev));
+	if (!are_counted(folder))
+		return -EOPNOTSUPP;
+	snprintf(path, sizeof(path), "%s/stat", folder);
 	file = fopen(path, "re");
 	if (!file)
 		return -errno;
-	/* Reads, merged, sectors, milliseconds; of writes the same. A flush is a write,
-	 * too, of no sectors. */
+	/* Reads, merged, sectors, milliseconds; of writes the same, three of all, and of
+	 * discards as of reads. A flush is a write, too, of no sectors. */
 	if (!fgets(text, sizeof(text), file) ||
-	    sscanf(text, "%*u %*u %*u %*u %*u %*u %" SCNu64, ret) != 1)
+	    sscanf(text,
+		   "%*u %*u %*u %*u %*u %*u %" SCNu64 " %*u %*u %*u %*u %*u %*u %" SCNu64,
+		   &written, &discarded) < 1)
 		r = -EIO;
+	else
+		*ret = written + discarded;
 	fclose(file);
 	return r;
 }

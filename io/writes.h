@@ -7,8 +7,9 @@
 
 #include <stdint.h>
 
-/* How many sectors of it were written since it is there, by anybody, what is still in its
- * page cache included: that is written now. 0 or -errno. */
+/* How many sectors of it were written or discarded since it is there, by anybody, what is
+ * still in its page cache included: that is written now. 0, -EOPNOTSUPP if nothing is
+ * counted (queue/iostats) or -errno. */
 int io_count_writes(int device, uint64_t *ret);
 
 #endif

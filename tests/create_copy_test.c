@@ -5,7 +5,9 @@
  */
 #include <fcntl.h>
 #include <linux/fiemap.h>
+#include <linux/fs.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -201,6 +203,69 @@ TEST_F(copy, of_a_block_device_that_is_written_to_is_thrown_away)
 		  "%s", err.message);
 	expect_refused(&self->e, &options, RP_IN_USE, 0, "sda", "written to");
 	EXPECT_TRUE(guest.done);
+}
+
+/* What is discarded has changed, too. */
+static int discard(void *context, const struct rp_progress *progress)
+{
+	struct guest *guest = context;
+	int fd;
+
+	if (strcmp(progress->phase, "copying") || guest->done)
+		return 0;
+	fd = open(guest->disk, O_WRONLY | O_CLOEXEC);
+	ASSERT_GE(fd, 0);
+	EXPECT_OK(ioctl(fd, BLKDISCARD, (uint64_t[]){7 * MIB, MIB / 2}));
+	close(fd);
+	guest->done = true;
+	return 0;
+}
+
+TEST_F(copy, of_a_block_device_that_is_discarded_is_thrown_away)
+{
+	struct guest guest = {0};
+	const struct rp_watch watch = {
+		.size = sizeof(watch), .context = &guest, .progress = discard};
+	const char *image = fmt("%s/image", self->e.fs.mnt);
+	struct rp_create_options options = allow_copy;
+	struct rp_disk disk = {.id = "sda"};
+	struct rp_error err;
+	char device[32];
+
+	data_create_random(image, 8 * MIB, 3, 30);
+	self->loop = loop_attach(image, device);
+	guest.disk = disk.path = device;
+	options.watch = &watch;
+	GIVES(OK, rp_system_add(self->e.store, "web1", &disk, 1, NULL, 0, &err));
+	expect_refused(&self->e, &options, RP_IN_USE, 0, "sda", "written to");
+	EXPECT_TRUE(guest.done);
+}
+
+/* Nobody knows, and it is said. */
+TEST_F(copy, of_a_block_device_that_is_not_counted_has_a_warning)
+{
+	const char *image = fmt("%s/image", self->e.fs.mnt);
+	struct rp_disk disk = {.id = "sda"};
+	char device[32], *point, *text;
+	struct rp_error err;
+	json_t *doc;
+
+	data_create_random(image, 8 * MIB, 3, 30);
+	self->loop = loop_attach(image, device);
+	save_text(fmt("/sys/block/%s/queue/iostats", device + strlen("/dev/")), "0");
+	disk.path = device;
+	GIVES(OK, rp_system_add(self->e.store, "web1", &disk, 1, NULL, 0, &err));
+	GIVES(OK, rp_create_reference_point(self->e.store, "web1", &allow_copy, &point,
+					    &err));
+	save_text(fmt("/sys/block/%s/queue/iostats", device + strlen("/dev/")), "1");
+	GIVES(OK, rp_show_reference_point(self->e.store, point, &text, &err));
+	doc = take_json(text);
+	EXPECT_NE(strstr(json_string_value(
+				 json_array_get(json_object_get(doc, "Warnings"), 0)),
+			 "queue/iostats"),
+		  NULL);
+	json_decref(doc);
+	rp_free(point);
 }
 
 TEST_F(copy, not_of_a_mounted_device)
