@@ -32,10 +32,17 @@ uint32_t exporting_check(struct rp_store *store, const char *directory,
 /* The ID of its job. */
 const char *exporting_job(const struct exporting *x);
 
+/* How far limits have got: the next export goes on from there. */
+struct exporting_limits {
+	struct throttle bytes, requests;
+	struct pressure pressure;
+};
+
 /* What an export shares with others; zeros are fine. Borrowed. */
 struct exporting_tools {
 	struct gear *gear;	/* to move bytes with */
 	struct io_ferry *ferry; /* of the file system of its directory */
+	struct exporting_limits *limits;
 };
 
 /* Before it runs. */

@@ -23,31 +23,38 @@ void pace_init(struct pace *p, struct watch *w, uint64_t chunk, bool writes)
 	uint64_t now = watch_now_ns();
 
 	*p = (struct pace){.watch = w, .writes = writes};
-	throttle_init(&p->bytes, chunk, now);
-	throttle_init(&p->requests, 0, now);
+	if (w->bytes.filled_ns)
+		return;
+	throttle_init(&w->bytes, chunk, now);
+	throttle_init(&w->requests, 0, now);
 }
 
 bool pace_ready(struct pace *p)
 {
+	struct watch *w = p->watch;
 	uint64_t now = watch_now_ns();
 	bool bytes; /* both buckets are filled, whatever the first one says */
 
-	if (p->watch->pressure)
-		pressure_look(p->watch->pressure, p->watch->progress.bytes_done, now);
-	bytes = throttle_ready(&p->bytes, rate(p), now);
-	return throttle_ready(&p->requests, p->watch->iops, now) && bytes;
+	if (w->pressure)
+		pressure_look(w->pressure, now);
+	bytes = throttle_ready(&w->bytes, rate(p), now);
+	return throttle_ready(&w->requests, w->iops, now) && bytes;
 }
 
 void pace_take(struct pace *p, uint64_t bytes, unsigned requests)
 {
-	throttle_take(&p->bytes, bytes);
-	throttle_take(&p->requests, requests);
+	struct watch *w = p->watch;
+
+	throttle_take(&w->bytes, bytes);
+	throttle_take(&w->requests, requests);
+	if (w->pressure)
+		w->pressure->moved += bytes;
 }
 
 int pace_wait_ms(const struct pace *p, int most)
 {
-	int bytes = throttle_wait_ms(&p->bytes, rate(p), most);
-	int requests = throttle_wait_ms(&p->requests, p->watch->iops, most);
+	int bytes = throttle_wait_ms(&p->watch->bytes, rate(p), most);
+	int requests = throttle_wait_ms(&p->watch->requests, p->watch->iops, most);
 
 	return bytes > requests ? bytes : requests;
 }

@@ -9,17 +9,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "throttle.h"
 #include "watch.h"
 
 struct pace {
-	struct throttle bytes;
-	struct throttle requests; /* reads and writes */
-	struct watch *watch;	  /* the limits; borrowed */
-	bool writes;		  /* what is only read moves no bytes */
+	struct watch *watch; /* the limits, and what is owed; borrowed */
+	bool writes;	     /* what is only read moves no bytes */
 };
 
-/* Begins now; chunks are of @chunk bytes at most. */
+/* Begins now, or goes on where the last move was; chunks are of @chunk bytes at most. */
 void pace_init(struct pace *p, struct watch *w, uint64_t chunk, bool writes);
 
 /* Whether a chunk may begin now. */

@@ -50,7 +50,15 @@ void pressure_seen(struct pressure *p, uint64_t waited_us, uint64_t bytes, uint6
 		p->pace = p->pace + RISE < 1 ? p->pace + RISE : 1;
 }
 
-void pressure_look(struct pressure *p, uint64_t moved, uint64_t now_ns)
+void pressure_follow(struct pressure *p, const struct pressure *before)
+{
+	int fd = p->fd;
+
+	*p = *before;
+	p->fd = fd;
+}
+
+void pressure_look(struct pressure *p, uint64_t now_ns)
 {
 	uint64_t waited = p->waited_us;
 
@@ -58,11 +66,10 @@ void pressure_look(struct pressure *p, uint64_t moved, uint64_t now_ns)
 		return;
 	io_psi_read(p->fd, &waited); /* a cgroup that is gone has nobody who waits */
 	if (p->looked_ns)
-		pressure_seen(p, waited - p->waited_us, moved - p->moved,
-			      now_ns - p->looked_ns);
+		pressure_seen(p, waited - p->waited_us, p->moved, now_ns - p->looked_ns);
 	p->looked_ns = now_ns;
 	p->waited_us = waited;
-	p->moved = moved;
+	p->moved = 0;
 }
 
 uint64_t pressure_rate(const struct pressure *p)

@@ -17,15 +17,19 @@ struct pressure {
 	unsigned limit; /* per cent of the time */
 	double pace;	/* part of the fastest; 1 = no limit */
 	double fastest; /* bytes a second */
-	uint64_t looked_ns, waited_us, moved;
+	uint64_t looked_ns, waited_us;
+	uint64_t moved; /* bytes since it was looked at */
 };
 
 /* @cgroup may be NULL. 0 or -errno. */
 int pressure_open(struct pressure *p, unsigned limit, const char *cgroup);
 void pressure_close(struct pressure *p); /* one that was not opened has the limit 0 */
 
-/* Looks, if it is time to; @moved bytes were moved so far. */
-void pressure_look(struct pressure *p, uint64_t moved, uint64_t now_ns);
+/* Goes on where @before was, which was of the same tasks. */
+void pressure_follow(struct pressure *p, const struct pressure *before);
+
+/* Looks, if it is time to, at what was moved since and at who has waited. */
+void pressure_look(struct pressure *p, uint64_t now_ns);
 
 /* What was seen: @waited_us of the last @ns, in which @bytes were moved. */
 void pressure_seen(struct pressure *p, uint64_t waited_us, uint64_t bytes, uint64_t ns);

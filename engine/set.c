@@ -55,6 +55,7 @@ struct worker {
 	pthread_t thread;
 	struct rp_store *store;
 	struct gear gear;
+	struct exporting_limits limits; /* are of the set: there is one worker then */
 	struct rp_watch watch;
 	const char *point; /* the one it works on */
 	/* Under the set's lock: of the point it works on. */
@@ -166,7 +167,7 @@ static void *work(void *arg)
 {
 	struct worker *w = arg;
 	struct rp_export_options options = *w->set->options;
-	const struct exporting_tools tools = {&w->gear, w->set->to_directory};
+	const struct exporting_tools tools = {&w->gear, w->set->to_directory, &w->limits};
 	struct member *m;
 
 	options.watch = &w->watch;
@@ -263,7 +264,7 @@ static bool shares(const struct set *set)
 	       o->digest != RP_DIGEST_ALWAYS;
 }
 
-/* Limits are of each export, so there is one at a time. */
+/* Limits are of all exports together, so there is one at a time. */
 static unsigned workers_for(const struct set *set)
 {
 	const struct rp_export_options *o = set->options;

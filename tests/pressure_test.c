@@ -80,13 +80,13 @@ TEST(is_looked_at)
 	struct pressure p;
 
 	ASSERT_OK(pressure_open(&p, 10, path));
-	pressure_look(&p, 0, now);
+	pressure_look(&p, now);
 	save_text(fmt("%s/io.pressure", path), "some a b c total=101000\n");
-	pressure_look(&p, MIB, now + SECOND / 5);
+	pressure_look(&p, now + SECOND / 5);
 	EXPECT_EQ(pressure_rate(&p), 0, "too soon");
-	pressure_look(&p, MIB, now + SECOND / 2);
+	pressure_look(&p, now + SECOND / 2);
 	EXPECT_GT(pressure_rate(&p), 0, "0.1 s of 0.5 s");
-	pressure_look(&p, MIB, now + SECOND * 3 / 2);
+	pressure_look(&p, now + SECOND * 3 / 2);
 	pressure_close(&p);
 	pressure_close(&p);
 }
@@ -107,13 +107,13 @@ TEST(is_over_with_its_cgroup)
 		umount(root);
 		SKIP("no pressure of cgroups");
 	}
-	pressure_look(&p, 0, now);
+	pressure_look(&p, now);
 	for (unsigned i = 0; i < 10; i++)
 		pressure_seen(&p, 500000, MIB, SECOND);
 	EXPECT_GT(pressure_rate(&p), 0);
 	EXPECT_OK(rmdir(path));
 	for (unsigned i = 1; i <= 40; i++)
-		pressure_look(&p, i * MIB, now + i * SECOND);
+		pressure_look(&p, now + i * SECOND);
 	EXPECT_EQ(pressure_rate(&p), 0);
 	pressure_close(&p);
 	EXPECT_OK(umount(root));

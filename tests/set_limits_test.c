@@ -120,6 +120,21 @@ TEST_F(limits, a_rate_in_settings_is_one_of_all)
 	EXPECT_EQ(self->most, 1);
 }
 
+/* Each of them is one read and one write, and none of it is forgiven to the next. */
+TEST_F(limits, requests_are_counted_over_all)
+{
+	uint64_t begin = now_ms();
+	struct rp_error err;
+
+	EXPECT_EQ(export_by(self,
+			    "{\"Options\": {\"Clone\": \"never\", "
+			    "\"BlockSize\": 4194304, \"IopsLimit\": 2}}",
+			    &err),
+		  RP_OK, "%s", err.message);
+	EXPECT_EQ(self->done, COUNT);
+	EXPECT_GE(now_ms() - begin, 1000 * (2 * COUNT - 2) / 2 * 9 / 10);
+}
+
 /* Each has time enough for itself. */
 TEST_F(limits, a_time_in_settings_is_one_of_all)
 {
