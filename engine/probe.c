@@ -19,6 +19,9 @@
 /* What is found out again by itself for a move of at least this much. */
 #define WORTH_IT (4 * GIB)
 
+/* Another may measure for a while. */
+#define KEEP_WAIT_MS 10000
+
 /* One pair that is looked at. */
 struct probing {
 	const char *path[2]; /* for people; NULL = not known */
@@ -167,18 +170,19 @@ static uint32_t find_out(const struct probing *p, json_t **ret, struct rp_error 
 
 /* ------------------------------------------------------------------------- keeping */
 
-/* Keeping it is a service: a store that is read-only has no use for it. */
-static void keep(struct rp_store *store, const char *name, const json_t *doc)
+/* Where it is kept, locked: there is one writer, and who would measure beside another
+ * measured both. Its fd or -errno. */
+static int lock_probes(struct rp_store *store, uint64_t wait_ms)
 {
-	_cleanup_close_ int dirfd = -1;
 	bool made;
+	_cleanup_close_ int fd = io_dir_make(store->fd, "probes", &made);
+	int r = fd < 0 ? fd : io_lock(fd, true, wait_ms);
 
-	dirfd = io_dir_make(store->fd, "probes", &made);
-	if (dirfd >= 0)
-		doc_save(dirfd, name, doc);
+	return r < 0 ? r : take_fd(&fd);
 }
 
-/* 1 = it counts, 0 = it is of another kernel or mount, -errno: there is none. */
+/* 1 = it counts, 0 = it is of another kernel or mount, or damaged, -errno: there is none.
+ */
 static int recall(struct rp_store *store, const struct probing *p, json_t **ret)
 {
 	_cleanup_close_ int dirfd = io_dir_open(store->fd, "probes");
@@ -187,7 +191,7 @@ static int recall(struct rp_store *store, const struct probing *p, json_t **ret)
 	int r = dirfd < 0 ? dirfd : doc_load(dirfd, p->name, ret);
 
 	if (r < 0)
-		return r;
+		return r == -EBADMSG ? 0 : r;
 	json_object_foreach(p->identity, key, value) {
 		if (!json_equal(value, json_object_get(*ret, key)))
 			return 0;
@@ -216,6 +220,7 @@ void probe_tune(struct rp_store *store, int src_dirfd, int dst_dirfd, uint64_t b
 {
 	struct probing p = {.dirfd = {src_dirfd, dst_dirfd}};
 	_cleanup_doc_ json_t *doc = NULL, *again = NULL;
+	_cleanup_close_ int locked = -1;
 	int r = -ENOENT;
 
 	/* To know the mounts takes longer than to export a small disk. */
@@ -223,8 +228,10 @@ void probe_tune(struct rp_store *store, int src_dirfd, int dst_dirfd, uint64_t b
 		return;
 	if (t->choose && identify(&p) == 0)
 		r = recall(store, &p, &doc);
-	if (r == 0 && bytes >= WORTH_IT && find_out(&p, &again, NULL) == RP_OK) {
-		keep(store, p.name, again);
+	if (r == 0 && bytes >= WORTH_IT)
+		locked = lock_probes(store, 0);
+	if (locked >= 0 && find_out(&p, &again, NULL) == RP_OK) {
+		doc_save(locked, p.name, again); /* or it is found out once more */
 		tune_by(again, t);
 	} else if (r > 0) {
 		tune_by(doc, t);
@@ -247,7 +254,7 @@ static uint32_t open_folder(const char *path, int *ret, struct rp_error *err)
 uint32_t rp_probe(struct rp_store *store, const char *source, const char *target,
 		  char **ret_json, struct rp_error *reterr)
 {
-	_cleanup_close_ int from = -1, to = -1;
+	_cleanup_close_ int from = -1, to = -1, locked = -1;
 	_cleanup_doc_ json_t *doc = NULL;
 	struct probing p = {.path = {source, target ?: source}};
 	uint32_t rc;
@@ -274,8 +281,11 @@ uint32_t rp_probe(struct rp_store *store, const char *source, const char *target
 		else
 			*ret_json = text;
 	}
+	/* Keeping it is a service: a store that is read-only has no use for it. */
 	if (rc == RP_OK && store)
-		keep(store, p.name, doc);
+		locked = lock_probes(store, KEEP_WAIT_MS);
+	if (locked >= 0)
+		doc_save(locked, p.name, doc);
 	json_decref(p.identity);
 	return rc;
 }

@@ -228,6 +228,29 @@ TEST(is_kept_and_used)
 	stage_close(&s);
 }
 
+/* By an export to which it is worth it. */
+TEST(is_found_out_again_if_it_is_damaged)
+{
+	const struct rp_export_options options = stage_copying(RP_IO_AUTO);
+	char point[POINT_SIZE];
+	struct rp_error err;
+	const char *kept;
+	struct stage s;
+	json_t *doc;
+
+	stage_make(&s, test_dir(), 5 * MIB, test_seed());
+	json_decref(probe(s.store, s.path, s.exports));
+	kept = only_file(fmt("%s/probes", s.path));
+	save_text(kept, "{");
+	ASSERT_OK(truncate(s.disk, 5 * (off_t)GIB));
+	stage_take(&s, point);
+	GIVES(OK, rp_export(s.store, point, s.exports, &options, NULL, &err));
+	doc = load_json(kept);
+	EXPECT_NE(json_text(doc, "ProbeTime")[0], '\0');
+	json_decref(doc);
+	stage_close(&s);
+}
+
 TEST(errors)
 {
 	const char *missing = fmt("%s/missing", test_dir());
