@@ -241,7 +241,7 @@ uint32_t copy_streams(struct stream *streams, size_t count, const struct tuning 
 		s->copied_bytes = left_bytes(s);
 		s->digested = s->digest != STREAM_NO_DIGEST;
 		if (!s->data_bytes)
-			stream_because(s, "the disk has no data");
+			stream_because(s, "there is no data to move");
 	}
 	return RP_OK;
 }

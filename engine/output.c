@@ -13,6 +13,9 @@
 #include "ground.h"
 #include "io/tree.h"
 
+/* A ring holds the files of a process that was killed for some 20 ms more. */
+#define GLANCE_MS 50
+
 /* A link is followed: what it leads to is replaced, not the link. */
 static uint32_t follow_link(struct output *o, const char *path, struct rp_error *err)
 {
@@ -121,7 +124,9 @@ static int remove_left(const struct output *o)
 		return errno == ENOENT ? 0 : -EEXIST;
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
 		return -EEXIST;
-	r = io_lock(fd, true, 0);
+	r = io_lock(fd, true, GLANCE_MS);
+	if (r == -ETIME)
+		return -EWOULDBLOCK;
 	if (r < 0 || !io_dir_is_at(o->dirfd, o->partial, fd))
 		return r;
 	return unlinkat(o->dirfd, o->partial, 0) < 0 ? -errno : 0;

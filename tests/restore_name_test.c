@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -266,14 +267,15 @@ struct other {
 
 static int wait_for_word(void *context, const struct rp_progress *progress)
 {
-	const int *fds = context;
+	int *fds = context;
 	char word;
 
-	if (strcmp(progress->phase, "copying"))
+	if (strcmp(progress->phase, "copying") || fds[0] < 0)
 		return 0;
 	if (write(fds[0], "x", 1) != 1 || read(fds[1], &word, 1) != 1)
 		_exit(1);
 	close(fds[0]);
+	fds[0] = -1; /* it may be told again */
 	return 0;
 }
 
@@ -406,6 +408,27 @@ TEST_F(name, of_one_that_died_is_taken_over)
 	json_decref(restore(self->first, "vda", self->output, NULL));
 	EXPECT_STREQ(listing(self->folder), "vda");
 	EXPECT_TRUE(data_same(self->output, self->stage.twin));
+}
+
+/* The kernel holds what a killed one had in its ring for a moment more. */
+TEST_F(name, of_one_that_died_just_now_is_taken_over)
+{
+	int fd = open(self->partial, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	struct rp_error err;
+	pid_t pid;
+
+	ASSERT_GE(fd, 0);
+	ASSERT_OK(flock(fd, LOCK_EX));
+	pid = fork();
+	ASSERT_GE(pid, 0);
+	if (pid == 0) {
+		usleep(15000);
+		_exit(0);
+	}
+	close(fd);
+	GIVES(OK, rp_restore(self->first, "vda", self->output, NULL, NULL, &err));
+	EXPECT_TRUE(data_same(self->output, self->stage.twin));
+	ASSERT_EQ(waitpid(pid, &(int){0}, 0), pid);
 }
 
 TEST_F(name, of_a_folder_is_not_taken_over)
