@@ -72,12 +72,12 @@ static void warn_of_blindness(struct taking *t, const struct taken *d)
 {
 	char text[256];
 
-	if (!d->stream.src.device || d->writes != UINT64_MAX)
+	if (!d->stream.src.device || d->counted)
 		return;
 	snprintf(
 		text, sizeof(text),
-		"%s: whether somebody writes to it meanwhile cannot be known: the kernel "
-		"does not count that (queue/iostats)",
+		"%s: it may not be noticed if somebody writes to it meanwhile: the kernel "
+		"does not say that it counts that (queue/iostats)",
 		d->id);
 	warn(t, text);
 }

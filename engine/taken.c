@@ -81,6 +81,8 @@ uint32_t taken_prepare(struct taken *d, struct rp_error *err)
 	if (s->src.device) {
 		if (io_count_writes(s->src.tail_fd, &d->writes) < 0)
 			d->writes = UINT64_MAX;
+		d->counted = d->writes != UINT64_MAX &&
+			     io_writes_are_counted(s->src.tail_fd);
 		return RP_OK;
 	}
 	s->src.size = (uint64_t)d->before.st_size; /* it may have grown since */

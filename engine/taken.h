@@ -21,6 +21,7 @@ struct taken {
 	int exclusive_fd;   /* of a block device, so that nobody mounts it; else -1 */
 	struct stat before; /* of the source, to see that it did not change */
 	uint64_t writes;    /* to a block device, before; UINT64_MAX: not known */
+	bool counted;	    /* what is written to it: no more of it is nothing new */
 	uint64_t extents;
 	bool extents_known;
 	uint64_t last_data; /* where the source had its last byte of data; UINT64_MAX:

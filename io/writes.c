@@ -13,17 +13,29 @@
 #include "base.h"
 #include "tree.h"
 
-/* Someone may have told the kernel to count nothing; a partition is as its disk. */
-static bool are_counted(const char *device)
+static int folder_of(int device, char ret[64])
 {
-	static const char *const places[] = {"queue/iostats", "../queue/iostats"};
-	char path[96];
-	int counted = 1;
+	struct stat st;
 
+	if (fstat(device, &st) < 0)
+		return -errno;
+	snprintf(ret, 64, "/sys/dev/block/%u:%u", major(st.st_rdev), minor(st.st_rdev));
+	return 0;
+}
+
+bool io_writes_are_counted(int device)
+{
+	/* A partition is as its disk. */
+	static const char *const places[] = {"queue/iostats", "../queue/iostats"};
+	char folder[64], path[96];
+	int counted = 0;
+
+	if (folder_of(device, folder) < 0)
+		return false;
 	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
 		FILE *file;
 
-		snprintf(path, sizeof(path), "%s/%s", device, places[i]);
+		snprintf(path, sizeof(path), "%s/%s", folder, places[i]);
 		file = fopen(path, "re");
 		if (!file)
 			continue;
@@ -39,18 +51,13 @@ int io_count_writes(int device, uint64_t *ret)
 {
 	char folder[64], path[96], text[512];
 	uint64_t written, discarded = 0; /* not counted before 4.19 */
-	struct stat st;
 	FILE *file;
 	int r = io_fsync(device);
 
+	if (r == 0)
+		r = folder_of(device, folder);
 	if (r < 0)
 		return r;
-	if (fstat(device, &st) < 0)
-		return -errno;
-	snprintf(folder, sizeof(folder), "/sys/dev/block/%u:%u", major(st.st_rdev),
-		 minor(st.st_rdev));
-	if (!are_counted(folder))
-		return -EOPNOTSUPP;
 	snprintf(path, sizeof(path), "%s/stat", folder);
 	file = fopen(path, "re");
 	if (!file)

@@ -410,25 +410,49 @@ TEST_F(name, of_one_that_died_is_taken_over)
 	EXPECT_TRUE(data_same(self->output, self->stage.twin));
 }
 
+/* Until process @pid has opened the file @path, but not for ever. */
+static void await_open(pid_t pid, const char *path)
+{
+	char there[PATH_MAX];
+
+	for (unsigned tries = 0; tries < 2000; tries++) {
+		for (int fd = 3; fd < 64; fd++) {
+			ssize_t len = readlink(fmt("/proc/%d/fd/%d", pid, fd), there,
+					       sizeof(there) - 1);
+
+			if (len > 0 && !strncmp(there, path, (size_t)len))
+				return;
+		}
+		usleep(1000);
+	}
+}
+
 /* The kernel holds what a killed one had in its ring for a moment more. */
 TEST_F(name, of_one_that_died_just_now_is_taken_over)
 {
 	int fd = open(self->partial, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	struct rp_error err;
+	int go[2];
+	char word;
 	pid_t pid;
 
 	ASSERT_GE(fd, 0);
 	ASSERT_OK(flock(fd, LOCK_EX));
+	ASSERT_OK(pipe2(go, O_CLOEXEC));
 	pid = fork();
 	ASSERT_GE(pid, 0);
-	if (pid == 0) {
-		usleep(15000);
+	if (pid == 0) { /* has the lock until the restore has come to it */
+		ASSERT_EQ(read(go[0], &word, 1), 1);
+		await_open(getppid(), self->partial);
 		_exit(0);
 	}
 	close(fd);
+	ASSERT_EQ(write(go[1], "x", 1), 1);
 	GIVES(OK, rp_restore(self->first, "vda", self->output, NULL, NULL, &err));
 	EXPECT_TRUE(data_same(self->output, self->stage.twin));
 	ASSERT_EQ(waitpid(pid, &(int){0}, 0), pid);
+	close(go[0]);
+	close(go[1]);
 }
 
 TEST_F(name, of_a_folder_is_not_taken_over)
