@@ -91,6 +91,32 @@ TEST(is_looked_at)
 	pressure_close(&p);
 }
 
+/* The next export of a set gives way from its first byte, and looks for itself. */
+TEST(goes_on_where_the_one_before_was)
+{
+	const char *path = make_cgroup("cgroup", "some a b c total=1000\n");
+	struct pressure first, next;
+	uint64_t now = watch_now_ns();
+	int fd;
+
+	ASSERT_OK(pressure_open(&first, 10, path));
+	pressure_look(&first, now);
+	pressure_seen(&first, 500000, MIB, SECOND);
+	EXPECT_GT(pressure_rate(&first), 0);
+	ASSERT_OK(pressure_open(&next, 10, path));
+	EXPECT_EQ(pressure_rate(&next), 0);
+	fd = next.fd;
+	pressure_follow(&next, &first);
+	pressure_close(&first);
+	EXPECT_EQ(next.fd, fd);
+	EXPECT_GT(pressure_rate(&next), 0);
+	/* Nobody has waited since: it rises until it is no limit. */
+	for (unsigned i = 1; i <= 20; i++)
+		pressure_look(&next, now + i * SECOND);
+	EXPECT_EQ(pressure_rate(&next), 0);
+	pressure_close(&next);
+}
+
 /* Those that it was to give way to are gone, and their cgroup with them. */
 TEST(is_over_with_its_cgroup)
 {
