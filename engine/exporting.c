@@ -369,7 +369,7 @@ static uint32_t settle_begin(struct exporting *x, struct rp_error *err)
 	return rc || x->complete ? rc : target_settle(&x->target, &name, err);
 }
 
-/* Not even what a job has kept is looked for on another file system. */
+/* What a job has kept is not begun again on what lies below where it was mounted. */
 static uint32_t check_mounted(struct exporting *x, struct rp_error *err)
 {
 	struct stat st;

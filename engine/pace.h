@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * pace.h - when the next chunk may begin: the limits of bytes and of requests a second,
- * and what the I/O pressure leaves, for all streams of one mover together
+ * and what the I/O pressure leaves, for all streams of one mover together, and for what
+ * moves after it with the same watch
  */
 #ifndef ENGINE_PACE_H
 #define ENGINE_PACE_H

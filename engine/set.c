@@ -154,7 +154,8 @@ static void give_back(struct worker *w, struct member *m)
 	pthread_mutex_unlock(&set->lock);
 }
 
-/* ext4 gives out again what was removed when its journal has committed that. */
+/* ext4 and Btrfs give out again what was removed when that is committed. Without a ferry,
+ * which Btrfs has none of and which does not leave where others have written much. */
 static void await_room(const struct set *set)
 {
 	_cleanup_close_ int directory = io_dir_open(AT_FDCWD, set->directory);

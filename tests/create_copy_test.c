@@ -116,7 +116,7 @@ TEST_F(copy, is_of_what_is_on_the_disk)
 struct guest {
 	const char *disk;
 	off_t at; /* where it writes */
-	bool cuts;
+	bool cuts, discards;
 	bool done;
 };
 
@@ -132,6 +132,8 @@ static int disturb(void *context, const struct rp_progress *progress)
 	ASSERT_GE(fd, 0);
 	if (g->cuts)
 		ASSERT_OK(ftruncate(fd, g->at));
+	else if (g->discards)
+		ASSERT_OK(ioctl(fd, BLKDISCARD, (uint64_t[]){g->at, MIB / 2}));
 	else
 		ASSERT_EQ(pwrite(fd, "x", 1, g->at), 1);
 	close(fd);
@@ -161,20 +163,25 @@ TEST_F(copy, of_a_disk_that_changes_is_thrown_away)
 	}
 }
 
+/* web1 has one disk "sda", which is @device: it has the data of @image. */
+static void add_device(struct copy_fixture *self, const char *image, char device[32])
+{
+	struct rp_disk disk = {.id = "sda", .path = device};
+	struct rp_error err;
+
+	self->loop = loop_attach(image, device);
+	GIVES(OK, rp_system_add(self->e.store, "web1", &disk, 1, NULL, 0, &err));
+}
+
 TEST_F(copy, of_a_block_device)
 {
 	static const struct shape shape = {"image", 6 * MIB + 512, .runs = 30};
 	const char *image = fmt("%s/image", self->e.fs.mnt);
-	struct rp_disk disk = {.id = "sda"};
-	struct rp_error err;
 	char device[32];
 	json_t *point;
 
 	shape_make(&shape, image, test_seed());
-	self->loop = loop_attach(image, device);
-	disk.path = device;
-	ASSERT_EQ(rp_system_add(self->e.store, "web1", &disk, 1, NULL, 0, &err), RP_OK,
-		  "%s", err.message);
+	add_device(self, image, device);
 	expect_refused(&self->e, NULL, RP_NOT_SUPPORTED, EOPNOTSUPP, "sda",
 		       "a block device cannot be cloned");
 	point = engine_take(&self->e, &allow_copy);
@@ -184,77 +191,44 @@ TEST_F(copy, of_a_block_device)
 	json_decref(point);
 }
 
-TEST_F(copy, of_a_block_device_that_is_written_to_is_thrown_away)
+static void expect_thrown_away(struct copy_fixture *self, struct guest guest)
 {
-	struct guest guest = {.at = 7 * MIB + 1};
 	const struct rp_watch watch = {
 		.size = sizeof(watch), .context = &guest, .progress = disturb};
 	const char *image = fmt("%s/image", self->e.fs.mnt);
 	struct rp_create_options options = allow_copy;
-	struct rp_disk disk = {.id = "sda"};
-	struct rp_error err;
 	char device[32];
 
 	data_create_random(image, 8 * MIB, 3, 30);
-	self->loop = loop_attach(image, device);
-	guest.disk = disk.path = device;
+	add_device(self, image, device);
+	guest.disk = device;
 	options.watch = &watch;
-	ASSERT_EQ(rp_system_add(self->e.store, "web1", &disk, 1, NULL, 0, &err), RP_OK,
-		  "%s", err.message);
 	expect_refused(&self->e, &options, RP_IN_USE, 0, "sda", "written to");
 	EXPECT_TRUE(guest.done);
+}
+
+TEST_F(copy, of_a_block_device_that_is_written_to_is_thrown_away)
+{
+	expect_thrown_away(self, (struct guest){.at = 7 * MIB + 1});
 }
 
 /* What is discarded has changed, too. */
-static int discard(void *context, const struct rp_progress *progress)
-{
-	struct guest *guest = context;
-	int fd;
-
-	if (strcmp(progress->phase, "copying") || guest->done)
-		return 0;
-	fd = open(guest->disk, O_WRONLY | O_CLOEXEC);
-	ASSERT_GE(fd, 0);
-	EXPECT_OK(ioctl(fd, BLKDISCARD, (uint64_t[]){7 * MIB, MIB / 2}));
-	close(fd);
-	guest->done = true;
-	return 0;
-}
-
 TEST_F(copy, of_a_block_device_that_is_discarded_is_thrown_away)
 {
-	struct guest guest = {0};
-	const struct rp_watch watch = {
-		.size = sizeof(watch), .context = &guest, .progress = discard};
-	const char *image = fmt("%s/image", self->e.fs.mnt);
-	struct rp_create_options options = allow_copy;
-	struct rp_disk disk = {.id = "sda"};
-	struct rp_error err;
-	char device[32];
-
-	data_create_random(image, 8 * MIB, 3, 30);
-	self->loop = loop_attach(image, device);
-	guest.disk = disk.path = device;
-	options.watch = &watch;
-	GIVES(OK, rp_system_add(self->e.store, "web1", &disk, 1, NULL, 0, &err));
-	expect_refused(&self->e, &options, RP_IN_USE, 0, "sda", "written to");
-	EXPECT_TRUE(guest.done);
+	expect_thrown_away(self, (struct guest){.at = 7 * MIB, .discards = true});
 }
 
 /* Nobody knows, and it is said. */
 TEST_F(copy, of_a_block_device_that_is_not_counted_has_a_warning)
 {
 	const char *image = fmt("%s/image", self->e.fs.mnt);
-	struct rp_disk disk = {.id = "sda"};
 	char device[32], *point, *text;
 	struct rp_error err;
 	json_t *doc;
 
 	data_create_random(image, 8 * MIB, 3, 30);
-	self->loop = loop_attach(image, device);
+	add_device(self, image, device);
 	save_text(fmt("/sys/block/%s/queue/iostats", device + strlen("/dev/")), "0");
-	disk.path = device;
-	GIVES(OK, rp_system_add(self->e.store, "web1", &disk, 1, NULL, 0, &err));
 	GIVES(OK, rp_create_reference_point(self->e.store, "web1", &allow_copy, &point,
 					    &err));
 	save_text(fmt("/sys/block/%s/queue/iostats", device + strlen("/dev/")), "1");

@@ -27,10 +27,19 @@ FIXTURE_VARIANT(kept)
 };
 FIXTURE_VARIANT_ADD(kept, by_a_job){0};
 
+static const char *directory(const struct jobs *j)
+{
+	return fmt("%s/0", j->stage.exports);
+}
+
+static const char *away(const struct jobs *j)
+{
+	return fmt("%s/away", j->stage.exports);
+}
+
 static const char *partial(const struct jobs *j)
 {
-	return fmt("%s/0/web1/.%s.partial", j->stage.exports,
-		   strchr(j->stage.point, '@') + 1);
+	return fmt("%s/web1/.%s.partial", directory(j), strchr(j->stage.point, '@') + 1);
 }
 
 static bool has_mark(const struct jobs *j)
@@ -93,6 +102,37 @@ static void finish(struct jobs *j)
 	EXPECT_FALSE(resumable(j)); /* it is published now */
 }
 
+/* It is resumed while its directory is somewhere else. */
+static void fail_without_directory(struct jobs *j)
+{
+	struct rp_error err;
+
+	ASSERT_OK(rename(directory(j), away(j)));
+	rp_job_request_state_change(j->job, RP_JOB_START, SOON_MS, &err);
+	GIVES(NOT_AVAILABLE, rp_job_wait(j->job, NULL, SOON_MS, &err));
+	ASSERT_OK(rename(away(j), directory(j)));
+}
+
+static void resume_without_turn(struct kept_fixture *self)
+{
+	struct jobs *j = &self->jobs;
+	struct rp_error err;
+
+	take_the_turn(self);
+	ASSERT_EQ(rp_job_request_state_change(j->job, RP_JOB_START, 0, &err),
+		  RP_JOB_TRANSITION, "%s", err.message);
+	jobs_reach(j, j->job, "waiting");
+}
+
+/* By now, and it leaves nothing. */
+static void expect_killed(struct jobs *j)
+{
+	jobs_request(j->job, RP_JOB_KILL);
+	jobs_expect(j->job, RP_JOB_KILLED);
+	EXPECT_STREQ(listing(directory(j)), "");
+	EXPECT_FALSE(resumable(j));
+}
+
 FIXTURE_SETUP(kept)
 {
 	jobs_make(&self->jobs);
@@ -109,40 +149,26 @@ FIXTURE_TEARDOWN(kept)
 TEST_F(kept, goes_on_when_the_directory_is_back)
 {
 	struct jobs *j = &self->jobs;
-	const char *here = fmt("%s/0", j->stage.exports);
-	const char *away = fmt("%s/away", j->stage.exports);
-	struct rp_error err;
 
-	ASSERT_OK(rename(here, away));
-	rp_job_request_state_change(j->job, RP_JOB_START, SOON_MS, &err);
-	GIVES(NOT_AVAILABLE, rp_job_wait(j->job, NULL, SOON_MS, &err));
+	fail_without_directory(j);
 	EXPECT_TRUE(resumable(j));
-	ASSERT_OK(rename(away, here));
 	finish(j);
-	EXPECT_TRUE(stage_good_export(here, j->stage.point, j->stage.twin));
+	EXPECT_TRUE(stage_good_export(directory(j), j->stage.point, j->stage.twin));
 }
 
 TEST_F(kept, goes_when_the_directory_is_back)
 {
 	struct jobs *j = &self->jobs;
-	const char *here = fmt("%s/0", j->stage.exports);
-	const char *away = fmt("%s/away", j->stage.exports);
-	struct rp_error err;
 
-	ASSERT_OK(rename(here, away));
-	rp_job_request_state_change(j->job, RP_JOB_START, SOON_MS, &err);
-	GIVES(NOT_AVAILABLE, rp_job_wait(j->job, NULL, SOON_MS, &err));
-	ASSERT_OK(rename(away, here));
-	jobs_request(j->job, RP_JOB_KILL);
-	EXPECT_STREQ(listing(here), "");
-	EXPECT_FALSE(resumable(j));
+	fail_without_directory(j);
+	expect_killed(j);
 }
 
 /* The same folder on another device: what lies below where it was mounted. */
 TEST_F(kept, is_not_looked_for_where_it_is_not_mounted)
 {
 	struct jobs *j = &self->jobs;
-	const char *here = fmt("%s/0", j->stage.exports);
+	const char *here = directory(j);
 	struct rp_error err;
 
 	ASSERT_OK(mount("none", here, "tmpfs", 0, "size=64m"));
@@ -160,46 +186,29 @@ TEST_F(kept, is_not_looked_for_where_it_is_not_mounted)
 
 TEST_F(kept, goes_with_a_job_that_waits_for_its_turn)
 {
-	struct jobs *j = &self->jobs;
-	struct rp_error err;
-
-	take_the_turn(self);
-	ASSERT_EQ(rp_job_request_state_change(j->job, RP_JOB_START, 0, &err),
-		  RP_JOB_TRANSITION, "%s", err.message);
-	jobs_reach(j, j->job, "waiting");
-	jobs_request(j->job, RP_JOB_KILL);
-	jobs_expect(j->job, RP_JOB_KILLED);
-	EXPECT_STREQ(listing(fmt("%s/0", j->stage.exports)), "");
-	EXPECT_FALSE(resumable(j));
+	resume_without_turn(self);
+	expect_killed(&self->jobs);
 }
 
 /* Nor does it stay for ever if it could not be reached then. */
 TEST_F(kept, goes_with_a_job_that_was_killed_elsewhere)
 {
 	struct jobs *j = &self->jobs;
-	const char *here = fmt("%s/0", j->stage.exports);
-	const char *away = fmt("%s/away", j->stage.exports);
-	struct rp_error err;
 
-	take_the_turn(self);
-	ASSERT_EQ(rp_job_request_state_change(j->job, RP_JOB_START, 0, &err),
-		  RP_JOB_TRANSITION, "%s", err.message);
-	jobs_reach(j, j->job, "waiting");
-	ASSERT_OK(rename(here, away));
+	resume_without_turn(self);
+	ASSERT_OK(rename(directory(j), away(j)));
 	jobs_request(j->job, RP_JOB_KILL);
 	jobs_expect(j->job, RP_JOB_KILLED);
-	ASSERT_OK(rename(away, here));
+	ASSERT_OK(rename(away(j), directory(j)));
 	EXPECT_TRUE(resumable(j) && has_mark(j));
-	jobs_request(j->job, RP_JOB_KILL);
-	EXPECT_STREQ(listing(here), "");
-	EXPECT_FALSE(resumable(j));
+	expect_killed(j);
 }
 
 /* The same export again, which has not begun, has not gone on from it. */
 TEST_F(kept, is_not_that_of_one_that_waits)
 {
 	struct jobs *j = &self->jobs;
-	const char *here = fmt("%s/0", j->stage.exports);
+	const char *here = directory(j);
 	struct rp_job *waiting;
 	struct rp_error err;
 
@@ -218,7 +227,7 @@ TEST_F(kept, is_not_that_of_one_that_waits)
 TEST_F(kept, is_nothing)
 {
 	struct jobs *j = &self->jobs;
-	const char *here = fmt("%s/0", j->stage.exports);
+	const char *here = directory(j);
 	const char *id;
 	struct rp_error err;
 	char *text;
