@@ -444,13 +444,9 @@ void exporting_use(struct exporting *x, const struct exporting_tools *tools)
 {
 	x->tuning.gear = tools->gear;
 	x->ferry = tools->ferry;
-	x->limits = tools->limits;
-	if (!x->limits)
-		return;
-	x->watch.bytes = x->limits->bytes;
-	x->watch.requests = x->limits->requests;
-	if (x->pressure.limit && x->limits->pressure.limit)
-		pressure_follow(&x->pressure, &x->limits->pressure);
+	x->before = tools->pressure;
+	if (x->before && x->before->limit && x->pressure.limit)
+		pressure_follow(&x->pressure, x->before);
 }
 
 uint32_t exporting_run(struct exporting *x, char **ret_report, struct rp_error *err)
@@ -480,9 +476,8 @@ uint32_t exporting_run(struct exporting *x, char **ret_report, struct rp_error *
 	if (rc)
 		job_tell_last(&x->job, &x->watch);
 	job_end(&x->job, rc, x->manifest, err);
-	if (x->limits)
-		*x->limits = (struct exporting_limits){x->watch.bytes, x->watch.requests,
-						       x->pressure};
+	if (x->before)
+		pressure_follow(x->before, &x->pressure);
 	gear_close(&x->gear);
 	io_nice_restore(nice);
 	return rc;

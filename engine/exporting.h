@@ -32,17 +32,11 @@ uint32_t exporting_check(struct rp_store *store, const char *directory,
 /* The ID of its job. */
 const char *exporting_job(const struct exporting *x);
 
-/* How far limits have got: the next export goes on from there. */
-struct exporting_limits {
-	struct throttle bytes, requests;
-	struct pressure pressure;
-};
-
 /* What an export shares with others; zeros are fine. Borrowed. */
 struct exporting_tools {
-	struct gear *gear;	/* to move bytes with */
-	struct io_ferry *ferry; /* of the file system of its directory */
-	struct exporting_limits *limits;
+	struct gear *gear;	   /* to move bytes with */
+	struct io_ferry *ferry;	   /* of the file system of its directory */
+	struct pressure *pressure; /* where it gave way to last: goes on from there */
 };
 
 /* Before it runs. */

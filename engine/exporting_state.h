@@ -32,8 +32,8 @@ struct exporting {
 	struct tuning tuning;
 	struct gear gear; /* unless it is lent one */
 	struct pressure pressure;
-	struct io_ferry *ferry;		 /* of the target's file system; borrowed */
-	struct exporting_limits *limits; /* others have them too; borrowed, or NULL */
+	struct pressure *before; /* of the export before it, or NULL; borrowed */
+	struct io_ferry *ferry;	 /* of the target's file system; borrowed */
 	struct export_disks disks;
 	struct export_changes changes;
 	struct export_images images;

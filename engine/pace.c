@@ -23,10 +23,8 @@ void pace_init(struct pace *p, struct watch *w, uint64_t chunk, bool writes)
 	uint64_t now = watch_now_ns();
 
 	*p = (struct pace){.watch = w, .writes = writes};
-	if (w->bytes.filled_ns)
-		return;
-	throttle_init(&w->bytes, chunk, now);
-	throttle_init(&w->requests, 0, now);
+	throttle_init(&p->bytes, chunk, now);
+	throttle_init(&p->requests, 0, now);
 }
 
 bool pace_ready(struct pace *p)
@@ -37,24 +35,22 @@ bool pace_ready(struct pace *p)
 
 	if (w->pressure)
 		pressure_look(w->pressure, now);
-	bytes = throttle_ready(&w->bytes, rate(p), now);
-	return throttle_ready(&w->requests, w->iops, now) && bytes;
+	bytes = throttle_ready(&p->bytes, rate(p), now);
+	return throttle_ready(&p->requests, w->iops, now) && bytes;
 }
 
 void pace_take(struct pace *p, uint64_t bytes, unsigned requests)
 {
-	struct watch *w = p->watch;
-
-	throttle_take(&w->bytes, bytes);
-	throttle_take(&w->requests, requests);
-	if (w->pressure)
-		w->pressure->moved += bytes;
+	throttle_take(&p->bytes, bytes);
+	throttle_take(&p->requests, requests);
+	if (p->watch->pressure)
+		p->watch->pressure->moved += bytes;
 }
 
 int pace_wait_ms(const struct pace *p, int most)
 {
-	int bytes = throttle_wait_ms(&p->watch->bytes, rate(p), most);
-	int requests = throttle_wait_ms(&p->watch->requests, p->watch->iops, most);
+	int bytes = throttle_wait_ms(&p->bytes, rate(p), most);
+	int requests = throttle_wait_ms(&p->requests, p->watch->iops, most);
 
 	return bytes > requests ? bytes : requests;
 }

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * pace.h - when the next chunk may begin: the limits of bytes and of requests a second,
- * and what the I/O pressure leaves, for all streams of one mover together, and for what
- * moves after it with the same watch
+ * and what the I/O pressure leaves, for all streams of one mover together
  */
 #ifndef ENGINE_PACE_H
 #define ENGINE_PACE_H
@@ -10,14 +9,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "throttle.h"
 #include "watch.h"
 
 struct pace {
-	struct watch *watch; /* the limits, and what is owed; borrowed */
-	bool writes;	     /* what is only read moves no bytes */
+	struct throttle bytes;
+	struct throttle requests; /* reads and writes */
+	struct watch *watch;	  /* the limits; borrowed */
+	bool writes;		  /* what is only read moves no bytes */
 };
 
-/* Begins now, or goes on where the last move was; chunks are of @chunk bytes at most. */
+/* Begins now; chunks are of @chunk bytes at most. */
 void pace_init(struct pace *p, struct watch *w, uint64_t chunk, bool writes);
 
 /* Whether a chunk may begin now. */

@@ -55,7 +55,7 @@ struct worker {
 	pthread_t thread;
 	struct rp_store *store;
 	struct gear gear;
-	struct exporting_limits limits; /* are of the set: there is one worker then */
+	struct pressure pressure; /* of all it exports: there is one worker then */
 	struct rp_watch watch;
 	const char *point; /* the one it works on */
 	/* Under the set's lock: of the point it works on. */
@@ -168,7 +168,8 @@ static void *work(void *arg)
 {
 	struct worker *w = arg;
 	struct rp_export_options options = *w->set->options;
-	const struct exporting_tools tools = {&w->gear, w->set->to_directory, &w->limits};
+	const struct exporting_tools tools = {&w->gear, w->set->to_directory,
+					      &w->pressure};
 	struct member *m;
 
 	options.watch = &w->watch;

@@ -10,7 +10,6 @@
 
 #include "error.h"
 #include "pressure.h"
-#include "throttle.h"
 
 struct watch {
 	const struct rp_watch *user; /* may be NULL */
@@ -24,8 +23,7 @@ struct watch {
 	uint64_t bandwidth;   /* bytes a second to move at most; 0 = no limit. May change
 			       * with a tick */
 	uint64_t iops;	      /* reads and writes a second at most; 0 = no limit */
-	struct pressure *pressure;	 /* what to give way to; NULL = nothing */
-	struct throttle bytes, requests; /* of these limits: what is owed (pace.h) */
+	struct pressure *pressure; /* what to give way to; NULL = nothing */
 	/* Called with a tick, some 50 times a second at most: the job whose work it is. A
 	 * negative value stops the work. May block; but while the work @holds what others
 	 * wait for, it sets @to_rest instead, and blocks when that has been let go of. */

@@ -120,7 +120,7 @@ TEST_F(limits, a_rate_in_settings_is_one_of_all)
 	EXPECT_EQ(self->most, 1);
 }
 
-/* Each of them is one read and one write, and none of it is forgiven to the next. */
+/* Each of them is one read and one write, and waits for both before it is complete. */
 TEST_F(limits, requests_are_counted_over_all)
 {
 	uint64_t begin = now_ms();
