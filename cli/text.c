@@ -52,12 +52,17 @@ char *printable(const char *text)
 	char *to = clean;
 
 	for (; text && *text; text++) {
-		unsigned char c = *text;
+		unsigned char c = text[0], next = text[1];
 
-		if (c < ' ' || c == 0x7f)
+		if (c < ' ' || c == 0x7f) {
 			to += sprintf(to, "\\x%02x", c);
-		else
+		} else if (c == 0xc2 && next >= 0x80 && next < 0xa0) {
+			/* U+0080 to U+009f command a terminal, too */
+			to += sprintf(to, "\\x%02x\\x%02x", c, next);
+			text++;
+		} else {
 			*to++ = c;
+		}
 	}
 	*to = '\0';
 	return clean;

@@ -6,8 +6,11 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "doc.h"
 
 const char *rp_return_name(uint32_t code)
 {
@@ -97,12 +100,20 @@ static void set_step(struct rp_error *err, uint32_t code, const char *step)
 	snprintf(err->step, sizeof(err->step), "%s", step);
 }
 
-/* A path may hold a line break; the sentence is one line. */
+/* A path may hold a line break, or be cut in the middle of a character; the sentence is
+ * one line of UTF-8 that commands no terminal. */
 static void keep_one_line(struct rp_error *err)
 {
-	for (char *p = err->message; *p; p++)
-		if ((unsigned char)*p < ' ' || *p == 0x7f)
+	bool text = doc_is_text(err->message);
+
+	for (char *p = err->message; *p; p++) {
+		unsigned char c = *p, next = p[1];
+
+		if (c < ' ' || c == 0x7f || (!text && c >= 0x80))
 			*p = '?';
+		else if (c == 0xc2 && next < 0xa0) /* U+0080 to U+009f */
+			p[0] = p[1] = '?';
+	}
 }
 
 uint32_t rp_fail(struct rp_error *err, uint32_t code, const char *step,
@@ -161,6 +172,7 @@ uint32_t rp_fail_of(struct rp_error *err, const char *system, const char *disk)
 		memcpy(sentence, err->message, sizeof(sentence));
 		snprintf(err->message, sizeof(err->message), "%s: %.880s", disk,
 			 sentence);
+		keep_one_line(err);
 	}
 	return err->code;
 }

@@ -29,11 +29,12 @@ static uint32_t check_arguments(const struct rp_store *store, const char *direct
 		return rp_fail(err, RP_INVALID_PARAMETER, "check",
 			       "options.disks is NULL");
 	if (o->max_pressure > 99 ||
-	    (o->pressure_of && (!o->max_pressure || o->pressure_of[0] != '/')))
+	    (o->pressure_of && (!o->max_pressure || o->pressure_of[0] != '/' ||
+				!doc_is_text(o->pressure_of))))
 		return rp_fail(
 			err, RP_INVALID_PARAMETER, "check",
 			"options: max_pressure is above 99, or pressure_of without "
-			"it or not an absolute path");
+			"it or not an absolute path in UTF-8");
 	if (o->priority > 99)
 		return rp_fail(err, RP_INVALID_PARAMETER, "check",
 			       "options.priority %u: above 99", o->priority);

@@ -37,6 +37,9 @@ static uint32_t check_path(const char *path, const char *what, struct rp_error *
 }
 
 static int make_folders(int fd)
+	if (!doc_is_text(path))
+		return rp_fail(err, RP_INVALID_PARAMETER, what, "%s %s: not UTF-8", what,
+			       path);
 {
 	int r = 0;
 

@@ -27,9 +27,9 @@ says() {
 
 mkdir "$DIR/good" "$DIR"/bad$'\xff' "$DIR/nothing"
 check_status 6 'probe of a folder that is not UTF-8' "$REFPOINT" probe "$DIR"/bad$'\xff'
-says 'it is named' bad$'\xff'"': not UTF-8"
+says 'it is named' "bad?': not UTF-8"
 check_status 6 'and as the second one' "$REFPOINT" probe "$DIR/good" "$DIR"/bad$'\xff'
-says 'it is named, too' bad$'\xff'"': not UTF-8"
+says 'it is named, too' "bad?': not UTF-8"
 
 check 'probe without the store of the environment' \
 	env REFPOINT_STORE="$DIR/nothing" "$REFPOINT" probe "$DIR/good"

@@ -148,6 +148,9 @@ wrong 'restore without a disk' \
 wrong 'control characters cannot break the line' \
 	"refpoint: 'a\\x0ab\\x1b[1m' is not a refpoint command. See 'refpoint --help'." \
 	$'a\nb\e[1m'
+wrong 'nor can those beyond ASCII command the terminal' \
+	"refpoint: 'ä\\xc2\\x9b1m' is not a refpoint command. See 'refpoint --help'." \
+	$'ä\xc2\x9b1m'
 wrong 'only operands behind --' \
 	"refpoint: list: unexpected operand '--json'. See 'refpoint list --help'." \
 	list -- web1 --json

@@ -163,6 +163,8 @@ TEST(exports_arrive)
 	GIVES(NOT_AVAILABLE, stage_export(&s, &o, &err));
 	o.pressure_of = test_dir(); /* a folder, but of no cgroup */
 	GIVES(NOT_SUPPORTED, stage_export(&s, &o, &err));
+	o.pressure_of = "/\xff"; /* which no record could hold */
+	GIVES(INVALID_PARAMETER, stage_export(&s, &o, &err));
 	o.max_pressure = 100;
 	GIVES(INVALID_PARAMETER, stage_export(&s, &o, &err));
 	o.max_pressure = 0;

@@ -146,6 +146,8 @@ TEST(is_not_opened)
 	GIVES(NOT_SUPPORTED, rp_store_open(path, NULL, &store, &err));
 	GIVES(INVALID_STATE, rp_store_init(path, &err));
 	save_text(json, "{\"FormatVersion\": 1}");
+	GIVES(INVALID_PARAMETER,
+	      rp_store_open(fmt("%s/\xff", test_dir()), NULL, &store, &err));
 	EXPECT_EQ(store, NULL);
 	GIVES(OK, rp_store_open(path, NULL, &store, &err));
 	rp_store_close(store);

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * error_test.c - whatever is in a path or a name, the sentence of an error is one line of
+ * UTF-8 that commands no terminal
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "engine/doc.h"
+#include "engine/error.h"
+#include "harness.h"
+
+static void expect_line(const char *name, const char *want)
+{
+	struct rp_error err;
+
+	EXPECT_EQ(rp_fail(&err, RP_FAILED, "open", "%s: not there", name), RP_FAILED);
+	EXPECT_STREQ(err.message, want);
+	EXPECT_EQ(err.offset, RP_NO_OFFSET);
+}
+
+TEST(is_one_line)
+{
+	expect_line("a", "a: not there");
+	expect_line("a\nb\x1b[1m\x7f", "a?b?[1m?: not there");
+	expect_line("\u00e4\u20ac\U0001f4be", "\u00e4\u20ac\U0001f4be: not there");
+	expect_line("\u00a0", "\u00a0: not there");
+	expect_line("\xc2\x9b"
+		    "1m\xc2\x85",
+		    "??1m??: not there");
+	expect_line("\u00e4\xff", "???: not there");
+}
+
+/* However long a path is, and where it is cut. */
+TEST(is_text_where_it_was_cut)
+{
+	char path[2048];
+
+	for (size_t from = 0; from < 4; from++) {
+		struct rp_error err;
+
+		memset(path, 'x', from);
+		for (size_t i = from; i + 4 < sizeof(path); i += 3)
+			memcpy(path + i, "\u20ac", 4);
+		rp_fail(&err, RP_FAILED, "open", "%s", path);
+		EXPECT_TRUE(doc_is_text(err.message), "%s", err.message);
+		rp_fail_os(&err, -ENOENT, "open", "%s", path);
+		EXPECT_TRUE(doc_is_text(err.message), "%s", err.message);
+		EXPECT_NE(strstr(err.message, "No such file"), NULL);
+		rp_fail_of(&err, "web1", "vda");
+		EXPECT_TRUE(doc_is_text(err.message), "%s", err.message);
+	}
+}
+
+TEST_MAIN
