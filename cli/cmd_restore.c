@@ -34,35 +34,32 @@ static void print_restored(const json_t *report)
 	table_row(&table, member_text(report, "DiskId"),
 		  size_text(member_number(report, "VirtualSize")).s,
 		  size_text(member_number(report, "ClonedBytes")).s,
-		  size_text(member_number(report, "CopiedBytes")).s,
+		  size_text(member_number(report, "CopiedBytes") +
+			    member_number(report, "ServerCopiedBytes"))
+			  .s,
 		  size_text(member_number(report, "ZeroBytes")).s,
 		  member_text(report, "Method"), member_text(report, "Output"));
 	table_print(&table, "");
 }
 
-/* The exit status says that not everything is there: 1, as for Failed. The ranges are in
- * the JSON if that is wanted. */
-static int tell_lost(const struct cli *cli, const json_t *report)
+/* The exit status is that of the loss. The JSON, if that was wanted, has all of it. */
+static int tell_lost(const struct reading *r)
 {
-	const char *operand = cli->args.operands[0];
-	uint64_t lost = member_number(report, "LostBytes");
-	const json_t *ranges = json_object_get(report, "Lost");
+	_cleanup_free_ char *operand = printable(r->cli->args.operands[0]);
+	const json_t *ranges = json_object_get(r->report, "Lost");
+	struct cli text_only = *r->cli;
 
-	if (!lost)
+	if (!r->loss.code)
 		return 0;
-	for (size_t i = 0; !cli->json && i < json_array_size(ranges); i++) {
+	for (size_t i = 0; !r->cli->json && i < json_array_size(ranges); i++) {
 		const json_t *range = json_array_get(ranges, i);
 
 		fprintf(stderr, "refpoint: restore %s: lost %s bytes at %s\n", operand,
 			number_text(member_number(range, "Length")).s,
 			number_text(member_number(range, "Offset")).s);
 	}
-	fprintf(stderr,
-		"refpoint: restore %s: %s bytes in %s ranges are lost, zeros stand for "
-		"them\n",
-		operand, number_text(lost).s,
-		number_text(member_number(report, "LostCount")).s);
-	return 1;
+	text_only.json = false;
+	return fail(&text_only, r->cli->args.operands[0], &r->loss);
 }
 
 static uint32_t restore(const struct reading *r, const char *path, char **ret_report,
@@ -95,8 +92,8 @@ int cmd_restore(const struct cli *cli)
 	if (disk_count != 1)
 		return wrong_usage(cli, "option '--disk' must be given once");
 	status = read_export(&reading);
-	if (status == 0 && reading.options.salvage)
-		status = tell_lost(cli, reading.report);
+	if (status == 0)
+		status = tell_lost(&reading);
 	json_decref(reading.report);
 	return status;
 }

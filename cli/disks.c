@@ -20,7 +20,9 @@ void print_disks(const json_t *report, const char *indent)
 		table_row(&table, member_text(disk, "DiskId"),
 			  size_text(member_number(disk, "VirtualSize")).s,
 			  size_text(member_number(disk, "ClonedBytes")).s,
-			  size_text(member_number(disk, "CopiedBytes")).s,
+			  size_text(member_number(disk, "CopiedBytes") +
+				    member_number(disk, "ServerCopiedBytes"))
+				  .s,
 			  size_text(member_number(disk, "ZeroBytes")).s,
 			  member_text(disk, "Method"), member_text(disk, "MethodReason"));
 	if (table.count)

@@ -65,9 +65,9 @@ static void print_json(const json_t *object)
 	flush_output();
 }
 
-static void print_json_error(const char *operand, const struct rp_error *error)
+json_t *error_document(const char *operand, const struct rp_error *error)
 {
-	json_auto_t *result = json_object(), *body = json_object();
+	json_t *body = json_object();
 	uint64_t offset = error->offset;
 
 	set_member(body, "Code", json_integer(error->code));
@@ -80,8 +80,15 @@ static void print_json_error(const char *operand, const struct rp_error *error)
 		   offset == RP_NO_OFFSET ? json_null() : json_integer(offset));
 	set_member(body, "Errno", json_integer(error->os_error));
 	set_member(body, "Message", json_text(error->message));
+	return body;
+}
+
+static void print_json_error(const char *operand, const struct rp_error *error)
+{
+	json_auto_t *result = json_object();
+
 	set_member(result, "ReturnValue", json_integer(error->code));
-	set_member(result, "Error", json_incref(body));
+	set_member(result, "Error", error_document(operand, error));
 	print_json(result);
 }
 

@@ -20,6 +20,9 @@
  */
 int fail(const struct cli *cli, const char *operand, const struct rp_error *error);
 
+/* The member Error of the object. */
+json_t *error_document(const char *operand, const struct rp_error *error);
+
 /* The object alone, where a line for many says enough. */
 void print_failure(const char *operand, const struct rp_error *error);
 

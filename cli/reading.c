@@ -4,6 +4,7 @@
  */
 #include "cli/reading.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "cli/out.h"
@@ -41,6 +42,22 @@ static uint32_t call(struct reading *r, const char *path, char **ret_report,
 	return value;
 }
 
+/* Not everything is there, and the exit status will say so. */
+static void note_loss(struct reading *r, const char *operand)
+{
+	_cleanup_free_ char *text = format_text(
+		"%s: %s bytes in %s ranges are lost, zeros stand for them",
+		member_text(r->report, "DiskId"),
+		number_text(member_number(r->report, "LostBytes")).s,
+		number_text(member_number(r->report, "LostCount")).s);
+
+	error_here(&r->loss, RP_FAILED, 0, text);
+	snprintf(r->loss.disk, sizeof(r->loss.disk), "%s",
+		 member_text(r->report, "DiskId"));
+	set_member(r->report, "ReturnValue", json_integer(RP_FAILED));
+	set_member(r->report, "Error", error_document(operand, &r->loss));
+}
+
 int read_export(struct reading *r)
 {
 	const char *operand = r->cli->args.operands[0];
@@ -58,8 +75,8 @@ int read_export(struct reading *r)
 	if (value)
 		return fail(r->cli, operand, &error);
 	r->report = document(text);
-	if (member_number(r->report, "LostBytes")) /* as the exit status will be */
-		set_member(r->report, "ReturnValue", json_integer(RP_FAILED));
+	if (member_number(r->report, "LostBytes"))
+		note_loss(r, operand);
 	if (r->cli->json)
 		print_result(NULL, r->report);
 	else

@@ -16,10 +16,12 @@ struct reading {
 	uint32_t (*call)(const struct reading *reading, const char *path,
 			 char **ret_report, struct rp_error *reterr);
 	void (*print)(const json_t *report); /* for people */
-	json_t *report;			     /* after read_export(); to be given up */
+	/* After read_export(): */
+	json_t *report;	      /* to be given up */
+	struct rp_error loss; /* of a salvage; code 0: nothing is lost */
 };
 
-/* Calls it and prints the report: the exit status. */
+/* Calls it and prints the report: the exit status, but for what is lost. */
 int read_export(struct reading *reading);
 
 #endif
