@@ -336,7 +336,7 @@ uint32_t rp_create_reference_point(struct rp_store *store, const char *system,
 	if (rc)
 		return rc;
 	watch_init(&t.watch, t.options->watch, 0);
-	rc = system_open(store, system, SYSTEM_TAKE, &t.system, reterr);
+	rc = system_open(store, system, SYSTEM_TAKE, &t.watch, &t.system, reterr);
 	if (rc == RP_OK)
 		rc = take(&t, reterr);
 	if (rc == RP_OK && asprintf(&name, "%s@%s", system, t.id) < 0)

@@ -164,8 +164,8 @@ static uint32_t fill(struct importing *x, struct rp_error *err)
 
 static uint32_t open_system(struct importing *x, struct rp_error *err)
 {
-	uint32_t rc = system_open(x->store, x->export.system, SYSTEM_TAKE, &x->system,
-				  err);
+	uint32_t rc = system_open(x->store, x->export.system, SYSTEM_TAKE, NULL,
+				  &x->system, err);
 
 	if (rc == RP_NOT_AVAILABLE)
 		return rp_fail(

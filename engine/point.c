@@ -267,7 +267,7 @@ uint32_t point_open(struct rp_store *store, const char *ref, enum point_lock loc
 			"reference point '%s': not SYSTEM@POINT (POINT is an ID, at least "
 			"4 characters of one, latest or latest~N)",
 			ref ?: "");
-	rc = system_open(store, what.system, SYSTEM_POINTS, &system, err);
+	rc = system_open(store, what.system, SYSTEM_POINTS, NULL, &system, err);
 	if (rc)
 		return rc;
 	rc = find(&system, ref, &what, id, err);
@@ -337,7 +337,8 @@ uint32_t rp_destroy_reference_point(struct rp_store *store, const char *ref,
 	rc = point_open(store, ref, POINT_EXCLUSIVE, store->busy_ms, NULL, &point,
 			reterr);
 	if (rc == RP_OK)
-		rc = system_open(store, point.system, SYSTEM_POINTS, &system, reterr);
+		rc = system_open(store, point.system, SYSTEM_POINTS, NULL, &system,
+				 reterr);
 	if (rc == RP_OK)
 		rc = destroy(store, &system, &point, reterr);
 	if (rc == RP_OK)

@@ -121,7 +121,7 @@ static uint32_t list_system(struct rp_store *store, const char *name, json_t *li
 	uint32_t rc;
 	int r;
 
-	rc = system_open(store, name, SYSTEM_POINTS, &system, err);
+	rc = system_open(store, name, SYSTEM_POINTS, NULL, &system, err);
 	if (rc)
 		return rc;
 	r = points_load(&system, &points, &count);

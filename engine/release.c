@@ -127,7 +127,7 @@ static uint32_t release(struct releasing *x, struct rp_error *err)
 		return rp_fail(err, RP_INVALID_STATE, "check",
 			       "reference point %s@%s: its data was released already",
 			       x->point.system, x->point.id);
-	rc = system_open(x->store, x->point.system, SYSTEM_POINTS, &x->system, err);
+	rc = system_open(x->store, x->point.system, SYSTEM_POINTS, NULL, &x->system, err);
 	if (rc == RP_OK)
 		rc = store_birth(x->store, x->store->pending_fd, x->id, &x->fd, err);
 	if (rc)

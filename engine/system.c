@@ -233,7 +233,7 @@ static bool is_system(int fd)
 }
 
 static uint32_t try_open(struct rp_store *store, const char *name, enum system_use use,
-			 struct system *ret, struct rp_error *err)
+			 struct watch *w, struct system *ret, struct rp_error *err)
 {
 	bool lock = use == SYSTEM_REMOVE || use == SYSTEM_TAKE;
 	struct system system = SYSTEM_NONE;
@@ -253,7 +253,7 @@ static uint32_t try_open(struct rp_store *store, const char *name, enum system_u
 			       name);
 	if (system.fd < 0)
 		return rp_fail_os(err, system.fd, "open", "system %s", name);
-	rc = lock ? store_lock(system.fd, true, store->wait_ms, name, NULL, err) : RP_OK;
+	rc = lock ? store_lock(system.fd, true, store->wait_ms, name, w, err) : RP_OK;
 	if (rc) {
 		system_close(&system);
 		return rc;
@@ -270,9 +270,9 @@ static uint32_t try_open(struct rp_store *store, const char *name, enum system_u
 }
 
 uint32_t system_open(struct rp_store *store, const char *name, enum system_use use,
-		     struct system *ret, struct rp_error *err)
+		     struct watch *w, struct system *ret, struct rp_error *err)
 {
-	uint32_t rc = try_open(store, name, use, ret, err);
+	uint32_t rc = try_open(store, name, use, w, ret, err);
 
 	return rc ? rp_fail_of(err, name, NULL), rc : RP_OK;
 }

@@ -28,9 +28,10 @@ enum system_use {
 	SYSTEM_TAKE,   /* held exclusively, to take a point */
 };
 
-/* Opens system @name. What does without its metadata works if that is damaged. */
+/* Opens system @name. What does without its metadata works if that is damaged. @w, asked
+ * while its lock is waited for, may be NULL. */
 uint32_t system_open(struct rp_store *store, const char *name, enum system_use use,
-		     struct system *ret, struct rp_error *err);
+		     struct watch *w, struct system *ret, struct rp_error *err);
 void system_close(struct system *system); /* unopened is fine */
 
 /* Disk @index of the system: ID and path, borrowed. */

@@ -396,6 +396,27 @@ TEST_F(waits, a_create_waits_for_another_of_the_system)
 	expect_points(s, 3);
 }
 
+TEST_F(waits, a_create_that_waits_can_be_cancelled)
+{
+	const struct stage *s = &self->stage;
+	uint64_t enough;
+	const struct rp_watch watch = {
+		.size = sizeof(watch), .context = &enough, .progress = cancel_at};
+	const struct rp_create_options options = {
+		.size = sizeof(options), .allow_copy = true, .watch = &watch};
+	struct rp_error err;
+	char *point = NULL;
+
+	begin(&self->first, s, run_create, true, 0);
+	enough = now_ms() + 300;
+	EXPECT_EQ(rp_create_reference_point(s->store, "web1", &options, &point, &err),
+		  RP_FAILED, "%s", err.message);
+	EXPECT_EQ(err.os_error, ECANCELED);
+	go_on(&self->first);
+	end(&self->first, RP_OK);
+	expect_points(s, 2);
+}
+
 /* Whoever only looks waits for nobody. */
 TEST_F(waits, readers_never_wait)
 {
