@@ -424,6 +424,8 @@ static uint32_t run(struct exporting *x, char **ret_report, struct rp_error *err
 		rc = publish(x, err);
 	export_images_close(&x->images);
 	export_disks_close(&x->disks);
+	if (rc)
+		job_hear_last(&x->job);
 	if (rc && worth_keeping(x))
 		keep_target(x, rc, err);
 	else

@@ -88,6 +88,13 @@ void job_tell_last(struct job *job, const struct watch *w);
 /* Makes the slip for requests, if there is none yet. 0 or -errno. */
 int job_make_requests(struct job *job);
 
+/* What was asked last of the job of folder @fd: 0 or of enum rp_job_request. */
+uint32_t job_last_request(int fd);
+
+/* Of one that has failed, or was stopped: whether it is to keep nothing, as may have been
+ * asked for since. Fine for a job that was never begun. */
+void job_hear_last(struct job *job);
+
 /* Makes @w's ticks tell how far the job is, and do what is requested. */
 void job_attend(struct job *job, struct watch *w);
 

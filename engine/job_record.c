@@ -156,6 +156,15 @@ static bool is_its_own(const json_t *doc, const json_t *manifest)
 			    json_equal(job, json_object_get(doc, "CompletedBy")));
 }
 
+int job_record_answers(struct rp_store *store, const json_t *doc)
+{
+	const char *directory, *system, *id;
+
+	return job_record_target(doc, &directory, &system, &id)
+		       ? store_answers(store, directory)
+		       : 0;
+}
+
 bool job_record_is_published(const json_t *doc)
 {
 	enum rp_job_state state = job_record_state(doc);

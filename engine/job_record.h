@@ -35,6 +35,9 @@ int job_record_set_error(json_t *doc, uint32_t rc, const struct rp_error *err);
 bool job_record_target(const json_t *doc, const char **ret_directory,
 		       const char **ret_system, const char **ret_id);
 
+/* Whether the target's file system answers: store_answers(). */
+int job_record_answers(struct rp_store *store, const json_t *doc);
+
 /* Whether a job that died, and has not been ended by anybody, has published its export.
  */
 bool job_record_is_published(const json_t *doc);

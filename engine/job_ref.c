@@ -75,7 +75,7 @@ const char *rp_job_id(const struct rp_job *job)
 
 static uint32_t look(struct rp_job *job, struct job_view *ret, struct rp_error *err)
 {
-	int r = job_view(job->fd, ret);
+	int r = job_view(job->store, job->fd, ret);
 
 	return r < 0 ? job_view_fail(r, job->id, err) : RP_OK;
 }
@@ -205,7 +205,7 @@ static uint32_t wait_until(const struct waiting *w, struct job_view *ret,
 	io_notice_open(w->job->fd, path, JOB_BELL, &n);
 	for (;;) {
 		io_notice_take(&n);
-		r = job_view(w->job->fd, ret);
+		r = job_view(w->job->store, w->job->fd, ret);
 		if (r == -EAGAIN) /* all that is known is that it goes on */
 			*ret = (struct job_view){.state = RP_JOB_RUNNING};
 		else if (r < 0)
@@ -331,6 +331,8 @@ static bool is_reached(uint32_t request, const struct job_view *v)
 			strcmp(progress_of(v).phase, "waiting"));
 	case RP_JOB_SUSPEND:
 		return v->state == RP_JOB_SUSPENDED;
+	case RP_JOB_KILL: /* Terminated has kept something */
+		return v->state == RP_JOB_KILLED;
 	default:
 		return v->state == RP_JOB_TERMINATED || v->state == RP_JOB_KILLED;
 	}
@@ -349,8 +351,12 @@ static uint32_t await(struct rp_job *job, uint32_t request, uint64_t timeout_ms,
 		 : request == RP_JOB_SUSPEND ? is_suspended
 					     : has_ended;
 	rc = wait_until(&w, &v, err);
-	if (rc == RP_TIMEOUT)
+	if (rc == RP_TIMEOUT) {
+		rp_fail(err, RP_TIMEOUT, "request",
+			"job %s: is not through with it in time; the request stands",
+			job->id);
 		return RP_JOB_NOT_IN_TIME;
+	}
 	if (rc)
 		return RP_JOB_UNSPECIFIED;
 	reached = is_reached(request, &v);
@@ -375,6 +381,13 @@ static uint32_t request_of_ended(struct rp_job *job, uint32_t request,
 {
 	await_release(job);
 	job_sweep(job->store, job->id);
+	if (io_dir_is_at(job->store->active_fd, job->id, job->fd)) {
+		rp_fail(err, RP_NOT_AVAILABLE, "request",
+			"job %s: what it has left cannot be seen now; is its directory "
+			"mounted?",
+			job->id);
+		return RP_JOB_UNSPECIFIED;
+	}
 	if (request == RP_JOB_START)
 		return worker_resume(job->store, job->id, err) ? RP_JOB_UNSPECIFIED
 							       : RP_JOB_TRANSITION;

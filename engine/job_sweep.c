@@ -5,6 +5,7 @@
 #include "job_sweep.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -53,15 +54,16 @@ void job_forget_old(struct rp_store *store)
 		if (fstatat(store->ended_fd, names[i], &st, AT_SYMLINK_NOFOLLOW) < 0 ||
 		    st.st_mtime >= oldest)
 			continue;
-		if (id_valid(names[i])) /* with what it has kept */
-			job_forget(store, names[i], NULL);
+		/* With what it has kept, when that answers. */
+		if (id_valid(names[i]) && job_forget(store, names[i], NULL) == RP_TIMEOUT)
+			continue;
 		io_tree_remove(store->ended_fd, names[i]);
 	}
 	io_names_free(names, count);
 }
 
 /* What it has left at its target: as target_discard_dead(), negative also if it may be
- * where nobody can look now. */
+ * where nobody can look now. The target answers. */
 static int discard_target(const json_t *doc, bool (*keep)(int dir))
 {
 	const char *directory, *system, *id;
@@ -138,11 +140,20 @@ static bool was_taken_over(const struct rp_store *store, const json_t *doc)
 	return taken;
 }
 
+/* Unless another went on from it, for that one's sake. 0 or -errno. */
+static int discard_kept(const struct job *job)
+{
+	int r = job_record_has_kept(job->doc) ? job_record_answers(job->store, job->doc)
+					      : 0;
+
+	if (r == 0 && !was_taken_over(job->store, job->doc))
+		r = discard_target(job->doc, NULL);
+	return r < 0 ? r : 0;
+}
+
 void job_discard_kept(struct job *job)
 {
-	if (job->kept &&
-	    (was_taken_over(job->store, job->doc) || discard_target(job->doc, NULL) >= 0))
-		job->kept = false;
+	job->kept = job->kept && discard_kept(job) < 0;
 }
 
 uint32_t job_forget(struct rp_store *store, const char *id, struct rp_error *err)
@@ -153,12 +164,12 @@ uint32_t job_forget(struct rp_store *store, const char *id, struct rp_error *err
 
 	if (rc)
 		return rc;
-	r = was_taken_over(store, job.doc) ? 0 : discard_target(job.doc, NULL);
+	r = discard_kept(&job);
 	json_object_set_new(job.doc, "Resumable", json_false());
 	json_object_set_new(job.doc, "Kept", json_false());
-	if (r >= 0)
+	if (r == 0)
 		r = job_record_set_state(job.doc, RP_JOB_KILLED);
-	if (r >= 0)
+	if (r == 0)
 		r = job_save(&job);
 	job_release(&job);
 	return r < 0 ? rp_fail_os(err, r, "discard", "what job %s has kept", id) : RP_OK;
@@ -193,12 +204,50 @@ static bool is_old(const struct job *job)
 	       st.st_mtime < time(NULL) - (time_t)job->store->keep_seconds;
 }
 
+/* Nobody will go on from what it has left: it was told to keep nothing, or its point was
+ * destroyed. */
+static bool is_unwanted(const struct job *job, uint32_t request)
+{
+	const char *directory, *system, *id;
+	char point[NAME_SIZE + ID_SIZE + sizeof("/points/")];
+
+	if (request == RP_JOB_KILL || (request & RP_JOB_DISCARD))
+		return true;
+	if (!job_record_target(job->doc, &directory, &system, &id))
+		return false;
+	snprintf(point, sizeof(point), "%s/points/%s", system, id);
+	return faccessat(job->store->systems_fd, point, F_OK, AT_SYMLINK_NOFOLLOW) < 0 &&
+	       errno == ENOENT;
+}
+
+/* What it has come to, as it did not say so itself. */
+static void set_dead(struct job *job, bool published, uint32_t request)
+{
+	enum rp_job_state state = request == RP_JOB_KILL     ? RP_JOB_KILLED
+				  : request & RP_JOB_DISCARD ? RP_JOB_TERMINATED
+							     : RP_JOB_EXCEPTION;
+
+	job_record_set_dead(job->doc, published);
+	if (!published && state != RP_JOB_EXCEPTION)
+		json_object_set_new(job->doc, "Resumable", json_false());
+	job_record_set_state(job->doc, published ? RP_JOB_COMPLETED : state);
+}
+
 static void end_dead(struct job *job)
 {
-	/* Asked before what shows that it has not is removed. */
-	bool published = job_record_is_published(job->doc);
-	int r = discard_target(job->doc, journal_worth_keeping);
+	uint32_t request = job_last_request(job->fd);
+	int r = job_record_answers(job->store, job->doc);
+	bool published = false;
 
+	if (r == 0) {
+		/* Asked before what shows that it has not is removed. */
+		published = job_record_is_published(job->doc);
+		r = discard_target(job->doc,
+				   is_unwanted(job, request) &&
+						   !was_taken_over(job->store, job->doc)
+					   ? NULL
+					   : journal_worth_keeping);
+	}
 	if (r < 0 && !is_old(job)) {
 		job_release(job);
 		return;
@@ -206,11 +255,8 @@ static void end_dead(struct job *job)
 	if (r >= 0)
 		json_object_set_new(job->doc, "Kept", json_boolean(r == TARGET_STAYS));
 	/* Else it was killed between its end and its move. */
-	if (!job_has_ended(job_record_state(job->doc))) {
-		job_record_set_dead(job->doc, published);
-		job_record_set_state(job->doc,
-				     published ? RP_JOB_COMPLETED : RP_JOB_EXCEPTION);
-	}
+	if (!job_has_ended(job_record_state(job->doc)))
+		set_dead(job, published, request);
 	job_retire(job);
 }
 

@@ -24,7 +24,8 @@ void job_forget_point(struct rp_store *store, const char *id);
 
 /* Entry @name of jobs/active/: if its process is gone, ends it as interrupted, and
  * removes what it left at its target if a resume could do nothing with it. While the
- * target is not there (not mounted) the job stays, for the next command. One whose record
+ * target is not there (not mounted), or does not answer, the job stays, for the next
+ * command. One whose record
  * is damaged is put with those that have ended. */
 void job_sweep(struct rp_store *store, const char *name);
 

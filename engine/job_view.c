@@ -59,9 +59,10 @@ static int load_whole(int fd, struct job_view *v)
 }
 
 /* Nobody has ended it, and nobody will. */
-static int see_dead(struct job_view *v)
+static int see_dead(struct rp_store *store, struct job_view *v)
 {
-	bool published = job_record_is_published(v->doc);
+	bool published = job_record_answers(store, v->doc) == 0 &&
+			 job_record_is_published(v->doc);
 
 	v->state = published ? RP_JOB_COMPLETED : RP_JOB_EXCEPTION;
 	v->resumable = !published;
@@ -129,7 +130,7 @@ static int see_progress(int fd, struct job_view *v)
 	return 0;
 }
 
-int job_view(int fd, struct job_view *ret)
+int job_view(struct rp_store *store, int fd, struct job_view *ret)
 {
 	struct job_view v = {0};
 	int r = load_whole(fd, &v);
@@ -140,7 +141,7 @@ int job_view(int fd, struct job_view *ret)
 			job_view_close(&v);
 			r = load(fd, &v);
 			if (r == 0 && !job_has_ended(v.state))
-				r = see_dead(&v);
+				r = see_dead(store, &v);
 		}
 	}
 	if (r == 0)
@@ -267,10 +268,10 @@ static const char *unreadable_status(int error)
 }
 
 /* One that has no record yet is not begun, and not waited for. */
-static int list_job(int fd, const char *id, json_t *list)
+static int list_job(struct rp_store *store, int fd, const char *id, json_t *list)
 {
 	struct job_view v;
-	int r = faccessat(fd, "job.json", F_OK, 0) < 0 ? -errno : job_view(fd, &v);
+	int r = faccessat(fd, "job.json", F_OK, 0) < 0 ? -errno : job_view(store, fd, &v);
 	const char *status = unreadable_status(r);
 
 	if (r == 0) {
@@ -286,7 +287,7 @@ static int list_job(int fd, const char *id, json_t *list)
 }
 
 /* Adds what jobs lie in @dirfd; one that is damaged must not hide the others. */
-static int list_folder(int dirfd, json_t *list)
+static int list_folder(struct rp_store *store, int dirfd, json_t *list)
 {
 	char **names;
 	size_t count;
@@ -298,8 +299,10 @@ static int list_folder(int dirfd, json_t *list)
 		_cleanup_close_ int fd = id_valid(names[i]) ? io_dir_open(dirfd, names[i])
 							    : -1;
 
-		if (fd >= 0)
-			r = list_job(fd, names[i], list);
+		if (is_shortage(fd))
+			r = fd;
+		else if (fd >= 0)
+			r = list_job(store, fd, names[i], list);
 	}
 	io_names_free(names, count);
 	return r;
@@ -348,9 +351,9 @@ uint32_t rp_job_list(struct rp_store *store, char **ret_json, struct rp_error *r
 	if (!store || !ret_json)
 		return rp_fail(reterr, RP_INVALID_PARAMETER, "check",
 			       "an argument is NULL");
-	r = list ? list_folder(store->active_fd, list) : -ENOMEM;
+	r = list ? list_folder(store, store->active_fd, list) : -ENOMEM;
 	if (r == 0)
-		r = list_folder(store->ended_fd, list);
+		r = list_folder(store, store->ended_fd, list);
 	jobs = r == 0 ? sorted(list) : NULL;
 	text = jobs ? doc_text(jobs) : NULL;
 	if (!text)
@@ -390,7 +393,7 @@ uint32_t rp_job_show(struct rp_store *store, const char *id, char **ret_json,
 	rc = job_find(store, id, found, &fd, reterr);
 	if (rc)
 		return rc;
-	r = job_view(fd, &v);
+	r = job_view(store, fd, &v);
 	if (r < 0)
 		return job_view_fail(r, found, reterr);
 	text = doc_text(v.doc);

@@ -19,7 +19,7 @@ struct job_view {
 
 /* Of the job whose folder is @fd. 0, -ENOENT (removed), -EBADMSG, -EAGAIN (damaged, but
  * somebody works on it and will write it again) or -errno. */
-int job_view(int fd, struct job_view *ret);
+int job_view(struct rp_store *store, int fd, struct job_view *ret);
 void job_view_close(struct job_view *v); /* zeros are fine */
 
 /* The error of a job_view() that failed with @error. */

@@ -109,6 +109,26 @@ static bool is_stop(struct job *job, uint32_t request)
 	return job->terminate || job->kill;
 }
 
+uint32_t job_last_request(int fd)
+{
+	uint64_t request = 0;
+	json_t *doc;
+
+	if (slip_read(fd, JOB_REQUESTS, &doc) < 0)
+		return 0;
+	doc_u64(doc, "Request", &request);
+	json_decref(doc);
+	return (uint32_t)request;
+}
+
+void job_hear_last(struct job *job)
+{
+	uint32_t request = job->doc ? job_last_request(job->fd) : 0;
+
+	job->kill |= request == RP_JOB_KILL;
+	job->discard |= (request & RP_JOB_DISCARD) != 0;
+}
+
 /* Looks after the record, once in a while: what was damaged is written again. */
 static void keep_record(struct job *job)
 {
@@ -214,10 +234,14 @@ static int attend(void *context, struct watch *w)
 	    (job->told_phase && job->told_phase != w->progress.phase))
 		tell(job, w);
 	keep_record(job);
-	if (is_stop(job, request))
+	stop = is_stop(job, request);
+	if (stop || watch_is_late(w)) /* the device may not let go of it for long */
+		job_queue_leave(job);
+	if (stop)
 		return -ECANCELED;
 	if (request == RP_JOB_SUSPEND || request == RP_JOB_START)
 		w->to_rest = request == RP_JOB_SUSPEND;
+	bool stop;
 	if (!w->to_rest || w->holds)
 		return 0;
 	w->to_rest = false;

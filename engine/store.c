@@ -12,6 +12,7 @@
 
 #include "doc.h"
 #include "ground.h"
+#include "io/answer.h"
 #include "io/tree.h"
 #include "job_sweep.h"
 
@@ -24,6 +25,9 @@
 static const char *const folders[] = {"systems",     "pending",	   "jobs",
 				      "jobs/active", "jobs/ended", "jobs/queue"};
 
+/* Of a hundred dead jobs with one target each would ask it. */
+#define SILENT_NS 5000000000u
+
 #define JOB_LIMIT    4
 #define KEEP_SECONDS (7 * 24 * 60 * 60)
 
@@ -33,13 +37,13 @@ static uint32_t check_path(const char *path, const char *what, struct rp_error *
 		return rp_fail(err, RP_INVALID_PARAMETER, what,
 			       "%s %s: not an absolute path", what,
 			       path && path[0] ? path : "''");
+	if (!doc_is_text(path))
+		return rp_fail(err, RP_INVALID_PARAMETER, what, "%s %s: not UTF-8", what,
+			       path);
 	return RP_OK;
 }
 
 static int make_folders(int fd)
-	if (!doc_is_text(path))
-		return rp_fail(err, RP_INVALID_PARAMETER, what, "%s %s: not UTF-8", what,
-			       path);
 {
 	int r = 0;
 
@@ -352,8 +356,25 @@ void rp_store_close(struct rp_store *store)
 	for (size_t i = 0; i < ARRAY_SIZE(fds) && !store->borrowed; i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
+	free(store->silent);
 	free(store->path);
 	free(store);
+}
+
+int store_answers(struct rp_store *store, const char *path)
+{
+	int r;
+
+	if (store->silent && !strcmp(store->silent, path) &&
+	    watch_now_ns() - store->silent_ns < SILENT_NS)
+		return -ETIMEDOUT;
+	r = io_answers(path);
+	if (r == -ETIMEDOUT) {
+		free(store->silent);
+		store->silent = strdup(path);
+		store->silent_ns = watch_now_ns();
+	}
+	return r;
 }
 
 uint32_t store_lock(int fd, bool exclusive, uint64_t wait_ms, const char *what,

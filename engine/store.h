@@ -63,6 +63,8 @@ struct rp_store {
 	char owner[64];		/* store_owner(); "" = not known yet */
 	dev_t outside_device;	/* a folder that lies in no store */
 	ino_t outside;
+	char *silent; /* a folder whose file system did not answer, and when */
+	uint64_t silent_ns;
 	/* store.json's */
 	uint64_t job_limit;    /* JobLimit: of those in the queue that work at once */
 	uint64_t keep_seconds; /* TimeBeforeRemoval: of records of jobs that have ended */
@@ -108,6 +110,11 @@ uint32_t store_lock(int fd, bool exclusive, uint64_t wait_ms, const char *what,
 /* Whether folder @fd lies in a store, this one or another: 1, 0 or -errno. One that does
  * not is remembered. */
 int store_any_holds(struct rp_store *store, int fd);
+
+/* Whether the file system of folder @path answers, as io_answers(): before anything is
+ * looked at there that is not the caller's own target. One that does not is not asked
+ * again for a while. */
+int store_answers(struct rp_store *store, const char *path);
 
 /* Removes what dead operations left behind. */
 uint32_t store_sweep(struct rp_store *store, struct rp_error *err);

@@ -98,12 +98,16 @@ static int stop_of(const struct watch *w)
 	return -ECANCELED;
 }
 
+bool watch_is_late(const struct watch *w)
+{
+	return w->deadline_ns && watch_now_ns() >= w->deadline_ns;
+}
+
 int watch_tick(struct watch *w)
 {
 	uint64_t now = watch_now_ns();
+	bool late = watch_is_late(w);
 
-	if (w->deadline_ns && now >= w->deadline_ns)
-		return -ETIME;
 	if (now - w->told_ns >= TELL_NS)
 		tell(w, now);
 	if (w->attend && !w->stopped &&
@@ -114,7 +118,7 @@ int watch_tick(struct watch *w)
 		r = w->attend(w->attendant, w);
 		w->stopped = w->stopped ?: r; /* it ticks itself while it waits */
 	}
-	return stop_of(w);
+	return late ? -ETIME : stop_of(w);
 }
 
 int watch_ask(struct watch *w)

@@ -50,9 +50,11 @@ void watch_phase(struct watch *w, const char *phase);
  */
 const char *watch_phase_word(const char *word);
 
-/* Tells the caller if it is time to. 0, -ECANCELED or -ETIME: stop, watch_fail() knows
- * why. */
+/* Tells the caller if it is time to, and the job, also of one that was told to stop and
+ * has not. 0, -ECANCELED or -ETIME: stop, watch_fail() knows why. */
 int watch_tick(struct watch *w);
+
+bool watch_is_late(const struct watch *w); /* its time limit has passed */
 
 /* Asks the caller whether to go on, without a tick. 0 or -ECANCELED. */
 int watch_ask(struct watch *w);

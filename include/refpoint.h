@@ -144,7 +144,8 @@ struct rp_store_options {
  * @ret:       set on success only; release with rp_store_close()
  *
  * Removes what operations that died have left behind; what is still being
- * worked on by others is left alone.
+ * worked on by others is left alone, and what lies where nobody answers within
+ * two seconds (a server that is gone) or nothing is mounted is left for later.
  *
  * Errors: RP_NOT_AVAILABLE (no store there), RP_NOT_SUPPORTED (made by a newer
  * version), RP_UNKNOWN_STATUS (damaged), RP_ACCESS_DENIED, RP_TIMEOUT.
@@ -684,7 +685,8 @@ uint32_t rp_job_error(struct rp_job *job, struct rp_error *reterr);
  *	 Resumable  4096    4097     4097       0
  *
  * Where the table says 4096 and there is time, the transition is waited for: 0 when it
- * is through, else RP_JOB_NOT_IN_TIME, and the request stands. To start a job that has
+ * is through, RP_JOB_FORBIDDEN if the job came to another end before, else
+ * RP_JOB_NOT_IN_TIME, and the request stands. To start a job that has
  * ended and is Resumable (always if something of it was kept), this process must be able
  * to do its work: a thread of it does, as after rp_export_start(). Kill then discards
  * what was kept. A requested stop takes effect within 200 ms, as long as the devices

@@ -31,6 +31,13 @@ static inline uint64_t max_u64(uint64_t a, uint64_t b)
 	return a > b ? a : b;
 }
 
+/* The process, or the machine, is short of something for now, which says nothing of what
+ * was asked for. */
+static inline bool is_shortage(int error)
+{
+	return error == -EMFILE || error == -ENFILE || error == -ENOMEM;
+}
+
 /* @align is a power of two. */
 static inline uint64_t round_down(uint64_t x, uint64_t align)
 {

@@ -18,6 +18,8 @@
 #include "badfs.h"
 #include "harness.h"
 
+#define STALL_SIZE 65536
+
 /* In the server's process. */
 static int root = -1;
 static struct badfs_orders *orders;
@@ -138,6 +140,10 @@ static int bad_read(const char *path, char *buf, size_t size, off_t offset,
 static int bad_write(const char *path, const char *buf, size_t size, off_t offset,
 		     struct fuse_file_info *fi)
 {
+	while (orders->stalls && size >= STALL_SIZE) {
+		orders->stalled = true;
+		usleep(1000);
+	}
 	ssize_t n;
 
 	(void)path;
@@ -261,7 +267,7 @@ __attribute__((noreturn)) static void serve(const char *mnt, int ready)
 
 	if (write(ready, &ok, sizeof(ok)) != sizeof(ok) || !ok)
 		_exit(1);
-	_exit(fuse_loop(fuse) == 0 ? 0 : 1);
+	_exit(fuse_loop_mt(fuse, 0) == 0 ? 0 : 1); /* one may stall */
 }
 
 /* --------------------------------------------------------------- in the test */

@@ -26,6 +26,8 @@ struct badfs_orders {
 	char unsynced[32]; /* ... but one of this name, which fails with EIO */
 	char stuck[64];	   /* what has this name cannot get another: EIO */
 	int allocate_error;
+	volatile bool stalls;  /* writes that are not small, until it does no more, ... */
+	volatile bool stalled; /* ... and one has come */
 
 	/* copy_file_range: */
 	bool copy_stops;     /* after copy_bytes bytes in all ... */

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * answer.h - whether a file system answers: a server that is gone holds whoever asks it
+ * for ever, where it is mounted "hard"
+ */
+#ifndef IO_ANSWER_H
+#define IO_ANSWER_H
+
+/*
+ * 0 if what holds @path has answered, whatever; -ETIMEDOUT if it has not within two
+ * seconds; or -errno. A thread goes on waiting for the answer, as long as it takes, and
+ * holds nothing else.
+ */
+int io_answers(const char *path);
+
+#endif
