@@ -49,11 +49,12 @@ static void drop_dead(const struct rp_store *store, struct queue *q)
 
 		if (fd == -ENXIO)
 			unlinkat(store->queue_fd, q->names[i], 0);
-		if (fd < 0) {
+		if (fd < 0 && !is_shortage(fd)) {
 			free(q->names[i]);
 			continue;
 		}
-		close(fd);
+		if (fd >= 0)
+			close(fd);
 		q->names[kept++] = q->names[i];
 	}
 	q->count = kept;

@@ -23,12 +23,12 @@ void job_view_close(struct job_view *v)
 	*v = (struct job_view){0};
 }
 
-/* Whoever works on it has it locked. */
+/* Whoever works on it has it locked. Who cannot see that does not take it for dead. */
 static bool is_alive(int fd)
 {
 	_cleanup_close_ int look = io_dir_open(fd, ".");
 
-	return look >= 0 && io_lock(look, false, 0) == -EWOULDBLOCK;
+	return look < 0 ? is_shortage(look) : io_lock(look, false, 0) == -EWOULDBLOCK;
 }
 
 static int load(int fd, struct job_view *v)
@@ -274,6 +274,8 @@ static int list_job(struct rp_store *store, int fd, const char *id, json_t *list
 	int r = faccessat(fd, "job.json", F_OK, 0) < 0 ? -errno : job_view(store, fd, &v);
 	const char *status = unreadable_status(r);
 
+	if (is_shortage(r))
+		return r;
 	if (r == 0) {
 		r = json_array_append(list, v.doc);
 		job_view_close(&v);

@@ -183,6 +183,19 @@ static int suspend(struct job *job, struct watch *w)
 	return r;
 }
 
+/* As job_queue_turn(), of one that may have been suspended meanwhile. Where there is no
+ * descriptor to look with it is not its turn yet. */
+static int look_for_turn(struct job *job, int ret_watched[JOB_QUEUE_WATCHED],
+			 size_t *ret_count)
+{
+	int r = job->entry[0] ? 0 : job_queue_enter(job);
+
+	*ret_count = 0;
+	if (r == 0)
+		r = job_queue_turn(job, ret_watched, ret_count);
+	return is_shortage(r) ? 0 : r;
+}
+
 /* Waits until it may work: 0, -ECANCELED, -ETIME or -errno. */
 static int wait_turn(struct job *job, struct watch *w)
 {
@@ -191,16 +204,13 @@ static int wait_turn(struct job *job, struct watch *w)
 
 	if (!job->queued)
 		return 0;
-	if (!job->entry[0])
-		r = job_queue_enter(job);
-	while (r == 0 && (turn = job_queue_turn(job, watched, &count)) == 0) {
-		io_bell_wait(job->bell, watched, count, sleep_ms(w));
+	while (r == 0 && (turn = look_for_turn(job, watched, &count)) == 0) {
+		io_bell_wait(job->bell, watched, count,
+			     (int)min_u64(count ? INT32_MAX : LOOK_MS, sleep_ms(w)));
 		for (size_t i = 0; i < count; i++)
 			close(watched[i]);
 		w->attended_ns = 0; /* now, whenever it was last */
 		r = watch_tick(w);
-		if (r == 0 && !job->entry[0]) /* was suspended, and goes on */
-			r = job_queue_enter(job);
 	}
 	return r ? r : turn < 0 ? turn : 0;
 }
@@ -228,6 +238,7 @@ static int attend(void *context, struct watch *w)
 	enum rp_job_state before = job_record_state(job->doc);
 	uint64_t now = watch_now_ns();
 	uint32_t request = next_request(job, w);
+	bool stop;
 	int r;
 
 	if (now - job->told_ns >= TELL_NS ||
@@ -241,7 +252,6 @@ static int attend(void *context, struct watch *w)
 		return -ECANCELED;
 	if (request == RP_JOB_SUSPEND || request == RP_JOB_START)
 		w->to_rest = request == RP_JOB_SUSPEND;
-	bool stop;
 	if (!w->to_rest || w->holds)
 		return 0;
 	w->to_rest = false;

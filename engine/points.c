@@ -45,10 +45,11 @@ int points_load(const struct system *system, struct point **ret, size_t *ret_cou
 		/* Only metadata is wanted, and there may be many. */
 		if (point.fd >= 0)
 			close(take_fd(&point.fd));
-		if (r != -ENOENT && r != -ENOMEM)
+		if (is_shortage(r))
+			break;
+		if (r != -ENOENT)
 			points[n++] = point; /* damaged, unreadable, newer ones, too */
-		if (r != -ENOMEM)
-			r = 0; /* one must not hide the others */
+		r = 0;			     /* one must not hide the others */
 	}
 	io_names_free(names, count);
 	if (!points)

@@ -5,6 +5,7 @@
 #include "system.h"
 
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -326,7 +327,7 @@ static uint32_t show(struct rp_store *store, const char *name, json_t **ret,
 		     struct rp_error *err)
 {
 	struct system system;
-	uint32_t rc = system_open(store, name, SYSTEM_READ, &system, err);
+	uint32_t rc = system_open(store, name, SYSTEM_READ, NULL, &system, err);
 	int r;
 
 	if (rc)
@@ -348,6 +349,7 @@ struct listed {
 	struct rp_store *store;
 	char **names;
 	json_t **docs;
+	atomic_int shortage; /* 0 or -errno */
 };
 
 static void list_one(void *context, size_t i)
@@ -359,7 +361,9 @@ static void list_one(void *context, size_t i)
 	if (!name_valid(l->names[i]))
 		return; /* not ours */
 	rc = show(l->store, l->names[i], &l->docs[i], &err);
-	if (rc)
+	if (rc && is_shortage(-err.os_error))
+		l->shortage = -err.os_error;
+	else if (rc)
 		l->docs[i] = rc == RP_NOT_AVAILABLE ? NULL /* removed meanwhile */
 						    : show_damaged(l->names[i], &err);
 }
@@ -388,8 +392,13 @@ uint32_t rp_system_list(struct rp_store *store, char **ret_json, struct rp_error
 	io_names_free(l.names, count);
 	text = list && l.docs ? doc_text(list) : NULL;
 	free(l.docs);
+	if (text && l.shortage) {
+		free(text);
+		text = NULL;
+	}
 	if (!text)
-		return rp_fail_os(reterr, -ENOMEM, "read", "store %s", store->path);
+		return rp_fail_os(reterr, l.shortage ?: -ENOMEM, "read", "store %s",
+				  store->path);
 	*ret_json = text;
 	return RP_OK;
 }
@@ -455,7 +464,7 @@ uint32_t rp_system_remove(struct rp_store *store, const char *name,
 	if (!store)
 		return rp_fail(reterr, RP_INVALID_PARAMETER, "check",
 			       "an argument is NULL");
-	rc = system_open(store, name, SYSTEM_REMOVE, &system, reterr);
+	rc = system_open(store, name, SYSTEM_REMOVE, NULL, &system, reterr);
 	if (rc)
 		return rc;
 	rc = check_unused(&system, reterr);
