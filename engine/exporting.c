@@ -317,9 +317,13 @@ static uint32_t publish(struct exporting *x, struct rp_error *err)
 	return rc;
 }
 
-/* Whether there is something to go on with, and nobody who does not want it. */
-static bool worth_keeping(const struct exporting *x)
+/* Whether there is something to go on with, and nobody who does not want it, or wants the
+ * room it takes, unless that was taken before. */
+static bool worth_keeping(const struct exporting *x, const struct rp_error *err)
 {
+	if (x->yields && !x->target.found &&
+	    (err->os_error == ENOSPC || err->os_error == EDQUOT))
+		return false;
 	return (x->keep || journal_has_marks(&x->journal)) && !x->job.kill &&
 	       !x->job.discard;
 }
@@ -426,7 +430,7 @@ static uint32_t run(struct exporting *x, char **ret_report, struct rp_error *err
 	export_disks_close(&x->disks);
 	if (rc)
 		job_hear_last(&x->job);
-	if (rc && worth_keeping(x))
+	if (rc && worth_keeping(x, err))
 		keep_target(x, rc, err);
 	else
 		x->job.kept = target_discard(&x->target) < 0;
@@ -446,6 +450,7 @@ void exporting_use(struct exporting *x, const struct exporting_tools *tools)
 {
 	x->tuning.gear = tools->gear;
 	x->ferry = tools->ferry;
+	x->yields = tools->yields;
 	x->before = tools->pressure;
 	if (x->before && x->before->limit && x->pressure.limit)
 		pressure_follow(&x->pressure, x->before);

@@ -37,6 +37,7 @@ struct exporting_tools {
 	struct gear *gear;	   /* to move bytes with */
 	struct io_ferry *ferry;	   /* of the file system of its directory */
 	struct pressure *pressure; /* where it gave way to last: goes on from there */
+	bool yields; /* keeps nothing where there is no room: it is tried again alone */
 };
 
 /* Before it runs. */

@@ -34,6 +34,7 @@ struct exporting {
 	struct pressure pressure;
 	struct pressure *before; /* of the export before it, or NULL; borrowed */
 	struct io_ferry *ferry;	 /* of the target's file system; borrowed */
+	bool yields;		 /* where there is no room, what it has moved goes */
 	struct export_disks disks;
 	struct export_changes changes;
 	struct export_images images;

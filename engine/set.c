@@ -168,8 +168,12 @@ static void *work(void *arg)
 {
 	struct worker *w = arg;
 	struct rp_export_options options = *w->set->options;
-	const struct exporting_tools tools = {&w->gear, w->set->to_directory,
-					      &w->pressure};
+	const struct exporting_tools tools = {
+		.gear = &w->gear,
+		.ferry = w->set->to_directory,
+		.pressure = &w->pressure,
+		.yields = w->set->times_alone, /* as long as it may be tried again */
+	};
 	struct member *m;
 
 	options.watch = &w->watch;
@@ -564,10 +568,10 @@ uint32_t set_export(struct rp_store *store, const char *const *points, size_t co
 	set.movers = shares(&set) ? WORKERS : MOVERS;
 	if (rc == RP_OK)
 		rc = open_pool(&set, workers, err);
+	set.times_alone = workers > 1 ? TIMES_ALONE : 0;
 	if (rc == RP_OK)
 		rc = start_workers(&set, workers, err);
 	if (rc == RP_OK) {
-		set.times_alone = workers > 1 ? TIMES_ALONE : 0;
 		why = attend(&set, done, context) ?: why;
 		while (set.alone)
 			why = try_alone(&set, done, context) ?: why;

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -22,6 +23,7 @@
 #include "stage.h"
 
 #define COUNT 24
+#define LARGE 2 /* more, if somebody makes them */
 
 /* The library's syncs come by here: of a whole file system, and of files. */
 static atomic_uint whole_syncs, file_syncs;
@@ -31,6 +33,12 @@ static const char *broken;     /* files whose path has this in it fail */
 
 /* The clock on the wall is, as soon as it was read, put back by an hour. */
 static bool put_back;
+
+/* A while passes, by the other one, whenever somebody looks. */
+static bool time_flies;
+static atomic_uint flown_ms;
+#define FLIES_MS 50
+#define FLIES_TO 20000
 
 /* Looks at all records when one is about to be written. */
 static struct rp_store *watcher;
@@ -79,6 +87,13 @@ int clock_gettime(clockid_t clock, struct timespec *ret)
 
 	if (put_back && clock == CLOCK_REALTIME)
 		ret->tv_sec += 3600;
+	if (clock != CLOCK_MONOTONIC)
+		return r;
+	if (time_flies && flown_ms < FLIES_TO)
+		flown_ms += FLIES_MS;
+	ret->tv_nsec += flown_ms % 1000 * 1000000L;
+	ret->tv_sec += flown_ms / 1000 + ret->tv_nsec / 1000000000;
+	ret->tv_nsec %= 1000000000;
 	return r;
 }
 
@@ -155,8 +170,8 @@ uint64_t io_dirty_bytes(void)
 FIXTURE(set)
 {
 	struct engine e;
-	char names[COUNT][POINT_SIZE];
-	const char *points[COUNT];
+	char names[COUNT + LARGE][POINT_SIZE];
+	const char *points[COUNT + LARGE];
 	/* What was told. */
 	unsigned told[COUNT];
 	uint32_t values[COUNT];
@@ -170,6 +185,8 @@ FIXTURE(set)
 /* Small disks, and a few that are not. */
 static uint64_t size_of(unsigned i)
 {
+	if (i >= COUNT)
+		return 64 * MIB;
 	return i % 8 == 7 ? 5 * MIB + 512 * i : 65536 + 4096 * i + 1;
 }
 
@@ -445,6 +462,36 @@ TEST_F(set, little_room_and_time)
 		}
 	}
 	EXPECT_TRUE(full && late, "%u and %u", full, late);
+	loopfs_umount(&small);
+}
+
+/* Two of which one has room, and each is at work for long enough to have something to
+ * keep: it does not keep it, as it is tried again and the other needs the room. */
+TEST_F(set, what_is_tried_again_takes_no_room)
+{
+	const struct rp_export_options o = stage_copying(RP_IO_AUTO);
+	uint64_t most = 0, both = 0;
+	struct loopfs small;
+	struct rp_error err;
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct stat st;
+
+		add_system(self, COUNT + i);
+		ASSERT_OK(stat(engine_disk(&self->e, fmt("disk%u", COUNT + i)), &st));
+		most = max_u64(most, (uint64_t)st.st_blocks * 512);
+		both += (uint64_t)st.st_blocks * 512;
+	}
+	ASSERT_GT(both, most + 16 * MIB);
+	loopfs_mount(&small, "ext4", most + 12 * MIB, "-b 4096 -m 0", NULL);
+	time_flies = true;
+	EXPECT_EQ(rp_export_set(self->e.store, self->points + COUNT, 2, small.mnt, &o,
+				told, self, &err),
+		  RP_FAILED);
+	time_flies = false;
+	EXPECT_EQ(err.os_error, ENOSPC, "%s", err.message);
+	EXPECT_EQ((self->values[0] == RP_OK) + (self->values[1] == RP_OK), 1, "%s; %s",
+		  self->messages[0], self->messages[1]);
 	loopfs_umount(&small);
 }
 
