@@ -145,40 +145,55 @@ void export_change_give_back(struct export_change *change, struct stream *s)
 	change->layer = NULL;
 }
 
-static void warn_of_base(const struct export_changes *c, const char *disk,
-			 uint64_t base_size, const struct watch *w)
+/* What is exported could not be restored by what is there: strictly it is not exported.
+ */
+static uint32_t check_base(const struct export_changes *c, const char *disk,
+			   uint64_t base_size, const struct watch *w,
+			   struct rp_error *err)
 {
 	const struct point *base = &c->base;
-	struct rp_error err;
+	struct rp_error why;
 
-	rp_error_clear(&err);
+	rp_error_clear(&why);
 	if (!export_changes_exported(c, disk))
-		snprintf(err.message, sizeof(err.message), "it is not at %s",
+		snprintf(why.message, sizeof(why.message), "it is not at %s",
 			 c->exported_path);
-	else if (export_changes_check_exported(c, disk, base_size, &err) == RP_OK)
-		return;
+	else if (export_changes_check_exported(c, disk, base_size, &why) == RP_OK)
+		return RP_OK;
+	if (c->strict) {
+		rp_fail(err, RP_INVALID_STATE, "check",
+			"to restore it the export of %s@%s is needed, too, and %s",
+			base->system, base->id, why.message);
+		rp_fail_of(err, NULL, disk);
+		return RP_INVALID_STATE;
+	}
 	watch_warn(
 		w,
 		"disk %s: only what has changed since %s@%s is exported; to restore it "
 		"the export of that is needed, too, and %s",
-		disk, base->system, base->id, err.message);
+		disk, base->system, base->id, why.message);
+	return RP_OK;
 }
 
-void export_changes_apply(struct export_changes *c, struct export_disks *disks,
-			  const struct watch *w)
+uint32_t export_changes_apply(struct export_changes *c, struct export_disks *disks,
+			      const struct watch *w, struct rp_error *err)
 {
 	for (size_t i = 0; i < c->count; i++) {
 		struct export_change *change = &c->disks[i];
 		struct stream *s = &disks->streams[i];
+		uint32_t rc;
 
 		if (change->map->whole)
 			continue;
-		warn_of_base(c, s->disk, change->map->base_size, w);
+		rc = check_base(c, s->disk, change->map->base_size, w, err);
+		if (rc)
+			return rc;
 		change->differential = true;
 		export_change_layer(change, s);
 		layers_init(&change->layers, &change->layer, 1);
 		s->from = &change->layers.source;
 	}
+	return RP_OK;
 }
 
 static int write_list(const struct change_map *map, int dirfd, const char *name,

@@ -72,10 +72,11 @@ uint32_t export_changes_refuse(const struct export_changes *c, const struct stre
 struct layer *export_change_layer(struct export_change *change, struct stream *s);
 void export_change_give_back(struct export_change *change, struct stream *s);
 
-/* Lets the streams of @disks move only what has changed; warns of each whose base is not
- * beside the new export, or cannot be restored there. */
-void export_changes_apply(struct export_changes *c, struct export_disks *disks,
-			  const struct watch *w);
+/* Lets the streams of @disks move only what has changed; one whose base is not beside the
+ * new export, or cannot be restored there, is warned of, or if that is not allowed
+ * RP_INVALID_STATE. */
+uint32_t export_changes_apply(struct export_changes *c, struct export_disks *disks,
+			      const struct watch *w, struct rp_error *err);
 
 /* After disk @i is complete and in the manifest: its list, and what is said of it. 0 or
  * -errno. */

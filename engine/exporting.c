@@ -262,7 +262,7 @@ static uint32_t fill_target(struct exporting *x, struct rp_error *err)
 					 &x->watch, err);
 	if (rc == RP_OK && x->options.base && !x->options.merge &&
 	    x->options.format == RP_FORMAT_RAW)
-		export_changes_apply(&x->changes, &x->disks, &x->watch);
+		rc = export_changes_apply(&x->changes, &x->disks, &x->watch, err);
 	if (rc == RP_OK)
 		rc = export_images_lay_out(&x->images, &x->options, &x->changes,
 					   &x->target, &x->disks, &x->watch, err);

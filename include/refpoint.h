@@ -370,7 +370,9 @@ struct rp_export_options {
 	/* "SYSTEM@POINT", an older point of the same system: only what has changed since
 	 * is exported. NULL = everything. */
 	const char *base;
-	bool strict; /* a disk without usable base is an error, not exported in full */
+	/* A disk without usable base, or whose base DIRECTORY has no export of that could
+	 * be restored, is an error, not a warning. */
+	bool strict;
 	/* With a base: if DIRECTORY holds an export of it, the new one is whole, at the
 	 * cost of what has changed. */
 	bool merge;

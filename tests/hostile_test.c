@@ -616,7 +616,7 @@ TEST_F(source, store_is_full)
 /* What has changed is found out where there is room. */
 TEST_F(source, store_is_full_and_the_base_was_released)
 {
-	struct rp_export_options options = {.size = sizeof(options), .strict = true};
+	struct rp_export_options options = {.size = sizeof(options)};
 	struct stage *s = &self->stage;
 	char base[POINT_SIZE];
 	struct rp_error err;

@@ -46,10 +46,10 @@ echo '<domain/>' >"$DIR/vm/web1.xml"
 export REFPOINT_STORE=$DIR/vm/store
 # shellcheck disable=SC2016
 walk() {
-	sed -n '/^## From the shell$/,/^## From C$/s/^    \(\(job=\$(\)*refpoint .*\)/\1/p' README.md |
+	sed -n '/^## From the shell$/,/^## From C$/s/^    \( *\(job=\$(\)*refpoint .*\)/\1/p' README.md |
 		sed -e 's/ *#.*//' -e 's/create web1/& --allow-copy/' \
 			-e "s|/srv/vm|$DIR/vm|g; s|/etc/libvirt/qemu|$DIR/vm|g" \
-			-e "s|/backup|$DIR/backup|g; s|/<uuid>|/*|g" -e "s#^\(job=\$(\)*refpoint#\1\"$REFPOINT\"#"
+			-e "s|/backup|$DIR/backup|g; s|/<uuid>|/*|g" -e "s#^\( *\(job=\$(\)*\)refpoint#\1\"$REFPOINT\"#"
 }
 check 'the walk has all of it' test "$(walk | wc -l)" -eq 11
 check 'the walk works' bash -euc "$(walk)"
