@@ -347,8 +347,10 @@ static void keep_target(struct exporting *x, uint32_t rc, struct rp_error *err)
 static char *make_report(const struct exporting *x, const char *path)
 {
 	_cleanup_doc_ json_t *report = json_pack(
-		"{s:i, s:s, s:s, s:f}", "ReturnValue", 0, "Job", x->job.id, "ExportPath",
-		path, "Seconds", (double)(watch_now_ns() - x->watch.begin_ns) / 1e9);
+		"{s:i, s:s, s:s, s:f, s:O}", "ReturnValue", 0, "Job", x->job.id,
+		"ExportPath", path, "Seconds",
+		(double)(watch_now_ns() - x->watch.begin_ns) / 1e9, "Warnings",
+		x->watch.warnings);
 
 	if (!report || json_object_update_missing(report, x->manifest) < 0)
 		return NULL;

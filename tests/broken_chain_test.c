@@ -488,6 +488,8 @@ TEST_F(broken, a_base_that_is_not_beside_it)
 	options.watch = &watch;
 	for (unsigned i = 0; i < 3; i++) {
 		struct rp_error err;
+		char *report;
+		json_t *doc;
 
 		if (i) { /* another one in its place, then the base itself */
 			ASSERT_EQ(system(fmt("rm -rf '%s' '%s' && cp -a '%s' '%s'", base,
@@ -496,8 +498,11 @@ TEST_F(broken, a_base_that_is_not_beside_it)
 		}
 		warnings = 0;
 		ASSERT_EQ(rp_export(self->stage.store, self->points[1], out, &options,
-				    NULL, &err),
+				    &report, &err),
 			  RP_OK, "%s", err.message);
+		doc = take_json(report);
+		EXPECT_EQ(json_array_size(json_object_get(doc, "Warnings")), warnings);
+		json_decref(doc);
 		EXPECT_EQ(warnings, i == 2 ? 0 : 1, "%s", warned);
 		if (warnings)
 			EXPECT_STREQ(warned,
