@@ -141,9 +141,10 @@ static uint32_t load(struct exported *e, struct rp_error *err)
 			       e->path);
 	if (r == 0)
 		r = check_manifest(e->manifest);
-	if (r == -EBADMSG)
+	if (r == -EBADMSG || r == -EIO)
 		return rp_fail(err, RP_UNKNOWN_STATUS, "open",
-			       "open export %s: export.json is damaged", e->path);
+			       "open export %s: export.json is %s", e->path,
+			       r == -EIO ? "unreadable" : "damaged");
 	if (r == -EOPNOTSUPP)
 		return rp_fail(
 			err, RP_NOT_SUPPORTED, "open",

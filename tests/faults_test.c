@@ -376,6 +376,22 @@ static int attach(const char *path, char device[32])
 	return loop;
 }
 
+/* What is known of an export is unknown then, as with a point or a job. */
+TEST_F(faulty, manifest_cannot_be_read)
+{
+	struct rp_export_options options = stage_copying(variant->io);
+	const struct stage *s = &self->stage;
+	struct rp_error err;
+
+	GIVES(OK, stage_export(s, &options, &err));
+	self->fs.orders->read_at = 10;
+	self->fs.orders->read_error = EIO;
+	GIVES(UNKNOWN_STATUS,
+	      rp_verify(stage_export_path(s->exports, s->point), NULL, NULL, &err));
+	self->fs.orders->read_error = 0;
+	EXPECT_NE(strstr(err.message, "unreadable"), NULL, "%s", err.message);
+}
+
 /* A block device whose medium is bad. */
 TEST_F(faulty, device_cannot_be_read)
 {
