@@ -319,6 +319,12 @@ static bool really_ended(const struct stream *s, uint64_t pos)
 	return io_pread_all(s->src.tail_fd, &byte, 1, pos) == -ENODATA;
 }
 
+/* The server knows of no limit. */
+static bool is_limited(const struct watch *w)
+{
+	return w->bandwidth || w->iops || w->pressure;
+}
+
 /* H15: whatever stops the server, we go on from the exact byte where it did. */
 uint32_t share_server_copy(struct stream *s, struct watch *w, struct rp_error *err)
 {
@@ -337,6 +343,10 @@ uint32_t share_server_copy(struct stream *s, struct watch *w, struct rp_error *e
 			r = watch_tick(w);
 			if (r < 0)
 				return watch_fail(w, r, err);
+			if (is_limited(w)) {
+				stream_because(s, "by a server no limit can be kept");
+				return RP_OK;
+			}
 			n = io_server_copy(s->src.tail_fd, s->dst.tail_fd, start,
 					   end - start);
 			if (n == -ENOSPC || n == -EDQUOT || n == -EIO)

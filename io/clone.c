@@ -27,6 +27,9 @@
 #define SMB2_SUPER_MAGIC 0xFE534D42
 #endif
 
+/* Who wants to stop waits for one call. */
+#define SERVER_MOST (64 * MIB)
+
 /* H21: its clones have read as holes, and wait for or fail on dirty data. */
 static bool on_zfs(int fd)
 {
@@ -109,7 +112,7 @@ int64_t io_server_copy(int src, int dst, uint64_t start, uint64_t len)
 	/* The raw call: glibc 2.41 and 2.42 return wrong numbers (H14). */
 	do
 		r = syscall(SYS_copy_file_range, src, &in, dst, &out,
-			    (size_t)min_u64(len, GIB), 0u);
+			    (size_t)min_u64(len, SERVER_MOST), 0u);
 	while (r < 0 && errno == EINTR);
 	return r < 0 ? -errno : r;
 }

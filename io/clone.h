@@ -26,7 +26,7 @@ bool io_clone_refused(int error);
 bool io_server_copies(int src, int dst);
 
 /*
- * One copy_file_range, capped at 1 GiB (H14). Returns bytes copied, 0 when the
+ * One copy_file_range, of 64 MiB at most (H14). Returns bytes copied, 0 when the
  * file system claims the end of the file (check it: H13), or -errno.
  */
 int64_t io_server_copy(int src, int dst, uint64_t start, uint64_t len);
