@@ -30,6 +30,8 @@ void lane_open(struct lane *lane, struct mover *mover, struct stream *s, uint64_
 			      .mover = mover,
 			      .reserves = stream_writes(s),
 			      .lost_at = UINT64_MAX};
+	/* Not even read. */
+	lane->planned = lane->synced = !stream_writes(s) && s->digest == STREAM_NO_DIGEST;
 	plan_init(&lane->plan, stream_next_data, s, stream_size(s), window, align_of(s),
 		  round_down(pos, window));
 }
