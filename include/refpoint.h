@@ -102,8 +102,9 @@ struct rp_progress {
 struct rp_watch {
 	size_t size; /* sizeof(struct rp_watch) */
 	void *context;
-	/* Called at least once a second; a return other than 0 cancels: the
-	 * method cleans up and returns RP_FAILED with os_error ECANCELED. */
+	/* Called at least once a second, unless one call of the kernel (a clone, a
+	 * sync) takes longer; a return other than 0 cancels: the method cleans up and
+	 * returns RP_FAILED with os_error ECANCELED. */
 	int (*progress)(void *context, const struct rp_progress *progress);
 	/* One sentence the operator should read; the work goes on. */
 	void (*warning)(void *context, const char *text);
@@ -123,7 +124,7 @@ struct rp_store;
  *
  * Errors: RP_INVALID_PARAMETER, RP_INVALID_STATE (is a store already, lies in one,
  * or is not empty), RP_NOT_AVAILABLE (parent does not exist), RP_ACCESS_DENIED,
- * RP_FAILED.
+ * RP_TIMEOUT (another makes one there), RP_FAILED.
  */
 uint32_t rp_store_init(const char *directory, struct rp_error *reterr);
 
@@ -133,7 +134,8 @@ struct rp_store_options {
 	 * milliseconds. Locks of the store itself are held briefly and are
 	 * waited for (0 = 30 seconds); when the time is up: RP_TIMEOUT.
 	 * A locked reference point, export or target is RP_IN_USE at once,
-	 * unless a limit is given here; then it is waited for as well. */
+	 * unless a limit is given here, or is the time limit of the export; then it is
+	 * waited for as well. */
 	uint64_t lock_timeout_ms;
 };
 
@@ -147,8 +149,8 @@ struct rp_store_options {
  * worked on by others is left alone, and what lies where nobody answers within
  * two seconds (a server that is gone) or nothing is mounted is left for later.
  *
- * Errors: RP_NOT_AVAILABLE (no store there), RP_NOT_SUPPORTED (made by a newer
- * version), RP_UNKNOWN_STATUS (damaged), RP_ACCESS_DENIED, RP_TIMEOUT.
+ * Errors: RP_INVALID_PARAMETER, RP_NOT_AVAILABLE (no store there), RP_NOT_SUPPORTED
+ * (made by a newer version), RP_UNKNOWN_STATUS (damaged), RP_ACCESS_DENIED.
  */
 uint32_t rp_store_open(const char *directory, const struct rp_store_options *options,
 		       struct rp_store **ret, struct rp_error *reterr);
@@ -200,7 +202,7 @@ uint32_t rp_system_show(struct rp_store *store, const char *name, char **ret_jso
  * rp_system_remove() - forget a system; its disks are not touched
  *
  * Errors: RP_INVALID_STATE (it still has reference points, or among them there is a file
- * of others), RP_NOT_AVAILABLE.
+ * of others), RP_NOT_AVAILABLE, RP_TIMEOUT (another operation on it).
  */
 uint32_t rp_system_remove(struct rp_store *store, const char *name,
 			  struct rp_error *reterr);
@@ -261,6 +263,7 @@ struct rp_create_options {
  * Errors: RP_NOT_SUPPORTED (no FICLONE between disk and store, and no
  * allow_copy), RP_NOT_AVAILABLE (system or a disk is gone), RP_TIMEOUT (another
  * operation on the system), RP_IN_USE (the disk changed while it was copied),
+ * RP_INVALID_PARAMETER (label), RP_UNKNOWN_STATUS (the system is damaged),
  * RP_ACCESS_DENIED, RP_FAILED, RP_OUT_OF_MEMORY.
  */
 uint32_t rp_create_reference_point(struct rp_store *store, const char *system,
@@ -268,10 +271,11 @@ uint32_t rp_create_reference_point(struct rp_store *store, const char *system,
 				   char **ret_point, struct rp_error *reterr);
 
 /**
- * rp_list_reference_points() - a JSON array of points, oldest first
- * @system: NULL = of all systems, except damaged ones: see rp_system_list()
+ * rp_list_reference_points() - a JSON array of points, system by system, oldest first
+ * @system: NULL = of all systems, by name
  *
- * A point whose metadata is damaged is listed with a Status that says so.
+ * A point whose metadata is damaged is listed with a Status that says so, before those
+ * of its system whose age is known.
  */
 uint32_t rp_list_reference_points(struct rp_store *store, const char *system,
 				  char **ret_json, struct rp_error *reterr);
@@ -328,10 +332,10 @@ struct rp_changes_options {
  *
  * No byte that differs is missing. More may be listed: ranges are whole blocks of 4096
  * bytes (the last one may end with the disk), and the same bytes written again count
- * where the evidence, Source, is "extents" or "tree". A disk of which the base has
- * nothing (HasBase false: it is new, or its data was released without a digest) is
- * listed as a whole, with a warning. What lies behind the end of a smaller disk counts
- * as zeros.
+ * where the evidence, Source, is "extents" or "tree". A disk for which the base is of no
+ * use (HasBase false: it is new, its data was released without a digest, or what is left
+ * of it is damaged) is listed as a whole, with a warning. What lies behind the end of a
+ * smaller disk counts as zeros.
  *
  * Errors: RP_INVALID_STATE (the base is of another system, is the same point or newer;
  * the data of @point was released, or of @base and it is to be proved),
@@ -424,6 +428,7 @@ struct rp_export_options {
  *
  * Errors: RP_INVALID_PARAMETER (relative path or one into a store, unknown disk),
  * RP_NOT_AVAILABLE (point or directory), RP_IN_USE (the same export is running),
+ * RP_UNKNOWN_STATUS (the point, or the base, is damaged),
  * RP_INVALID_STATE (it exists already; the base is of another system, the same point or a
  * newer one; options->strict and a disk has no usable base), RP_TIMEOUT, RP_NOT_SUPPORTED
  * (RP_CLONE_ALWAYS; options->format cannot hold such a disk, or the disk is an
@@ -470,7 +475,8 @@ uint32_t rp_export_reference_point(struct rp_store *store, const char *reference
 /**
  * rp_probe() - find out what works between two directories, and how fast
  * @store:    keeps the result, for later exports that move bytes between these two mounts
- *            and leave io, block size and depth to the engine; NULL = nobody does
+ *            and leave io, block size, depth and memory to the engine, without a limit of
+ *            the rate; NULL = nobody does
  * @source:   absolute path of an existing directory
  * @target:   another; NULL = the same
  * @ret_json: Source and Target (file system, direct I/O and its alignment, whether
@@ -548,10 +554,10 @@ enum rp_job_answer { /* what RequestStateChange returns */
  *           rp_export() would have returned: report or error. May be NULL
  *
  * Threads of the library, up to 64 of them as RLIMIT_NOFILE has room, work on the points,
- * those with the least data first, with one pool of buffers shared fairly. Each export is
- * on stable storage when @done is called for it, but to get there they wait for syncs of
- * the whole file system together (XFS and ext4; not while the page cache holds much
- * that others have written). A point that fails does not keep the others from being
+ * those with the smallest disks first, with one pool of buffers shared fairly. Each
+ * export is on stable storage when @done is called for it, but to get there they wait for
+ * syncs of the whole file system together (XFS and ext4; not while the page cache holds
+ * much that others have written). A point that fails does not keep the others from being
  * exported. Without any (@points may be NULL) @directory and @options are checked.
  *
  * Return: RP_OK if all were exported; else the value of the first of @points that was
