@@ -16,6 +16,7 @@
 
 #include "base.h"
 #include "clone.h"
+#include "fs.h"
 #include "tree.h"
 
 #ifndef XFS_SUPER_MAGIC
@@ -164,19 +165,38 @@ int io_file_open_read(int dirfd, const char *path, struct io_file *ret)
 	return file_finish(&file, ret);
 }
 
-/* On an empty file only; it may have taken the flag from its folder. */
+static int set_flags(int fd, int flags)
+{
+	return ioctl(fd, FS_IOC_SETFLAGS, &flags) < 0 ? -errno : 0;
+}
+
+/* Whether the two may share blocks, for which the flag has to be the same. */
+static bool may_share(int fd, int twin_fd)
+{
+	struct io_fs a, b;
+
+	return twin_fd >= 0 && on_btrfs(fd) && on_btrfs(twin_fd) &&
+	       io_fs_of(fd, &a) == 0 && io_fs_of(twin_fd, &b) == 0 && io_fs_same(&a, &b);
+}
+
+/* On an empty file only; it may have taken flags from its folder. What is compressed, or
+ * was said not to be, is not NOCOW before that has gone. */
 static int match_nocow(int fd, int twin_fd)
 {
-	int flags = 0, want;
+	const int compression = FS_COMPR_FL | FS_NOCOMP_FL;
+	int flags = 0, r = 0;
 
-	if (!on_btrfs(fd) || twin_fd < 0 || !on_btrfs(twin_fd))
+	if (!may_share(fd, twin_fd))
 		return 0;
 	if (ioctl(fd, FS_IOC_GETFLAGS, &flags) < 0)
 		return -errno;
-	want = io_is_nocow(twin_fd) ? flags | FS_NOCOW_FL : flags & ~FS_NOCOW_FL;
-	if (want == flags)
+	if (io_is_nocow(twin_fd) == !!(flags & FS_NOCOW_FL))
 		return 0;
-	return ioctl(fd, FS_IOC_SETFLAGS, &want) < 0 ? -errno : 0;
+	if (flags & FS_NOCOW_FL)
+		return set_flags(fd, flags & ~FS_NOCOW_FL);
+	if (flags & compression)
+		r = set_flags(fd, flags & ~compression);
+	return r ? r : set_flags(fd, (flags & ~compression) | FS_NOCOW_FL);
 }
 
 int io_file_create(int dirfd, const char *path, int twin_fd, struct io_file *ret)

@@ -68,6 +68,48 @@ TEST(nocow_of_a_new_file)
 	loopfs_umount(&fs);
 }
 
+/* Nothing can be shared with another one of the same kind. */
+TEST(nocow_on_another_btrfs)
+{
+	const char *skip = loopfs_skip_reason("btrfs");
+	struct loopfs fs, other;
+
+	if (skip)
+		SKIP("%s", skip);
+	make_folders(&fs);
+	make_folders(&other);
+	close(data_create(fmt("%s/cow/twin", other.mnt), 4096));
+	close(data_create(fmt("%s/nocow/twin", other.mnt), 4096));
+	EXPECT_TRUE(
+		becomes_nocow(fmt("%s/nocow", fs.mnt), fmt("%s/cow/twin", other.mnt)));
+	EXPECT_FALSE(
+		becomes_nocow(fmt("%s/cow", fs.mnt), fmt("%s/nocow/twin", other.mnt)));
+	loopfs_umount(&other);
+	loopfs_umount(&fs);
+}
+
+/* A folder says so of what is in it, too, and the two exclude each other. */
+TEST(nocow_in_a_folder_with_a_word_on_compression)
+{
+	static const int words[] = {FS_COMPR_FL, FS_NOCOMP_FL};
+	const char *skip = loopfs_skip_reason("btrfs");
+	struct loopfs fs;
+
+	if (skip)
+		SKIP("%s", skip);
+	make_folders(&fs);
+	close(data_create(fmt("%s/nocow/twin", fs.mnt), 4096));
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+		const char *folder = fmt("%s/%zu", fs.mnt, i);
+
+		ASSERT_OK(mkdir(folder, 0700));
+		set_inode_flag(folder, words[i]);
+		EXPECT_FALSE(becomes_nocow(folder, NULL));
+		EXPECT_TRUE(becomes_nocow(folder, fmt("%s/nocow/twin", fs.mnt)));
+	}
+	loopfs_umount(&fs);
+}
+
 /* Whether io_file_touch() changes the times of a file in @folder. */
 static bool is_touched(const char *folder)
 {
