@@ -159,6 +159,74 @@ TEST_F(faulty, are_not_listed_for_want_of_descriptors)
 	rp_free(list);
 }
 
+/* A list, or what it comes to for want of descriptors; never one that calls what is whole
+ * damaged, or that lacks it. */
+static void expect_list_of_one(uint32_t rc, const struct rp_error *err, char *text)
+{
+	json_t *list;
+
+	if (rc) {
+		EXPECT_EQ(rc, RP_FAILED, "%s", err->message);
+		EXPECT_EQ(err->os_error, EMFILE, "%s", err->message);
+		return;
+	}
+	EXPECT_EQ(strstr(text, "damaged"), NULL, "%s", text);
+	list = take_json(text);
+	EXPECT_EQ(json_array_size(list), 1);
+	json_decref(list);
+}
+
+TEST_F(faulty, are_listed_whole_or_not_at_all)
+{
+	const struct stage *s = &self->jobs.stage;
+	struct rp_error err;
+	int free;
+
+	self->jobs.job = jobs_start(&self->jobs, false);
+	GIVES(OK, rp_job_wait(self->jobs.job, NULL, SOON_MS, &err));
+	free = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0);
+	close(free);
+	for (int more = 0; more < 8; more++) {
+		rlim_t limit = limit_files(getpid(), (rlim_t)(free + more));
+		char *jobs = NULL, *points = NULL, *systems = NULL;
+		struct rp_error errors[3];
+		const uint32_t rc[] = {
+			rp_job_list(s->store, &jobs, &errors[0]),
+			rp_list_reference_points(s->store, "web1", &points, &errors[1]),
+			rp_system_list(s->store, &systems, &errors[2]),
+		};
+
+		limit_files(getpid(), limit);
+		test_log("%d: %u %u %u", more, rc[0], rc[1], rc[2]);
+		expect_list_of_one(rc[0], &errors[0], jobs);
+		expect_list_of_one(rc[1], &errors[1], points);
+		expect_list_of_one(rc[2], &errors[2], systems);
+	}
+}
+
+/* Who waits for its turn waits for that, too. */
+TEST_F(faulty, wait_for_descriptors_to_look_for_their_turn)
+{
+	struct jobs *j = &self->jobs;
+	struct rp_job *first;
+	struct rp_error err;
+	rlim_t limit;
+	pid_t pid;
+
+	jobs_limit(&j->stage, 1);
+	first = jobs_start(j, true);
+	jobs_expect(first, RP_JOB_RUNNING);
+	j->job = jobs_start(j, false);
+	jobs_reach(j, j->job, "waiting");
+	pid = (pid_t)jobs_shown(j, j->job, "ProcessId");
+	limit = limit_files(pid, 0);
+	jobs_request(first, RP_JOB_KILL);
+	rp_job_close(first);
+	GIVES(TIMEOUT, rp_job_wait(j->job, NULL, 1500, &err));
+	limit_files(pid, limit);
+	GIVES(OK, rp_job_wait(j->job, NULL, SOON_MS, &err));
+}
+
 /* A request that comes meanwhile is not lost, though the bell is rung only once. */
 TEST_F(faulty, hear_what_they_could_not_read)
 {

@@ -246,4 +246,24 @@ TEST(not_served_where_nothing_serves)
 	loopfs_umount(&fs);
 }
 
+/* A server knows of no limit. */
+TEST(not_served_where_there_is_a_limit)
+{
+	struct rp_export_options options = {.size = sizeof(options), .iops = 1000};
+	struct loopfs lower;
+	struct stage stage;
+	struct rp_error err;
+	struct badfs fs;
+
+	loopfs_mount(&lower, "ext4", 96 * MIB, "-b 4096", NULL);
+	badfs_mount(&fs, &lower);
+	stage_make(&stage, fs.mnt, SIZE, test_seed());
+	GIVES(OK, stage_export(&stage, &options, &err));
+	EXPECT_EQ(fs.orders->copy_calls, 0);
+	EXPECT_TRUE(stage_good_export(stage.exports, stage.point, stage.disk));
+	stage_close(&stage);
+	badfs_umount(&fs);
+	loopfs_umount(&lower);
+}
+
 TEST_MAIN

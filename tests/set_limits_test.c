@@ -3,9 +3,13 @@
  * set_limits_test.c - a limit of a set is one of all its points together, in whatever
  * form it was given, and is no reservation
  */
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/sysinfo.h>
+#include <unistd.h>
 
 #include "data.h"
 #include "engine_fixture.h"
@@ -13,6 +17,19 @@
 
 #define COUNT 3
 #define SIZE  (4 * MIB)
+
+/* Pools of buffers of at least this size that were made: the library's calls come by
+ * here.
+ */
+#define LARGE (40 * MIB)
+static atomic_uint large_pools;
+
+void *mmap(void *at, size_t len, int prot, int flags, int fd, off_t offset)
+{
+	if (fd < 0 && len >= LARGE && !(flags & (MAP_NORESERVE | MAP_STACK)))
+		atomic_fetch_add(&large_pools, 1);
+	return (void *)syscall(SYS_mmap, at, len, prot, flags, fd, offset);
+}
 
 FIXTURE(limits)
 {
@@ -200,6 +217,19 @@ TEST_F(limits, of_more_memory_than_there_is)
 		for (unsigned k = 0; k < COUNT; k++)
 			remove_tree(fmt("%s/vm%u", self->e.out, k));
 	}
+}
+
+/* It is what all of them have on their way together. */
+TEST_F(limits, a_queue_depth_is_one_of_all)
+{
+	struct rp_export_options o = stage_copying(RP_IO_AUTO);
+	struct rp_error err;
+
+	o.queue_depth = LARGE / MIB;
+	large_pools = 0;
+	EXPECT_EQ(export(self, &o, &err), RP_OK, "%s", err.message);
+	EXPECT_EQ(self->done, COUNT);
+	EXPECT_EQ(large_pools, 1);
 }
 
 /* What one of them can use there is; what all could use at once there is not. */
