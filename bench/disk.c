@@ -60,7 +60,7 @@ static void make_dense(const char *path, uint64_t size)
 {
 	int fd = open_disk(path, O_CREAT | O_TRUNC);
 
-	/* Not EOPNOTSUPP-proof on purpose: without it the disk lies in pieces. */
+	/* In one piece, where the file system can. */
 	if (fallocate(fd, 0, 0, (off_t)size) < 0 && errno != EOPNOTSUPP)
 		die("fallocate");
 	write_data(fd, 0, size);

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# growth.jq - how seconds grow with size, extents and number of disks: growth.md
+# growth.jq - how seconds grow with size, extents and number of disks
 #
 # "power" is that of the last step: 1 grows with what it is plotted over, 0 not at all.
 include "stats";

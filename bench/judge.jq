@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# judge.jq - what is asked of refpoint, what was measured, and whether that is it: judged.md
+# judge.jq - what is asked of refpoint, what was measured, and whether that is it
 #
 # A median decides; of memory, the most that any run took. "times" are speeds: how often
 # refpoint is done while the other is done once.

@@ -279,7 +279,7 @@ make_systems() {
 	disks=$2
 }
 
-# set WORKLOAD TOOL FROM TO: all disks of FROM/disks at once.
+# set_of WORKLOAD TOOL FROM TO: all disks of FROM/disks at once.
 set_of() {
 	local name=$1 tool=$2 from=$3 to=$4 flags=(-S "$work/$4") command
 	local src=$work/$from/disks dst=$work/$to/out

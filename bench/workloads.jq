@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# workloads.jq - refpoint in every workload, a row each, the others beside it: workloads.md
+# workloads.jq - refpoint in every workload, a row each, the others beside it
 #
 # Memory is judged here: bold is what is above 64 MiB of RSS, in any run, or leaves more
 # than 16 MiB of page cache a disk.

@@ -4,9 +4,6 @@
  */
 #include "cli/cmd_store.h"
 
-#include <stdio.h>
-#include <string.h>
-
 #include "cli/detach.h"
 #include "cli/disks.h"
 #include "cli/out.h"

@@ -5,7 +5,6 @@
 #include "cli/cmd_store.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #include "cli/out.h"
 #include "cli/progress.h"

@@ -4,9 +4,6 @@
  */
 #include "cli/cmd_store.h"
 
-#include <stdio.h>
-#include <string.h>
-
 #include "cli/out.h"
 #include "cli/table.h"
 #include "cli/text.h"

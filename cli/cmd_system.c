@@ -4,7 +4,6 @@
  */
 #include "cli/cmd_store.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

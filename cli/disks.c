@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * disks.c - a row for each disk
+ */
 #include "cli/disks.h"
 
 #include "cli/out.h"

@@ -6,12 +6,12 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "doc.h"
 #include "exported_image.h"
 #include "io/base.h"
 #include "layer_diff.h"
+#include "leaves.h"
 
 /* The sizes of a differential and of what lies below it must be those it was made for. */
 static uint32_t check_fit(const struct chain_disk *d, size_t i, struct rp_error *err)
@@ -213,6 +213,27 @@ uint32_t chain_disk_open_some(const struct chain *c, const char *id,
 {
 	rp_error_clear(ret_cut);
 	return open_disk(c, id, ret, ret_cut, err);
+}
+
+uint32_t chain_disk_open_leaves(const struct chain *c, const struct chain_disk *d,
+				struct digest *ret, struct rp_error *err)
+{
+	const struct exported *image = &c->parts[d->count - 1];
+	const json_t *disk = exported_disk(image, d->id);
+	const char *path = d->path[d->count - 1];
+	int r;
+
+	if (exported_is_image(disk))
+		return rp_fail(err, RP_NOT_SUPPORTED, "merge",
+			       "merge with %s: only raw images can be", path);
+	if (!chain_proves(c, d->count, d->id))
+		return RP_OK;
+	r = leaves_open(image->fd, json_object_get(disk, "Digest"),
+			d->layer[d->count - 1]->size, ret);
+	if (r == -EBADMSG)
+		return rp_fail(err, RP_UNKNOWN_STATUS, "merge", "digests of %s: damaged",
+			       path);
+	return r < 0 ? rp_fail_os(err, r, "open", "digests of %s", path) : RP_OK;
 }
 
 void chain_disk_close(struct chain_disk *d)

@@ -32,6 +32,12 @@ uint32_t chain_disk_open(const struct chain *chain, const char *id,
 uint32_t chain_disk_open_some(const struct chain *chain, const char *id,
 			      struct chain_disk *ret, struct rp_error *ret_cut,
 			      struct rp_error *err);
+/* The leaves of the image at the bottom, which has to be raw (else RP_NOT_SUPPORTED), for
+ * a whole disk to go on from. @ret stays as it is where not all parts have digests: what
+ * was never compared must not get one that is right. */
+uint32_t chain_disk_open_leaves(const struct chain *chain, const struct chain_disk *disk,
+				struct digest *ret, struct rp_error *err);
+
 void chain_disk_close(struct chain_disk *disk); /* zeros are fine */
 
 #endif

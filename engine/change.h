@@ -30,7 +30,7 @@ struct change_map {
 	/*
 	 * There is no base for this disk (a new disk; its data was released and no digest
 	 * tree kept; the base's file is gone): the map lists all data, and all holes as
-	 * zeros. An export then is full, with change_reason as warning, or refused.
+	 * zeros. An export then is full, with the reason as warning, or refused.
 	 */
 	bool whole;
 	const char *source;		 /* "extents", ...: static text */

@@ -5,7 +5,6 @@
  * Read only where one of them has data. Also what decides where maps are not sure, and
  * what proves that what was called unchanged is so.
  */
-#include <string.h>
 
 #include "change_source.h"
 #include "compare.h"
@@ -91,7 +90,8 @@ static int add_data_of_both(struct change_pair *p, struct compare *c, uint64_t p
 	return 0;
 }
 
-int change_add_data(struct change_pair *p, struct ranges *ranges, uint64_t start,
+/* Data of the target in [start, end), where the base reads as zeros: it has changed. */
+static int add_data(struct change_pair *p, struct ranges *ranges, uint64_t start,
 		    uint64_t end)
 {
 	uint64_t s, e;
@@ -128,7 +128,7 @@ static uint32_t compare(struct change_pair *p, struct ranges *ranges,
 	if (r == 0)
 		r = ranges_add(ranges, edge, both, CHANGE_DATA);
 	if (r == 0)
-		r = change_add_data(p, ranges, both, p->target.size);
+		r = add_data(p, ranges, both, p->target.size);
 	if (r < 0)
 		rc = failed(p, c, r, err);
 	compare_close(c);
@@ -145,7 +145,7 @@ static int resolve_range(struct change_pair *p, struct compare *c, struct ranges
 	if (r == 0 && end > both) {
 		r = compare_finish(c);
 		if (r == 0)
-			r = change_add_data(p, to, max_u64(start, both), end);
+			r = add_data(p, to, max_u64(start, both), end);
 	}
 	return r;
 }
@@ -243,7 +243,7 @@ static int prove_zeros(struct change_pair *p, struct finding *f, uint64_t start,
 			r = io_pread_all(p->target.tail_fd, block, len, start);
 			f->differs_at = start;
 			f->zeros = true;
-			if (r == 0 && (block[0] || memcmp(block, block + 1, len - 1)))
+			if (r == 0 && !is_zero(block, len))
 				r = -EILSEQ;
 		}
 		if (r == 0)

@@ -55,17 +55,13 @@ uint32_t change_compare(struct change_pair *p, struct ranges *ranges,
 uint32_t change_prove(struct change_pair *p, const struct ranges *ranges,
 		      struct rp_error *err);
 
-/* Adds to the reason, after ": " or ", ". */
+/* Adds to the reason, after "; ". */
 void change_because(struct change_pair *p, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
 /* Step @step failed with @error on the base, the target, or (NULL) the map itself. */
 uint32_t change_fail(const struct change_pair *p, const struct io_file *file, int error,
 		     const char *step, uint64_t offset, struct rp_error *err);
-
-/* Data of the target in [start, end), where the base reads as zeros: it has changed. */
-int change_add_data(struct change_pair *p, struct ranges *ranges, uint64_t start,
-		    uint64_t end);
 
 /* Both maps by @open, compared in lockstep. */
 typedef int change_open_map(struct io_map **ret, int fd, uint64_t size);

@@ -94,12 +94,6 @@ static void delivered(struct io_req *req)
 	container_of(req, struct side, req)->window->waiting--;
 }
 
-/* Every byte equals its neighbour and the first is 0. */
-static bool is_zero(const char *p, size_t len)
-{
-	return p[0] == 0 && memcmp(p, p + 1, len - 1) == 0;
-}
-
 /* Tells the runs of blocks that differ. */
 static int tell(struct compare *c, const struct window *win)
 {

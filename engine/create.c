@@ -300,8 +300,6 @@ static void taking_close(struct taking *t)
 static uint32_t check_options(const struct rp_create_options *options,
 			      struct rp_error *err)
 {
-	_cleanup_doc_ json_t *label = NULL;
-
 	if (options->size < sizeof(*options) ||
 	    (options->watch && options->watch->size < sizeof(*options->watch)))
 		return rp_fail(err, RP_INVALID_PARAMETER, "check",
@@ -312,8 +310,7 @@ static uint32_t check_options(const struct rp_create_options *options,
 	if (options->label && strlen(options->label) > 255)
 		return rp_fail(err, RP_INVALID_PARAMETER, "check",
 			       "label: longer than 255 bytes");
-	label = options->label ? json_string(options->label) : json_null();
-	if (!label)
+	if (options->label && !doc_is_text(options->label))
 		return rp_fail(err, RP_INVALID_PARAMETER, "check", "label: not UTF-8");
 	return RP_OK;
 }

@@ -29,12 +29,6 @@ uint64_t digest_file_size(uint64_t disk_size)
 	return digest_chunk_count(disk_size) * DIGEST_SIZE;
 }
 
-/* Every byte equals its neighbour and the first is 0. */
-static bool is_zero(const uint8_t *p, size_t len)
-{
-	return len == 0 || (p[0] == 0 && memcmp(p, p + 1, len - 1) == 0);
-}
-
 static void hash(const void *data, size_t len, uint8_t ret[DIGEST_SIZE])
 {
 	XXH128_canonical_t canonical;

@@ -55,8 +55,7 @@ static uint32_t check_arguments(const struct rp_store *store, const char *direct
 /* Now; or, with a @ret_job, as a job. */
 static uint32_t export_point(struct rp_store *store, const char *point,
 			     const char *directory,
-			     const struct rp_export_options *options,
-			     const struct exporting_tools *tools, char **ret_report,
+			     const struct rp_export_options *options, char **ret_report,
 			     struct rp_job **ret_job, struct rp_error *err)
 {
 	struct exporting *x;
@@ -72,8 +71,6 @@ static uint32_t export_point(struct rp_store *store, const char *point,
 	rc = exporting_new(store, point, directory, options, false, &x, err);
 	if (rc)
 		return rc;
-	if (tools)
-		exporting_use(x, tools);
 	rc = exporting_run(x, ret_report, err);
 	exporting_free(x);
 	return rc;
@@ -105,8 +102,7 @@ static uint32_t read_options(const struct rp_export_options *options,
 }
 
 static uint32_t export(struct rp_store *store, const char *point, const char *directory,
-		       const struct rp_export_options *options,
-		       const struct exporting_tools *tools, char **ret_report,
+		       const struct rp_export_options *options, char **ret_report,
 		       struct rp_job **ret_job, struct rp_error *reterr)
 {
 	_cleanup_(settings_free) struct settings settings = {0};
@@ -117,23 +113,15 @@ static uint32_t export(struct rp_store *store, const char *point, const char *di
 	rp_error_clear(err);
 	rc = read_options(options, &settings, &read, err);
 	return rc ? rc
-		  : export_point(store, point, directory, &read, tools, ret_report,
-				 ret_job, err);
+		  : export_point(store, point, directory, &read, ret_report, ret_job,
+				 err);
 }
 
 uint32_t rp_export(struct rp_store *store, const char *point, const char *directory,
 		   const struct rp_export_options *options, char **ret_report,
 		   struct rp_error *reterr)
 {
-	return export(store, point, directory, options, NULL, ret_report, NULL, reterr);
-}
-
-uint32_t export_with(struct rp_store *store, const char *point, const char *directory,
-		     const struct rp_export_options *options,
-		     const struct exporting_tools *tools, char **ret_report,
-		     struct rp_error *err)
-{
-	return export(store, point, directory, options, tools, ret_report, NULL, err);
+	return export(store, point, directory, options, ret_report, NULL, reterr);
 }
 
 uint32_t rp_export_start(struct rp_store *store, const char *point, const char *directory,
@@ -143,7 +131,7 @@ uint32_t rp_export_start(struct rp_store *store, const char *point, const char *
 	rp_error_clear(reterr);
 	if (!ret_job)
 		return rp_fail(reterr, RP_INVALID_PARAMETER, "check", "ret_job is NULL");
-	return export(store, point, directory, options, NULL, NULL, ret_job, reterr);
+	return export(store, point, directory, options, NULL, ret_job, reterr);
 }
 
 uint32_t rp_export_set(struct rp_store *store, const char *const *points, size_t count,
@@ -174,6 +162,6 @@ uint32_t rp_export_reference_point(struct rp_store *store, const char *reference
 	const struct rp_export_options options = {.size = sizeof(options),
 						  .settings = export_setting_data ?: ""};
 
-	return export(store, reference_point, export_directory, &options, NULL, NULL,
-		      ret_job, reterr);
+	return export(store, reference_point, export_directory, &options, NULL, ret_job,
+		      reterr);
 }

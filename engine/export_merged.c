@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "chain_disk.h"
@@ -55,31 +54,6 @@ static uint32_t check_base(const struct merging *m, struct rp_error *err)
 	return RP_OK;
 }
 
-/* The image at the bottom of the chain has to be raw; its leaves, if it has any. */
-static uint32_t open_leaves(struct merging *m, struct rp_error *err)
-{
-	const struct exported *image = &m->chain.parts[m->disk.count - 1];
-	const json_t *digest = json_object_get(exported_disk(image, m->s->disk),
-					       "Digest");
-	int r;
-
-	if (exported_is_image(exported_disk(image, m->s->disk)))
-		return rp_fail(err, RP_NOT_SUPPORTED, "merge",
-			       "merge with %s: only raw images can be",
-			       m->disk.path[m->disk.count - 1]);
-	/* What was never compared must not get a digest that is right. */
-	if (!chain_proves(&m->chain, m->disk.count, m->s->disk))
-		return RP_OK;
-	r = leaves_open(image->fd, digest, m->disk.layer[m->disk.count - 1]->size,
-			&m->leaves);
-	if (r == -EBADMSG)
-		return rp_fail(err, RP_UNKNOWN_STATUS, "merge", "digests of %s: damaged",
-			       m->disk.path[m->disk.count - 1]);
-	return r < 0 ? rp_fail_os(err, r, "open", "digests of %s",
-				  m->disk.path[m->disk.count - 1])
-		     : RP_OK;
-}
-
 /* All but the image at the bottom, of which little is read; all if everything is to be,
  * or if its digests end here: no one would see later what is damaged now. */
 static size_t count_read(const struct merging *m)
@@ -100,7 +74,7 @@ static uint32_t open_base(struct merging *m, struct rp_error *err)
 	if (rc == RP_OK)
 		rc = chain_disk_open(&m->chain, m->s->disk, &m->disk, err);
 	if (rc == RP_OK)
-		rc = open_leaves(m, err);
+		rc = chain_disk_open_leaves(&m->chain, &m->disk, &m->leaves, err);
 	if (rc == RP_OK)
 		rc = chain_check(&m->chain, 0, count_read(m), m->s->disk, m->tuning, m->w,
 				 err);

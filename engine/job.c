@@ -4,7 +4,6 @@
  */
 #include "job.h"
 
-#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 

@@ -4,8 +4,6 @@
  */
 #include "job_queue.h"
 
-#include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>

@@ -4,8 +4,6 @@
  */
 #include "job.h"
 
-#include <string.h>
-
 #include "doc.h"
 #include "io/bell.h"
 #include "job_queue.h"

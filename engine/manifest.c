@@ -4,10 +4,8 @@
  */
 #include "manifest.h"
 
-#include <stdio.h>
-#include <string.h>
-
 #include "doc.h"
+#include "leaves.h"
 
 json_t *manifest_new(const struct point *point, const char *job)
 {
@@ -33,27 +31,12 @@ json_t *manifest_new(const struct point *point, const char *job)
 	return take_ptr(doc);
 }
 
-static int describe_digest(const struct stream *s, const char *leaves, json_t **ret)
-{
-	uint8_t root[DIGEST_SIZE];
-	char text[DIGEST_TEXT_SIZE];
-	int r = digest_root(&s->leaves, root);
-
-	if (r < 0)
-		return r;
-	digest_text(root, text);
-	*ret = json_pack("{s:s, s:I, s:s, s:s}", "Algorithm", DIGEST_ALGORITHM,
-			 "ChunkSize", (json_int_t)DIGEST_CHUNK, "Root", text, "File",
-			 leaves);
-	return *ret ? 0 : -ENOMEM;
-}
-
 int manifest_add_disk(json_t *manifest, const struct stream *s, const char *file,
 		      const char *leaves)
 {
 	uint64_t zero = stream_size(s) - s->data_bytes;
 	json_t *digest = json_null();
-	int r = leaves ? describe_digest(s, leaves, &digest) : 0;
+	int r = leaves ? leaves_describe(&s->leaves, leaves, &digest) : 0;
 
 	if (r < 0)
 		return r;

@@ -134,28 +134,6 @@ struct merge_disk {
 	char file[NAME_SIZE + 8], digest[NAME_SIZE + 8];
 };
 
-static uint32_t open_leaves(const struct merge *m, struct merge_disk *d,
-			    struct rp_error *err)
-{
-	const struct exported *image = &m->chain.parts[d->disk.count - 1];
-	const json_t *disk = exported_disk(image, d->disk.id);
-	const char *path = d->disk.path[d->disk.count - 1];
-	int r;
-
-	if (exported_is_image(disk))
-		return rp_fail(err, RP_NOT_SUPPORTED, "merge",
-			       "merge with %s: only raw images can be", path);
-	/* What was never compared must not get a digest that is right. */
-	if (!chain_proves(&m->chain, d->disk.count, d->disk.id))
-		return RP_OK;
-	r = leaves_open(image->fd, json_object_get(disk, "Digest"),
-			d->disk.layer[d->disk.count - 1]->size, &d->leaves);
-	if (r == -EBADMSG)
-		return rp_fail(err, RP_UNKNOWN_STATUS, "merge", "digests of %s: damaged",
-			       path);
-	return r < 0 ? rp_fail_os(err, r, "open", "digests of %s", path) : RP_OK;
-}
-
 static uint32_t make_files(const struct merge *m, struct merge_disk *d,
 			   struct rp_error *err)
 {
@@ -205,7 +183,7 @@ static uint32_t add_disk(struct merge *m, struct merge_disk *d, struct rp_error 
 static uint32_t merge_open(struct merge *m, struct merge_disk *d, struct rp_error *err)
 {
 	struct merged merged = {.dirfd = m->fd};
-	uint32_t rc = open_leaves(m, d, err);
+	uint32_t rc = chain_disk_open_leaves(&m->chain, &d->disk, &d->leaves, err);
 
 	if (rc == RP_OK)
 		rc = chain_check(&m->chain, 0, d->disk.count, d->disk.id, &m->tuning,

@@ -5,7 +5,6 @@
  */
 #include "probe_speed.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "io/base.h"

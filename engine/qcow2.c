@@ -8,7 +8,6 @@
 #include "qcow2.h"
 
 #include <endian.h>
-#include <string.h>
 
 #include "io/base.h"
 #include "io/tree.h"

@@ -2,7 +2,6 @@
 /*
  * restore.c - one exported disk, of a chain or salvaged, to where it is wanted
  */
-#include <string.h>
 
 #include "chain_disk.h"
 #include "copy.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * set.c - many points exported at once, by a few threads
+ * set.c - many points exported at once, by threads that share buffers and syncs
  */
 #include "set.h"
 
@@ -73,7 +73,7 @@ struct set {
 	const struct rp_export_options *options;
 	struct watch watch; /* of the caller's thread */
 	struct member *members;
-	size_t *order; /* indices of members, least data first; then again who is alone */
+	size_t *order; /* indices of members, smallest first; then again who is alone */
 	size_t count;
 	size_t planned; /* entries of order */
 	struct worker workers[WORKERS];
@@ -164,16 +164,33 @@ static void await_room(const struct set *set)
 		syncfs(directory);
 }
 
-static void *work(void *arg)
+static uint32_t export_member(struct worker *w, struct member *m,
+			      const struct rp_export_options *options)
 {
-	struct worker *w = arg;
-	struct rp_export_options options = *w->set->options;
 	const struct exporting_tools tools = {
 		.gear = &w->gear,
 		.ferry = w->set->to_directory,
 		.pressure = &w->pressure,
 		.yields = w->set->times_alone, /* as long as it may be tried again */
 	};
+	struct exporting *x;
+	uint32_t rc;
+
+	rp_error_clear(&m->err);
+	rc = exporting_new(w->store, m->point, w->set->directory, options, false, &x,
+			   &m->err);
+	if (rc)
+		return rc;
+	exporting_use(x, &tools);
+	rc = exporting_run(x, &m->report, &m->err);
+	exporting_free(x);
+	return rc;
+}
+
+static void *work(void *arg)
+{
+	struct worker *w = arg;
+	struct rp_export_options options = *w->set->options;
 	struct member *m;
 
 	options.watch = &w->watch;
@@ -183,8 +200,7 @@ static void *work(void *arg)
 		w->point = m->point ?: "";
 		if (m->value)
 			await_room(w->set);
-		m->value = export_with(w->store, m->point, w->set->directory, &options,
-				       &tools, &m->report, &m->err);
+		m->value = export_member(w, m, &options);
 		give_back(w, m);
 	}
 	gear_close(&w->gear);

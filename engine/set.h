@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * set.h - many points exported at once, by a few threads
+ * set.h - many points exported at once, by threads that share buffers and syncs
  *
- *	points, least data first ──> workers ──> results ──> done()
+ *	points, smallest first ──> workers ──> results ──> done()
  *
  * Each point is an export like any other, with its own job, folder and end; what is
  * common to them is the pool of buffers, the caller's watch, the limit of time, and
@@ -20,11 +20,5 @@ typedef void set_done(void *context, size_t index, uint32_t value, const char *r
 uint32_t set_export(struct rp_store *store, const char *const *points, size_t count,
 		    const char *directory, const struct rp_export_options *options,
 		    set_done *done, void *context, struct rp_error *err);
-
-/* In export.c: rp_export() with the tools of a worker. */
-uint32_t export_with(struct rp_store *store, const char *point, const char *directory,
-		     const struct rp_export_options *options,
-		     const struct exporting_tools *tools, char **ret_report,
-		     struct rp_error *err);
 
 #endif

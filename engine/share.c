@@ -139,7 +139,7 @@ static int check_zeros(const struct io_file *file, uint64_t pos, uint64_t end)
 
 		if (r < 0)
 			return r;
-		if (buf[0] || memcmp(buf, buf + 1, len - 1))
+		if (!is_zero(buf, len))
 			return -EIO;
 		pos += len;
 	}

@@ -316,6 +316,45 @@ struct rp_store *store_dup(const struct rp_store *store)
 	return NULL;
 }
 
+/* Removes one entry of pending/ if nobody works on it. */
+static void sweep_pending(struct rp_store *store, const char *name)
+{
+	_cleanup_close_ int fd = io_dir_open(store->pending_fd, name);
+
+	/* Kept locked while it is removed, so that only one does. */
+	if (fd >= 0 && io_lock(fd, true, 0) == 0)
+		io_tree_remove(store->pending_fd, name);
+}
+
+/* Calls @sweep for each entry of @dirfd. */
+static uint32_t sweep_folder(struct rp_store *store, int dirfd,
+			     void (*sweep)(struct rp_store *store, const char *name),
+			     struct rp_error *err)
+{
+	char **names;
+	size_t count;
+	int r = io_dir_names(dirfd, &names, &count);
+
+	if (r < 0)
+		return rp_fail_os(err, r, "read", "store %s", store->path);
+	for (size_t i = 0; i < count; i++)
+		sweep(store, names[i]);
+	io_names_free(names, count);
+	return RP_OK;
+}
+
+/* Removes what dead operations left behind. */
+static uint32_t store_sweep(struct rp_store *store, struct rp_error *err)
+{
+	uint32_t rc;
+
+	/* Who may only read the store has nothing to sweep. */
+	if (faccessat(store->pending_fd, ".", W_OK, AT_EACCESS) < 0)
+		return RP_OK;
+	rc = sweep_folder(store, store->active_fd, job_sweep, err);
+	return rc ? rc : sweep_folder(store, store->pending_fd, sweep_pending, err);
+}
+
 uint32_t rp_store_open(const char *directory, const struct rp_store_options *options,
 		       struct rp_store **ret, struct rp_error *reterr)
 {
@@ -489,42 +528,4 @@ int store_any_holds(struct rp_store *store, int fd)
 	store->outside_device = st.st_dev;
 	store->outside = st.st_ino;
 	return 0;
-}
-
-/* Removes one entry of pending/ if nobody works on it. */
-static void sweep_pending(struct rp_store *store, const char *name)
-{
-	_cleanup_close_ int fd = io_dir_open(store->pending_fd, name);
-
-	/* Kept locked while it is removed, so that only one does. */
-	if (fd >= 0 && io_lock(fd, true, 0) == 0)
-		io_tree_remove(store->pending_fd, name);
-}
-
-/* Calls @sweep for each entry of @dirfd. */
-static uint32_t sweep_folder(struct rp_store *store, int dirfd,
-			     void (*sweep)(struct rp_store *store, const char *name),
-			     struct rp_error *err)
-{
-	char **names;
-	size_t count;
-	int r = io_dir_names(dirfd, &names, &count);
-
-	if (r < 0)
-		return rp_fail_os(err, r, "read", "store %s", store->path);
-	for (size_t i = 0; i < count; i++)
-		sweep(store, names[i]);
-	io_names_free(names, count);
-	return RP_OK;
-}
-
-uint32_t store_sweep(struct rp_store *store, struct rp_error *err)
-{
-	uint32_t rc;
-
-	/* Who may only read the store has nothing to sweep. */
-	if (faccessat(store->pending_fd, ".", W_OK, AT_EACCESS) < 0)
-		return RP_OK;
-	rc = sweep_folder(store, store->active_fd, job_sweep, err);
-	return rc ? rc : sweep_folder(store, store->pending_fd, sweep_pending, err);
 }

@@ -14,10 +14,9 @@
  *	pending/UUID/			being made or removed; its folder is locked
  *
  * Systems and points appear and disappear by one rename to or from pending/, jobs are
- * born in active/. What is
- * found there or in jobs/active/ with a free lock belongs to a process that died:
- * rp_store_open() removes it. (One that was born and not locked yet may be removed
- * too; store_birth() notices and bears another.)
+ * born in active/. What is found there or in jobs/active/ with a free lock belongs to a
+ * process that died: rp_store_open() removes it. (One that was born and not locked yet
+ *may be removed too; store_birth() notices and bears another.)
  *
  * Locks are flock(2) on the folders themselves, so they live and die with what
  * they protect. Order, first to last; nobody waits for one on the left while
@@ -115,8 +114,5 @@ int store_any_holds(struct rp_store *store, int fd);
  * looked at there that is not the caller's own target. One that does not is not asked
  * again for a while. */
 int store_answers(struct rp_store *store, const char *path);
-
-/* Removes what dead operations left behind. */
-uint32_t store_sweep(struct rp_store *store, struct rp_error *err);
 
 #endif

@@ -2,7 +2,7 @@
 /*
  * taken.h - one disk on its way into a reference point
  *
- *	open ──> prepare ──> clone ──> check ──> protect
+ *	open ──> prepare ──> clone ──> check ──────────> confirm ──> protect
  *	                       └─ refused: copied by the engine ─┘
  */
 #ifndef ENGINE_TAKEN_H

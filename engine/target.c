@@ -270,8 +270,7 @@ uint32_t target_open(const char *directory, const char *system, const char *id,
 		     bool restart, struct watch *w, uint64_t busy_ms, struct target *ret,
 		     struct rp_error *err)
 {
-	struct target t = {
-		.system = system, .directory_fd = -1, .system_fd = -1, .fd = -1};
+	struct target t = TARGET_NONE(system);
 	uint32_t rc;
 
 	target_name(&t, id);
@@ -392,8 +391,7 @@ static int discard_partial(struct target *t, bool (*keep)(int dir))
 int target_discard_dead(const char *directory, const char *system, const char *id,
 			bool (*keep)(int dir), bool *ret_published)
 {
-	struct target t = {
-		.system = system, .directory_fd = -1, .system_fd = -1, .fd = -1};
+	struct target t = TARGET_NONE(system);
 	_cleanup_close_ int lock = -1;
 	int r;
 
@@ -434,8 +432,7 @@ int target_sync_published(const char *directory, const char *system, const char 
 
 bool target_is_published(const char *directory, const char *system, const char *id)
 {
-	struct target t = {
-		.system = system, .directory_fd = -1, .system_fd = -1, .fd = -1};
+	struct target t = TARGET_NONE(system);
 	bool published = false;
 
 	target_name(&t, id);

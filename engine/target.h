@@ -34,6 +34,11 @@ struct target {
 	struct io_unsynced unsynced; /* what was written there */
 };
 
+#define TARGET_NONE(of_system)                                                     \
+	{                                                                          \
+		.system = of_system, .directory_fd = -1, .system_fd = -1, .fd = -1 \
+	}
+
 /*
  * Makes the partial folder for point @id of @system. If another export of it runs it
  * is waited for until @w's time limit, or else @busy_ms: RP_TIMEOUT; RP_IN_USE if that

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * throttle.h - a token bucket: no more than so many bytes a second
+ * throttle.h - a token bucket: no more than so much a second, of bytes or requests
  *
- * Bytes are taken whole chunks at a time, and may be taken as long as nothing is owed;
+ * It is taken whole chunks at a time, and may be taken as long as nothing is owed;
  * what is owed is paid off with time. Pure: the caller brings the time.
  */
 #ifndef ENGINE_THROTTLE_H

@@ -5,7 +5,6 @@
 #include "touched.h"
 
 #include <errno.h>
-#include <string.h>
 
 #include "io/base.h"
 

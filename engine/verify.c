@@ -2,7 +2,6 @@
 /*
  * verify.c - reading a whole export again
  */
-#include <string.h>
 
 #include "chain_disk.h"
 #include "copy.h"

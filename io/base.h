@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define KIB (UINT64_C(1) << 10)
@@ -29,6 +30,14 @@ static inline uint64_t min_u64(uint64_t a, uint64_t b)
 static inline uint64_t max_u64(uint64_t a, uint64_t b)
 {
 	return a > b ? a : b;
+}
+
+/* Every byte equals its neighbour and the first is 0. */
+static inline bool is_zero(const void *bytes, size_t len)
+{
+	const char *p = bytes;
+
+	return len == 0 || (p[0] == 0 && memcmp(p, p + 1, len - 1) == 0);
 }
 
 /* The process, or the machine, is short of something for now, which says nothing of what

@@ -4,7 +4,6 @@
  */
 #include "clone.h"
 
-#include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/magic.h>
 #include <sys/ioctl.h>

@@ -4,7 +4,6 @@
  */
 #include "ferry.h"
 
-#include <fcntl.h>
 #include <linux/magic.h>
 #include <pthread.h>
 #include <stdio.h>

@@ -6,7 +6,8 @@
 
 #include "base.h"
 
-bool io_extent_continues(const struct io_extent *a, const struct io_extent *b)
+/* Whether @b begins where @a ends and is more of the same. */
+static bool continues(const struct io_extent *a, const struct io_extent *b)
 {
 	if (a->end != b->start || a->kind != b->kind)
 		return false;
@@ -90,7 +91,7 @@ int io_map_next(struct io_map *m, struct io_extent *ret)
 			return r;
 		if (whole.end == m->pos)
 			whole = more;
-		else if (io_extent_continues(&whole, &more))
+		else if (continues(&whole, &more))
 			whole.end = more.end;
 		else
 			break;

@@ -34,9 +34,6 @@ struct io_extent {
 	uint8_t packing;
 };
 
-/* Whether @b begins where @a ends and is more of the same. */
-bool io_extent_continues(const struct io_extent *a, const struct io_extent *b);
-
 /* Whether the two, which begin at the same offset, hold the same there: both ZERO, or
  * DATA in the same place. */
 bool io_extent_same(const struct io_extent *a, const struct io_extent *b);

@@ -4,7 +4,6 @@
  */
 #include "writes.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/stat.h>

@@ -12,7 +12,7 @@
  *	TEST(adds_up) { EXPECT_EQ(1 + 1, 2, "round %d", i); }
  *	TEST_MAIN
  *
- * Every test is a process and process group of its own, has 120 seconds (see
+ * Every test is a process and process group of its own, has 10 minutes (see
  * TEST_TIMEOUT) and a scratch folder, test_dir(). EXPECT_ notes a failure and goes
  * on, ASSERT_ ends the test; both also work in its threads and forked children.
  * Teardown runs in the test's process, also after a failed setup: it must cope with
