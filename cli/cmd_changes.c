@@ -83,7 +83,7 @@ int cmd_changes(const struct cli *cli)
 	if (status)
 		return status;
 	listing.named = !options.disk && has_disks(store, point);
-	progress_begin(&listing.progress, cli, point, 1, 1);
+	progress_begin(&listing.progress, cli, point, 1);
 	value = rp_changes(store, point, base, &options, &text, &error);
 	progress_end(&listing.progress);
 	if (listing.lost) /* told when stdout is closed */

@@ -312,17 +312,17 @@ static void print_report(const json_t *report)
 	flush_output(); /* the next point may take hours */
 }
 
-static int export_one(const struct exporting *e, size_t index)
+static int export_one(const struct exporting *e)
 {
 	struct rp_export_options options = e->options;
-	const char *point = e->points[index];
+	const char *point = e->points[0];
 	json_auto_t *report = NULL;
 	struct progress progress;
 	struct rp_error error;
 	uint32_t value;
 	char *text;
 
-	progress_begin(&progress, e->cli, point, 1, 1);
+	progress_begin(&progress, e->cli, point, 1);
 	options.watch = &progress.watch;
 	value = rp_export(e->store, point, e->directory, &options, &text, &error);
 	progress_end(&progress);
@@ -442,7 +442,7 @@ static int export_set(const struct exporting *e)
 	struct rp_error error;
 	uint32_t value;
 
-	progress_begin(&set.progress, e->cli, e->directory, 1, e->point_count);
+	progress_begin(&set.progress, e->cli, e->directory, e->point_count);
 	options.watch = &set.progress.watch;
 	value = rp_export_set(e->store, (const char *const *)e->points, e->point_count,
 			      e->directory, &options, export_done, &set, &error);
@@ -489,5 +489,5 @@ int cmd_export(const struct cli *cli)
 		return export_none(&e);
 	if (option_given(&cli->args, "async"))
 		return start_all(&e);
-	return e.point_count == 1 ? export_one(&e, 0) : export_set(&e);
+	return e.point_count == 1 ? export_one(&e) : export_set(&e);
 }

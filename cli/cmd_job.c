@@ -157,7 +157,7 @@ int cmd_job_wait(const struct cli *cli)
 	status = open_job(cli, &job);
 	if (status)
 		return status;
-	progress_begin(&progress, cli, operand, 1, 1);
+	progress_begin(&progress, cli, operand, 1);
 	value = rp_job_wait(job, &progress.watch, timeout_ms, &error);
 	progress_end(&progress);
 	if (value)

@@ -50,7 +50,7 @@ int cmd_create(const struct cli *cli)
 	status = open_store(cli, system, &store);
 	if (status)
 		return status;
-	progress_begin(&progress, cli, system, 1, 1);
+	progress_begin(&progress, cli, system, 1);
 	options.watch = &progress.watch;
 	value = rp_create_reference_point(store, system, &options, &point, &error);
 	progress_end(&progress);
@@ -206,7 +206,7 @@ int cmd_release(const struct cli *cli)
 	status = open_store(cli, point, &store);
 	if (status)
 		return status;
-	progress_begin(&progress, cli, point, 1, 1);
+	progress_begin(&progress, cli, point, 1);
 	options.watch = &progress.watch;
 	value = rp_release(store, point, &options, &error);
 	progress_end(&progress);

@@ -166,7 +166,7 @@ static void on_warning(void *context, const char *text)
 }
 
 void progress_begin(struct progress *p, const struct cli *cli, const char *operand,
-		    size_t index, size_t count)
+		    size_t count)
 {
 	*p = (struct progress){
 		.watch =
@@ -178,7 +178,7 @@ void progress_begin(struct progress *p, const struct cli *cli, const char *opera
 			},
 		.cli = cli,
 		.operand = operand,
-		.index = index,
+		.index = 1,
 		.count = count,
 		.bar = isatty(STDERR_FILENO),
 	};

@@ -20,8 +20,9 @@ struct progress {
 	bool bar;
 };
 
+/* For @count results, one after another. */
 void progress_begin(struct progress *p, const struct cli *cli, const char *operand,
-		    size_t index, size_t count);
+		    size_t count);
 
 /* Wipes the bar. To be called before anything else is printed. */
 void progress_end(struct progress *p);

@@ -35,7 +35,7 @@ static uint32_t call(struct reading *r, const char *path, char **ret_report,
 	uint32_t value;
 
 	r->options.size = sizeof(r->options);
-	progress_begin(&progress, r->cli, r->cli->args.operands[0], 1, 1);
+	progress_begin(&progress, r->cli, r->cli->args.operands[0], 1);
 	r->options.watch = &progress.watch;
 	value = r->call(r, path, ret_report, reterr);
 	progress_end(&progress);

@@ -195,17 +195,14 @@ static uint32_t check_complete(struct exporting *x, struct rp_error *err)
 /* What an interrupted export has left is taken up, or there is a new journal. */
 static uint32_t begin_target(struct exporting *x, struct rp_error *err)
 {
-	json_t *identity = journal_identity(&x->point, &x->options);
+	_cleanup_doc_ json_t *identity = journal_identity(&x->point, &x->options);
 	enum resume_kind kind = RESUME_NOTHING;
 	uint32_t rc;
 	int r;
 
 	if (x->target.found) {
-		rc = resume_look(&x->target, json_incref(identity), &x->journal, &kind,
-				 err);
+		rc = resume_look(&x->target, identity, &x->journal, &kind, err);
 		x->keep = rc != RP_OK; /* as evidence */
-		if (rc || kind != RESUME_NOTHING)
-			json_decref(identity);
 		if (rc)
 			return rc;
 	}
@@ -213,7 +210,7 @@ static uint32_t begin_target(struct exporting *x, struct rp_error *err)
 		return go_on(x, err);
 	if (kind == RESUME_COMPLETE)
 		return check_complete(x, err);
-	r = journal_begin(&x->journal, x->target.fd, identity);
+	r = journal_begin(&x->journal, x->target.fd, take_ptr(identity));
 	return r < 0 ? rp_fail_os(err, r, "write", "journal of %s", x->target.path)
 		     : RP_OK;
 }

@@ -161,19 +161,28 @@ int job_make_requests(struct job *job)
 	return r;
 }
 
+/* @doc as its record, not yet under the name. 0 or -errno. */
+static int begin_record(struct job *job, const json_t *doc)
+{
+	int fd = doc_swap_begin(job->fd, "job.json", doc);
+
+	if (fd < 0)
+		return fd;
+	job->unsynced.ferry = job->store->ferry;
+	io_unsynced_take(&job->unsynced, fd, "");
+	return 0;
+}
+
 /*
  * Others see it whole, or not at all. After a power cut it may be neither, and is that of
  * a job that was not begun.
  */
 static int write_record(struct job *job)
 {
-	int fd = doc_swap_begin(job->fd, "job.json", job->doc), r;
+	int r = begin_record(job, job->doc);
 
-	if (fd < 0)
-		return fd;
-	job->unsynced.ferry = job->store->ferry;
-	io_unsynced_take(&job->unsynced, fd, "");
-	r = io_swap_end(job->fd, "job.json", 0);
+	if (r == 0)
+		r = io_swap_end(job->fd, "job.json", 0);
 	if (r < 0)
 		return r;
 	io_unsynced_add(&job->unsynced, job->fd, "");
@@ -298,18 +307,6 @@ uint32_t job_resume(struct rp_store *store, const char *id, struct job *ret,
 	return RP_OK;
 }
 
-/* The last state, not yet under its name. 0 or -errno. */
-static int write_last(struct job *job, const json_t *doc)
-{
-	int fd = doc_swap_begin(job->fd, "job.json", doc);
-
-	if (fd < 0)
-		return fd;
-	job->unsynced.ferry = job->store->ferry;
-	io_unsynced_take(&job->unsynced, fd, "");
-	return 0;
-}
-
 /* The last state: the folder is not synced yet. */
 static int save_last(struct job *job)
 {
@@ -318,7 +315,7 @@ static int save_last(struct job *job)
 
 	if (job->written)
 		return io_swap_end(job->fd, "job.json", 0);
-	r = write_last(job, job->doc);
+	r = begin_record(job, job->doc);
 	return r < 0 ? r
 		     : io_swap_end(job->fd, "job.json",
 				   io_unsynced_settle(&job->unsynced, &name));
@@ -393,7 +390,7 @@ void job_write_end(struct job *job, const json_t *manifest)
 	if (!doc)
 		return;
 	set_end(job, doc, RP_OK, manifest, NULL);
-	job->written = write_last(job, doc) == 0 &&
+	job->written = begin_record(job, doc) == 0 &&
 		       io_unsynced_settle(&job->unsynced, &name) == 0;
 }
 

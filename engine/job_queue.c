@@ -116,11 +116,11 @@ int job_queue_enter(struct job *job)
 
 /* All that work, if @self is the first that waits; else the one before it. */
 static size_t watch_others(const struct rp_store *store, const struct queue *q,
-			   size_t self, int ret_watched[JOB_QUEUE_WATCHED])
+			   size_t self, int ret_watched[IO_BELL_WATCHED])
 {
 	size_t from = self == next_waiting(q, 0) ? 0 : self - 1, count = 0;
 
-	for (size_t i = from; i < self && count < JOB_QUEUE_WATCHED; i++) {
+	for (size_t i = from; i < self && count < IO_BELL_WATCHED; i++) {
 		int fd = io_bell_watch(store->queue_fd, q->names[i]);
 
 		if (fd >= 0)
@@ -141,7 +141,7 @@ static int take_turn(struct job *job)
 	return 1;
 }
 
-int job_queue_turn(struct job *job, int ret_watched[JOB_QUEUE_WATCHED], size_t *ret_count)
+int job_queue_turn(struct job *job, int ret_watched[IO_BELL_WATCHED], size_t *ret_count)
 {
 	struct queue q;
 	size_t self, first;

@@ -13,6 +13,7 @@
 #ifndef ENGINE_JOB_QUEUE_H
 #define ENGINE_JOB_QUEUE_H
 
+#include "io/bell.h"
 #include "job.h"
 
 /* Goes to the end of those with its priority. 0 or -errno. */
@@ -20,11 +21,9 @@ int job_queue_enter(struct job *job);
 
 /*
  * Whether it is @job's turn now, and if it is not, what to wait for: up to
- * JOB_QUEUE_WATCHED descriptors, which the caller closes. 1, 0 or -errno.
+ * IO_BELL_WATCHED descriptors, which the caller closes. 1, 0 or -errno.
  */
-#define JOB_QUEUE_WATCHED 64
-int job_queue_turn(struct job *job, int ret_watched[JOB_QUEUE_WATCHED],
-		   size_t *ret_count);
+int job_queue_turn(struct job *job, int ret_watched[IO_BELL_WATCHED], size_t *ret_count);
 
 /* Lets the next one work; fine if it is not in the queue. */
 void job_queue_leave(struct job *job);

@@ -183,7 +183,7 @@ static int suspend(struct job *job, struct watch *w)
 
 /* As job_queue_turn(), of one that may have been suspended meanwhile. Where there is no
  * descriptor to look with it is not its turn yet. */
-static int look_for_turn(struct job *job, int ret_watched[JOB_QUEUE_WATCHED],
+static int look_for_turn(struct job *job, int ret_watched[IO_BELL_WATCHED],
 			 size_t *ret_count)
 {
 	int r = job->entry[0] ? 0 : job_queue_enter(job);
@@ -197,7 +197,7 @@ static int look_for_turn(struct job *job, int ret_watched[JOB_QUEUE_WATCHED],
 /* Waits until it may work: 0, -ECANCELED, -ETIME or -errno. */
 static int wait_turn(struct job *job, struct watch *w)
 {
-	int watched[JOB_QUEUE_WATCHED], r = 0, turn = 0;
+	int watched[IO_BELL_WATCHED], r = 0, turn = 0;
 	size_t count;
 
 	if (!job->queued)

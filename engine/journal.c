@@ -147,7 +147,7 @@ void journal_close(struct journal *j)
 	*j = (struct journal)JOURNAL_NONE;
 }
 
-const char *journal_differs(const struct journal *j, json_t *identity)
+const char *journal_differs(const struct journal *j, const json_t *identity)
 {
 	static const struct {
 		const char *key, *text;
@@ -164,7 +164,6 @@ const char *journal_differs(const struct journal *j, json_t *identity)
 		if (!json_equal(json_object_get(j->doc, keys[i].key),
 				json_object_get(identity, keys[i].key)))
 			why = keys[i].text;
-	json_decref(identity);
 	return why;
 }
 

@@ -50,8 +50,8 @@ int journal_open(struct journal *j, int dir);
 
 void journal_close(struct journal *j); /* unopened is fine */
 
-/* Why @identity, which this takes over, is not that of the journal; NULL if it is. */
-const char *journal_differs(const struct journal *j, json_t *identity);
+/* Why @identity is not that of the journal; NULL if it is. */
+const char *journal_differs(const struct journal *j, const json_t *identity);
 
 /* The disk's place in the journal, which has no mark if it is new there. -ENOMEM. */
 int journal_disk(struct journal *j, const char *disk, const char *file, uint64_t size);

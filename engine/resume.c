@@ -81,7 +81,7 @@ static const char *check_files(const struct target *t, const struct journal *j)
 	return NULL;
 }
 
-uint32_t resume_look(const struct target *t, json_t *identity, struct journal *ret,
+uint32_t resume_look(const struct target *t, const json_t *identity, struct journal *ret,
 		     enum resume_kind *ret_kind, struct rp_error *err)
 {
 	struct journal j = JOURNAL_NONE;
@@ -91,7 +91,6 @@ uint32_t resume_look(const struct target *t, json_t *identity, struct journal *r
 	if (r == 0 && !journal_has_marks(&j)) { /* whatever it was going to be */
 		uint32_t rc = resume_clean(t, &j, err);
 
-		json_decref(identity);
 		journal_close(&j);
 		*ret_kind = RESUME_NOTHING;
 		return rc;
@@ -106,7 +105,6 @@ uint32_t resume_look(const struct target *t, json_t *identity, struct journal *r
 		journal_close(&j);
 		return refuse(t, why, err);
 	}
-	json_decref(identity);
 	if (r == -ENOENT && journal_is_unborn(t->fd)) {
 		*ret_kind = RESUME_NOTHING;
 		return RP_OK;

@@ -20,10 +20,11 @@ enum resume_kind {
 
 /*
  * Looks, and opens the journal if there is one. RP_INVALID_STATE if what is there is not
- * of this export, or has lost its evidence; it is left as it is. Takes over @identity.
+ * of this export, or has lost its evidence; it is left as it is.
  */
-uint32_t resume_look(const struct target *target, json_t *identity, struct journal *ret,
-		     enum resume_kind *ret_kind, struct rp_error *err);
+uint32_t resume_look(const struct target *target, const json_t *identity,
+		     struct journal *ret, enum resume_kind *ret_kind,
+		     struct rp_error *err);
 
 /* Removes what no mark stands for: all but the journal and the files of @j's disks. */
 uint32_t resume_clean(const struct target *target, const struct journal *j,

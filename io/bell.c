@@ -10,8 +10,6 @@
 
 #include "base.h"
 
-#define WATCHED_MAX 64 /* at once; who has more looks again when one of these ends */
-
 int io_bell_make(int dirfd, const char *name)
 {
 	return mkfifoat(dirfd, name, 0600) < 0 && errno != EEXIST ? -errno : 0;
@@ -65,9 +63,9 @@ bool io_bell_rung(int own)
 
 bool io_bell_wait(int own, const int *watched, size_t count, int timeout_ms)
 {
-	struct pollfd fds[1 + WATCHED_MAX] = {{.fd = own, .events = POLLIN}};
+	struct pollfd fds[1 + IO_BELL_WATCHED] = {{.fd = own, .events = POLLIN}};
 
-	count = min_u64(count, WATCHED_MAX);
+	count = min_u64(count, IO_BELL_WATCHED);
 	for (size_t i = 0; i < count; i++)
 		fds[1 + i] = (struct pollfd){.fd = watched[i]};
 	return poll(fds, 1 + count, timeout_ms) != 0;

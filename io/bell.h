@@ -27,6 +27,9 @@ void io_bell_ring(int dirfd, const char *name);
 /* By the owner: whether it was rung since it was asked last. */
 bool io_bell_rung(int own);
 
+/* At once; who has more looks again when one of these ends. */
+#define IO_BELL_WATCHED 64
+
 /* Until @own is rung, one of @watched has lost its owner, or @timeout_ms (-1 = none) is
  * over: true, true, false. A signal may end it early, with true. */
 bool io_bell_wait(int own, const int *watched, size_t count, int timeout_ms);
