@@ -217,31 +217,6 @@ enum rp_io {
 	RP_IO_SYNC,
 };
 
-/* Whether blocks are shared with FICLONE. */
-enum rp_clone {
-	RP_CLONE_AUTO,	 /* where the file system can, else the bytes are moved */
-	RP_CLONE_NEVER,	 /* always move bytes */
-	RP_CLONE_ALWAYS, /* RP_NOT_SUPPORTED where it cannot */
-};
-
-enum rp_digest {
-	RP_DIGEST_AUTO,	  /* of disks whose bytes are moved anyway */
-	RP_DIGEST_ALWAYS, /* of cloned disks too: reads them once */
-	RP_DIGEST_NEVER,
-};
-
-/*
- * What the exported disks are. With options->base an image holds the clusters that have
- * changed, and is based on the image in the same directory that the base was exported
- * to: qcow2 on qcow2 or a full raw one, VHDX on a VHDX of the same size. A disk that has
- * none there is exported in full, with a warning.
- */
-enum rp_format {
-	RP_FORMAT_RAW,	 /* the bytes of the disk, or of the image it is */
-	RP_FORMAT_QCOW2, /* QEMU's, version 3 */
-	RP_FORMAT_VHDX,	 /* Hyper-V's; up to 64 TiB */
-};
-
 struct rp_create_options {
 	size_t size;	   /* sizeof(struct rp_create_options) */
 	const char *label; /* any text up to 255 bytes; NULL = none */
@@ -349,7 +324,32 @@ uint32_t rp_changes(struct rp_store *store, const char *point, const char *base,
 
 /* ----------------------------------------------------------------- exports */
 
-struct rp_job;
+struct rp_job; /* a reference to a job: its holder need not be who works on it */
+
+/* Whether blocks are shared with FICLONE. */
+enum rp_clone {
+	RP_CLONE_AUTO,	 /* where the file system can, else the bytes are moved */
+	RP_CLONE_NEVER,	 /* always move bytes */
+	RP_CLONE_ALWAYS, /* RP_NOT_SUPPORTED where it cannot */
+};
+
+enum rp_digest {
+	RP_DIGEST_AUTO,	  /* of disks whose bytes are moved anyway */
+	RP_DIGEST_ALWAYS, /* of cloned disks too: reads them once */
+	RP_DIGEST_NEVER,
+};
+
+/*
+ * What the exported disks are. With options->base an image holds the clusters that have
+ * changed, and is based on the image in the same directory that the base was exported
+ * to: qcow2 on qcow2 or a full raw one, VHDX on a VHDX of the same size. A disk that has
+ * none there is exported in full, with a warning.
+ */
+enum rp_format {
+	RP_FORMAT_RAW,	 /* the bytes of the disk, or of the image it is */
+	RP_FORMAT_QCOW2, /* QEMU's, version 3 */
+	RP_FORMAT_VHDX,	 /* Hyper-V's; up to 64 TiB */
+};
 
 /* I/O priority of the thread that works (ioprio_set(2)); restored afterwards. */
 enum rp_ionice {
@@ -473,6 +473,35 @@ uint32_t rp_export_reference_point(struct rp_store *store, const char *reference
 				   struct rp_job **ret_job, struct rp_error *reterr);
 
 /**
+ * rp_export_set() - export many points into a directory at once
+ * @points:  as rp_export(); each is exported and published by itself
+ * @options: as rp_export(), for each of them; options->watch sees them together, its
+ *           progress adds up. memory and timeout_ms bound all of them together; with a
+ *           limit of the rate (bandwidth, iops, max_pressure) they are exported one
+ *           after another. So it is with what options->settings say. With a base all
+ *           points are of its system; those of others fail
+ * @done:    called for each as it ends, from the thread that called, with what
+ *           rp_export() would have returned: report or error. May be NULL
+ *
+ * Threads of the library, up to 64 of them as RLIMIT_NOFILE has room, work on the points,
+ * those with the smallest disks first, with one pool of buffers shared fairly. Each
+ * export is on stable storage when @done is called for it, but to get there they wait for
+ * syncs of the whole file system together (XFS and ext4; not while the page cache holds
+ * much that others have written). A point that fails does not keep the others from being
+ * exported. Without any (@points may be NULL) @directory and @options are checked.
+ *
+ * Return: RP_OK if all were exported; else the value of the first of @points that was
+ * not, with @reterr. If there are no threads or buffers, the error of that.
+ */
+uint32_t rp_export_set(struct rp_store *store, const char *const *points, size_t count,
+		       const char *directory, const struct rp_export_options *options,
+		       void (*done)(void *context, size_t index, uint32_t value,
+				    const char *report, const struct rp_error *error),
+		       void *context, struct rp_error *reterr);
+
+/* ----------------------------------------------------------------- probing */
+
+/**
  * rp_probe() - find out what works between two directories, and how fast
  * @store:    keeps the result, for later exports that move bytes between these two mounts
  *            and leave io, block size, depth and memory to the engine, without a limit of
@@ -493,6 +522,7 @@ uint32_t rp_export_reference_point(struct rp_store *store, const char *reference
  */
 uint32_t rp_probe(struct rp_store *store, const char *source, const char *target,
 		  char **ret_json, struct rp_error *reterr);
+
 /* -------------------------------------------------------------------- jobs */
 
 /*
@@ -509,8 +539,6 @@ uint32_t rp_probe(struct rp_store *store, const char *source, const char *target
  *
  * PercentComplete never goes back, and is 100 only in state Completed.
  */
-struct rp_job; /* a reference to a job: its holder need not be who works on it */
-
 enum rp_job_state {	     /* CIM_ConcreteJob.JobState */
 	RP_JOB_NEW = 2,	     /* waits for its turn */
 	RP_JOB_STARTING = 3, /* was suspended, and waits for its turn again */
@@ -541,33 +569,6 @@ enum rp_job_answer { /* what RequestStateChange returns */
 	RP_JOB_FORBIDDEN = 4097,  /* invalid state transition */
 	RP_JOB_BUSY = 4099,	  /* another transition is not through yet */
 };
-
-/**
- * rp_export_set() - export many points into a directory at once
- * @points:  as rp_export(); each is exported and published by itself
- * @options: as rp_export(), for each of them; options->watch sees them together, its
- *           progress adds up. memory and timeout_ms bound all of them together; with a
- *           limit of the rate (bandwidth, iops, max_pressure) they are exported one
- *           after another. So it is with what options->settings say. With a base all
- *           points are of its system; those of others fail
- * @done:    called for each as it ends, from the thread that called, with what
- *           rp_export() would have returned: report or error. May be NULL
- *
- * Threads of the library, up to 64 of them as RLIMIT_NOFILE has room, work on the points,
- * those with the smallest disks first, with one pool of buffers shared fairly. Each
- * export is on stable storage when @done is called for it, but to get there they wait for
- * syncs of the whole file system together (XFS and ext4; not while the page cache holds
- * much that others have written). A point that fails does not keep the others from being
- * exported. Without any (@points may be NULL) @directory and @options are checked.
- *
- * Return: RP_OK if all were exported; else the value of the first of @points that was
- * not, with @reterr. If there are no threads or buffers, the error of that.
- */
-uint32_t rp_export_set(struct rp_store *store, const char *const *points, size_t count,
-		       const char *directory, const struct rp_export_options *options,
-		       void (*done)(void *context, size_t index, uint32_t value,
-				    const char *report, const struct rp_error *error),
-		       void *context, struct rp_error *reterr);
 
 /**
  * rp_export_start() - as rp_export(), as a job of its own
@@ -715,6 +716,8 @@ uint32_t rp_job_request_state_change(struct rp_job *job, uint32_t requested,
  */
 uint32_t rp_job_set_bandwidth(struct rp_job *job, uint64_t bandwidth,
 			      struct rp_error *reterr);
+
+/* --------------------------------------------------------- reading exports */
 
 struct rp_read_options {
 	size_t size; /* sizeof(struct rp_read_options) */
