@@ -134,16 +134,23 @@ int doc_array(const json_t *doc, const char *key, json_t **ret)
 	return 0;
 }
 
-void doc_time(char ret[DOC_TIME_SIZE])
+void doc_time_of(const struct timespec *time, char ret[DOC_TIME_SIZE])
 {
-	struct timespec now;
 	struct tm tm;
 	size_t n;
 
-	clock_gettime(CLOCK_REALTIME, &now);
-	gmtime_r(&now.tv_sec, &tm);
+	gmtime_r(&time->tv_sec, &tm);
 	n = strftime(ret, DOC_TIME_SIZE, "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(ret + n, DOC_TIME_SIZE - n, ".%03uZ", (unsigned)(now.tv_nsec / 1000000));
+	snprintf(ret + n, DOC_TIME_SIZE - n, ".%03uZ",
+		 (unsigned)(time->tv_nsec / 1000000));
+}
+
+void doc_time(char ret[DOC_TIME_SIZE])
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	doc_time_of(&now, ret);
 }
 
 bool doc_time_valid(const char *text)

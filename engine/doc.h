@@ -52,6 +52,7 @@ int doc_array(const json_t *doc, const char *key, json_t **ret);
 /* Now, as 2026-11-23T12:34:56.789Z. */
 #define DOC_TIME_SIZE 32
 void doc_time(char ret[DOC_TIME_SIZE]);
+void doc_time_of(const struct timespec *time, char ret[DOC_TIME_SIZE]);
 
 /* Whether it is a time as doc_time() writes it: what compares as text, too. */
 bool doc_time_valid(const char *text);

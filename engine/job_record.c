@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "doc.h"
@@ -189,8 +190,25 @@ static int tell_exported(json_t *doc)
 	return manifest ? job_record_set_exported(doc, manifest) : 0;
 }
 
-int job_record_set_dead(json_t *doc, bool published)
+/* It has ended when it was heard of last, whenever that is noticed. */
+static int set_end(json_t *doc, int fd)
 {
+	const char *told = "";
+	char seen[DOC_TIME_SIZE];
+	struct stat st;
+
+	doc_string(doc, "TimeOfLastStateChange", &told);
+	if (fstatat(fd, JOB_PROGRESS, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return 0;
+	doc_time_of(&st.st_mtim, seen);
+	return strcmp(seen, told) > 0
+		       ? job_record_set_string(doc, "TimeOfLastStateChange", seen)
+		       : 0;
+}
+
+int job_record_set_dead(json_t *doc, int fd, enum rp_job_state state)
+{
+	bool published = state == RP_JOB_COMPLETED;
 	struct rp_error err;
 
 	rp_error_clear(&err);
@@ -199,7 +217,10 @@ int job_record_set_dead(json_t *doc, bool published)
 	if ((published && tell_exported(doc) < 0) ||
 	    job_record_set_error(doc, err.code, &err) < 0 ||
 	    json_object_set_new(doc, "Cancellable", json_false()) < 0 ||
-	    json_object_set_new(doc, "Resumable", json_boolean(!published)) < 0)
+	    json_object_set_new(doc, "Resumable",
+				json_boolean(state == RP_JOB_EXCEPTION)) < 0 ||
+	    json_object_set_new(doc, "JobState", json_integer(state)) < 0 ||
+	    set_end(doc, fd) < 0)
 		return -ENOMEM;
 	return 0;
 }

@@ -42,9 +42,10 @@ int job_record_answers(struct rp_store *store, const json_t *doc);
  */
 bool job_record_is_published(const json_t *doc);
 
-/* The end, without its state, of one that died: what its last record would have said,
- * which has not got to stable storage, if it is @published; else it was interrupted. */
-int job_record_set_dead(json_t *doc, bool published);
+/* The end of one that died, in folder @fd: if it is RP_JOB_COMPLETED, what its last
+ * record would have said, which has not got to stable storage; else it was interrupted,
+ * and can be resumed if it is RP_JOB_EXCEPTION. */
+int job_record_set_dead(json_t *doc, int fd, enum rp_job_state state);
 
 /* What was exported, as @manifest has it. */
 int job_record_set_exported(json_t *doc, const json_t *manifest);

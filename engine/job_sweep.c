@@ -227,10 +227,7 @@ static void set_dead(struct job *job, bool published, uint32_t request)
 				  : request & RP_JOB_DISCARD ? RP_JOB_TERMINATED
 							     : RP_JOB_EXCEPTION;
 
-	job_record_set_dead(job->doc, published);
-	if (!published && state != RP_JOB_EXCEPTION)
-		json_object_set_new(job->doc, "Resumable", json_false());
-	job_record_set_state(job->doc, published ? RP_JOB_COMPLETED : state);
+	job_record_set_dead(job->doc, job->fd, published ? RP_JOB_COMPLETED : state);
 }
 
 static void end_dead(struct job *job)

@@ -59,14 +59,14 @@ static int load_whole(int fd, struct job_view *v)
 }
 
 /* Nobody has ended it, and nobody will. */
-static int see_dead(struct rp_store *store, struct job_view *v)
+static int see_dead(struct rp_store *store, int fd, struct job_view *v)
 {
 	bool published = job_record_answers(store, v->doc) == 0 &&
 			 job_record_is_published(v->doc);
 
 	v->state = published ? RP_JOB_COMPLETED : RP_JOB_EXCEPTION;
 	v->resumable = !published;
-	return job_record_set_dead(v->doc, published);
+	return job_record_set_dead(v->doc, fd, v->state);
 }
 
 /* What is asked of it, if it has not ended. */
@@ -141,7 +141,7 @@ int job_view(struct rp_store *store, int fd, struct job_view *ret)
 			job_view_close(&v);
 			r = load(fd, &v);
 			if (r == 0 && !job_has_ended(v.state))
-				r = see_dead(store, &v);
+				r = see_dead(store, fd, &v);
 		}
 	}
 	if (r == 0)

@@ -157,6 +157,31 @@ TEST_F(dead, has_no_point_any_more)
 	EXPECT_STREQ(left(j), "");
 }
 
+static double elapsed(const struct jobs *j)
+{
+	json_t *doc = jobs_show(j, j->job);
+	double seconds = json_number_value(json_object_get(doc, "ElapsedTime"));
+
+	json_decref(doc);
+	return seconds;
+}
+
+/* Not when somebody noticed. */
+TEST_F(dead, has_ended_when_it_died)
+{
+	struct jobs *j = &self->jobs;
+	double before;
+
+	usleep(500000);
+	kill_process(j, process_of(j));
+	before = elapsed(j);
+	EXPECT_TRUE(before >= 0.5, "%f", before);
+	usleep(1500000);
+	EXPECT_TRUE(elapsed(j) == before, "%f and %f", elapsed(j), before);
+	open_store(j);
+	EXPECT_TRUE(elapsed(j) == before, "%f and %f", elapsed(j), before);
+}
+
 /* Its server is gone, and may never be back. */
 TEST_F(dead, does_not_hold_others)
 {
