@@ -30,7 +30,11 @@ static uint32_t measure(struct stream *streams, size_t count, struct watch *w,
 {
 	watch_phase(w, "planning");
 	for (size_t i = 0; i < count; i++) {
-		int r = stream_measure(&streams[i], w);
+		int r = 0;
+
+		if (stream_writes(&streams[i]) ||
+		    streams[i].digest != STREAM_NO_DIGEST) /* else it is not read */
+			r = stream_measure(&streams[i], w);
 
 		if (r < 0 && r != -ECANCELED && r != -ETIME)
 			return stream_fail(&streams[i], r, "map", streams[i].src_path,

@@ -293,6 +293,7 @@ uint32_t exported_open_list(const struct exported *e, const json_t *disk,
 static uint32_t open_leaves(const struct exported *e, const json_t *digest,
 			    struct stream *s, struct rp_error *err)
 {
+	const char *file = "";
 	int r = leaves_open(e->fd, digest, stream_size(s), &s->leaves);
 
 	if (r == -EBADMSG) {
@@ -302,8 +303,9 @@ static uint32_t open_leaves(const struct exported *e, const json_t *digest,
 		rp_fail_of(err, NULL, s->disk);
 		return RP_UNKNOWN_STATUS;
 	}
+	doc_string(digest, "File", &file);
 	if (r < 0)
-		return stream_fail(s, r, "open", "its digests", RP_NO_OFFSET, err);
+		return stream_fail(s, r, "open", file, RP_NO_OFFSET, err);
 	s->digest = STREAM_DIGEST_CHECK;
 	return RP_OK;
 }

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "chain.h"
 #include "config.h"
 #include "copy.h"
 #include "doc.h"
@@ -162,6 +163,20 @@ static bool is_asked_for(const struct exporting *x, const json_t *manifest)
 			?: json_array_size(json_object_get(x->point.doc, "Disks")));
 }
 
+/* What is based on others can be restored by what is there. */
+static uint32_t check_restorable(const struct exporting *x, const char *path,
+				 struct rp_error *err)
+{
+	struct chain chain = {0};
+	struct rp_error why;
+	uint32_t rc = chain_open(path, NULL, NULL, 0, &chain, &why);
+
+	chain_close(&chain);
+	return rc ? rp_fail(err, RP_INVALID_STATE, "resume", "resume %s: %s",
+			    x->target.path, why.message)
+		  : RP_OK;
+}
+
 /* It has lost its journal, so everything in it was synced; it is read again all the same.
  */
 static uint32_t check_complete(struct exporting *x, struct rp_error *err)
@@ -176,6 +191,10 @@ static uint32_t check_complete(struct exporting *x, struct rp_error *err)
 		     x->target.partial) < 0)
 		return rp_fail_os(err, -ENOMEM, "resume", "%s", x->target.path);
 	rc = verify_alone(path, &options, &x->watch, err);
+	if (rc)
+		return rc;
+	if (x->options.strict && x->options.base)
+		rc = check_restorable(x, path, err);
 	if (rc)
 		return rc;
 	if (doc_load(x->target.fd, "export.json", &x->manifest) < 0 ||

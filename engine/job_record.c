@@ -218,7 +218,9 @@ int job_record_set_dead(json_t *doc, int fd, enum rp_job_state state)
 	    job_record_set_error(doc, err.code, &err) < 0 ||
 	    json_object_set_new(doc, "Cancellable", json_false()) < 0 ||
 	    json_object_set_new(doc, "Resumable",
-				json_boolean(state == RP_JOB_EXCEPTION)) < 0 ||
+				json_boolean(state == RP_JOB_EXCEPTION ||
+					     (!published && job_record_has_kept(doc)))) <
+		    0 ||
 	    json_object_set_new(doc, "JobState", json_integer(state)) < 0 ||
 	    set_end(doc, fd) < 0)
 		return -ENOMEM;

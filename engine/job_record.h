@@ -44,7 +44,7 @@ bool job_record_is_published(const json_t *doc);
 
 /* The end of one that died, in folder @fd: if it is RP_JOB_COMPLETED, what its last
  * record would have said, which has not got to stable storage; else it was interrupted,
- * and can be resumed if it is RP_JOB_EXCEPTION. */
+ * and can be resumed if it is RP_JOB_EXCEPTION, or may have kept something. */
 int job_record_set_dead(json_t *doc, int fd, enum rp_job_state state);
 
 /* What was exported, as @manifest has it. */

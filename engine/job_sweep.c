@@ -88,18 +88,19 @@ static int discard_target(const json_t *doc, bool (*keep)(int dir))
 		       : 0;
 }
 
-/* However they are written. */
-static bool same_directory(const char *a, const char *b)
+/* However they are written. @mine answers. */
+static bool same_directory(struct rp_store *store, const char *mine, const char *its)
 {
-	struct stat sa, sb;
+	struct stat a, b;
 
-	return !strcmp(a, b) || (stat(a, &sa) == 0 && stat(b, &sb) == 0 &&
-				 sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino);
+	return !strcmp(mine, its) ||
+	       (store_answers(store, its) == 0 && stat(mine, &a) == 0 &&
+		stat(its, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino);
 }
 
 /* Whether the job of folder @fd has, or may have, gone on from what is at the target of
  * that of @doc: one to the same place that works, or has kept something, since. */
-static bool went_on(int fd, bool ended, const json_t *doc)
+static bool went_on(struct rp_store *store, int fd, bool ended, const json_t *doc)
 {
 	const char *mine[4], *its[4];
 	_cleanup_doc_ json_t *other = NULL;
@@ -109,15 +110,16 @@ static bool went_on(int fd, bool ended, const json_t *doc)
 	    !job_record_target(other, &its[0], &its[1], &its[2]) ||
 	    doc_string(doc, "TimeOfLastStateChange", &mine[3]) < 0 ||
 	    doc_string(other, "TimeOfLastStateChange", &its[3]) < 0 ||
-	    (ended ? !json_is_true(json_object_get(other, "Resumable"))
+	    (ended ? !json_is_true(json_object_get(other, "Resumable")) ||
+			     !job_record_has_kept(other)
 		   : json_is_null(json_object_get(other, "StartTime"))))
 		return false;
 	return !strcmp(mine[1], its[1]) && !strcmp(mine[2], its[2]) &&
-	       strcmp(its[3], mine[3]) > 0 && same_directory(mine[0], its[0]);
+	       strcmp(its[3], mine[3]) > 0 && same_directory(store, mine[0], its[0]);
 }
 
 /* Whether another job went on from what this one has kept: it is that one's now. */
-static bool was_taken_over(const struct rp_store *store, const json_t *doc)
+static bool was_taken_over(struct rp_store *store, const json_t *doc)
 {
 	const int dirs[] = {store->active_fd, store->ended_fd};
 	bool taken = false;
@@ -133,7 +135,7 @@ static bool was_taken_over(const struct rp_store *store, const json_t *doc)
 							 ? io_dir_open(dirs[k], names[i])
 							 : -1;
 
-			taken = went_on(fd, k, doc);
+			taken = went_on(store, fd, k, doc);
 		}
 		io_names_free(names, count);
 	}

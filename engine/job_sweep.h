@@ -22,11 +22,11 @@ void job_forget_old(struct rp_store *store);
 /* What ended jobs have kept of point @id, which is destroyed, goes. */
 void job_forget_point(struct rp_store *store, const char *id);
 
-/* Entry @name of jobs/active/: if its process is gone, ends it as interrupted, and
- * removes what it left at its target if a resume could do nothing with it. While the
- * target is not there (not mounted), or does not answer, the job stays, for the next
- * command. One whose record
- * is damaged is put with those that have ended. */
+/* Entry @name of jobs/active/: if its process is gone, ends it, as interrupted or as it
+ * was told to, and removes what it left at its target if a resume could do nothing with
+ * it, or nobody wants it to. While the target is not there (not mounted), or does not
+ * answer, the job stays, for the next command. One whose record is damaged is put with
+ * those that have ended. */
 void job_sweep(struct rp_store *store, const char *name);
 
 #endif

@@ -236,7 +236,7 @@ static int attend(void *context, struct watch *w)
 	enum rp_job_state before = job_record_state(job->doc);
 	uint64_t now = watch_now_ns();
 	uint32_t request = next_request(job, w);
-	bool stop;
+	bool stop, late;
 	int r;
 
 	if (now - job->told_ns >= TELL_NS ||
@@ -244,13 +244,14 @@ static int attend(void *context, struct watch *w)
 		tell(job, w);
 	keep_record(job);
 	stop = is_stop(job, request);
-	if (stop || watch_is_late(w)) /* the device may not let go of it for long */
+	late = watch_is_late(w);
+	if (stop || late) /* the device may not let go of it for long */
 		job_queue_leave(job);
 	if (stop)
 		return -ECANCELED;
 	if (request == RP_JOB_SUSPEND || request == RP_JOB_START)
 		w->to_rest = request == RP_JOB_SUSPEND;
-	if (!w->to_rest || w->holds)
+	if (late || !w->to_rest || w->holds)
 		return 0;
 	w->to_rest = false;
 	r = suspend(job, w);

@@ -305,10 +305,11 @@ static uint32_t open_pool(struct set *set, unsigned workers, struct rp_error *er
 	struct tuning t;
 	int r;
 
-	if (tuning_of_options(&t, o, NULL) == RP_OK)
+	if (tuning_of_options(&t, o, NULL) == RP_OK) {
 		bytes = least = t.memory;
-	if (o->memory)
-		bytes = min_u64(round_down(o->memory, 2 * MIB), workers * least);
+		if (o->memory)
+			bytes = min_u64(round_down(o->memory, 2 * MIB), workers * least);
+	}
 	while ((r = io_pool_open(&set->pool, bytes)) == -ENOMEM && bytes > least)
 		bytes = max_u64(round_down(bytes / 2, 2 * MIB), least);
 	return r < 0 ? rp_fail_os(err, r, "export", "set of %zu points", set->count)

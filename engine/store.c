@@ -25,8 +25,9 @@
 static const char *const folders[] = {"systems",     "pending",	   "jobs",
 				      "jobs/active", "jobs/ended", "jobs/queue"};
 
-/* Of a hundred dead jobs with one target each would ask it. */
-#define SILENT_NS 5000000000u
+/* How long one that did not answer is not asked again: a hundred dead jobs may have the
+ * same target. */
+#define SILENT_NS 10000000000u
 
 #define JOB_LIMIT    4
 #define KEEP_SECONDS (7 * 24 * 60 * 60)
@@ -283,6 +284,7 @@ struct rp_store *store_share(struct rp_store *store)
 		return NULL;
 	store_owner(store); /* found out once for all */
 	*copy = *store;
+	copy->silent = NULL;
 	copy->borrowed = true;
 	copy->forgot = time(NULL);
 	copy->path = strdup(store->path);
@@ -395,24 +397,24 @@ void rp_store_close(struct rp_store *store)
 	for (size_t i = 0; i < ARRAY_SIZE(fds) && !store->borrowed; i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
-	free(store->silent);
+	json_decref(store->silent);
 	free(store->path);
 	free(store);
 }
 
 int store_answers(struct rp_store *store, const char *path)
 {
+	uint64_t now = watch_now_ns(), then;
 	int r;
 
-	if (store->silent && !strcmp(store->silent, path) &&
-	    watch_now_ns() - store->silent_ns < SILENT_NS)
+	if (doc_u64(store->silent, path, &then) == 0 && now - then < SILENT_NS)
 		return -ETIMEDOUT;
 	r = io_answers(path);
-	if (r == -ETIMEDOUT) {
-		free(store->silent);
-		store->silent = strdup(path);
-		store->silent_ns = watch_now_ns();
-	}
+	if (r == -ETIMEDOUT && !store->silent)
+		store->silent = json_object();
+	if (r == -ETIMEDOUT)
+		json_object_set_new(store->silent, path,
+				    json_integer((json_int_t)watch_now_ns()));
 	return r;
 }
 

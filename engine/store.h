@@ -16,7 +16,7 @@
  * Systems and points appear and disappear by one rename to or from pending/, jobs are
  * born in active/. What is found there or in jobs/active/ with a free lock belongs to a
  * process that died: rp_store_open() removes it. (One that was born and not locked yet
- *may be removed too; store_birth() notices and bears another.)
+ * may be removed too; store_birth() notices and bears another.)
  *
  * Locks are flock(2) on the folders themselves, so they live and die with what
  * they protect. Order, first to last; nobody waits for one on the left while
@@ -36,6 +36,7 @@
 #ifndef ENGINE_STORE_H
 #define ENGINE_STORE_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -62,8 +63,7 @@ struct rp_store {
 	char owner[64];		/* store_owner(); "" = not known yet */
 	dev_t outside_device;	/* a folder that lies in no store */
 	ino_t outside;
-	char *silent; /* a folder whose file system did not answer, and when */
-	uint64_t silent_ns;
+	json_t *silent; /* folders whose file system did not answer: {path: when} */
 	/* store.json's */
 	uint64_t job_limit;    /* JobLimit: of those in the queue that work at once */
 	uint64_t keep_seconds; /* TimeBeforeRemoval: of records of jobs that have ended */

@@ -410,7 +410,7 @@ struct rp_export_options {
  * @directory:  absolute path of an existing directory
  * @options:    borrowed for the call; NULL means defaults
  * @ret_report: what rp_export_reference_point() does not return: a JSON object
- *              with Job, ExportPath and the manifest; may be NULL
+ *              with Job, ExportPath, Seconds, Warnings and the manifest; may be NULL
  *
  * Writes DIRECTORY/SYSTEM/UUID/ with one file per disk, the config files and
  * export.json, or nothing: the folder appears by one rename after everything in
@@ -582,8 +582,9 @@ enum rp_job_answer { /* what RequestStateChange returns */
  * "refpoint export --async" makes. Children that are forked and do not exec meanwhile
  * hold its locks: as long as they live, nobody sees that it has died. At most JobLimit
  * (store.json, default 4) started jobs of a store work at once, from whatever processes;
- * the others wait as New, by Priority, then in the order they were started. rp_export()
- * does not wait and does not count.
+ * the others wait as New, by Priority, then in the order they were started. One that is
+ * suspended, was told to stop or is beyond its time limit does not count, and rp_export()
+ * neither waits nor counts.
  *
  * Errors: as far as they are known before work begins, those of rp_export(); RP_FAILED
  * also if there can be no record or no thread.

@@ -9,7 +9,8 @@
 /*
  * 0 if what holds @path has answered, whatever; -ETIMEDOUT if it has not within two
  * seconds; or -errno. A thread goes on waiting for the answer, as long as it takes, and
- * holds nothing else.
+ * holds nothing else; but the process ends only when the kernel lets go of it: NFS does
+ * at once, FUSE if its server has not read the question yet.
  */
 int io_answers(const char *path);
 

@@ -187,6 +187,7 @@ TEST_F(dead, does_not_hold_others)
 {
 	struct jobs *j = &self->jobs;
 	char other[POINT_SIZE], *text;
+	const char *const points[] = {j->stage.point, other};
 	struct rp_error err;
 
 	kill_process(j, process_of(j));
@@ -196,6 +197,9 @@ TEST_F(dead, does_not_hold_others)
 	rp_free(text);
 	EXPECT_EQ(jobs_state(j->job), RP_JOB_EXCEPTION);
 	stage_take(&j->stage, other);
+	ASSERT_OK(mkdir(fmt("%s/both", test_dir()), 0700));
+	GIVES(OK, rp_export_set(j->stage.store, points, 2, fmt("%s/both", test_dir()),
+				NULL, NULL, NULL, &err));
 	EXPECT_EQ(rp_job_request_state_change(j->job, RP_JOB_KILL, SOON_MS, &err),
 		  RP_JOB_UNSPECIFIED);
 	EXPECT_EQ(err.code, RP_NOT_AVAILABLE, "%s", err.message);

@@ -347,6 +347,9 @@ TEST(lacks_its_name_and_its_base)
 	options.base = base;
 	GIVES(OK, stage_export(&s, &options, &err));
 	hide(&s);
+	options.strict = true;
+	GIVES(INVALID_STATE, stage_export(&s, &options, &err));
+	options.strict = false;
 	GIVES(OK, stage_export(&s, &options, &err));
 	EXPECT_STREQ(listing(stage_export_path(s.exports, s.point)),
 		     "config export.json vda.changes vda.digest vda.raw");

@@ -219,6 +219,17 @@ TEST_F(limits, of_more_memory_than_there_is)
 	}
 }
 
+/* Each of them says that it does not do, though none of them has begun. */
+TEST_F(limits, of_less_memory_than_one_needs)
+{
+	struct rp_export_options o = stage_copying(RP_IO_AUTO);
+	struct rp_error err;
+
+	o.memory = MIB;
+	EXPECT_EQ(export(self, &o, &err), RP_OUT_OF_MEMORY, "%s", err.message);
+	EXPECT_EQ(self->done, 0);
+}
+
 /* It is what all of them have on their way together. */
 TEST_F(limits, a_queue_depth_is_one_of_all)
 {
