@@ -11,6 +11,7 @@
 #define TESTS_BADFS_H
 
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -26,8 +27,8 @@ struct badfs_orders {
 	char unsynced[32]; /* ... but one of this name, which fails with EIO */
 	char stuck[64];	   /* what has this name cannot get another: EIO */
 	int allocate_error;
-	volatile bool stalls;  /* writes that are not small, until it does no more, ... */
-	volatile bool stalled; /* ... and one has come */
+	atomic_bool stalls;  /* writes that are not small, until it does no more, ... */
+	atomic_bool stalled; /* ... and one has come */
 
 	/* copy_file_range: */
 	bool copy_stops;     /* after copy_bytes bytes in all ... */

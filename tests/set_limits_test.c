@@ -19,12 +19,12 @@
 #define SIZE  (4 * MIB)
 
 /* Pools of buffers of at least this size that were made: the library's calls come by
- * here.
- */
+ * here, and those of a sanitizer that is not ready yet. */
 #define LARGE (40 * MIB)
 static atomic_uint large_pools;
 
-void *mmap(void *at, size_t len, int prot, int flags, int fd, off_t offset)
+__attribute__((no_sanitize_thread)) void *mmap(void *at, size_t len, int prot, int flags,
+					       int fd, off_t offset)
 {
 	if (fd < 0 && len >= LARGE && !(flags & (MAP_NORESERVE | MAP_STACK)))
 		atomic_fetch_add(&large_pools, 1);
