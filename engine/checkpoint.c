@@ -5,6 +5,7 @@
 #include "checkpoint.h"
 
 #include "io/base.h"
+#include "io/clock.h"
 #include "io/thread.h"
 #include "io/tree.h"
 #include "journal.h"
@@ -27,7 +28,7 @@ int checkpoint_open(struct checkpoint *c, struct stream *streams, size_t count)
 	if (!c->syncs)
 		return -ENOMEM;
 	c->count = count;
-	c->next_ns = watch_now_ns() + FIRST_NS;
+	c->next_ns = io_now_ns() + FIRST_NS;
 	c->cost_ns = GUESS_NS;
 	for (size_t i = 0; i < count; i++)
 		c->syncs[i] = (struct checkpoint_sync){.s = &streams[i], .checkpoint = c};
@@ -190,7 +191,7 @@ void checkpoint_step(struct checkpoint *c, struct io_queue *q)
 	if (c->noting && !atomic_load(&c->ready))
 		return;
 	checkpoint_end(c);
-	now = watch_now_ns();
+	now = io_now_ns();
 	c->cost_ns = now - c->began_ns;
 	c->next_ns = now + min_u64(LONG_NS, max_u64(PAUSE_NS, COST * c->cost_ns));
 }

@@ -23,6 +23,7 @@
 #include "export_merged.h"
 #include "exporting_state.h"
 #include "format.h"
+#include "io/clock.h"
 #include "io/nice.h"
 #include "io/tree.h"
 #include "job_sweep.h"
@@ -365,7 +366,7 @@ static char *make_report(const struct exporting *x, const char *path)
 	_cleanup_doc_ json_t *report = json_pack(
 		"{s:i, s:s, s:s, s:f, s:O}", "ReturnValue", 0, "Job", x->job.id,
 		"ExportPath", path, "Seconds",
-		(double)(watch_now_ns() - x->watch.begin_ns) / 1e9, "Warnings",
+		(double)(io_now_ns() - x->watch.begin_ns) / 1e9, "Warnings",
 		x->watch.warnings);
 
 	if (!report || json_object_update_missing(report, x->manifest) < 0)

@@ -11,6 +11,7 @@
 
 #include "doc.h"
 #include "io/bell.h"
+#include "io/clock.h"
 #include "io/notice.h"
 #include "io/tree.h"
 #include "job.h"
@@ -162,7 +163,7 @@ static bool has_ended(const struct job_view *v)
 /* @told: of every change, and of the owner's end. */
 static int time_left_ms(const struct waiting *w, bool told)
 {
-	uint64_t now = watch_now_ns(), left = UINT64_MAX;
+	uint64_t now = io_now_ns(), left = UINT64_MAX;
 
 	if (w->deadline_ns)
 		left = w->deadline_ns > now ? (w->deadline_ns - now) / 1000000 + 1 : 0;
@@ -182,7 +183,7 @@ static uint32_t tell_waiter(const struct waiting *w, const struct job_view *v,
 			err->os_error = ECANCELED;
 		return RP_FAILED;
 	}
-	if (w->deadline_ns && watch_now_ns() >= w->deadline_ns)
+	if (w->deadline_ns && io_now_ns() >= w->deadline_ns)
 		return rp_fail(err, RP_TIMEOUT, "wait",
 			       "wait for job %s: the time limit has passed", w->job->id);
 	return RP_OK;

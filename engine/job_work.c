@@ -6,6 +6,7 @@
 
 #include "doc.h"
 #include "io/bell.h"
+#include "io/clock.h"
 #include "job_queue.h"
 #include "job_record.h"
 #include "slip.h"
@@ -47,7 +48,7 @@ static void tell(struct job *job, const struct watch *w)
 		job_record_copy_state(job->doc, doc);
 	if (doc && job->progress >= 0)
 		slip_write(job->progress, doc);
-	job->told_ns = watch_now_ns();
+	job->told_ns = io_now_ns();
 	job->told_phase = w->progress.phase;
 }
 
@@ -131,7 +132,7 @@ void job_hear_last(struct job *job)
 static void keep_record(struct job *job)
 {
 	_cleanup_doc_ json_t *doc = NULL;
-	uint64_t now = watch_now_ns();
+	uint64_t now = io_now_ns();
 
 	if (job->written || now - job->looked_ns < LOOK_NS)
 		return;
@@ -161,7 +162,7 @@ static int suspended_ms(const struct job *job, const struct watch *w)
 /* Until it is to go on: 0, or -ECANCELED. Its time limit stands still meanwhile. */
 static int suspend(struct job *job, struct watch *w)
 {
-	uint64_t began = watch_now_ns(), slept;
+	uint64_t began = io_now_ns(), slept;
 	uint32_t request = 0;
 	int r = 0;
 
@@ -174,7 +175,7 @@ static int suspend(struct job *job, struct watch *w)
 		if (is_stop(job, request) || watch_ask(w) < 0)
 			r = -ECANCELED;
 	}
-	slept = watch_now_ns() - began;
+	slept = io_now_ns() - began;
 	w->phase_ns += slept;
 	if (w->deadline_ns)
 		w->deadline_ns += slept;
@@ -234,7 +235,7 @@ static int attend(void *context, struct watch *w)
 {
 	struct job *job = context;
 	enum rp_job_state before = job_record_state(job->doc);
-	uint64_t now = watch_now_ns();
+	uint64_t now = io_now_ns();
 	uint32_t request = next_request(job, w);
 	bool stop, late;
 	int r;
@@ -285,9 +286,9 @@ void job_attend(struct job *job, struct watch *w)
 	w->attend = attend;
 	w->attendant = job;
 	json_object_set(job->doc, "Warnings", w->warnings); /* those that come, too */
-	job->looked_ns = watch_now_ns();
+	job->looked_ns = io_now_ns();
 	if (!job->queued) { /* nobody has seen it yet, and many are done very soon */
-		job->told_ns = watch_now_ns();
+		job->told_ns = io_now_ns();
 		return;
 	}
 	doc_u64(job->doc, "PercentComplete", &percent); /* of before it was resumed */

@@ -10,6 +10,7 @@
 
 #include "checkpoint.h"
 #include "io/base.h"
+#include "io/clock.h"
 #include "lane.h"
 #include "pace.h"
 
@@ -284,7 +285,7 @@ static bool checkpoint_pays(const struct mover *m, uint64_t now)
 static void step_checkpoint(struct mover *m)
 {
 	struct checkpoint *c = &m->checkpoint;
-	uint64_t now = watch_now_ns();
+	uint64_t now = io_now_ns();
 
 	if (m->rc) /* there will be a last one */
 		return;

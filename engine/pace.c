@@ -5,6 +5,7 @@
 #include "pace.h"
 
 #include "io/base.h"
+#include "io/clock.h"
 
 /* Of bytes; 0 = no limit. */
 static uint64_t rate(const struct pace *p)
@@ -20,7 +21,7 @@ static uint64_t rate(const struct pace *p)
 
 void pace_init(struct pace *p, struct watch *w, uint64_t chunk, bool writes)
 {
-	uint64_t now = watch_now_ns();
+	uint64_t now = io_now_ns();
 
 	*p = (struct pace){.watch = w, .writes = writes};
 	throttle_init(&p->bytes, chunk, now);
@@ -30,7 +31,7 @@ void pace_init(struct pace *p, struct watch *w, uint64_t chunk, bool writes)
 bool pace_ready(struct pace *p)
 {
 	struct watch *w = p->watch;
-	uint64_t now = watch_now_ns();
+	uint64_t now = io_now_ns();
 	bool bytes; /* both buckets are filled, whatever the first one says */
 
 	if (w->pressure)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "io/base.h"
+#include "io/clock.h"
 #include "io/io.h"
 #include "io/tree.h"
 #include "move.h"
@@ -75,13 +76,13 @@ static int64_t time_copy(struct io_file *src, int dst_dirfd, struct io_queue *q,
 	r = io_file_set_size(&s.dst, SIZE);
 	watch_init(&w, NULL, 0);
 	rp_error_clear(&err);
-	begin = watch_now_ns();
+	begin = io_now_ns();
 	if (r == 0)
 		rc = move_streams(&s, 1, q, pool, 0, &w, &err);
 	io_file_close(&s.dst);
 	if (r == 0 && rc)
 		r = err.os_error ? -err.os_error : -EIO;
-	return r < 0 ? r : (int64_t)(watch_now_ns() - begin);
+	return r < 0 ? r : (int64_t)(io_now_ns() - begin);
 }
 
 /* With the candidate's backend; -errno if it does not work here. */
@@ -123,7 +124,7 @@ static int time_candidate(size_t i, struct io_file *src, int dst_dirfd, struct t
 /* 0, or -errno if nothing works. */
 static int measure(struct io_file *src, int dst_dirfd, struct timing times[COUNT])
 {
-	uint64_t begin = watch_now_ns();
+	uint64_t begin = io_now_ns();
 	int error = 0;
 	bool any = false;
 
@@ -132,7 +133,7 @@ static int measure(struct io_file *src, int dst_dirfd, struct timing times[COUNT
 			int r;
 
 			if (round &&
-			    (!times[i].best_ns || watch_now_ns() - begin > BUDGET_NS))
+			    (!times[i].best_ns || io_now_ns() - begin > BUDGET_NS))
 				continue;
 			r = time_candidate(i, src, dst_dirfd, &times[i]);
 			error = error ?: r;

@@ -9,11 +9,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 
 #include "crowd.h"
 #include "doc.h"
 #include "io/base.h"
+#include "io/clock.h"
 #include "io/fs.h"
 #include "io/thread.h"
 #include "io/tree.h"
@@ -27,7 +27,7 @@
 #define WORKERS 64
 #define MOVERS	16 /* of them, at most, what is not little */
 #define LITTLE	(64 * MIB)
-#define TICK_MS 50
+#define TICK_NS (50 * IO_MS)
 
 /* How often those are tried again alone that found no room beside others. */
 #define TIMES_ALONE 2
@@ -432,18 +432,6 @@ static void deliver(struct set *set, set_done *done, void *context)
 	pthread_mutex_lock(&set->lock);
 }
 
-/* Nobody waits longer because the clock on the wall was put back. */
-static void init_lock(struct set *set)
-{
-	pthread_condattr_t monotonic;
-
-	pthread_mutex_init(&set->lock, NULL);
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&set->changed, &monotonic);
-	pthread_condattr_destroy(&monotonic);
-}
-
 /* Until all workers have ended: 0, or why they were stopped. */
 static int attend(struct set *set, set_done *done, void *context)
 {
@@ -451,16 +439,8 @@ static int attend(struct set *set, set_done *done, void *context)
 
 	pthread_mutex_lock(&set->lock);
 	while (set->running || set->ended || set->warnings) {
-		struct timespec until;
-
-		clock_gettime(CLOCK_MONOTONIC, &until);
-		until.tv_nsec += TICK_MS * 1000000L;
-		if (until.tv_nsec >= 1000000000L) {
-			until.tv_nsec -= 1000000000L;
-			until.tv_sec++;
-		}
 		if (!set->ended && !set->warnings)
-			pthread_cond_timedwait(&set->changed, &set->lock, &until);
+			io_wait_until(&set->changed, &set->lock, io_now_ns() + TICK_NS);
 		add_up(set);
 		deliver(set, done, context);
 		r = r ?: watch_tick(&set->watch);
@@ -573,7 +553,8 @@ uint32_t set_export(struct rp_store *store, const char *const *points, size_t co
 	if (!count) /* no export will do it */
 		return exporting_check(store, directory, options, err);
 	set.last = &set.ended;
-	init_lock(&set);
+	pthread_mutex_init(&set.lock, NULL);
+	pthread_cond_init(&set.changed, NULL);
 	watch_init(&set.watch, options->watch, options->timeout_ms);
 	watch_phase(&set.watch, "planning");
 	rc = set_open(&set, points, err);

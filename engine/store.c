@@ -13,6 +13,7 @@
 #include "doc.h"
 #include "ground.h"
 #include "io/answer.h"
+#include "io/clock.h"
 #include "io/tree.h"
 #include "job_sweep.h"
 
@@ -404,7 +405,7 @@ void rp_store_close(struct rp_store *store)
 
 int store_answers(struct rp_store *store, const char *path)
 {
-	uint64_t now = watch_now_ns(), then;
+	uint64_t now = io_now_ns(), then;
 	int r;
 
 	if (doc_u64(store->silent, path, &then) == 0 && now - then < SILENT_NS)
@@ -414,25 +415,25 @@ int store_answers(struct rp_store *store, const char *path)
 		store->silent = json_object();
 	if (r == -ETIMEDOUT)
 		json_object_set_new(store->silent, path,
-				    json_integer((json_int_t)watch_now_ns()));
+				    json_integer((json_int_t)io_now_ns()));
 	return r;
 }
 
 uint32_t store_lock(int fd, bool exclusive, uint64_t wait_ms, const char *what,
 		    struct watch *w, struct rp_error *err)
 {
-	uint64_t end = watch_deadline(wait_ms ?: GLANCE_MS), now = watch_now_ns();
+	uint64_t end = watch_deadline(wait_ms ?: GLANCE_MS), now = io_now_ns();
 	int r, stop = 0;
 
 	do {
 		uint64_t left = (end - now) / 1000000 + 1;
 
 		r = io_lock(fd, exclusive, w ? min_u64(left, TICK_MS) : left);
-		now = watch_now_ns();
+		now = io_now_ns();
 		if (r == -ETIME && w && now < end) {
 			stop = watch_tick(w); /* it may be suspended meanwhile */
-			end += watch_now_ns() - now;
-			now = watch_now_ns();
+			end += io_now_ns() - now;
+			now = io_now_ns();
 		}
 	} while (r == -ETIME && !stop && now < end);
 	if (stop)

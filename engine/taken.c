@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/vfs.h>
 
+#include "io/clock.h"
 #include "io/clone.h"
 #include "io/extent.h"
 #include "io/tree.h"
@@ -146,7 +147,7 @@ static uint32_t refuse_copy(const struct taken *d, struct rp_error *err)
 uint32_t taken_clone(struct taken *d, bool allow_copy, struct rp_error *err)
 {
 	struct stream *s = &d->stream;
-	uint64_t begin = watch_now_ns();
+	uint64_t begin = io_now_ns();
 	int r = s->src.device ? -EOPNOTSUPP
 			      : io_clone_file(s->src.tail_fd, s->dst.tail_fd);
 
@@ -160,7 +161,7 @@ uint32_t taken_clone(struct taken *d, bool allow_copy, struct rp_error *err)
 			stream_because(s, "FICLONE: %s", strerrordesc_np(-r));
 		return allow_copy ? RP_OK : refuse_copy(d, err);
 	}
-	d->clone_ms = (double)(watch_now_ns() - begin) / 1e6;
+	d->clone_ms = (double)(io_now_ns() - begin) / 1e6;
 	d->cloned = true;
 	stream_because(s, "same file system, blocks shared by FICLONE");
 	return RP_OK;

@@ -8,9 +8,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "io/base.h"
+#include "io/clock.h"
 
 #define TELL_NS	  100000000u
 #define ATTEND_NS 20000000u
@@ -24,23 +24,14 @@ static const char *const phases[] = {
 	"cloning", "copying",  "verifying", "syncing",	 "publishing",
 };
 
-uint64_t watch_now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
 uint64_t watch_deadline(uint64_t timeout_ms)
 {
-	return timeout_ms ? watch_now_ns() + min_u64(timeout_ms, LONGEST_MS) * 1000000u
-			  : 0;
+	return timeout_ms ? io_now_ns() + min_u64(timeout_ms, LONGEST_MS) * 1000000u : 0;
 }
 
 void watch_init(struct watch *w, const struct rp_watch *user, uint64_t timeout_ms)
 {
-	uint64_t now = watch_now_ns();
+	uint64_t now = io_now_ns();
 
 	*w = (struct watch){.user = user, .begin_ns = now, .phase_ns = now};
 	w->progress.phase = "planning";
@@ -84,7 +75,7 @@ const char *watch_phase_word(const char *word)
 void watch_phase(struct watch *w, const char *phase)
 {
 	w->progress.phase = phase;
-	w->phase_ns = watch_now_ns();
+	w->phase_ns = io_now_ns();
 	w->phase_bytes = w->progress.bytes_done;
 	w->attended_ns = 0; /* the next tick tells of it */
 	tell(w, w->phase_ns);
@@ -100,12 +91,12 @@ static int stop_of(const struct watch *w)
 
 bool watch_is_late(const struct watch *w)
 {
-	return w->deadline_ns && watch_now_ns() >= w->deadline_ns;
+	return w->deadline_ns && io_now_ns() >= w->deadline_ns;
 }
 
 int watch_tick(struct watch *w)
 {
-	uint64_t now = watch_now_ns();
+	uint64_t now = io_now_ns();
 	bool late = watch_is_late(w);
 
 	if (now - w->told_ns >= TELL_NS)
@@ -123,7 +114,7 @@ int watch_tick(struct watch *w)
 
 int watch_ask(struct watch *w)
 {
-	tell(w, watch_now_ns());
+	tell(w, io_now_ns());
 	return stop_of(w);
 }
 
@@ -167,7 +158,7 @@ uint32_t watch_fail(const struct watch *w, int why, struct rp_error *err)
 
 uint64_t watch_left_ms(const struct watch *w, uint64_t otherwise)
 {
-	uint64_t now = watch_now_ns();
+	uint64_t now = io_now_ns();
 
 	if (!w->deadline_ns)
 		return otherwise;

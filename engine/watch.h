@@ -34,9 +34,7 @@ struct watch {
 	json_t *warnings; /* keeps what is warned of; NULL = nobody wants it later */
 };
 
-uint64_t watch_now_ns(void);
-
-/* When that time from now is over, in nanoseconds of watch_now_ns(); 0: there is none. */
+/* When that time from now is over, in nanoseconds of io_now_ns(); 0: there is none. */
 uint64_t watch_deadline(uint64_t timeout_ms);
 
 /* @user must outlive @w; @timeout_ms 0 = no limit. */

@@ -9,12 +9,12 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "base.h"
+#include "clock.h"
 #include "thread.h"
 
-#define ANSWER_SECONDS 2
+#define ANSWER_NS (2000 * IO_MS)
 
 /* Of two: who goes last frees it. */
 struct question {
@@ -52,16 +52,13 @@ static void *ask(void *arg)
 /* Whether it has come in time: then the thread is at its end. */
 static bool await(struct question *q)
 {
-	struct timespec until;
+	uint64_t until = io_now_ns() + ANSWER_NS;
 	bool answered;
 	int r = 0;
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += ANSWER_SECONDS;
 	pthread_mutex_lock(&q->lock);
 	while (!q->answered && r != ETIMEDOUT)
-		r = pthread_cond_clockwait(&q->changed, &q->lock, CLOCK_MONOTONIC,
-					   &until);
+		r = io_wait_until(&q->changed, &q->lock, until);
 	answered = q->answered;
 	q->given_up = !answered;
 	pthread_mutex_unlock(&q->lock);

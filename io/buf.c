@@ -8,9 +8,9 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 
 #include "base.h"
+#include "clock.h"
 
 /* Who has nothing and wants a buffer. */
 struct waiter {
@@ -21,7 +21,6 @@ struct waiter {
 struct io_pool {
 	char *area; /* aligned to IO_POOL_PAGE */
 	size_t area_size;
-	pthread_condattr_t monotonic;
 	pthread_mutex_t lock; /* of what follows */
 	unsigned users;
 	struct waiter *first;	  /* the others come after it */
@@ -68,8 +67,6 @@ int io_pool_open(struct io_pool **ret, size_t bytes)
 	madvise(pool->area, bytes, MADV_HUGEPAGE);
 	madvise(pool->area, bytes, MADV_DONTFORK); /* (H26) */
 	pthread_mutex_init(&pool->lock, NULL);
-	pthread_condattr_init(&pool->monotonic);
-	pthread_condattr_setclock(&pool->monotonic, CLOCK_MONOTONIC);
 	*ret = pool;
 	return 0;
 }
@@ -81,7 +78,6 @@ void io_pool_close(struct io_pool *pool)
 	assert(pool->free_count == pool->count);
 	munmap(pool->area, pool->area_size);
 	pthread_mutex_destroy(&pool->lock);
-	pthread_condattr_destroy(&pool->monotonic);
 	free(pool);
 }
 
@@ -141,20 +137,16 @@ static void wake_first(struct io_pool *pool)
 static void *wait_in_line(struct io_pool *pool, size_t want, int ms)
 {
 	struct waiter me = {.next = NULL}, **at = &pool->first;
-	struct timespec until;
+	uint64_t until = io_now_ns() + (uint64_t)ms * IO_MS;
 	void *buf = NULL;
 	int r = 0;
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += ms % 1000 * 1000000L;
-	until.tv_sec += ms / 1000 + until.tv_nsec / 1000000000L;
-	until.tv_nsec %= 1000000000L;
-	pthread_cond_init(&me.changed, &pool->monotonic);
+	pthread_cond_init(&me.changed, NULL);
 	while (*at)
 		at = &(*at)->next;
 	*at = &me;
 	while (!buf && r != ETIMEDOUT) {
-		r = pthread_cond_timedwait(&me.changed, &pool->lock, &until);
+		r = io_wait_until(&me.changed, &pool->lock, until);
 		if (pool->first == &me)
 			buf = take(pool, want);
 	}

@@ -16,9 +16,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "base.h"
+#include "clock.h"
 
 #define MAX_PIECE UINT64_C(0x7ffff000) /* the kernel moves no more at once */
 #define MEM_ALIGN 4096		       /* of memory for direct I/O */
@@ -297,17 +297,9 @@ static unsigned deliver(struct io_queue *q)
 	return count;
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 int io_queue_reap(struct io_queue *q, unsigned min, int timeout_ms)
 {
-	int64_t deadline = timeout_ms < 0 ? INT64_MAX : now_ms() + timeout_ms;
+	uint64_t until = timeout_ms < 0 ? 0 : io_now_ns() + (uint64_t)timeout_ms * IO_MS;
 	int left_ms = timeout_ms;
 	unsigned delivered = 0;
 
@@ -326,11 +318,11 @@ int io_queue_reap(struct io_queue *q, unsigned min, int timeout_ms)
 		if (r < 0 || delivered >= min || !q->in_flight)
 			return (int)delivered;
 		if (timeout_ms >= 0) {
-			int64_t left = deadline - now_ms();
+			uint64_t now = io_now_ns();
 
-			if (left <= 0)
+			if (now >= until)
 				return (int)delivered;
-			left_ms = (int)left;
+			left_ms = (int)((until - now + IO_MS - 1) / IO_MS);
 		}
 	}
 }

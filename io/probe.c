@@ -15,9 +15,9 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
-#include <time.h>
 
 #include "base.h"
+#include "clock.h"
 #include "clone.h"
 #include "fs.h"
 #include "tree.h"
@@ -26,14 +26,6 @@
 #define BUFFER_TRIES 8
 #define EXTENTS	     256
 #define TEXT_SIZE    100001 /* neither blocks nor pages */
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
 
 static enum io_fact fact(bool yes)
 {
@@ -205,10 +197,10 @@ static int time_clone(int src_dirfd, int dst_dirfd, size_t block, unsigned count
 	*ret_ns = UINT64_MAX;
 	for (unsigned i = 0; r == 0 && i < 3; i++) {
 		_cleanup_close_ int dst = io_unnamed_file(dst_dirfd);
-		uint64_t begin = now_ns();
+		uint64_t begin = io_now_ns();
 
 		r = dst < 0 ? dst : io_clone_file(src, dst);
-		*ret_ns = min_u64(*ret_ns, now_ns() - begin);
+		*ret_ns = min_u64(*ret_ns, io_now_ns() - begin);
 	}
 	return r;
 }

@@ -10,9 +10,9 @@
 #include "backend.h"
 
 #include <pthread.h>
-#include <time.h>
 
 #include "base.h"
+#include "clock.h"
 #include "thread.h"
 
 #define WORKERS 2
@@ -128,7 +128,6 @@ static void sync_close(struct io_queue *q)
 static int sync_open(struct io_queue *q)
 {
 	struct sync *s = calloc(1, sizeof(*s));
-	pthread_condattr_t monotonic;
 	int r;
 
 	if (!s)
@@ -138,10 +137,7 @@ static int sync_open(struct io_queue *q)
 	fifo_init(&s->ended);
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->more, NULL);
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&s->ready, &monotonic);
-	pthread_condattr_destroy(&monotonic);
+	pthread_cond_init(&s->ready, NULL);
 	q->state = s;
 	r = start_workers(s);
 	if (r < 0)
@@ -170,24 +166,11 @@ static int sync_kick(struct io_queue *q)
 	return 0;
 }
 
-static struct timespec deadline_in(int timeout_ms)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	t.tv_sec += timeout_ms / 1000;
-	t.tv_nsec += timeout_ms % 1000 * 1000000L;
-	if (t.tv_nsec >= 1000000000L) {
-		t.tv_sec++;
-		t.tv_nsec -= 1000000000L;
-	}
-	return t;
-}
-
 static int sync_reap(struct io_queue *q, unsigned min, int timeout_ms)
 {
 	struct sync *s = q->state;
-	struct timespec deadline = deadline_in(timeout_ms);
+	uint64_t until = io_now_ns() +
+			 (timeout_ms > 0 ? (uint64_t)timeout_ms * IO_MS : 0);
 	struct fifo ended;
 	struct io_req *req;
 	int r = 0;
@@ -196,9 +179,8 @@ static int sync_reap(struct io_queue *q, unsigned min, int timeout_ms)
 	fifo_init(&ended);
 	pthread_mutex_lock(&s->lock);
 	while (!r && s->ended.count < min)
-		r = timeout_ms < 0
-			    ? pthread_cond_wait(&s->ready, &s->lock)
-			    : pthread_cond_timedwait(&s->ready, &s->lock, &deadline);
+		r = timeout_ms < 0 ? pthread_cond_wait(&s->ready, &s->lock)
+				   : io_wait_until(&s->ready, &s->lock, until);
 	fifo_move(&ended, &s->ended);
 	pthread_mutex_unlock(&s->lock);
 	while ((req = fifo_take(&ended)))

@@ -16,6 +16,7 @@
 #include <time.h>
 
 #include "base.h"
+#include "clock.h"
 #include "clone.h"
 
 int io_dir_open(int dirfd, const char *path)
@@ -378,18 +379,10 @@ int io_replace_file(int dirfd, const char *name, const void *data, size_t len,
 	return r < 0 ? r : io_fsync(dirfd);
 }
 
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
 /* flock() itself has no time limit, and a library has no signals to end it with. */
 int io_lock(int fd, bool exclusive, uint64_t timeout_ms)
 {
-	uint64_t begin = now_ms(), pause_ms = 1;
+	uint64_t begin_ns = io_now_ns(), pause_ms = 1;
 
 	for (;;) {
 		uint64_t spent;
@@ -402,7 +395,7 @@ int io_lock(int fd, bool exclusive, uint64_t timeout_ms)
 			return -errno;
 		if (timeout_ms == 0)
 			return -EWOULDBLOCK;
-		spent = now_ms() - begin;
+		spent = (io_now_ns() - begin_ns) / IO_MS;
 		if (spent >= timeout_ms)
 			return -ETIME;
 		pause_ms = min_u64(min_u64(pause_ms * 2, 50), timeout_ms - spent);

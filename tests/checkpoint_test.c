@@ -13,6 +13,7 @@
 #include "engine/watch.h"
 #include "harness.h"
 #include "io/base.h"
+#include "io/clock.h"
 #include "moving.h"
 
 #define SIZE	 (32 * MIB)
@@ -45,7 +46,7 @@ static void let_go_when_noting(struct moving *m)
 /* Or once it would have been by far. */
 static void let_go_later(struct moving *m)
 {
-	if (watch_now_ns() - m->w.phase_ns > 1500 * UINT64_C(1000000))
+	if (io_now_ns() - m->w.phase_ns > 1500 * UINT64_C(1000000))
 		fakeio_release(m->fake);
 }
 

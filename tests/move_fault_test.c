@@ -10,6 +10,7 @@
 
 #include "data.h"
 #include "harness.h"
+#include "io/clock.h"
 #include "loopfs.h"
 #include "engine/journal.h"
 #include "moving.h"
@@ -429,10 +430,10 @@ static uint64_t release_at_ns;
 
 static void release_in_time(struct moving *m)
 {
-	if (release_at_ns && watch_now_ns() >= release_at_ns)
+	if (release_at_ns && io_now_ns() >= release_at_ns)
 		fakeio_release(m->fake);
 	else if (m->over && !release_at_ns)
-		release_at_ns = watch_now_ns() + 250000000;
+		release_at_ns = io_now_ns() + 250000000;
 }
 
 static void hold_all_writes(struct moving *m)
@@ -451,7 +452,7 @@ TEST_F(fault, a_caller_who_cancels_waits_for_what_is_on_its_way)
 	rc = moving_run(m);
 	moving_expect_error(m, rc, RP_FAILED, ECANCELED, "copying", m->count,
 			    RP_NO_OFFSET);
-	EXPECT_GE(watch_now_ns(), release_at_ns, "it has waited");
+	EXPECT_GE(io_now_ns(), release_at_ns, "it has waited");
 	EXPECT_EQ(m->told, 3u, "and has asked no more");
 	EXPECT_EQ(moving_pieces(m, FAKEIO_SYNC, -1), 0u);
 }
@@ -472,11 +473,11 @@ TEST_F(fault, the_time_limit_passes)
 	uint32_t rc;
 
 	watch_init(&m->w, &m->user, 500);
-	release_at_ns = watch_now_ns() + 800000000;
+	release_at_ns = io_now_ns() + 800000000;
 	hold_all_writes(m);
 	rc = moving_run(m);
 	moving_expect_error(m, rc, RP_TIMEOUT, ETIME, "copying", m->count, RP_NO_OFFSET);
-	EXPECT_GE(watch_now_ns(), release_at_ns, "it has waited for its writes");
+	EXPECT_GE(io_now_ns(), release_at_ns, "it has waited for its writes");
 	EXPECT_EQ(moving_pieces(m, FAKEIO_SYNC, -1), 0u);
 }
 
@@ -484,14 +485,14 @@ TEST_F(fault, held_completions_only_take_longer)
 {
 	struct moving *m = &self->m;
 
-	release_at_ns = watch_now_ns() + 150000000;
+	release_at_ns = io_now_ns() + 150000000;
 	m->at_reap = release_in_time;
 	fakeio_rule(m->fake,
 		    (struct fakeio_rule){.ops = FAKEIO_WRITE, .nth = 1, .held = true});
 	fakeio_rule(m->fake,
 		    (struct fakeio_rule){.ops = FAKEIO_READ, .nth = 4, .held = true});
 	moving_expect_copies(m, moving_run(m));
-	EXPECT_GE(watch_now_ns(), release_at_ns);
+	EXPECT_GE(io_now_ns(), release_at_ns);
 }
 
 /* ------------------------------------------------------ a checkpoint that comes last */

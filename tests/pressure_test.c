@@ -14,6 +14,7 @@
 #include "engine/watch.h"
 #include "engine_fixture.h"
 #include "harness.h"
+#include "io/clock.h"
 #include "io/psi.h"
 #include "stage.h"
 
@@ -76,7 +77,7 @@ TEST(is_read)
 TEST(is_looked_at)
 {
 	const char *path = make_cgroup("cgroup", "some a b c total=1000\n");
-	uint64_t begin = watch_now_ns(), now = begin;
+	uint64_t begin = io_now_ns(), now = begin;
 	struct pressure p;
 
 	ASSERT_OK(pressure_open(&p, 10, path));
@@ -96,7 +97,7 @@ TEST(goes_on_where_the_one_before_was)
 {
 	const char *path = make_cgroup("cgroup", "some a b c total=1000\n");
 	struct pressure first, next;
-	uint64_t now = watch_now_ns();
+	uint64_t now = io_now_ns();
 	int fd;
 
 	ASSERT_OK(pressure_open(&first, 10, path));
@@ -122,7 +123,7 @@ TEST(is_over_with_its_cgroup)
 {
 	const char *root = fmt("%s/root", test_dir());
 	const char *path = fmt("%s/refpoint.%d", root, (int)getpid());
-	uint64_t now = watch_now_ns();
+	uint64_t now = io_now_ns();
 	struct pressure p;
 
 	ASSERT_OK(mkdir(root, 0700));

@@ -11,6 +11,7 @@
 
 #include "harness.h"
 #include "io/base.h"
+#include "io/clock.h"
 
 #define MS 1000000u
 
@@ -41,7 +42,7 @@ static int note_progress(void *context, const struct rp_progress *progress)
 
 	ASSERT_LT(c->told, ARRAY_SIZE(c->told_at));
 	ASSERT_GE(progress->bytes_done, c->last.bytes_done, "it goes back");
-	c->told_at[c->told++] = watch_now_ns();
+	c->told_at[c->told++] = io_now_ns();
 	c->last = *progress;
 	return c->told == c->cancels_at ? 7 : 0;
 }
