@@ -24,7 +24,7 @@
 
 /* Who shares blocks, or moves little, does little but wait for syncs, and the more wait
  * for one the fewer are made. Who moves much has the device busy alone. */
-#define WORKERS 64
+#define WORKERS 128
 #define MOVERS	16 /* of them, at most, what is not little */
 #define LITTLE	(64 * MIB)
 #define TICK_NS (50 * IO_MS)
@@ -81,6 +81,7 @@ struct set {
 	unsigned movers; /* the first of them, who take what is not little, too */
 	struct io_pool *pool;
 	bool same_fs;				  /* the store and the directory */
+	struct io_quay *quay;			  /* NULL = no ferries */
 	struct io_ferry *to_store, *to_directory; /* may be one */
 
 	pthread_mutex_t lock; /* of what follows */
@@ -124,6 +125,12 @@ static void on_warning(void *context, const char *text)
 	pthread_mutex_unlock(&w->set->lock);
 }
 
+/* Whether it will soon want a sync; the others are not waited for. */
+static bool is_little(const struct set *set, const struct member *m)
+{
+	return m->size <= LITTLE || set->movers == WORKERS;
+}
+
 static struct member *take(struct worker *w)
 {
 	struct set *set = w->set;
@@ -132,7 +139,7 @@ static struct member *take(struct worker *w)
 	pthread_mutex_lock(&set->lock);
 	if (!set->stop && set->taken < set->planned)
 		m = &set->members[set->order[set->taken]];
-	if (m && m->size > LITTLE && w >= set->workers + set->movers)
+	if (m && !is_little(set, m) && w >= set->workers + set->movers)
 		m = NULL; /* nor is any that comes after */
 	set->taken += m != NULL;
 	pthread_mutex_unlock(&set->lock);
@@ -192,6 +199,7 @@ static void *work(void *arg)
 	struct worker *w = arg;
 	struct rp_export_options options = *w->set->options;
 	struct member *m;
+	bool little;
 
 	options.watch = &w->watch;
 	while ((m = take(w))) {
@@ -200,7 +208,12 @@ static void *work(void *arg)
 		w->point = m->point ?: "";
 		if (m->value)
 			await_room(w->set);
+		little = w->set->quay && is_little(w->set, m);
+		if (little)
+			io_quay_enter(w->set->quay);
 		m->value = export_member(w, m, &options);
+		if (little)
+			io_quay_exit(w->set->quay);
 		give_back(w, m);
 	}
 	gear_close(&w->gear);
@@ -328,11 +341,13 @@ static void open_ferries(struct set *set)
 		return;			   /* the exports will say why */
 	store_any_holds(store, directory); /* found out once for all */
 	set->same_fs = io_fs_same(&here, &there);
-	io_ferry_open(&set->to_store, store->active_fd);
+	if (io_quay_open(&set->quay) < 0)
+		return;
+	io_ferry_open(&set->to_store, set->quay, store->active_fd);
 	if (set->same_fs)
 		set->to_directory = set->to_store;
 	else
-		io_ferry_open(&set->to_directory, directory);
+		io_ferry_open(&set->to_directory, set->quay, directory);
 }
 
 static int start(struct set *set, struct worker *w)
@@ -497,6 +512,7 @@ static void set_close(struct set *set)
 	if (set->to_directory != set->to_store)
 		io_ferry_close(set->to_directory);
 	io_ferry_close(set->to_store);
+	io_quay_close(set->quay);
 	io_pool_close(set->pool);
 	pthread_cond_destroy(&set->changed);
 	pthread_mutex_destroy(&set->lock);

@@ -6,7 +6,7 @@
  *
  * Each point is an export like any other, with its own job, folder and end; what is
  * common to them is the pool of buffers, the caller's watch, the limit of time, and
- * the syncs: one serves all who wait for one (io/ferry.h), while the others work.
+ * the syncs: one serves all who are under way (io/ferry.h).
  */
 #ifndef ENGINE_SET_H
 #define ENGINE_SET_H

@@ -12,6 +12,7 @@
 #include <sys/vfs.h>
 
 #include "base.h"
+#include "clock.h"
 #include "dirty.h"
 #include "fs.h"
 #include "tree.h"
@@ -19,18 +20,86 @@
 /* Of the page cache, whosever it is: some tenths of a second. */
 #define OTHERS_MAX (256 * MIB)
 
+/* How long it waits for others: as long as a device takes to sync what they moved in it.
+ */
+#define PATIENCE_NS (500 * IO_MS)
+
+struct io_quay {
+	pthread_mutex_t lock; /* of all its ferries, too */
+	unsigned inside;
+	unsigned waiting; /* for any ferry, or on one */
+	struct io_ferry *ferries;
+};
+
 struct io_ferry {
+	struct io_quay *quay;
+	struct io_ferry *next; /* of the quay */
 	int fd; /* opened before anything is written: errors since then are told */
 	int file;
-	pthread_mutex_t lock; /* of what follows */
-	/* Those of every second crossing, so that none wakes those of the next one: more
-	 * than two cannot be waited for. */
+	/* With the quay's lock. Those of every second crossing, so that none wakes those
+	 * of the next one: more than two cannot be waited for. */
 	pthread_cond_t back[2];
+	unsigned aboard[2];
+	uint64_t leaves_ns; /* at the latest, if it is not away and somebody is aboard */
 	bool away, sunk;
 	uint64_t left;	/* crossings that have begun */
 	uint64_t good;	/* the last one that has ended well */
 	uint64_t empty; /* the last one that was not made */
 };
+
+/* ------------------------------------------------------------------------ quay */
+
+int io_quay_open(struct io_quay **ret)
+{
+	struct io_quay *quay = calloc(1, sizeof(*quay));
+
+	if (!quay)
+		return -ENOMEM;
+	pthread_mutex_init(&quay->lock, NULL);
+	*ret = quay;
+	return 0;
+}
+
+void io_quay_close(struct io_quay *quay)
+{
+	if (!quay)
+		return;
+	pthread_mutex_destroy(&quay->lock);
+	free(quay);
+}
+
+/* With the lock. */
+static bool all_wait(const struct io_quay *quay)
+{
+	return quay->waiting >= quay->inside;
+}
+
+/* With the lock: somebody aboard each ferry that is not away sees to it that it leaves.
+ */
+static void call_out(const struct io_quay *quay)
+{
+	for (struct io_ferry *f = quay->ferries; f; f = f->next)
+		if (!f->away)
+			pthread_cond_signal(&f->back[(f->left + 1) % 2]);
+}
+
+void io_quay_enter(struct io_quay *quay)
+{
+	pthread_mutex_lock(&quay->lock);
+	quay->inside++;
+	pthread_mutex_unlock(&quay->lock);
+}
+
+void io_quay_exit(struct io_quay *quay)
+{
+	pthread_mutex_lock(&quay->lock);
+	quay->inside--;
+	if (all_wait(quay))
+		call_out(quay);
+	pthread_mutex_unlock(&quay->lock);
+}
+
+/* ----------------------------------------------------------------------- ferry */
 
 /* Before 5.8 syncfs() says nothing of pages that could not be written. */
 static bool tells_errors(void)
@@ -56,7 +125,7 @@ static bool can_sync(int dirfd)
 	       (io_xfs_of(dirfd, &xfs) == 0 && !xfs.realtime);
 }
 
-int io_ferry_open(struct io_ferry **ret, int dirfd)
+int io_ferry_open(struct io_ferry **ret, struct io_quay *quay, int dirfd)
 {
 	struct io_ferry *f;
 
@@ -65,9 +134,13 @@ int io_ferry_open(struct io_ferry **ret, int dirfd)
 	f = calloc(1, sizeof(*f));
 	if (!f)
 		return -ENOMEM;
-	pthread_mutex_init(&f->lock, NULL);
+	f->quay = quay;
 	for (size_t i = 0; i < ARRAY_SIZE(f->back); i++)
 		pthread_cond_init(&f->back[i], NULL);
+	pthread_mutex_lock(&quay->lock);
+	f->next = quay->ferries;
+	quay->ferries = f;
+	pthread_mutex_unlock(&quay->lock);
 	f->fd = io_dir_open(dirfd, ".");
 	f->file = io_unnamed_file(dirfd);
 	if (f->fd < 0 || f->file < 0) {
@@ -91,13 +164,18 @@ void io_ferry_close(struct io_ferry *f)
 	if (!f)
 		return;
 	int fds[] = {f->fd, f->file};
+	struct io_ferry **at = &f->quay->ferries;
 
+	pthread_mutex_lock(&f->quay->lock);
+	while (*at != f)
+		at = &(*at)->next;
+	*at = f->next;
+	pthread_mutex_unlock(&f->quay->lock);
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(f->back); i++)
 		pthread_cond_destroy(&f->back[i]);
-	pthread_mutex_destroy(&f->lock);
 	free(f);
 }
 
@@ -115,51 +193,92 @@ static int sync_all(const struct io_ferry *f)
 	return 0;
 }
 
+/* With the lock. */
+static bool has_crossed(const struct io_ferry *f, uint64_t ticket)
+{
+	return f->good >= ticket || f->empty >= ticket;
+}
+
 /* With the lock, which is given up meanwhile. */
 static void make_crossing(struct io_ferry *f)
 {
 	uint64_t number = ++f->left;
+	unsigned here = number % 2, next = (number + 1) % 2;
 	int r;
 
 	f->away = true;
-	pthread_mutex_unlock(&f->lock);
+	pthread_mutex_unlock(&f->quay->lock);
 	r = sync_all(f);
-	pthread_mutex_lock(&f->lock);
+	pthread_mutex_lock(&f->quay->lock);
 	f->away = false;
 	if (r == 0)
 		f->good = number;
 	else
 		f->empty = number;
 	f->sunk |= r == -EIO;
-	pthread_cond_broadcast(&f->back[number % 2]);
+	/* Whether they run already or not, they do not wait any more. */
+	f->quay->waiting -= f->aboard[here];
+	f->aboard[here] = 0;
+	f->leaves_ns = io_now_ns() + PATIENCE_NS;
+	pthread_cond_broadcast(&f->back[here]);
 	if (f->sunk)
-		pthread_cond_broadcast(&f->back[(number + 1) % 2]);
-	else /* it makes the next one, of which the others hear at its end */
-		pthread_cond_signal(&f->back[(number + 1) % 2]);
+		pthread_cond_broadcast(&f->back[next]);
+	else /* it sees to the next one, of which the others hear at its end */
+		pthread_cond_signal(&f->back[next]);
+}
+
+/* With the lock, which is given up meanwhile: aboard until the crossing of @ticket is
+ * over, or there will be none. */
+static void travel(struct io_ferry *f, uint64_t ticket)
+{
+	pthread_cond_t *back = &f->back[ticket % 2];
+	struct io_quay *quay = f->quay;
+
+	while (!has_crossed(f, ticket) && !f->sunk) {
+		if (f->away)
+			pthread_cond_wait(back, &quay->lock);
+		else if (all_wait(quay) || io_now_ns() >= f->leaves_ns)
+			make_crossing(f);
+		else
+			io_wait_until(back, &quay->lock, f->leaves_ns);
+	}
 }
 
 uint64_t io_ferry_ticket(struct io_ferry *f)
 {
 	uint64_t ticket;
 
-	pthread_mutex_lock(&f->lock);
+	pthread_mutex_lock(&f->quay->lock);
 	ticket = f->left + 1;
-	pthread_mutex_unlock(&f->lock);
+	pthread_mutex_unlock(&f->quay->lock);
 	return ticket;
+}
+
+/* With the lock. */
+static void board(struct io_ferry *f, uint64_t ticket)
+{
+	unsigned *aboard = &f->aboard[ticket % 2];
+
+	if (!(*aboard)++ && !f->away)
+		f->leaves_ns = io_now_ns() + PATIENCE_NS;
+	f->quay->waiting++;
+	if (all_wait(f->quay))
+		call_out(f->quay); /* the others: this one is seen to at once */
+	travel(f, ticket);
+	if (!has_crossed(f, ticket)) {
+		(*aboard)--;
+		f->quay->waiting--;
+	}
 }
 
 int io_ferry_cross(struct io_ferry *f, uint64_t ticket)
 {
 	int r;
 
-	pthread_mutex_lock(&f->lock);
-	while (f->good < ticket && f->empty < ticket && !f->sunk) {
-		if (f->away)
-			pthread_cond_wait(&f->back[ticket % 2], &f->lock);
-		else
-			make_crossing(f);
-	}
+	pthread_mutex_lock(&f->quay->lock);
+	if (!has_crossed(f, ticket) && !f->sunk)
+		board(f, ticket);
 	r = f->good >= ticket ? 0 : -EAGAIN;
-	pthread_mutex_unlock(&f->lock);
+	pthread_mutex_unlock(&f->quay->lock);
 	return r;
 }

@@ -2,9 +2,9 @@
 /*
  * ferry.h - one sync of a file system for all threads that wait for one
  *
- * It leaves as soon as somebody wants to cross, with those who are there; whoever comes
- * meanwhile goes with the next one. So nobody waits for longer than two crossings, and
- * the more they are, the fewer syncs each of them costs.
+ * The more of them cross at once, the fewer syncs each of them costs; and a device that
+ * syncs does nothing else. So it waits for those who are at work and will want to cross
+ * too, but not for long; whoever comes while it is away goes with the next one.
  *
  * A sync of the whole file system also writes what others have left in the page cache.
  * Where that is much the ferry does not leave, for it would be late and in their way.
@@ -15,12 +15,24 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Where the ferries of some file systems leave from: who waits for one of them is not on
+ * the way to another. */
+struct io_quay;
+
+int io_quay_open(struct io_quay **ret);
+
+void io_quay_close(struct io_quay *quay); /* after its ferries. NULL is fine */
+
+/* The calling thread works on what will want to cross before long; or does so no more. */
+void io_quay_enter(struct io_quay *quay);
+void io_quay_exit(struct io_quay *quay);
+
 struct io_ferry;
 
 /* For what will be written to the file system of folder @dirfd from now on. -EOPNOTSUPP
  * if it is not one of which is known that syncfs() leaves everything on stable storage
- * and tells of every error. */
-int io_ferry_open(struct io_ferry **ret, int dirfd);
+ * and tells of every error. @quay outlives it. */
+int io_ferry_open(struct io_ferry **ret, struct io_quay *quay, int dirfd);
 
 void io_ferry_close(struct io_ferry *ferry); /* NULL is fine */
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * ferry_test.c - one sync for all who wait for one: none leaves without what was written
- * before its ticket, and nobody believes one that has failed
+ * before its ticket, nor long before others come, and nobody believes one that has failed
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +15,7 @@
 #include "badfs.h"
 #include "harness.h"
 #include "io/base.h"
+#include "io/clock.h"
 #include "io/dirty.h"
 #include "io/ferry.h"
 #include "io/tree.h"
@@ -78,6 +79,7 @@ FIXTURE(ferry)
 {
 	struct loopfs fs;
 	int dir;
+	struct io_quay *quay;
 	struct io_ferry *ferry;
 	pthread_t threads[THREADS];
 	unsigned started;
@@ -98,13 +100,15 @@ FIXTURE_SETUP(ferry)
 	loopfs_mount(&self->fs, variant->type, 0, NULL, NULL);
 	self->dir = open(self->fs.mnt, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	ASSERT_GE(self->dir, 0);
-	ASSERT_OK(io_ferry_open(&self->ferry, self->dir));
+	ASSERT_OK(io_quay_open(&self->quay));
+	ASSERT_OK(io_ferry_open(&self->ferry, self->quay, self->dir));
 	syncs = flushes = file_syncs = 0;
 }
 
 FIXTURE_TEARDOWN(ferry)
 {
 	io_ferry_close(self->ferry);
+	io_quay_close(self->quay);
 	if (self->dir >= 0)
 		close(self->dir);
 	loopfs_umount(&self->fs);
@@ -182,6 +186,89 @@ TEST_F(ferry, who_comes_late_takes_the_next_one)
 	EXPECT_EQ(syncs, 2);
 }
 
+/* How many syncs two have that come one after the other, both of which are waited for. */
+static unsigned syncs_of_two(struct ferry_fixture *self)
+{
+	unsigned before = syncs;
+
+	io_quay_enter(self->quay);
+	io_quay_enter(self->quay);
+	self->ticket = io_ferry_ticket(self->ferry);
+	start(self, 1);
+	usleep(20000);
+	self->ticket = io_ferry_ticket(self->ferry);
+	start(self, 1);
+	join_all(self);
+	io_quay_exit(self->quay);
+	io_quay_exit(self->quay);
+	return syncs - before;
+}
+
+/* A machine that stands still may make the second one late. */
+TEST_F(ferry, waits_for_those_who_will_come)
+{
+	unsigned tries = 1;
+
+	(void)variant;
+	while (syncs_of_two(self) > 1 && tries < 10)
+		tries++;
+	EXPECT_LT(tries, 10);
+	EXPECT_EQ(self->good, 2 * tries);
+}
+
+TEST_F(ferry, leaves_when_no_other_will_come)
+{
+	uint64_t begin = io_now_ns();
+
+	(void)variant;
+	for (unsigned i = 0; i < 20; i++) {
+		io_quay_enter(self->quay);
+		io_quay_enter(self->quay);
+		self->ticket = io_ferry_ticket(self->ferry);
+		start(self, 1);
+		usleep(5000); /* it waits */
+		io_quay_exit(self->quay);
+		join_all(self);
+		io_quay_exit(self->quay);
+	}
+	EXPECT_EQ(syncs, 20);
+	EXPECT_LT(io_now_ns() - begin, 5000 * IO_MS, "20 times half a second");
+}
+
+TEST_F(ferry, leaves_without_who_does_not_come)
+{
+	(void)variant;
+	io_quay_enter(self->quay);
+	io_quay_enter(self->quay);
+	EXPECT_EQ(io_ferry_cross(self->ferry, io_ferry_ticket(self->ferry)), 0);
+	EXPECT_EQ(syncs, 1);
+	io_quay_exit(self->quay);
+	io_quay_exit(self->quay);
+}
+
+/* Who waits for one ferry will not come to the other. */
+TEST_F(ferry, leaves_when_the_others_wait_for_another)
+{
+	struct io_ferry *other;
+	uint64_t begin = io_now_ns();
+
+	(void)variant;
+	ASSERT_OK(io_ferry_open(&other, self->quay, self->dir));
+	io_quay_enter(self->quay);
+	io_quay_enter(self->quay);
+	for (unsigned i = 0; i < 20; i++) {
+		self->ticket = io_ferry_ticket(self->ferry);
+		start(self, 1);
+		EXPECT_EQ(io_ferry_cross(other, io_ferry_ticket(other)), 0);
+		join_all(self);
+	}
+	EXPECT_EQ(syncs, 40);
+	EXPECT_LT(io_now_ns() - begin, 5000 * IO_MS, "20 times half a second");
+	io_quay_exit(self->quay);
+	io_quay_exit(self->quay);
+	io_ferry_close(other);
+}
+
 /* It is told once; who had a part in that crossing must not know less than who made it,
  * nor must anybody later. */
 TEST_F(ferry, an_error_is_never_forgotten)
@@ -251,10 +338,13 @@ TEST_F(ferry, files_go_by_ferry_or_each_by_itself)
 static void expect_none(const char *mnt)
 {
 	struct io_ferry *ferry;
+	struct io_quay *quay;
 	int dir = open(mnt, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	ASSERT_GE(dir, 0);
-	EXPECT_EQ(io_ferry_open(&ferry, dir), -EOPNOTSUPP);
+	ASSERT_OK(io_quay_open(&quay));
+	EXPECT_EQ(io_ferry_open(&ferry, quay, dir), -EOPNOTSUPP);
+	io_quay_close(quay);
 	close(dir);
 }
 
@@ -287,7 +377,7 @@ TEST_F(ferry, serves_its_file_system_only)
 	int here = io_dir_open(AT_FDCWD, self->fs.mnt);
 	int elsewhere = io_dir_open(AT_FDCWD, "/proc");
 
-	ASSERT_OK(io_ferry_open(&ferry, here));
+	ASSERT_OK(io_ferry_open(&ferry, self->quay, here));
 	EXPECT_TRUE(io_ferry_serves(ferry, here));
 	EXPECT_FALSE(io_ferry_serves(ferry, elsewhere));
 	EXPECT_FALSE(io_ferry_serves(ferry, -1));
@@ -326,8 +416,8 @@ TEST_F(ferry, none_where_a_sync_tells_no_errors)
 		struct io_ferry *ferry = NULL;
 
 		release = kernels[i].release;
-		EXPECT_EQ(io_ferry_open(&ferry, self->dir), kernels[i].want, "%s",
-			  release);
+		EXPECT_EQ(io_ferry_open(&ferry, self->quay, self->dir), kernels[i].want,
+			  "%s", release);
 		io_ferry_close(ferry);
 	}
 	release = NULL;
