@@ -58,6 +58,7 @@ struct worker {
 	struct pressure pressure; /* of all it exports: there is one worker then */
 	struct rp_watch watch;
 	const char *point; /* the one it works on */
+	bool inside;	   /* the quay */
 	/* Under the set's lock: of the point it works on. */
 	struct rp_progress progress;
 };
@@ -80,8 +81,8 @@ struct set {
 	unsigned worker_count;
 	unsigned movers; /* the first of them, who take what is not little, too */
 	struct io_pool *pool;
-	bool same_fs;				  /* the store and the directory */
-	struct io_quay *quay;			  /* NULL = no ferries */
+	bool shareable;	      /* blocks of the store, in the directory */
+	struct io_quay *quay; /* NULL = no ferries */
 	struct io_ferry *to_store, *to_directory; /* may be one */
 
 	pthread_mutex_t lock; /* of what follows */
@@ -129,6 +130,18 @@ static void on_warning(void *context, const char *text)
 static bool is_little(const struct set *set, const struct member *m)
 {
 	return m->size <= LITTLE || set->movers == WORKERS;
+}
+
+/* Not left between two members: a ferry would leave at once. */
+static void be_inside(struct worker *w, bool inside)
+{
+	if (!w->set->quay || w->inside == inside)
+		return;
+	w->inside = inside;
+	if (inside)
+		io_quay_enter(w->set->quay);
+	else
+		io_quay_exit(w->set->quay);
 }
 
 static struct member *take(struct worker *w)
@@ -199,23 +212,19 @@ static void *work(void *arg)
 	struct worker *w = arg;
 	struct rp_export_options options = *w->set->options;
 	struct member *m;
-	bool little;
 
 	options.watch = &w->watch;
 	while ((m = take(w))) {
 		/* The limit is one of the whole set. */
 		options.timeout_ms = watch_left_ms(&w->set->watch, 0);
 		w->point = m->point ?: "";
+		be_inside(w, is_little(w->set, m));
 		if (m->value)
 			await_room(w->set);
-		little = w->set->quay && is_little(w->set, m);
-		if (little)
-			io_quay_enter(w->set->quay);
 		m->value = export_member(w, m, &options);
-		if (little)
-			io_quay_exit(w->set->quay);
 		give_back(w, m);
 	}
+	be_inside(w, false);
 	gear_close(&w->gear);
 	pthread_mutex_lock(&w->set->lock);
 	w->set->running--;
@@ -295,7 +304,7 @@ static bool shares(const struct set *set)
 {
 	const struct rp_export_options *o = set->options;
 
-	return set->same_fs && o->clone != RP_CLONE_NEVER &&
+	return set->shareable && o->clone != RP_CLONE_NEVER &&
 	       o->digest != RP_DIGEST_ALWAYS;
 }
 
@@ -329,22 +338,31 @@ static uint32_t open_pool(struct set *set, unsigned workers, struct rp_error *er
 		     : RP_OK;
 }
 
+static bool can_share(int fd, const struct io_fs *fs)
+{
+	struct io_xfs xfs;
+
+	return fs->type == IO_FS_BTRFS || (io_xfs_of(fd, &xfs) == 0 && xfs.reflink);
+}
+
 /* Without them each file is synced by itself. */
 static void open_ferries(struct set *set)
 {
 	struct rp_store *store = set->store;
 	_cleanup_close_ int directory = io_dir_open(AT_FDCWD, set->directory);
 	struct io_fs here, there;
+	bool same;
 
 	if (directory < 0 || io_fs_of(store->active_fd, &here) < 0 ||
 	    io_fs_of(directory, &there) < 0)
 		return;			   /* the exports will say why */
 	store_any_holds(store, directory); /* found out once for all */
-	set->same_fs = io_fs_same(&here, &there);
+	same = io_fs_same(&here, &there);
+	set->shareable = same && can_share(store->active_fd, &here);
 	if (io_quay_open(&set->quay) < 0)
 		return;
 	io_ferry_open(&set->to_store, set->quay, store->active_fd);
-	if (set->same_fs)
+	if (same)
 		set->to_directory = set->to_store;
 	else
 		io_ferry_open(&set->to_directory, set->quay, directory);

@@ -20,9 +20,11 @@
 /* Of the page cache, whosever it is: some tenths of a second. */
 #define OTHERS_MAX (256 * MIB)
 
-/* How long it waits for others: as long as a device takes to sync what they moved in it.
+/* How long it waits for others: as long as a device takes to sync what they move in that
+ * time, but no longer than pays. It is halved when it was in vain, and doubled when not.
  */
-#define PATIENCE_NS (500 * IO_MS)
+#define PATIENCE_NS	  (500 * IO_MS)
+#define PATIENCE_LEAST_NS (4 * IO_MS)
 
 struct io_quay {
 	pthread_mutex_t lock; /* of all its ferries, too */
@@ -40,7 +42,8 @@ struct io_ferry {
 	 * of the next one: more than two cannot be waited for. */
 	pthread_cond_t back[2];
 	unsigned aboard[2];
-	uint64_t leaves_ns; /* at the latest, if it is not away and somebody is aboard */
+	uint64_t leaves_ns; /* at the latest, if somebody is aboard; 0 = now */
+	uint64_t patience_ns;
 	bool away, sunk;
 	uint64_t left;	/* crossings that have begun */
 	uint64_t good;	/* the last one that has ended well */
@@ -74,13 +77,14 @@ static bool all_wait(const struct io_quay *quay)
 	return quay->waiting >= quay->inside;
 }
 
-/* With the lock: somebody aboard each ferry that is not away sees to it that it leaves.
- */
+/* With the lock, when all wait: each ferry leaves that is not away. */
 static void call_out(const struct io_quay *quay)
 {
 	for (struct io_ferry *f = quay->ferries; f; f = f->next)
-		if (!f->away)
+		if (!f->away) {
+			f->leaves_ns = 0;
 			pthread_cond_signal(&f->back[(f->left + 1) % 2]);
+		}
 }
 
 void io_quay_enter(struct io_quay *quay)
@@ -135,6 +139,7 @@ int io_ferry_open(struct io_ferry **ret, struct io_quay *quay, int dirfd)
 	if (!f)
 		return -ENOMEM;
 	f->quay = quay;
+	f->patience_ns = PATIENCE_NS;
 	for (size_t i = 0; i < ARRAY_SIZE(f->back); i++)
 		pthread_cond_init(&f->back[i], NULL);
 	pthread_mutex_lock(&quay->lock);
@@ -204,6 +209,7 @@ static void make_crossing(struct io_ferry *f)
 {
 	uint64_t number = ++f->left;
 	unsigned here = number % 2, next = (number + 1) % 2;
+	bool all_came = !f->leaves_ns;
 	int r;
 
 	f->away = true;
@@ -219,7 +225,11 @@ static void make_crossing(struct io_ferry *f)
 	/* Whether they run already or not, they do not wait any more. */
 	f->quay->waiting -= f->aboard[here];
 	f->aboard[here] = 0;
-	f->leaves_ns = io_now_ns() + PATIENCE_NS;
+	if (all_came && r == 0)
+		f->patience_ns = min_u64(2 * f->patience_ns, PATIENCE_NS);
+	else
+		f->patience_ns = max_u64(f->patience_ns / 2, PATIENCE_LEAST_NS);
+	f->leaves_ns = all_wait(f->quay) ? 0 : io_now_ns() + f->patience_ns;
 	pthread_cond_broadcast(&f->back[here]);
 	if (f->sunk)
 		pthread_cond_broadcast(&f->back[next]);
@@ -232,15 +242,14 @@ static void make_crossing(struct io_ferry *f)
 static void travel(struct io_ferry *f, uint64_t ticket)
 {
 	pthread_cond_t *back = &f->back[ticket % 2];
-	struct io_quay *quay = f->quay;
 
 	while (!has_crossed(f, ticket) && !f->sunk) {
 		if (f->away)
-			pthread_cond_wait(back, &quay->lock);
-		else if (all_wait(quay) || io_now_ns() >= f->leaves_ns)
+			pthread_cond_wait(back, &f->quay->lock);
+		else if (io_now_ns() >= f->leaves_ns)
 			make_crossing(f);
 		else
-			io_wait_until(back, &quay->lock, f->leaves_ns);
+			io_wait_until(back, &f->quay->lock, f->leaves_ns);
 	}
 }
 
@@ -260,10 +269,10 @@ static void board(struct io_ferry *f, uint64_t ticket)
 	unsigned *aboard = &f->aboard[ticket % 2];
 
 	if (!(*aboard)++ && !f->away)
-		f->leaves_ns = io_now_ns() + PATIENCE_NS;
+		f->leaves_ns = io_now_ns() + f->patience_ns;
 	f->quay->waiting++;
 	if (all_wait(f->quay))
-		call_out(f->quay); /* the others: this one is seen to at once */
+		call_out(f->quay);
 	travel(f, ticket);
 	if (!has_crossed(f, ticket)) {
 		(*aboard)--;

@@ -4,7 +4,8 @@
  *
  * The more of them cross at once, the fewer syncs each of them costs; and a device that
  * syncs does nothing else. So it waits for those who are at work and will want to cross
- * too, but not for long; whoever comes while it is away goes with the next one.
+ * too, but not for long, and less if that was in vain; whoever comes while it is away
+ * goes with the next one.
  *
  * A sync of the whole file system also writes what others have left in the page cache.
  * Where that is much the ferry does not leave, for it would be late and in their way.
@@ -23,7 +24,8 @@ int io_quay_open(struct io_quay **ret);
 
 void io_quay_close(struct io_quay *quay); /* after its ferries. NULL is fine */
 
-/* The calling thread works on what will want to cross before long; or does so no more. */
+/* The calling thread works on what will want to cross before long; or does so no more.
+ * Who crosses without having entered is not waited for. */
 void io_quay_enter(struct io_quay *quay);
 void io_quay_exit(struct io_quay *quay);
 

@@ -80,6 +80,7 @@ struct xfs_geometry {
 };
 #define XFS_GEOMETRY	_IOR('X', 100, struct xfs_geometry)
 #define XFS_REVERSE_MAP (1u << 19)
+#define XFS_REFLINK	(1u << 20)
 
 int io_xfs_of(int fd, struct io_xfs *ret)
 {
@@ -93,6 +94,7 @@ int io_xfs_of(int fd, struct io_xfs *ret)
 	if (ioctl(fd, XFS_GEOMETRY, &geometry) < 0)
 		return -errno;
 	*ret = (struct io_xfs){
+		.reflink = geometry.flags & XFS_REFLINK,
 		.reverse_map = geometry.flags & XFS_REVERSE_MAP,
 		.realtime = geometry.realtime_blocks != 0,
 	};

@@ -30,6 +30,7 @@ bool io_fs_same(const struct io_fs *a, const struct io_fs *b);
 
 /* What only XFS has. */
 struct io_xfs {
+	bool reflink;
 	bool reverse_map;
 	bool realtime; /* a device of its own for the data of some files */
 };
