@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <sys/inotify.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -115,17 +114,6 @@ static pid_t make_copying(struct jobs *j)
 	jobs_expect(j->job, RP_JOB_RUNNING);
 	jobs_reach(j, j->job, "copying");
 	return (pid_t)jobs_shown(j, j->job, "ProcessId");
-}
-
-/* It keeps what it has; gives the limit there was. */
-static rlim_t limit_files(pid_t pid, rlim_t limit)
-{
-	struct rlimit old, new;
-
-	ASSERT_OK(prlimit(pid, RLIMIT_NOFILE, NULL, &old));
-	new = (struct rlimit){.rlim_cur = limit, .rlim_max = old.rlim_max};
-	ASSERT_OK(prlimit(pid, RLIMIT_NOFILE, &new, NULL));
-	return old.rlim_cur;
 }
 
 /* Its process cannot even look at its record meanwhile. */

@@ -367,3 +367,13 @@ json_t *stage_only_job(const struct stage *s)
 	return load_json(fmt("%s/jobs/ended/%s/job.json", s->path,
 			     listing(fmt("%s/jobs/ended", s->path))));
 }
+
+rlim_t limit_files(pid_t pid, rlim_t limit)
+{
+	struct rlimit old, new;
+
+	ASSERT_OK(prlimit(pid, RLIMIT_NOFILE, NULL, &old));
+	new = (struct rlimit){.rlim_cur = limit, .rlim_max = old.rlim_max};
+	ASSERT_OK(prlimit(pid, RLIMIT_NOFILE, &new, NULL));
+	return old.rlim_cur;
+}

@@ -11,6 +11,8 @@
 #include <refpoint.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/resource.h>
+#include <sys/types.h>
 
 #include "io/base.h"
 
@@ -102,5 +104,9 @@ void set_version(const char *path, int version); /* the FormatVersion in a file 
 const char *status_of(json_t *list, const char *key, const char *value);
 
 uint64_t now_ms(void);
+
+/* How many descriptors a process may have open; it keeps those it has. Gives the limit
+ * there was. */
+rlim_t limit_files(pid_t pid, rlim_t limit);
 
 #endif
