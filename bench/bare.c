@@ -5,9 +5,12 @@
  *	bare clone SOURCE TARGET      one FICLONE, no fsync
  *	bare copy SOURCE TARGET LIST  copies the ranges "OFFSET LENGTH ..." of each line
  *	                              of LIST, with O_DIRECT in pieces of 4 MiB; fdatasync
+ *	bare set FOLDER TARGET        the layout of exports, each file of FOLDER the disk
+ *	                              of one, and nothing else; one syncfs for all
  *
- * Prints the seconds it took.
+ * The first two print the seconds it took.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -56,6 +59,52 @@ static void copy_ranges(int src, int dst, const char *list)
 		die("fdatasync");
 }
 
+/* A folder, in that one that gets its name by a rename, and in that a clone of the disk
+ * beside a manifest's worth of text. */
+static void clone_into(int src, int target, const char *name)
+{
+	int folder, partial, dst, text;
+	char manifest[1024] = "";
+
+	if (src < 0 || mkdirat(target, name, 0700) < 0 ||
+	    (folder = openat(target, name, O_DIRECTORY)) < 0 ||
+	    mkdirat(folder, ".partial", 0700) < 0 ||
+	    (partial = openat(folder, ".partial", O_DIRECTORY)) < 0 ||
+	    (dst = openat(partial, "disk", O_WRONLY | O_CREAT, 0600)) < 0 ||
+	    ioctl(dst, FICLONE, src) < 0 ||
+	    (text = openat(partial, "text", O_WRONLY | O_CREAT, 0600)) < 0 ||
+	    write(text, manifest, sizeof(manifest)) != sizeof(manifest) ||
+	    renameat(folder, ".partial", folder, "whole") < 0)
+		die(name);
+	close(text);
+	close(dst);
+	close(partial);
+	close(folder);
+}
+
+static void clone_set(const char *from, const char *to)
+{
+	int target = open(to, O_DIRECTORY);
+	DIR *dir = opendir(from);
+	struct dirent *entry;
+
+	if (!dir || target < 0)
+		die("open");
+	while ((errno = 0, entry = readdir(dir))) {
+		int src;
+
+		if (entry->d_name[0] == '.')
+			continue;
+		src = openat(dirfd(dir), entry->d_name, O_RDONLY);
+		clone_into(src, target, entry->d_name);
+		close(src);
+	}
+	if (errno || syncfs(target) < 0)
+		die(to);
+	closedir(dir);
+	close(target);
+}
+
 int main(int argc, char **argv)
 {
 	bool clone = argc == 4 && !strcmp(argv[1], "clone");
@@ -64,9 +113,14 @@ int main(int argc, char **argv)
 
 	if (argc == 2 && !strcmp(argv[1], "--version"))
 		return 0; /* only to be loaded */
+	if (argc == 4 && !strcmp(argv[1], "set")) {
+		clone_set(argv[2], argv[3]);
+		return 0;
+	}
 	if (!clone && (argc != 5 || strcmp(argv[1], "copy"))) {
 		fprintf(stderr, "usage: bare clone SOURCE TARGET\n"
-				"       bare copy SOURCE TARGET LIST\n");
+				"       bare copy SOURCE TARGET LIST\n"
+				"       bare set FOLDER TARGET\n");
 		return 64;
 	}
 	src = open(argv[2], O_RDONLY | (clone ? 0 : O_DIRECT));

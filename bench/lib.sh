@@ -83,8 +83,11 @@ use_tracing() {
 
 # make_fs NAME TYPE MIB [MKFS OPTION...]
 make_fs() {
-	local name=$1 type=$2 mib=$3 loop
+	local name=$1 type=$2 mib=$3 loop free
 	shift 3
+	free=$(($(stat -f -c '%a * %S' "$images") / 1048576))
+	((mib < free)) || { echo "bench: no room in $images: $mib MiB wanted, $free free" >&2
+		return 1; }
 	mkdir "$work/$name"
 	dd if=/dev/zero of="$images/$name.img" bs=1M count="$mib" iflag=fullblock status=none \
 		conv=fsync
@@ -285,6 +288,7 @@ set_of() {
 	local src=$work/$from/disks dst=$work/$to/out
 	case $tool in
 	refpoint) command=("$REFPOINT" --store "$work/$from/store" export --all "$dst") flags=() ;;
+	bare) command=("$O/bench/bare" set "$src" "$dst") flags=() ;;
 	cp-reflink) command=(cp -r --reflink=always "$src" "$dst/disks") ;;
 	cp) command=(cp -r --reflink=never "$src" "$dst/disks") ;;
 	rsync) command=(rsync -r --whole-file "$src" "$dst/disks") ;;

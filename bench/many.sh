@@ -9,7 +9,7 @@ make_fs xfs xfs $((most + 1024))
 make_fs ext ext4 $((most + 1024))
 
 make_systems xfs "$count" 4M
-in_turns set_of 'many disks, same XFS' xfs xfs -- refpoint cp-reflink
+in_turns set_of 'many disks, same XFS' xfs xfs -- refpoint cp-reflink bare
 in_turns set_of 'many disks, XFS to ext4' xfs ext -- refpoint cp rsync
 
 forget_points xfs

@@ -5,7 +5,7 @@
 #	make bench [QUICK=1] [W='cross many']
 #
 # QUICK=1 ends in five minutes and is good for one thing: to see that it all works. What
-# is reported is of this run alone.
+# is reported is of this run alone. A workload that fails does not keep the others from it.
 set -euo pipefail
 
 : "${O:?}" "${REFPOINT:?}"
@@ -24,12 +24,14 @@ done
 
 say() { printf 'bench: %s\n' "$*" >&2; }
 
+failed=()
 rm -rf "$O/bench/runs"
 for name in "${chosen[@]}"; do
 	begin=$SECONDS
-	"./$name.sh"
+	"./$name.sh" || { (($? != 130)) || exit 130; failed+=("$name"); }
 	say "$name took $((SECONDS - begin)) s"
 done
 ./report.sh
 say "all of it took $((SECONDS / 60)) min $((SECONDS % 60)) s"
 ((!QUICK || SECONDS <= 300)) || say 'QUICK=1 is to end in 5 minutes, and did not'
+((!${#failed[@]})) || { say "failed: ${failed[*]}"; exit 1; }
