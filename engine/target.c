@@ -360,6 +360,8 @@ int target_discard(struct target *t)
 	_cleanup_close_ int lock = -1;
 	int r = 0;
 
+	/* What is open is not gone when it is removed, on NFS: it gets another name. */
+	io_unsynced_forget(&t->unsynced);
 	if (t->fd >= 0)
 		r = remove_partial(t, t->fd);
 	/* If we made it, or who left what we found, and nothing has come into it. */

@@ -162,9 +162,12 @@ int io_tree_empty(int fd, const char *but)
 
 	if (r < 0)
 		return r;
-	for (size_t i = 0; r == 0 && i < count; i++)
-		if (!but || strcmp(names[i], but))
-			r = io_tree_remove(fd, names[i]);
+	for (size_t i = 0; i < count; i++) {
+		int one = but && !strcmp(names[i], but) ? 0
+							: io_tree_remove(fd, names[i]);
+
+		r = r ?: one;
+	}
 	io_names_free(names, count);
 	return r;
 }

@@ -44,7 +44,8 @@ int io_open_read(int dirfd, const char *path);
 /* Removes a file or a whole tree, immutable files included; -ENOENT is 0. */
 int io_tree_remove(int dirfd, const char *name);
 
-/* Removes all that is in folder @fd, but @but if that is not NULL. */
+/* Removes all that is in folder @fd, but @but if that is not NULL; what cannot be removed
+ * keeps nothing else from it. 0, or why the first one could not. */
 int io_tree_empty(int fd, const char *but);
 
 /* Renames without replacing: -EEXIST if the target is there. */
