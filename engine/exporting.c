@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 
 #include "chain.h"
+#include "chain_disk.h"
 #include "config.h"
 #include "copy.h"
 #include "doc.h"
@@ -171,7 +172,16 @@ static uint32_t check_restorable(const struct exporting *x, const char *path,
 	struct chain chain = {0};
 	struct rp_error why;
 	uint32_t rc = chain_open(path, NULL, NULL, 0, &chain, &why);
+	const json_t *disks = rc ? NULL : exported_disks(&chain.parts[0]);
 
+	for (size_t i = 0; rc == RP_OK && i < json_array_size(disks); i++) {
+		struct chain_disk disk = {0};
+		const char *id = "";
+
+		doc_string(json_array_get(disks, i), "DiskId", &id);
+		rc = chain_disk_open(&chain, id, &disk, &why);
+		chain_disk_close(&disk);
+	}
 	chain_close(&chain);
 	return rc ? rp_fail(err, RP_INVALID_STATE, "resume", "resume %s: %s",
 			    x->target.path, why.message)

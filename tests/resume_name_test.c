@@ -360,6 +360,32 @@ TEST(lacks_its_name_and_its_base)
 	stage_close(&s);
 }
 
+/* The manifest of the base is there, its disk is not. */
+TEST(lacks_its_name_and_the_disk_of_its_base)
+{
+	struct rp_export_options options = stage_copying(RP_IO_AUTO);
+	char base[POINT_SIZE];
+	struct rp_error err;
+	struct stage s;
+
+	stage_make(&s, test_dir(), 4 * MIB, test_seed());
+	GIVES(OK, stage_export(&s, &options, &err));
+	memcpy(base, s.point, sizeof(base));
+	stage_take(&s, s.point);
+	options.base = base;
+	options.strict = true;
+	GIVES(OK, stage_export(&s, &options, &err));
+	hide(&s);
+	GIVES(OK, stage_export(&s, &options, &err));
+	hide(&s);
+	ASSERT_OK(unlink(fmt("%s/vda.raw", stage_export_path(s.exports, base))));
+	GIVES(INVALID_STATE, stage_export(&s, &options, &err));
+	EXPECT_NE(strstr(err.message, "vda.raw"), NULL, "%s", err.message);
+	options.strict = false;
+	GIVES(OK, stage_export(&s, &options, &err));
+	stage_close(&s);
+}
+
 /* It was to have a base, of which nothing was usable: it is full, and what is asked for.
  */
 TEST(lacks_its_name_and_had_no_base)
