@@ -70,6 +70,16 @@ static void survey(struct taken *d)
 					     &d->last_data) == 0;
 }
 
+/* Asks the server, too: what is remembered of a file (NFS, FUSE) may be a minute old. */
+static int look_at(const struct taken *d, struct stat *ret)
+{
+	int fd = d->stream.src.tail_fd;
+	struct statx now;
+
+	statx(fd, "", AT_EMPTY_PATH | AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, &now);
+	return fstat(fd, ret) < 0 ? -errno : 0;
+}
+
 uint32_t taken_prepare(struct taken *d, struct rp_error *err)
 {
 	struct stream *s = &d->stream;
@@ -77,8 +87,9 @@ uint32_t taken_prepare(struct taken *d, struct rp_error *err)
 
 	if (r < 0)
 		return stream_fail(s, r, "sync", d->path, RP_NO_OFFSET, err);
-	if (fstat(s->src.tail_fd, &d->before) < 0)
-		return stream_fail(s, -errno, "stat", d->path, RP_NO_OFFSET, err);
+	r = look_at(d, &d->before);
+	if (r < 0)
+		return stream_fail(s, r, "stat", d->path, RP_NO_OFFSET, err);
 	if (s->src.device) {
 		if (io_count_writes(s->src.tail_fd, &d->writes) < 0)
 			d->writes = UINT64_MAX;
@@ -171,8 +182,7 @@ static bool unchanged(const struct taken *d)
 {
 	struct stat now;
 
-	return fstat(d->stream.src.tail_fd, &now) == 0 &&
-	       now.st_size == d->before.st_size &&
+	return look_at(d, &now) == 0 && now.st_size == d->before.st_size &&
 	       now.st_mtim.tv_sec == d->before.st_mtim.tv_sec &&
 	       now.st_mtim.tv_nsec == d->before.st_mtim.tv_nsec;
 }
@@ -250,8 +260,7 @@ bool taken_disturbed(const struct taken *d, bool failed)
 	if (d->stream.src.device)
 		return !failed && was_written(d);
 	if (failed)
-		return fstat(d->stream.src.tail_fd, &now) == 0 &&
-		       now.st_size < d->before.st_size;
+		return look_at(d, &now) == 0 && now.st_size < d->before.st_size;
 	return !unchanged(d);
 }
 

@@ -7,7 +7,10 @@
 #include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -17,6 +20,31 @@
 
 static const struct rp_create_options allow_copy = {.size = sizeof(allow_copy),
 						    .allow_copy = true};
+
+/* The library's calls come by here. What is known of the file with this inode is what was
+ * seen of it first, until the server is asked. */
+static ino_t remembered_inode;
+static struct stat remembered;
+
+int fstat(int fd, struct stat *ret)
+{
+	int r = (int)syscall(SYS_fstat, fd, ret);
+
+	if (r < 0 || !remembered_inode || ret->st_ino != remembered_inode)
+		return r;
+	if (remembered.st_ino)
+		*ret = remembered;
+	else
+		remembered = *ret;
+	return 0;
+}
+
+int statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *ret)
+{
+	if (flags & AT_STATX_FORCE_SYNC)
+		remembered.st_ino = 0;
+	return (int)syscall(SYS_statx, dirfd, path, flags, mask, ret);
+}
 
 /* A create of web1 that fails, and leaves nothing. */
 static void expect_refused(const struct engine *e,
@@ -161,6 +189,27 @@ TEST_F(copy, of_a_disk_that_changes_is_thrown_away)
 		expect_refused(&self->e, &options, RP_IN_USE, 0, "vda", "written to");
 		EXPECT_TRUE(g->done);
 	}
+}
+
+/* Another host writes to it: the client of a server remembers what it has seen of a file
+ * until it is told to ask again. */
+TEST_F(copy, of_a_disk_that_changes_elsewhere_is_thrown_away)
+{
+	const char *const ids[] = {"vda"};
+	struct guest guest = {.disk = engine_disk(&self->e, "vda"), .at = 7 * MIB + 1};
+	const struct rp_watch watch = {
+		.size = sizeof(watch), .context = &guest, .progress = disturb};
+	struct rp_create_options options = allow_copy;
+	struct stat st;
+
+	engine_make_disk(&self->e, "vda", 8 * MIB);
+	engine_add(&self->e, ids, 1);
+	options.watch = &watch;
+	ASSERT_OK(stat(guest.disk, &st));
+	remembered_inode = st.st_ino;
+	expect_refused(&self->e, &options, RP_IN_USE, 0, "vda", "written to");
+	remembered_inode = 0;
+	EXPECT_TRUE(guest.done);
 }
 
 /* web1 has one disk "sda", which is @device: it has the data of @image. */
