@@ -115,11 +115,19 @@ static uint32_t merge(struct merging *m, struct rp_error *err)
  * as that was not @opened, nothing else was touched. */
 static bool is_of_base(uint32_t rc, const struct rp_error *err, bool opened)
 {
-	if (rc == RP_FAILED && !opened)
-		return err->os_error != ECANCELED;
-	return rc == RP_UNKNOWN_STATUS || rc == RP_NOT_AVAILABLE ||
-	       (rc == RP_NOT_SUPPORTED && !strcmp(err->step, "merge")) ||
-	       (rc == RP_FAILED && !strcmp(err->step, "digest"));
+	static const char *const reading[] = {"digest", "map", "read"};
+
+	if (err->os_error == ECANCELED)
+		return false;
+	if (rc == RP_FAILED || rc == RP_NOT_SUPPORTED) {
+		bool of_base = !opened || !strcmp(err->step, "merge");
+
+		/* If it was the disk that could not be read, that is seen again. */
+		for (size_t i = 0; rc == RP_FAILED && i < ARRAY_SIZE(reading); i++)
+			of_base |= !strcmp(err->step, reading[i]);
+		return of_base;
+	}
+	return rc == RP_UNKNOWN_STATUS || rc == RP_NOT_AVAILABLE;
 }
 
 /* As if nothing had been done, after @err. */

@@ -309,6 +309,8 @@ static uint32_t make_copy(const struct merged *m, struct stream *s,
 	stream_because(s, "the base's image was copied");
 	if (m->leaves.fd < 0)
 		s->digest = STREAM_NO_DIGEST; /* of what is not known to be right */
+	else if (s->digest == STREAM_DIGEST)
+		s->digest = STREAM_DIGEST_READ; /* where some of it is shared, too */
 	if (m->leaves.fd >= 0 && s->digest != STREAM_NO_DIGEST)
 		rc = check_image(m, s, tuning, w, err);
 	layers_init(&layers, m->layer, m->count);

@@ -3,12 +3,15 @@
  * merged_test.c - an export merged with that of its base costs what has changed, leaves
  * that one alone, and says so where it cannot be had
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "badfs.h"
 #include "data.h"
 #include "engine_fixture.h"
 #include "harness.h"
@@ -423,6 +426,79 @@ TEST_F(merged, without_a_base)
 	options.base = NULL;
 	GIVES(INVALID_PARAMETER,
 	      rp_export(self->e.store, self->point, self->out, &options, NULL, &err));
+}
+
+/* A disk of which no block could be shared with the image: it had none. */
+TEST(of_a_disk_that_was_empty)
+{
+	static const char *const ids[] = {"vda"};
+	struct rp_export_options options = {.size = sizeof(options),
+					    .digest = RP_DIGEST_ALWAYS};
+	char base[POINT_SIZE];
+	struct rp_error err;
+	struct engine e;
+	json_t *manifest;
+	int fd;
+
+	engine_open(&e, "xfs", 0, NULL, NULL);
+	fd = data_create(engine_disk(&e, "vda"), 0);
+	engine_add(&e, ids, 1);
+	json_decref(engine_take(&e, NULL));
+	json_decref(engine_export(&e, e.out, &options));
+	snprintf(base, sizeof(base), "%s", e.point);
+	ASSERT_OK(ftruncate(fd, 9 * MIB + 777));
+	data_write(fd, 4, MIB, 3 * MIB);
+	close(fd);
+	json_decref(engine_take(&e, NULL));
+	options.base = base;
+	json_decref(engine_export(&e, e.out, &options));
+	GIVES(OK, rp_merge(stage_export_path(e.out, e.point), NULL, NULL, &err));
+	manifest = load_json(fmt("%s/export.json", stage_export_path(e.out, e.point)));
+	EXPECT_TRUE(json_is_object(json_object_get(disk_of(manifest, "vda"), "Digest")));
+	json_decref(manifest);
+	GIVES(OK, rp_verify(stage_export_path(e.out, e.point), NULL, NULL, &err));
+	EXPECT_TRUE(data_same(engine_disk(&e, "vda"),
+			      fmt("%s/vda.raw", stage_export_path(e.out, e.point))));
+	engine_close(&e);
+}
+
+/* What the base's export cannot give any more the point still can. */
+TEST(with_a_base_export_that_cannot_be_read)
+{
+	struct rp_export_options options = stage_copying(RP_IO_AUTO);
+	struct loopfs lower;
+	char base[POINT_SIZE];
+	struct rp_error err;
+	struct badfs fs;
+	struct stage s;
+
+	if (badfs_skip_reason())
+		SKIP("%s", badfs_skip_reason());
+	loopfs_mount(&lower, "ext4", 96 * MIB, NULL, NULL);
+	badfs_mount(&fs, &lower);
+	stage_make(&s, test_dir(), 8 * MIB, test_seed());
+	ASSERT_LT(snprintf(s.exports, sizeof(s.exports), "%s", fs.mnt),
+		  (int)sizeof(s.exports));
+	GIVES(OK, stage_export(&s, &options, &err));
+	memcpy(base, s.point, sizeof(base));
+	stage_take(&s, s.point);
+	options.base = base;
+	options.merge = true;
+	options.watch = &watch;
+	fs.orders->read_at = 3 * MIB;
+	fs.orders->read_error = EIO;
+	options.strict = true;
+	GIVES(FAILED, stage_export(&s, &options, &err));
+	EXPECT_EQ(err.os_error, EIO, "%s", err.message);
+	options.strict = false;
+	GIVES(OK, stage_export(&s, &options, &err));
+	EXPECT_EQ(warnings, 1);
+	EXPECT_NE(strstr(warned, "exported in full"), NULL, "%s", warned);
+	fs.orders->read_error = 0;
+	EXPECT_TRUE(stage_good_export(s.exports, s.point, s.disk));
+	stage_close(&s);
+	badfs_umount(&fs);
+	loopfs_umount(&lower);
 }
 
 TEST_MAIN
