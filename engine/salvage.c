@@ -203,20 +203,26 @@ static void close_sound(struct layer *layer)
 	free(s);
 }
 
-/* Digests that are damaged themselves prove nothing. */
-static void open_leaves(const struct exported *part, const json_t *disk, uint64_t size,
-			const char *path, const struct watch *w, struct digest *ret)
+/* Digests that are damaged themselves prove nothing. 0, or what there is a shortage of.
+ */
+static int open_leaves(const struct exported *part, const json_t *disk, uint64_t size,
+		       const char *path, const struct watch *w, struct digest *ret)
 {
 	const json_t *digest = json_object_get(disk, "Digest");
+	int r = 0;
 
-	ret->fd = -1;
-	if (json_is_object(digest) && leaves_open(part->fd, digest, size, ret) < 0) {
+	if (json_is_object(digest))
+		r = leaves_open(part->fd, digest, size, ret);
+	else
 		ret->fd = -1;
-		watch_warn(w,
-			   "%s: its digests are missing or damaged, it cannot be "
-			   "compared",
-			   path);
-	}
+	if (r == 0)
+		return 0;
+	ret->fd = -1;
+	if (is_shortage(r))
+		return r;
+	watch_warn(w, "%s: its digests are missing or damaged, it cannot be compared",
+		   path);
+	return 0;
 }
 
 /* The next layer of @ret. */
@@ -245,10 +251,11 @@ static uint32_t add_layer(const struct chain *c, const struct chain_disk *d,
 		layer_diff_listed(&s->listed, s->list);
 	s->grain = d->image[i] ? d->image[i]->grain : 0;
 	ret->layer[ret->count++] = &s->layer;
-	open_leaves(&c->parts[i], exported_disk(&c->parts[i], d->id), under->size,
-		    d->path[i], w, &leaves);
+	r = open_leaves(&c->parts[i], exported_disk(&c->parts[i], d->id), under->size,
+			d->path[i], w, &leaves);
 	s->proven = leaves.fd >= 0;
-	r = read_layer(s, &leaves, w);
+	if (r == 0)
+		r = read_layer(s, &leaves, w);
 	if (leaves.fd >= 0)
 		close(leaves.fd);
 	if (r == -ECANCELED || r == -ETIME)
@@ -282,9 +289,9 @@ static int lose(struct salvage *s, uint64_t start, uint64_t end)
 }
 
 /* What the topmost part that is to have @pos makes of it. *ret_lost: it was lost there,
- * or would be below where the chain was @cut. */
-static int decide(const struct salvage *s, uint64_t pos, bool cut, uint64_t *ret_end,
-		  bool *ret_lost)
+ * or with the part that is missing, which has the first @missing bytes. */
+static int decide(const struct salvage *s, uint64_t pos, uint64_t missing,
+		  uint64_t *ret_end, bool *ret_lost)
 {
 	*ret_end = s->layers.source.size;
 	for (size_t i = 0; i < s->count; i++) {
@@ -302,22 +309,30 @@ static int decide(const struct salvage *s, uint64_t pos, bool cut, uint64_t *ret
 		if (range.state != LAYER_BELOW)
 			return 0;
 	}
-	*ret_lost = cut;
+	*ret_lost = pos < missing;
+	if (*ret_lost)
+		*ret_end = min_u64(*ret_end, missing);
 	return 0;
 }
 
-static int list_lost(struct salvage *s, bool cut)
+static int list_lost(struct salvage *s, uint64_t missing)
 {
 	uint64_t pos = 0, end;
 	bool lost;
 	int r = 0;
 
 	for (; r == 0 && pos < s->layers.source.size; pos = end) {
-		r = decide(s, pos, cut, &end, &lost);
+		r = decide(s, pos, missing, &end, &lost);
 		if (r == 0 && lost)
 			r = lose(s, pos, end) < 0 ? -ENOMEM : 0;
 	}
 	return r;
+}
+
+/* How much of the disk there was when the part below the last one was made. */
+static uint64_t size_below(const struct chain_disk *d)
+{
+	return d->list[d->count - 1] ? d->base_size[d->count - 1] : UINT64_MAX;
 }
 
 uint32_t salvage_open(const struct chain *c, const struct chain_disk *d, bool cut,
@@ -335,7 +350,7 @@ uint32_t salvage_open(const struct chain *c, const struct chain_disk *d, bool cu
 		rc = add_layer(c, d, w, &s, err);
 	if (rc == RP_OK) {
 		layers_init(&s.layers, s.layer, s.count);
-		r = list_lost(&s, cut);
+		r = list_lost(&s, cut ? size_below(d) : 0);
 		if (r < 0)
 			rc = rp_fail_os(err, r, "salvage", "%s", d->path[0]);
 	}

@@ -3,13 +3,16 @@
  * broken_chain_test.c - a chain with a part that is missing, damaged or another one is
  * refused and the part is named, whatever was asked for; and what is no base is none
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "data.h"
+#include "engine/chain_disk.h"
 #include "engine_fixture.h"
 #include "harness.h"
 
@@ -381,6 +384,57 @@ TEST_F(broken, salvaged)
 	ASSERT_OK(unlink(fmt("%s/vda.changes", self->paths[1])));
 	EXPECT_GT(salvage(self), SIZE - 3 * 64 * KIB);
 	free(aside);
+}
+
+/* The part that is missing never had more of the disk than there was of it. */
+TEST(salvaged_of_a_disk_that_grew)
+{
+	struct rp_export_options options = stage_copying(RP_IO_AUTO);
+	char base[POINT_SIZE];
+	struct rp_error err;
+	struct stage s;
+
+	stage_make(&s, test_dir(), MIB, test_seed());
+	GIVES(OK, stage_export(&s, &options, &err));
+	memcpy(base, s.point, sizeof(base));
+	ASSERT_OK(truncate(s.disk, 64 * MIB));
+	stage_take(&s, s.point);
+	options.base = base;
+	GIVES(OK, stage_export(&s, &options, &err));
+	remove_tree(stage_export_path(s.exports, base));
+	EXPECT_EQ(stage_salvage(stage_export_path(s.exports, s.point), s.disk), MIB);
+	stage_close(&s);
+}
+
+/* What is there is not taken for lost because there is no descriptor to look at it. */
+TEST_F(broken, is_not_for_want_of_descriptors)
+{
+	int free = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0);
+	uint32_t rc = RP_FAILED;
+
+	close(free);
+	for (int more = 0; rc && more < 100; more++) {
+		rlim_t limit = limit_files(getpid(), (rlim_t)(free + more));
+		struct chain_disk disk = {0};
+		struct chain chain = {0};
+		struct rp_error cut, err;
+
+		rp_error_clear(&cut);
+		rc = chain_open_some(self->paths[2], "vda", NULL, 0, &chain, &cut, &err);
+		if (rc == RP_OK)
+			rc = chain_disk_open_some(&chain, "vda", &disk, &cut, &err);
+		limit_files(getpid(), limit);
+		EXPECT_EQ(cut.code, RP_OK, "%d: %s", more, cut.message);
+		if (rc)
+			EXPECT_EQ(err.os_error, EMFILE, "%d: %s", more, err.message);
+		else
+			EXPECT_EQ(disk.count, LINKS);
+		for (size_t i = 0; rc == RP_OK && i < disk.count; i++)
+			EXPECT_GE(disk.layer[i]->file.tail_fd, 0, "%d", more);
+		chain_disk_close(&disk);
+		chain_close(&chain);
+	}
+	EXPECT_EQ(rc, RP_OK);
 }
 
 /* By a byte, as a file system's repair does it: the rest of it counts. */
