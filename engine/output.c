@@ -31,7 +31,11 @@ static uint32_t follow_link(struct output *o, const char *path, struct rp_error 
 	if (!o->real)
 		return rp_fail_os(err, -errno, "open", "output %s", path);
 	o->path = o->real;
-	return RP_OK;
+	return doc_is_text(o->path)
+		       ? RP_OK
+		       : rp_fail(err, RP_INVALID_PARAMETER, "check",
+				 "output '%s': leads to '%s', which is not UTF-8", path,
+				 o->path);
 }
 
 static int open_folder(const struct output *o)
@@ -121,7 +125,7 @@ static int remove_left(const struct output *o)
 	/* Writable, because a network file system wants that for the lock. */
 	fd = openat(o->dirfd, o->partial, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (fd < 0)
-		return errno == ENOENT ? 0 : -EEXIST;
+		return errno == ENOENT ? 0 : is_shortage(-errno) ? -errno : -EEXIST;
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
 		return -EEXIST;
 	r = io_lock(fd, true, GLANCE_MS);

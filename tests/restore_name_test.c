@@ -512,6 +512,23 @@ static char *load(const char *path, size_t size)
 	return bytes;
 }
 
+/* That is said before anything is read or written. */
+TEST_F(name, of_no_link_to_what_has_no_text)
+{
+	const char *link = fmt("%s/link", test_dir()), *file = fmt("%s/\xe9", test_dir());
+	const struct rp_read_options options = {.size = sizeof(options), .replace = true};
+	struct rp_error err;
+	char *report;
+
+	save_text(file, "old");
+	ASSERT_OK(symlink(file, link));
+	GIVES(INVALID_PARAMETER,
+	      rp_restore(self->first, "vda", link, &options, &report, &err));
+	EXPECT_TRUE(exists(file));
+	ASSERT_OK(unlink(file));
+	ASSERT_OK(unlink(link));
+}
+
 /* However they get in each other's way, the name always stands for a whole disk. */
 TEST_F(name, is_fought_for)
 {
