@@ -272,7 +272,7 @@ const char *store_owner(struct rp_store *store)
 		return store->owner;
 	if (getpwuid_r(geteuid(), &entry, text, sizeof(text), &found) == 0 && found)
 		snprintf(store->owner, sizeof(store->owner), "%s", found->pw_name);
-	else
+	if (!store->owner[0] || !doc_is_text(store->owner)) /* which may be cut */
 		snprintf(store->owner, sizeof(store->owner), "%u", (unsigned)geteuid());
 	return store->owner;
 }

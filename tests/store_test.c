@@ -7,6 +7,7 @@
 #include <ftw.h>
 #include <linux/fiemap.h>
 #include <linux/fs.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,18 @@
 #include "stage.h"
 
 #define SIZE (MIB + 4097)
+
+static char *owner; /* the name of every account; NULL = what it is */
+
+/* The library's calls come by here. */
+int getpwuid_r(uid_t uid, struct passwd *entry, char *text, size_t size,
+	       struct passwd **ret)
+{
+	*entry = (struct passwd){.pw_name = owner ?: text, .pw_uid = uid};
+	snprintf(text, size, "uid%u", (unsigned)uid);
+	*ret = entry;
+	return 0;
+}
 
 FIXTURE(store)
 {
@@ -439,6 +452,21 @@ static void export_again(const struct stage *s)
 	other.store = stage_open(s, 0);
 	GIVES(INVALID_STATE, stage_export(&other, NULL, &err));
 	rp_store_close(other.store);
+}
+
+/* A record is UTF-8, whatever the name of an account is. */
+TEST_F(store, records_an_owner_without_text)
+{
+	const struct rp_export_options options = stage_copying(RP_IO_AUTO);
+	struct rp_error err;
+	json_t *job;
+
+	owner = "m\xfcller";
+	GIVES(OK, stage_export(&self->stage, &options, &err));
+	owner = NULL;
+	job = stage_only_job(&self->stage);
+	EXPECT_STREQ(json_text(job, "Owner"), fmt("%u", (unsigned)geteuid()));
+	json_decref(job);
 }
 
 /* After a week; the first that ends looks, of all processes once a minute. */
