@@ -210,7 +210,7 @@ static int load(struct rp_store *store, const char *name, enum system_use use,
 		return r;
 	system->points_fd = io_dir_open(system->fd, "points");
 	if (system->points_fd == -ENOENT)
-		return -EBADMSG;
+		return use == SYSTEM_REMOVE ? 0 : -EBADMSG;
 	return system->points_fd < 0 ? system->points_fd : 0;
 }
 
@@ -428,11 +428,13 @@ uint32_t rp_system_show(struct rp_store *store, const char *name, char **ret_jso
 static uint32_t check_unused(const struct system *system, struct rp_error *err)
 {
 	const char *stray = NULL;
-	size_t count, points = 0;
+	size_t count = 0, points = 0;
 	uint32_t rc = RP_OK;
-	char **names;
-	int r = io_dir_names(system->points_fd, &names, &count);
+	char **names = NULL;
+	int r = 0;
 
+	if (system->points_fd >= 0) /* else it is damaged, and has none */
+		r = io_dir_names(system->points_fd, &names, &count);
 	if (r < 0)
 		return rp_fail_os(err, r, "read", "system %s", system->name);
 	for (size_t i = 0; i < count; i++) {

@@ -320,6 +320,22 @@ static void become_fifo(const char *path)
 	ASSERT_OK(mkfifo(path, 0600));
 }
 
+/* Who copied the store may have left out what was empty. */
+TEST_F(system, one_without_its_folder_of_points_can_be_removed)
+{
+	const struct stage *s = &self->stage;
+	const struct rp_disk disk = {"vda", s->disk};
+	struct rp_error err;
+	char *point;
+
+	GIVES(OK, rp_destroy_reference_point(s->store, s->point, &err));
+	ASSERT_OK(rmdir(fmt("%s/systems/web1/points", s->path)));
+	GIVES(UNKNOWN_STATUS,
+	      rp_create_reference_point(s->store, "web1", NULL, &point, &err));
+	GIVES(OK, rp_system_remove(s->store, "web1", &err));
+	GIVES(OK, rp_system_add(s->store, "web1", &disk, 1, NULL, 0, &err));
+}
+
 /* What was a file when the system was added. */
 TEST_F(system, says_what_a_disk_or_config_file_is_no_longer)
 {
