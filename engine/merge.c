@@ -366,6 +366,10 @@ static uint32_t merge(struct merge *m, char **ret_report, struct rp_error *err)
 		return rp_fail(err, RP_INVALID_STATE, "merge", "export %s: is whole",
 			       m->chain.paths[0]);
 	rc = exported_check_alone(tip(m), err);
+	r = rc ? 0 : io_can_exchange(m->fd); /* not found out after hours */
+	if (r < 0)
+		rc = rp_fail_os(err, r, "merge", "%s: exchange of folders",
+				m->chain.paths[0]);
 	if (rc == RP_OK)
 		rc = fill(m, err);
 	if (rc == RP_OK && ret_report) {

@@ -131,7 +131,13 @@ static uint32_t release(struct releasing *x, struct rp_error *err)
 		rc = store_birth(x->store, x->store->pending_fd, x->id, &x->fd, err);
 	if (rc)
 		return rc;
-	rc = fill(x, err);
+	r = io_can_exchange(x->fd); /* not found out after hours */
+	if (r < 0)
+		rc = rp_fail_os(err, r, "release",
+				"reference point %s@%s: exchange of folders",
+				x->point.system, x->point.id);
+	if (rc == RP_OK)
+		rc = fill(x, err);
 	if (rc == RP_OK)
 		rc = replace(x, err);
 	if (x->stuck)

@@ -773,7 +773,8 @@ uint32_t rp_verify(const char *export_path, const struct rp_read_options *option
  * Errors: as rp_verify() with a chain; RP_INVALID_STATE (it is whole already, or there is
  * something in its folder that is no part of it and would be removed with it),
  * RP_IN_USE (another merge of it runs), RP_NOT_SUPPORTED (the full export has an image
- * that is not raw; RP_CLONE_ALWAYS), RP_FAILED, RP_ACCESS_DENIED.
+ * that is not raw; RP_CLONE_ALWAYS; a file system that cannot exchange two folders, NFS),
+ * RP_FAILED, RP_ACCESS_DENIED.
  */
 uint32_t rp_merge(const char *export_path, const struct rp_read_options *options,
 		  char **ret_report, struct rp_error *reterr);

@@ -212,6 +212,21 @@ int io_rename_exchange(int a_dirfd, const char *a, int b_dirfd, const char *b)
 	return errno == EINVAL || errno == ENOSYS ? -EOPNOTSUPP : -errno;
 }
 
+int io_can_exchange(int dirfd)
+{
+	static const char *const names[] = {".this", ".that"};
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (r == 0 && mkdirat(dirfd, names[i], 0700) < 0)
+			r = -errno;
+	if (r == 0)
+		r = io_rename_exchange(dirfd, names[0], dirfd, names[1]);
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		unlinkat(dirfd, names[i], AT_REMOVEDIR);
+	return r;
+}
+
 int io_temporary_file(int dirfd)
 {
 	const int flags = O_TMPFILE | O_RDWR | O_EXCL | O_CLOEXEC;

@@ -55,6 +55,9 @@ int io_rename_new(int from_dirfd, const char *from, int to_dirfd, const char *to
  * system cannot. */
 int io_rename_exchange(int a_dirfd, const char *a, int b_dirfd, const char *b);
 
+/* Whether it can, tried out in folder @dirfd, which is ours: 0, -EOPNOTSUPP or -errno. */
+int io_can_exchange(int dirfd);
+
 /* A new file without a name, on the file system of @dirfd, or if that cannot be in
  * /var/tmp. It goes when it is closed. fd or -errno. */
 int io_temporary_file(int dirfd);

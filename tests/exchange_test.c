@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * exchange_test.c - where two folders cannot change places, what needs that says so at
+ * once: nothing was read, and nothing has changed
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "harness.h"
+#include "stage.h"
+
+/* The library's calls come by here: as NFS has it. */
+int renameat2(int from_dirfd, const char *from, int to_dirfd, const char *to,
+	      unsigned flags)
+{
+	if (!(flags & RENAME_EXCHANGE))
+		return (int)syscall(SYS_renameat2, from_dirfd, from, to_dirfd, to, flags);
+	errno = EINVAL;
+	return -1;
+}
+
+static int note(void *context, const struct rp_progress *progress)
+{
+	*(uint64_t *)context = max_u64(*(uint64_t *)context, progress->bytes_done);
+	return 0;
+}
+
+TEST(none)
+{
+	struct rp_export_options exporting = stage_copying(RP_IO_AUTO);
+	uint64_t done = 0;
+	const struct rp_watch watch = {
+		.size = sizeof(watch), .context = &done, .progress = note};
+	const struct rp_read_options options = {.size = sizeof(options), .watch = &watch};
+	char base[POINT_SIZE];
+	struct rp_error err;
+	const char *path;
+	struct stage s;
+
+	stage_make(&s, test_dir(), 4 * MIB, test_seed());
+	GIVES(OK, stage_export(&s, &exporting, &err));
+	memcpy(base, s.point, sizeof(base));
+	stage_take(&s, s.point);
+	exporting.base = base;
+	GIVES(OK, stage_export(&s, &exporting, &err));
+	path = stage_export_path(s.exports, s.point);
+
+	GIVES(NOT_SUPPORTED, rp_merge(path, &options, NULL, &err));
+	EXPECT_NE(strstr(err.message, "exchange of folders"), NULL, "%s", err.message);
+	EXPECT_EQ(done, 0);
+	EXPECT_EQ(strstr(listing(fmt("%s/web1", s.exports)), "."), NULL);
+	GIVES(OK, rp_verify(path, NULL, NULL, &err));
+
+	GIVES(NOT_SUPPORTED, rp_release(s.store, s.point, &options, &err));
+	EXPECT_NE(strstr(err.message, "exchange of folders"), NULL, "%s", err.message);
+	EXPECT_EQ(done, 0);
+	stage_expect_idle(&s);
+	GIVES(OK, rp_destroy_reference_point(s.store, s.point, &err));
+	stage_close(&s);
+}
+
+TEST_MAIN
