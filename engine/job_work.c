@@ -34,8 +34,8 @@ static json_t *progress_doc(struct job *job, const struct rp_progress *p)
 			 (json_int_t)p->bytes_per_second);
 }
 
-/* Of one that nobody waits a turn for the slips are made when it takes longer: of a
- * thousand small exports none has them. */
+/* Of one that nobody waits a turn for the slips are made when it takes longer: most small
+ * ones never have them. */
 static void tell(struct job *job, const struct watch *w)
 {
 	_cleanup_doc_ json_t *doc = progress_doc(job, &w->progress);
