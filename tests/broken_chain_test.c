@@ -386,6 +386,17 @@ TEST_F(broken, salvaged)
 	free(aside);
 }
 
+/* Who does not want to know why need not. */
+TEST_F(broken, without_an_error)
+{
+	ASSERT_OK(unlink(fmt("%s/vda.raw", self->paths[1])));
+	EXPECT_EQ(rp_verify(self->paths[2], NULL, NULL, NULL), RP_NOT_AVAILABLE);
+	EXPECT_EQ(rp_restore(self->paths[2], "vda", fmt("%s/vda", test_dir()), NULL, NULL,
+			     NULL),
+		  RP_NOT_AVAILABLE);
+	EXPECT_EQ(rp_merge(self->paths[2], NULL, NULL, NULL), RP_NOT_AVAILABLE);
+}
+
 /* The part that is missing never had more of the disk than there was of it. */
 TEST(salvaged_of_a_disk_that_grew)
 {
