@@ -115,7 +115,7 @@ static uint32_t merge(struct merging *m, struct rp_error *err)
  * as that was not @opened, nothing else was touched. */
 static bool is_of_base(uint32_t rc, const struct rp_error *err, bool opened)
 {
-	static const char *const reading[] = {"digest", "map", "read"};
+	static const char *const reading[] = {"digest", "map", "read", "read digests of"};
 
 	if (err->os_error == ECANCELED)
 		return false;

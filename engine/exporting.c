@@ -165,13 +165,10 @@ static bool is_asked_for(const struct exporting *x, const json_t *manifest)
 			?: json_array_size(json_object_get(x->point.doc, "Disks")));
 }
 
-/* What is based on others can be restored by what is there. */
-static uint32_t check_restorable(const struct exporting *x, const char *path,
-				 struct rp_error *err)
+static uint32_t try_bases(const char *path, bool *ret_again, struct rp_error *err)
 {
 	struct chain chain = {0};
-	struct rp_error why;
-	uint32_t rc = chain_open(path, NULL, NULL, 0, &chain, &why);
+	uint32_t rc = chain_open(path, NULL, NULL, 0, &chain, err);
 	const json_t *disks = rc ? NULL : exported_disks(&chain.parts[0]);
 
 	for (size_t i = 0; rc == RP_OK && i < json_array_size(disks); i++) {
@@ -179,10 +176,30 @@ static uint32_t check_restorable(const struct exporting *x, const char *path,
 		const char *id = "";
 
 		doc_string(json_array_get(disks, i), "DiskId", &id);
-		rc = chain_disk_open(&chain, id, &disk, &why);
+		rc = chain_disk_open(&chain, id, &disk, err);
 		chain_disk_close(&disk);
 	}
+	*ret_again = chain_was_merged(&chain, rc);
 	chain_close(&chain);
+	return rc;
+}
+
+/* What is based on others can be restored by what is there. */
+static uint32_t check_restorable(const struct exporting *x, const char *path,
+				 struct rp_error *err)
+{
+	struct rp_error why;
+	uint32_t rc;
+	bool again;
+
+	do {
+		rp_error_clear(&why);
+		rc = try_bases(path, &again, &why);
+	} while (again);
+	if (rc == RP_OUT_OF_MEMORY || is_shortage(-why.os_error)) {
+		*err = why;
+		return rc;
+	}
 	return rc ? rp_fail(err, RP_INVALID_STATE, "resume", "resume %s: %s",
 			    x->target.path, why.message)
 		  : RP_OK;

@@ -21,8 +21,8 @@
 #define OTHERS_MAX (256 * MIB)
 
 /* How long it waits for others: as long as a device takes to sync what they move in that
- * time, but no longer than pays. It is halved when it was in vain, and doubled when not.
- */
+ * time, but no longer than pays. It is halved if nobody came, and doubled if somebody
+ * did. */
 #define PATIENCE_NS	  (500 * IO_MS)
 #define PATIENCE_LEAST_NS (4 * IO_MS)
 
@@ -44,6 +44,7 @@ struct io_ferry {
 	unsigned aboard[2];
 	uint64_t leaves_ns; /* at the latest, if somebody is aboard; 0 = now */
 	uint64_t patience_ns;
+	unsigned met; /* were aboard when it began to wait */
 	bool away, sunk;
 	uint64_t left;	/* crossings that have begun */
 	uint64_t good;	/* the last one that has ended well */
@@ -209,7 +210,7 @@ static void make_crossing(struct io_ferry *f)
 {
 	uint64_t number = ++f->left;
 	unsigned here = number % 2, next = (number + 1) % 2;
-	bool all_came = !f->leaves_ns;
+	bool paid = !f->leaves_ns || f->aboard[here] > f->met;
 	int r;
 
 	f->away = true;
@@ -225,11 +226,12 @@ static void make_crossing(struct io_ferry *f)
 	/* Whether they run already or not, they do not wait any more. */
 	f->quay->waiting -= f->aboard[here];
 	f->aboard[here] = 0;
-	if (all_came && r == 0)
+	if (paid && r == 0)
 		f->patience_ns = min_u64(2 * f->patience_ns, PATIENCE_NS);
 	else
 		f->patience_ns = max_u64(f->patience_ns / 2, PATIENCE_LEAST_NS);
 	f->leaves_ns = all_wait(f->quay) ? 0 : io_now_ns() + f->patience_ns;
+	f->met = f->aboard[next];
 	pthread_cond_broadcast(&f->back[here]);
 	if (f->sunk)
 		pthread_cond_broadcast(&f->back[next]);
@@ -268,8 +270,10 @@ static void board(struct io_ferry *f, uint64_t ticket)
 {
 	unsigned *aboard = &f->aboard[ticket % 2];
 
-	if (!(*aboard)++ && !f->away)
+	if (!(*aboard)++ && !f->away) {
 		f->leaves_ns = io_now_ns() + f->patience_ns;
+		f->met = 1;
+	}
 	f->quay->waiting++;
 	if (all_wait(f->quay))
 		call_out(f->quay);
