@@ -250,3 +250,21 @@ void chain_disk_close(struct chain_disk *d)
 	free(d->path);
 	*d = (struct chain_disk){0};
 }
+
+uint32_t chain_disks_fit(const struct chain *c, struct rp_error *err)
+{
+	uint32_t rc = RP_OK;
+	json_t *disk;
+	size_t i;
+
+	json_array_foreach(exported_disks(&c->parts[0]), i, disk) {
+		struct chain_disk d = {0};
+		const char *id;
+
+		doc_string(disk, "DiskId", &id);
+		if (rc == RP_OK && exported_is_differential(disk))
+			rc = chain_disk_open(c, id, &d, err);
+		chain_disk_close(&d);
+	}
+	return rc;
+}

@@ -40,4 +40,7 @@ uint32_t chain_disk_open_leaves(const struct chain *chain, const struct chain_di
 
 void chain_disk_close(struct chain_disk *disk); /* zeros are fine */
 
+/* Whether every differential disk of the export can be put together. */
+uint32_t chain_disks_fit(const struct chain *chain, struct rp_error *err);
+
 #endif

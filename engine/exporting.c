@@ -165,20 +165,13 @@ static bool is_asked_for(const struct exporting *x, const json_t *manifest)
 			?: json_array_size(json_object_get(x->point.doc, "Disks")));
 }
 
-static uint32_t try_bases(const char *path, bool *ret_again, struct rp_error *err)
+static uint32_t try_chain(const char *path, bool *ret_again, struct rp_error *err)
 {
 	struct chain chain = {0};
 	uint32_t rc = chain_open(path, NULL, NULL, 0, &chain, err);
-	const json_t *disks = rc ? NULL : exported_disks(&chain.parts[0]);
 
-	for (size_t i = 0; rc == RP_OK && i < json_array_size(disks); i++) {
-		struct chain_disk disk = {0};
-		const char *id = "";
-
-		doc_string(json_array_get(disks, i), "DiskId", &id);
-		rc = chain_disk_open(&chain, id, &disk, err);
-		chain_disk_close(&disk);
-	}
+	if (rc == RP_OK)
+		rc = chain_disks_fit(&chain, err);
 	*ret_again = chain_was_merged(&chain, rc);
 	chain_close(&chain);
 	return rc;
@@ -194,7 +187,7 @@ static uint32_t check_restorable(const struct exporting *x, const char *path,
 
 	do {
 		rp_error_clear(&why);
-		rc = try_bases(path, &again, &why);
+		rc = try_chain(path, &again, &why);
 	} while (again);
 	if (rc == RP_OUT_OF_MEMORY || is_shortage(-why.os_error)) {
 		*err = why;

@@ -79,25 +79,6 @@ static uint32_t report(const struct chain *c, const struct stream *streams, size
 	return RP_OK;
 }
 
-/* Whether every differential disk can be put together. */
-static uint32_t check_fit(const struct chain *c, struct rp_error *err)
-{
-	uint32_t rc = RP_OK;
-	json_t *disk;
-	size_t i;
-
-	json_array_foreach(exported_disks(&c->parts[0]), i, disk) {
-		struct chain_disk d = {0};
-		const char *id;
-
-		doc_string(disk, "DiskId", &id);
-		if (rc == RP_OK && exported_is_differential(disk))
-			rc = chain_disk_open(c, id, &d, err);
-		chain_disk_close(&d);
-	}
-	return rc;
-}
-
 static uint32_t verify(const struct chain *c, const struct rp_read_options *options,
 		       struct watch *w, char **ret_report, struct rp_error *err)
 {
@@ -117,7 +98,7 @@ static uint32_t verify(const struct chain *c, const struct rp_read_options *opti
 					&streams[opened], err);
 	}
 	if (rc == RP_OK)
-		rc = check_fit(c, err);
+		rc = chain_disks_fit(c, err);
 	if (rc == RP_OK && count)
 		rc = copy_streams(streams, count, &tuning, w, err);
 	for (size_t k = 1; rc == RP_OK && options->chain && k < c->count; k++)
