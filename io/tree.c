@@ -223,7 +223,8 @@ int io_can_exchange(int dirfd)
 	if (r == 0)
 		r = io_rename_exchange(dirfd, names[0], dirfd, names[1]);
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		unlinkat(dirfd, names[i], AT_REMOVEDIR);
+		if (unlinkat(dirfd, names[i], AT_REMOVEDIR) < 0 && r == 0)
+			r = -errno;
 	return r;
 }
 

@@ -12,13 +12,25 @@
 #include "harness.h"
 #include "stage.h"
 
-/* The library's calls come by here: as NFS has it. */
+static bool exchanges;	  /* else as NFS has it */
+static const char *stays; /* what has this name cannot be removed, once */
+
+/* The library's calls come by here. */
 int renameat2(int from_dirfd, const char *from, int to_dirfd, const char *to,
 	      unsigned flags)
 {
-	if (!(flags & RENAME_EXCHANGE))
+	if (exchanges || !(flags & RENAME_EXCHANGE))
 		return (int)syscall(SYS_renameat2, from_dirfd, from, to_dirfd, to, flags);
 	errno = EINVAL;
+	return -1;
+}
+
+int unlinkat(int dirfd, const char *name, int flags)
+{
+	if (!stays || strcmp(name, stays))
+		return (int)syscall(SYS_unlinkat, dirfd, name, flags);
+	stays = NULL;
+	errno = EIO;
 	return -1;
 }
 
@@ -53,6 +65,16 @@ TEST(none)
 	EXPECT_EQ(done, 0);
 	EXPECT_EQ(strstr(listing(fmt("%s/web1", s.exports)), "."), NULL);
 	GIVES(OK, rp_verify(path, NULL, NULL, &err));
+
+	/* Nothing of the trial may be published. */
+	exchanges = true;
+	stays = ".this";
+	GIVES(FAILED, rp_merge(path, &options, NULL, &err));
+	EXPECT_EQ(err.os_error, EIO);
+	EXPECT_EQ(stays, NULL);
+	EXPECT_EQ(done, 0);
+	EXPECT_EQ(strstr(listing(fmt("%s/web1", s.exports)), "."), NULL);
+	exchanges = false;
 
 	GIVES(NOT_SUPPORTED, rp_release(s.store, s.point, &options, &err));
 	EXPECT_NE(strstr(err.message, "exchange of folders"), NULL, "%s", err.message);
