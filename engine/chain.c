@@ -196,7 +196,7 @@ static uint32_t find_base(struct chain *c, const char *filter, const char *const
 
 bool chain_is_cut(uint32_t rc, struct rp_error *cut, struct rp_error *err)
 {
-	if (!rc || !cut || rc == RP_OUT_OF_MEMORY || is_shortage(-err->os_error))
+	if (!rc || !cut || rp_is_shortage(rc, err))
 		return false;
 	*cut = *err;
 	rp_error_clear(err);

@@ -108,8 +108,7 @@ static uint32_t open_file(struct chain_disk *d, const struct exported *e,
 	if (rc)
 		io_file_close(&file);
 	/* Nothing can be read of it, but its list tells what it had. */
-	if (rc && some && list && rc != RP_OUT_OF_MEMORY &&
-	    !is_shortage(-err->os_error)) {
+	if (rc && some && list && !rp_is_shortage(rc, err)) {
 		rp_error_clear(err);
 		rc = open_raw(d, disk, &file, list, err);
 	}

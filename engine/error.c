@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "doc.h"
+#include "io/base.h"
 
 const char *rp_return_name(uint32_t code)
 {
@@ -175,4 +176,9 @@ uint32_t rp_fail_of(struct rp_error *err, const char *system, const char *disk)
 		keep_one_line(err);
 	}
 	return err->code;
+}
+
+bool rp_is_shortage(uint32_t code, const struct rp_error *err)
+{
+	return code == RP_OUT_OF_MEMORY || (code && err && is_shortage(-err->os_error));
 }

@@ -10,6 +10,7 @@
 #define ENGINE_ERROR_H
 
 #include <refpoint.h>
+#include <stdbool.h>
 
 /* Nothing has failed yet. @err may be NULL, here and below. */
 void rp_error_clear(struct rp_error *err);
@@ -29,6 +30,10 @@ uint32_t rp_fail_os(struct rp_error *err, int error, const char *step, const cha
 /* Adds which system and disk (NULL = not known, or known already) it was. The
  * disk is put before the sentence. Returns @err's code. */
 uint32_t rp_fail_of(struct rp_error *err, const char *system, const char *disk);
+
+/* Whether @code, and @err that came with it, say nothing of what was asked for: the
+ * process, or the machine, was short of something. */
+bool rp_is_shortage(uint32_t code, const struct rp_error *err);
 
 /* The return value that stands for -errno. */
 uint32_t rp_return_of(int error);

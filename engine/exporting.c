@@ -189,7 +189,7 @@ static uint32_t check_restorable(const struct exporting *x, const char *path,
 		rp_error_clear(&why);
 		rc = try_chain(path, &again, &why);
 	} while (again);
-	if (rc == RP_OUT_OF_MEMORY || is_shortage(-why.os_error)) {
+	if (rp_is_shortage(rc, &why)) {
 		*err = why;
 		return rc;
 	}
