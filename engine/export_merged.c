@@ -116,18 +116,23 @@ static uint32_t merge(struct merging *m, struct rp_error *err)
 static bool is_of_base(uint32_t rc, const struct rp_error *err, bool opened)
 {
 	static const char *const reading[] = {"digest", "map", "read", "read digests of"};
+	bool was_read = false;
 
 	if (err->os_error == ECANCELED)
 		return false;
-	if (rc == RP_FAILED || rc == RP_NOT_SUPPORTED) {
-		bool of_base = !opened || !strcmp(err->step, "merge");
-
-		/* If it was the disk that could not be read, that is seen again. */
-		for (size_t i = 0; rc == RP_FAILED && i < ARRAY_SIZE(reading); i++)
-			of_base |= !strcmp(err->step, reading[i]);
-		return of_base;
+	for (size_t i = 0; i < ARRAY_SIZE(reading); i++)
+		was_read |= !strcmp(err->step, reading[i]);
+	switch (rc) {
+	case RP_UNKNOWN_STATUS:
+	case RP_NOT_AVAILABLE:
+		return true;
+	case RP_FAILED: /* if it was the disk that was read, that is seen again */
+		return !opened || was_read;
+	case RP_NOT_SUPPORTED:
+		return !opened || !strcmp(err->step, "merge");
+	default:
+		return false;
 	}
-	return rc == RP_UNKNOWN_STATUS || rc == RP_NOT_AVAILABLE;
 }
 
 /* As if nothing had been done, after @err. */
