@@ -486,10 +486,10 @@ uint32_t rp_export_reference_point(struct rp_store *store, const char *reference
  * Threads of the library, up to 128 of them as RLIMIT_NOFILE has room, work on the
  * points, those with the smallest disks first, with one pool of buffers shared fairly.
  * Each export is on stable storage when @done is called for it, but to get there they
- * wait for syncs of the whole file system together, half a second for others at most (XFS
- * and ext4; not while the page cache holds much that others have written). A point that
- * fails does not keep the others from being exported. Without any (@points may be NULL)
- * @directory and @options are checked.
+ * wait for syncs of the whole file system together (XFS and ext4; not while the page
+ * cache holds much that others have written), each of them half a second at most until
+ * others want one too. A point that fails does not keep the others from being exported.
+ * Without any (@points may be NULL) @directory and @options are checked.
  *
  * Return: RP_OK if all were exported; else the value of the first of @points that was
  * not, with @reterr. If there are no threads or buffers, the error of that.
