@@ -2,10 +2,9 @@
 /*
  * set.c - many points exported at once, by threads that share buffers and syncs
  */
-#include "set.h"
+#include "set_state.h"
 
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -15,18 +14,11 @@
 #include "io/base.h"
 #include "io/clock.h"
 #include "io/fs.h"
-#include "io/thread.h"
 #include "io/tree.h"
 #include "job_sweep.h"
 #include "point.h"
 #include "tuning.h"
-#include "watch.h"
 
-/* Who shares blocks, or moves little, does little but wait for syncs, and the more wait
- * for one the fewer are made. Who moves much has the device busy alone. */
-#define WORKERS 128
-#define MOVERS	16 /* of them, at most, what is not little */
-#define LITTLE	(64 * MIB)
 #define TICK_NS (50 * IO_MS)
 
 /* How often those are tried again alone that found no room beside others. */
@@ -37,203 +29,6 @@
 #define EXPORT_FILES 16
 #define DISK_FILES   5
 #define OTHERS_FILES 32
-
-/* One point. */
-struct member {
-	const char *point;
-	char ref[NAME_SIZE + ID_SIZE]; /* its name and ID, if it was found */
-	uint64_t size;
-	size_t disks;
-	uint32_t value;
-	char *report;
-	struct rp_error err;
-	struct member *next; /* in the list of those that have ended */
-};
-
-struct worker {
-	struct set *set;
-	pthread_t thread;
-	struct rp_store *store;
-	struct gear gear;
-	struct pressure pressure; /* of all it exports: there is one worker then */
-	struct rp_watch watch;
-	const char *point; /* the one it works on */
-	bool inside;	   /* the quay */
-	/* Under the set's lock: of the point it works on. */
-	struct rp_progress progress;
-};
-
-struct warning {
-	struct warning *next;
-	char text[];
-};
-
-struct set {
-	struct rp_store *store; /* the caller's */
-	const char *directory;
-	const struct rp_export_options *options;
-	struct watch watch; /* of the caller's thread */
-	struct member *members;
-	size_t *order; /* indices of members, smallest first; then again who is alone */
-	size_t count;
-	size_t planned; /* entries of order */
-	struct worker workers[WORKERS];
-	unsigned worker_count;
-	unsigned movers; /* the first of them, who take what is not little, too */
-	struct io_pool *pool;
-	bool shareable;	      /* blocks of the store, in the directory */
-	struct io_quay *quay; /* NULL = no ferries */
-	struct io_ferry *to_store, *to_directory; /* may be one */
-
-	pthread_mutex_t lock; /* of what follows */
-	pthread_cond_t changed;
-	size_t taken;
-	unsigned running; /* workers */
-	bool stop;
-	uint64_t done_bytes, done_total; /* of the points that have ended */
-	struct member *ended, **last;
-	struct member *alone; /* to be tried again when nobody else is at work */
-	unsigned times_alone; /* that they may be, still */
-	struct warning *warnings;
-};
-
-/* ------------------------------------------------------------ in a worker's thread */
-
-static int on_progress(void *context, const struct rp_progress *progress)
-{
-	struct worker *w = context;
-	bool stop;
-
-	pthread_mutex_lock(&w->set->lock);
-	w->progress = *progress;
-	stop = w->set->stop;
-	pthread_mutex_unlock(&w->set->lock);
-	return stop;
-}
-
-static void on_warning(void *context, const char *text)
-{
-	struct worker *w = context;
-	size_t size = strlen(w->point) + strlen(": ") + strlen(text) + 1;
-	struct warning *warning = malloc(sizeof(*warning) + size);
-
-	if (!warning)
-		return;
-	snprintf(warning->text, size, "%s: %s", w->point, text);
-	pthread_mutex_lock(&w->set->lock);
-	warning->next = w->set->warnings;
-	w->set->warnings = warning;
-	pthread_mutex_unlock(&w->set->lock);
-}
-
-/* Whether it will soon want a sync; the others are not waited for. */
-static bool is_little(const struct set *set, const struct member *m)
-{
-	return m->size <= LITTLE || set->movers == WORKERS;
-}
-
-/* Not left between two members: a ferry would leave at once. */
-static void be_inside(struct worker *w, bool inside)
-{
-	if (!w->set->quay || w->inside == inside)
-		return;
-	w->inside = inside;
-	if (inside)
-		io_quay_enter(w->set->quay);
-	else
-		io_quay_exit(w->set->quay);
-}
-
-static struct member *take(struct worker *w)
-{
-	struct set *set = w->set;
-	struct member *m = NULL;
-
-	pthread_mutex_lock(&set->lock);
-	if (!set->stop && set->taken < set->planned)
-		m = &set->members[set->order[set->taken]];
-	if (m && !is_little(set, m) && w >= set->workers + set->movers)
-		m = NULL; /* nor is any that comes after */
-	set->taken += m != NULL;
-	pthread_mutex_unlock(&set->lock);
-	return m;
-}
-
-static void give_back(struct worker *w, struct member *m)
-{
-	struct set *set = w->set;
-
-	pthread_mutex_lock(&set->lock);
-	set->done_bytes += w->progress.bytes_total; /* a failed one will not go on */
-	set->done_total += w->progress.bytes_total;
-	w->progress = (struct rp_progress){0};
-	m->next = NULL; /* it may have been tried before */
-	*set->last = m;
-	set->last = &m->next;
-	pthread_cond_signal(&set->changed);
-	pthread_mutex_unlock(&set->lock);
-}
-
-/* ext4 and Btrfs give out again what was removed when that is committed. Without a ferry,
- * which Btrfs has none of and which does not leave where others have written much. */
-static void await_room(const struct set *set)
-{
-	_cleanup_close_ int directory = io_dir_open(AT_FDCWD, set->directory);
-
-	if (directory >= 0)
-		syncfs(directory);
-}
-
-static uint32_t export_member(struct worker *w, struct member *m,
-			      const struct rp_export_options *options)
-{
-	const struct exporting_tools tools = {
-		.gear = &w->gear,
-		.ferry = w->set->to_directory,
-		.pressure = &w->pressure,
-		.yields = w->set->times_alone, /* as long as it may be tried again */
-	};
-	struct exporting *x;
-	uint32_t rc;
-
-	rp_error_clear(&m->err);
-	rc = exporting_new(w->store, m->point, w->set->directory, options, false, &x,
-			   &m->err);
-	if (rc)
-		return rc;
-	exporting_use(x, &tools);
-	rc = exporting_run(x, &m->report, &m->err);
-	exporting_free(x);
-	return rc;
-}
-
-static void *work(void *arg)
-{
-	struct worker *w = arg;
-	struct rp_export_options options = *w->set->options;
-	struct member *m;
-
-	options.watch = &w->watch;
-	while ((m = take(w))) {
-		/* The limit is one of the whole set. */
-		options.timeout_ms = watch_left_ms(&w->set->watch, 0);
-		w->point = m->point ?: "";
-		be_inside(w, is_little(w->set, m));
-		if (m->value)
-			await_room(w->set);
-		m->value = export_member(w, m, &options);
-		give_back(w, m);
-	}
-	be_inside(w, false);
-	gear_close(&w->gear);
-	pthread_mutex_lock(&w->set->lock);
-	w->set->running--;
-	pthread_cond_signal(&w->set->changed);
-	pthread_mutex_unlock(&w->set->lock);
-	return NULL;
-}
-
-/* -------------------------------------------------------------- in the caller's */
 
 /* What is not known is small: it fails soon. */
 static void look_at(void *context, size_t i)
@@ -368,47 +163,6 @@ static void open_ferries(struct set *set)
 		io_ferry_open(&set->to_directory, set->quay, directory);
 }
 
-static int start(struct set *set, struct worker *w)
-{
-	int r;
-
-	w->set = set;
-	w->gear.pool = set->pool;
-	w->watch = (struct rp_watch){
-		.size = sizeof(w->watch),
-		.context = w,
-		.progress = on_progress,
-		.warning = on_warning,
-	};
-	w->store = store_share(set->store);
-	if (!w->store)
-		return -ENOMEM;
-	w->store->ferry = set->to_store;
-	set->running++;
-	r = io_thread_start(&w->thread, work, w);
-	if (r < 0) {
-		set->running--;
-		rp_store_close(w->store);
-	}
-	return r;
-}
-
-/* With fewer than wanted the set takes longer. */
-static uint32_t start_workers(struct set *set, unsigned want, struct rp_error *err)
-{
-	int r = 0;
-
-	pthread_mutex_lock(&set->lock);
-	while (r == 0 && set->worker_count < want) {
-		r = start(set, &set->workers[set->worker_count]);
-		if (r == 0)
-			set->worker_count++;
-	}
-	pthread_mutex_unlock(&set->lock);
-	return set->worker_count ? RP_OK
-				 : rp_fail_os(err, r, "start", "threads of the set");
-}
-
 /* With the lock. */
 static void add_up(struct set *set)
 {
@@ -513,20 +267,9 @@ static void settle_records(struct set *set)
 	job_forget_old(set->store);
 }
 
-static void join_workers(struct set *set)
-{
-	for (unsigned i = 0; i < set->worker_count; i++) {
-		struct worker *w = &set->workers[i];
-
-		pthread_join(w->thread, NULL);
-		rp_store_close(w->store);
-	}
-	set->worker_count = 0;
-}
-
 static void set_close(struct set *set)
 {
-	join_workers(set);
+	set_join_workers(set);
 	if (set->to_directory != set->to_store)
 		io_ferry_close(set->to_directory);
 	io_ferry_close(set->to_store);
@@ -558,14 +301,14 @@ static int try_alone(struct set *set, set_done *done, void *context)
 	struct rp_error err;
 	int why = 0;
 
-	join_workers(set);
+	set_join_workers(set);
 	set->times_alone--;
 	for (const struct member *m = set->alone; m; m = m->next)
 		set->order[set->planned++] = (size_t)(m - set->members);
 	set->alone = NULL;
 	qsort_r(set->order + first, set->planned - first, sizeof(*set->order), by_size,
 		set->members);
-	if (start_workers(set, 1, &err) == RP_OK)
+	if (set_start_workers(set, 1, &err) == RP_OK)
 		why = attend(set, done, context);
 	else
 		why = -err.os_error;
@@ -602,7 +345,7 @@ uint32_t set_export(struct rp_store *store, const char *const *points, size_t co
 		rc = open_pool(&set, workers, err);
 	set.times_alone = workers > 1 ? TIMES_ALONE : 0;
 	if (rc == RP_OK)
-		rc = start_workers(&set, workers, err);
+		rc = set_start_workers(&set, workers, err);
 	if (rc == RP_OK) {
 		why = attend(&set, done, context) ?: why;
 		while (set.alone)
