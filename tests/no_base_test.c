@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * no_base_test.c - what is no base is none: refused, or exported otherwise and not
+ * without a word
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "data.h"
+#include "engine_fixture.h"
+#include "harness.h"
+#include "links.h"
+
+FIXTURE(no_base)
+{
+	struct links l;
+};
+
+FIXTURE_SETUP(no_base)
+{
+	links_make(&self->l);
+}
+
+FIXTURE_TEARDOWN(no_base)
+{
+	links_close(&self->l);
+}
+
+static int warnings;
+static char warned[512];
+
+static void count_warning(void *context, const char *text)
+{
+	(void)context;
+	warnings++;
+	snprintf(warned, sizeof(warned), "%s", text);
+}
+
+TEST_F(no_base, what_is_none)
+{
+	struct rp_export_options options = stage_copying(RP_IO_AUTO);
+	const struct rp_disk disk = {"vda", self->l.stage.disk};
+	const struct rp_create_options create = {.size = sizeof(create),
+						 .allow_copy = true};
+	const char *out = fmt("%s/out", test_dir());
+	struct rp_error err;
+	char *other;
+
+	ASSERT_OK(mkdir(out, 0755));
+	ASSERT_EQ(rp_system_add(self->l.stage.store, "db1", &disk, 1, NULL, 0, &err),
+		  RP_OK);
+	ASSERT_EQ(rp_create_reference_point(self->l.stage.store, "db1", &create, &other,
+					    &err),
+		  RP_OK);
+	options.base = other;
+	GIVES(INVALID_STATE, rp_export(self->l.stage.store, self->l.points[1], out,
+				       &options, NULL, &err));
+	options.base = self->l.points[1];
+	GIVES(INVALID_STATE, rp_export(self->l.stage.store, self->l.points[1], out,
+				       &options, NULL, &err));
+	options.base = self->l.points[2];
+	GIVES(INVALID_STATE, rp_export(self->l.stage.store, self->l.points[1], out,
+				       &options, NULL, &err));
+	options.base = "web1@abcd1234";
+	GIVES(NOT_AVAILABLE, rp_export(self->l.stage.store, self->l.points[1], out,
+				       &options, NULL, &err));
+	options.base = "web1";
+	GIVES(INVALID_PARAMETER, rp_export(self->l.stage.store, self->l.points[1], out,
+					   &options, NULL, &err));
+	EXPECT_STREQ(listing(out), "");
+	stage_expect_idle(&self->l.stage);
+	rp_free(other);
+}
+
+/* It is made, as its base may be somewhere else, but not without a word. */
+TEST_F(no_base, a_base_that_is_not_beside_it)
+{
+	static const struct rp_watch watch = {.size = sizeof(watch),
+					      .warning = count_warning};
+	struct rp_export_options options = stage_copying(RP_IO_AUTO);
+	const char *out = fmt("%s/out", test_dir());
+	char base[PATH_MAX], path[PATH_MAX];
+
+	snprintf(base, sizeof(base), "%s", stage_export_path(out, self->l.points[0]));
+	snprintf(path, sizeof(path), "%s", stage_export_path(out, self->l.points[1]));
+	ASSERT_OK(mkdir(out, 0755));
+	options.base = self->l.points[0];
+	options.watch = &watch;
+	for (unsigned i = 0; i < 3; i++) {
+		struct rp_error err;
+		char *report;
+		json_t *doc;
+
+		if (i) { /* another one in its place, then the base itself */
+			ASSERT_EQ(system(fmt("rm -rf '%s' '%s' && cp -a '%s' '%s'", base,
+					     path, self->l.paths[i == 1 ? 2 : 0], base)),
+				  0);
+		}
+		warnings = 0;
+		ASSERT_EQ(rp_export(self->l.stage.store, self->l.points[1], out, &options,
+				    &report, &err),
+			  RP_OK, "%s", err.message);
+		doc = take_json(report);
+		EXPECT_EQ(json_array_size(json_object_get(doc, "Warnings")), warnings);
+		json_decref(doc);
+		EXPECT_EQ(warnings, i == 2 ? 0 : 1, "%s", warned);
+		if (warnings)
+			EXPECT_STREQ(warned,
+				     fmt("disk vda: only what has changed since %s is "
+					 "exported; to restore it the export of that is "
+					 "needed, too, and it is not at %s",
+					 self->l.points[0], base));
+	}
+}
+
+/* Nor is it if the base is there and can be restored no more; and an image of it could
+ * not even be opened. */
+TEST_F(no_base, a_base_that_lacks_its_own)
+{
+	static const struct rp_watch watch = {.size = sizeof(watch),
+					      .warning = count_warning};
+	static const enum rp_format formats[] = {RP_FORMAT_RAW, RP_FORMAT_QCOW2};
+
+	for (size_t k = 0; k < ARRAY_SIZE(formats); k++) {
+		struct rp_export_options options = stage_copying(RP_IO_AUTO);
+		bool raw = formats[k] == RP_FORMAT_RAW;
+		const char *out = fmt("%s/out%zu", test_dir(), k), *path;
+		struct rp_error err;
+
+		ASSERT_OK(mkdir(out, 0755));
+		options.format = formats[k];
+		for (unsigned i = 0; i < 2; i++) {
+			options.base = i ? self->l.points[0] : NULL;
+			GIVES(OK, rp_export(self->l.stage.store, self->l.points[i], out,
+					    &options, NULL, &err));
+		}
+		remove_tree(stage_export_path(out, self->l.points[0]));
+		options.base = self->l.points[1];
+		options.watch = &watch;
+		options.strict = true;
+		warnings = 0;
+		EXPECT_EQ(rp_export(self->l.stage.store, self->l.points[2], out, &options,
+				    NULL, &err),
+			  RP_INVALID_STATE, "%s", err.message);
+		EXPECT_STREQ(err.disk, "vda");
+		EXPECT_EQ(warnings, 0);
+		path = stage_export_path(out, self->l.points[2]);
+		options.strict = false;
+		GIVES(OK, rp_export(self->l.stage.store, self->l.points[2], out, &options,
+				    NULL, &err));
+		EXPECT_EQ(warnings, 1, "%s", warned);
+		EXPECT_NE(strstr(warned, raw ? "not found beside it"
+					     : "or what that needs, cannot be read"),
+			  NULL, "%s", warned);
+		EXPECT_EQ(rp_restore(path, "vda", fmt("%s/whole%zu", test_dir(), k), NULL,
+				     NULL, &err),
+			  raw ? RP_NOT_AVAILABLE : RP_OK, "%s", err.message);
+	}
+}
+
+/* One disk has no base, the other has: each as it can be, or strictly neither. */
+TEST_F(no_base, a_new_disk)
+{
+	static const struct rp_watch watch = {.size = sizeof(watch),
+					      .warning = count_warning};
+	struct rp_export_options options = stage_copying(RP_IO_AUTO);
+	const char *path = fmt("%s/systems/web1/system.json", self->l.stage.path);
+	const char *vdb = fmt("%s/vdb.img", test_dir());
+	const char *export, *output = fmt("%s/restored", test_dir());
+	json_t *doc = load_json(path), *manifest;
+	char point[POINT_SIZE];
+	struct rp_error err;
+
+	data_create_random(vdb, 3 * MIB + 7, 5, 9);
+	json_array_append_new(json_object_get(doc, "Disks"),
+			      json_pack("{s:s, s:s}", "DiskId", "vdb", "Path", vdb));
+	save_json(path, doc);
+	stage_take(&self->l.stage, point);
+	export = stage_export_path(self->l.stage.exports, point);
+	options.base = self->l.points[2];
+	options.strict = true;
+	GIVES(INVALID_STATE, rp_export(self->l.stage.store, point, self->l.stage.exports,
+				       &options, NULL, &err));
+	EXPECT_STREQ(err.disk, "vdb");
+	EXPECT_FALSE(exists(export));
+	stage_expect_idle(&self->l.stage);
+	options.strict = false;
+	options.watch = &watch;
+	warnings = 0;
+	ASSERT_EQ(rp_export(self->l.stage.store, point, self->l.stage.exports, &options,
+			    NULL, &err),
+		  RP_OK, "%s", err.message);
+	EXPECT_EQ(warnings, 1);
+	EXPECT_NE(strstr(warned, "vdb"), NULL, "%s", warned);
+	manifest = load_json(fmt("%s/export.json", export));
+	EXPECT_STREQ(json_text(manifest, "Kind"), "differential");
+	EXPECT_TRUE(json_is_object(json_object_get(disk_of(manifest, "vda"), "Changes")));
+	EXPECT_TRUE(json_is_null(json_object_get(disk_of(manifest, "vdb"), "Changes")));
+	json_decref(manifest);
+	EXPECT_EQ(rp_restore(export, "vdb", output, NULL, NULL, &err), RP_OK, "%s",
+		  err.message);
+	EXPECT_TRUE(data_same(vdb, output));
+	/* It is looked at before it becomes a part of a whole export. */
+	data_flip(fmt("%s/vdb.raw", export), 2 * MIB + 5);
+	GIVES(FAILED, rp_merge(export, NULL, NULL, &err));
+	EXPECT_STREQ(err.disk, "vdb");
+	data_flip(fmt("%s/vdb.raw", export), 2 * MIB + 5);
+	/* The whole one does not need what the other one does. */
+	remove_tree(self->l.paths[0]);
+	ASSERT_OK(unlink(output));
+	EXPECT_EQ(rp_restore(export, "vdb", output, NULL, NULL, &err), RP_OK, "%s",
+		  err.message);
+	EXPECT_EQ(rp_restore(export, "vda", fmt("%s/no", test_dir()), NULL, NULL, &err),
+		  RP_NOT_AVAILABLE);
+}
+
+TEST_MAIN
