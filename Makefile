@@ -158,9 +158,10 @@ RUN := O='$(abspath $(O))' REFPOINT='$(abspath $(O))/refpoint' CC='$(CC)' SAN='$
 	$(if $(QUICK),QUICK=$(QUICK)) $(if $(W),W='$(W)')
 CHOSEN := $(filter $(T:%=$(O)/tests/%),$(TEST_PROGRAMS)) $(filter $(T:%=tests/%.sh),$(SCRIPTS))
 
+# Two programs at once: most wait for devices half of the time.
 check: all $(filter $(O)/%,$(CHOSEN))
 	$(if $(strip $(CHOSEN)),,$(error No test is named $(T)))
-	$(Q)$(RUN) prove --directives --exec '' $(CHOSEN)
+	$(Q)$(RUN) prove --jobs 2 --directives --exec '' $(CHOSEN)
 check-asan:
 	$(Q)$(MAKE) check SAN=address,undefined O=build-asan
 check-tsan:
