@@ -78,6 +78,7 @@ uint32_t rp_return_of(int error)
 	case ENOTDIR:
 	case ENODEV:
 	case ENXIO:
+	case ENOMEDIUM:
 		return RP_NOT_AVAILABLE;
 	case ENOMEM:
 		return RP_OUT_OF_MEMORY;

@@ -236,10 +236,11 @@ struct rp_create_options {
  * writers wait, some 10-60 us per extent; a long stall is warned of beforehand.
  *
  * Errors: RP_NOT_SUPPORTED (no FICLONE between disk and store, and no
- * allow_copy), RP_NOT_AVAILABLE (system or a disk is gone), RP_TIMEOUT (another
- * operation on the system), RP_IN_USE (the disk changed while it was copied),
- * RP_INVALID_PARAMETER (label), RP_UNKNOWN_STATUS (the system is damaged),
- * RP_ACCESS_DENIED, RP_FAILED, RP_OUT_OF_MEMORY.
+ * allow_copy), RP_NOT_AVAILABLE (system or a disk is gone, or a device has no
+ * medium: its size is 0), RP_TIMEOUT (another operation on the system), RP_IN_USE
+ * (the disk changed while it was copied), RP_INVALID_PARAMETER (label),
+ * RP_UNKNOWN_STATUS (the system is damaged), RP_ACCESS_DENIED, RP_FAILED,
+ * RP_OUT_OF_MEMORY.
  */
 uint32_t rp_create_reference_point(struct rp_store *store, const char *system,
 				   const struct rp_create_options *options,

@@ -51,7 +51,8 @@ static int file_block(struct io_file *file)
 		if (ioctl(file->tail_fd, BLKGETSIZE64, &file->size) < 0)
 			return -errno;
 		file->block = PAGE;
-		return 0;
+		/* Not connected, or nothing in the drive: that is no empty disk. */
+		return file->size ? 0 : -ENOMEDIUM;
 	}
 	if (fstatfs(file->tail_fd, &fs) < 0)
 		return -errno;

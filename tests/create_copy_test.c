@@ -240,6 +240,18 @@ TEST_F(copy, of_a_block_device)
 	json_decref(point);
 }
 
+/* A network block device that is not connected, a drive without a medium. */
+TEST_F(copy, not_of_a_device_that_holds_nothing)
+{
+	const char *image = fmt("%s/image", self->e.fs.mnt);
+	char device[32];
+
+	save_text(image, "");
+	add_device(self, image, device);
+	expect_refused(&self->e, &allow_copy, RP_NOT_AVAILABLE, ENOMEDIUM, "sda",
+		       "No medium found");
+}
+
 static void expect_thrown_away(struct copy_fixture *self, struct guest guest)
 {
 	const struct rp_watch watch = {
