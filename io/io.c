@@ -243,8 +243,9 @@ void io_piece_done(struct io_queue *q, struct io_req *req, ssize_t result)
 
 	assert(q->in_backend);
 	q->in_backend--;
-	/* A plain call waits where the kernel would not; asking again would spin. */
-	if (result == -EAGAIN)
+	/* A plain call waits where the kernel would not, or had no thread to wait in, as
+	 * where their number is limited; asking again would spin. Nobody else cancels. */
+	if (result == -EAGAIN || result == -ECANCELED)
 		result = io_piece_move(req);
 	r = account(req, result);
 	if (r > 0) {

@@ -166,23 +166,34 @@ TEST_F(fault, interrupted_piece_is_asked_for_again)
 		      {IO_SYNC, false, 0, 0}, {IO_SYNC, false, 0, 0});
 }
 
-TEST_F(fault, piece_that_would_wait_is_done_by_a_plain_call)
+static void expect_plain_calls(struct faked *f, int error)
 {
-	unsigned char *buf = self->f.bufs[0];
-	struct job read = job_of(&self->f.file, IO_READ, 0, 8192, buf);
-	struct job write = job_of(&self->f.file, IO_WRITE, 65536, 8192, buf);
-	struct job sync = job_of(&self->f.file, IO_SYNC, 0, 0, NULL);
+	unsigned char *buf = f->bufs[0];
+	struct job read = job_of(&f->file, IO_READ, 0, 8192, buf);
+	struct job write = job_of(&f->file, IO_WRITE, 65536, 8192, buf);
+	struct job sync = job_of(&f->file, IO_SYNC, 0, 0, NULL);
 	unsigned char seen[8192];
 
-	fakeio_rule(self->f.fake, (struct fakeio_rule){.error = -EAGAIN});
-	EXPECT_EQ(job_run(self->f.q, &read), 0);
-	EXPECT_EQ(job_run(self->f.q, &write), 0);
-	EXPECT_EQ(job_run(self->f.q, &sync), 0);
-	expect_same_bytes(buf, self->f.bytes, 8192);
-	ASSERT_EQ(pread(self->f.file.tail_fd, seen, 8192, 65536), 8192);
+	fakeio_rule(f->fake, (struct fakeio_rule){.error = error});
+	EXPECT_EQ(job_run(f->q, &read), 0);
+	EXPECT_EQ(job_run(f->q, &write), 0);
+	EXPECT_EQ(job_run(f->q, &sync), 0);
+	expect_same_bytes(buf, f->bytes, 8192);
+	ASSERT_EQ(pread(f->file.tail_fd, seen, 8192, 65536), 8192);
 	expect_same_bytes(seen, buf, 8192);
-	EXPECT_PIECES(self->f.fake, {IO_READ, false, 0, 8192},
-		      {IO_WRITE, false, 65536, 8192}, {IO_SYNC, false, 0, 0});
+	EXPECT_PIECES(f->fake, {IO_READ, false, 0, 8192}, {IO_WRITE, false, 65536, 8192},
+		      {IO_SYNC, false, 0, 0});
+}
+
+TEST_F(fault, piece_that_would_wait_is_done_by_a_plain_call)
+{
+	expect_plain_calls(&self->f, -EAGAIN);
+}
+
+/* What io_uring tells where it may have no thread to wait in. */
+TEST_F(fault, piece_that_nobody_could_wait_for_is_done_by_a_plain_call)
+{
+	expect_plain_calls(&self->f, -ECANCELED);
 }
 
 TEST_F(fault, plain_call_fails_for_its_own_reason)
