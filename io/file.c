@@ -323,6 +323,8 @@ int io_file_allocate(struct io_file *file, uint64_t start, uint64_t len)
 		r = fallocate(file->tail_fd, FALLOC_FL_KEEP_SIZE, (off_t)start,
 			      (off_t)len);
 	while (r < 0 && errno == EINTR);
+	if (r < 0 && (errno == ENOSYS || errno == EPERM)) /* by a filter */
+		return -EOPNOTSUPP;
 	return r < 0 ? -errno : 0;
 }
 
@@ -388,11 +390,8 @@ void io_file_touch(struct io_file *file)
 
 static void write_back(struct io_file *file, uint64_t start, uint64_t end, unsigned flags)
 {
-	if (start < end &&
-	    sync_file_range(file->tail_fd, (off_t)start, (off_t)(end - start), flags) <
-		    0 &&
-	    !file->error)
-		file->error = -errno;
+	if (start < end && !file->error)
+		file->error = io_write_pages(file->tail_fd, start, end - start, flags);
 }
 
 /*

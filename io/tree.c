@@ -75,6 +75,22 @@ int io_fsync(int fd)
 	return r < 0 ? -errno : 0;
 }
 
+int io_write_pages(int fd, uint64_t start, uint64_t len, unsigned flags)
+{
+	if (sync_file_range(fd, (off_t)start, (off_t)len, flags) == 0)
+		return 0;
+	switch (errno) {
+	case EINVAL:
+	case ENOSYS:
+	case EOPNOTSUPP:
+	case EPERM:
+	case ESPIPE:
+		return 0;
+	default:
+		return -errno;
+	}
+}
+
 static int by_name(const void *a, const void *b)
 {
 	return strcmp(*(char *const *)a, *(char *const *)b);

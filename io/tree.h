@@ -29,6 +29,10 @@ bool io_dir_is_at(int dirfd, const char *name, int fd);
 
 int io_fsync(int fd); /* 0 or -errno */
 
+/* sync_file_range(): 0, or what became of the pages, of which no fsync tells again. Who
+ * may not, or cannot, does it with fsync. */
+int io_write_pages(int fd, uint64_t start, uint64_t len, unsigned flags);
+
 /* Names of the entries without "." and "..", sorted; free with io_names_free(). */
 int io_dir_names(int dirfd, char ***ret_names, size_t *ret_count);
 void io_names_free(char **names, size_t count);

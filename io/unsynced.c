@@ -44,24 +44,6 @@ void io_unsynced_take(struct io_unsynced *u, int fd, const char *name)
 	add(u, u->count, (struct io_unsynced_file){.fd = fd, .ours = true, .name = name});
 }
 
-/* 0, or what became of the pages, of which no fsync tells again; a file system that
- * cannot do it does it in fsync. */
-static int write_pages(int fd, unsigned flags)
-{
-	if (sync_file_range(fd, 0, 0, flags) == 0)
-		return 0;
-	switch (errno) {
-	case EINVAL:
-	case ENOSYS:
-	case EOPNOTSUPP:
-	case EPERM:
-	case ESPIPE:
-		return 0;
-	default:
-		return -errno;
-	}
-}
-
 static int write_all_pages(const struct io_unsynced *u, unsigned flags,
 			   const char **ret_name)
 {
@@ -69,7 +51,7 @@ static int write_all_pages(const struct io_unsynced *u, unsigned flags,
 
 	for (size_t i = 0; r == 0 && i < u->count; i++) {
 		*ret_name = u->files[i].name;
-		r = write_pages(u->files[i].fd, flags);
+		r = io_write_pages(u->files[i].fd, 0, 0, flags);
 	}
 	return r;
 }

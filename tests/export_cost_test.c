@@ -4,15 +4,13 @@
  * blocked, memory whatever the size of the disk, and the page cache others live from
  */
 #include <fcntl.h>
-#include <linux/filter.h>
 #include <linux/fs.h>
-#include <linux/seccomp.h>
 #include <stdio.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "blocked.h"
 #include "data.h"
 #include "engine_fixture.h"
 #include "harness.h"
@@ -32,22 +30,6 @@ FIXTURE_SETUP(blocked)
 FIXTURE_TEARDOWN(blocked)
 {
 	stage_close(&self->stage);
-}
-
-/* From here on @number fails with @error for this process, as in a container. */
-static void block_syscall(unsigned number, unsigned error)
-{
-	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog program = {.len = ARRAY_SIZE(code), .filter = code};
-
-	ASSERT_OK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
-	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
-		SKIP("no seccomp filters: %s", strerror(errno));
 }
 
 static void expect_backend(const struct stage *s, const char *backend, const char *reason)
@@ -109,6 +91,29 @@ TEST_F(blocked, the_one_asked_for_is_not_replaced)
 	ASSERT_EQ(stage_export(&self->stage, &sync, &err), RP_OK, "%s", err.message);
 	EXPECT_TRUE(stage_good_export(self->stage.exports, self->stage.point,
 				      self->stage.twin));
+}
+
+static void expect_done_without(const struct stage *s, unsigned error)
+{
+	const struct rp_export_options options = stage_copying(RP_IO_AUTO);
+	struct rp_error err;
+
+	block_syscall(SYS_fallocate, error);
+	block_syscall(SYS_fadvise64, error);
+	block_syscall(SYS_sync_file_range, error);
+	ASSERT_EQ(stage_export(s, &options, &err), RP_OK, "%s", err.message);
+	EXPECT_TRUE(stage_good_export(s->exports, s->point, s->twin));
+}
+
+/* What reserves, advises and hurries is done without. */
+TEST_F(blocked, what_only_helps_is_not_needed)
+{
+	expect_done_without(&self->stage, EPERM);
+}
+
+TEST_F(blocked, what_only_helps_and_is_unknown_is_not_needed)
+{
+	expect_done_without(&self->stage, ENOSYS);
 }
 
 /* ------------------------------------------------------------------------ memory */

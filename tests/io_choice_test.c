@@ -5,15 +5,13 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <stdio.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "blocked.h"
 #include "data.h"
 #include "harness.h"
 #include "io/backend.h"
@@ -21,22 +19,6 @@
 #include "iojob.h"
 
 static const char *const all[] = {"uring", "aio", "sync", NULL};
-
-/* From here on @number fails with @error for this process, as in a container. */
-static void block_syscall(unsigned number, unsigned error)
-{
-	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog program = {.len = ARRAY_SIZE(code), .filter = code};
-
-	ASSERT_OK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
-	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
-		SKIP("no seccomp filters: %s", strerror(errno));
-}
 
 /* Skips where @name does not work to begin with. */
 static void require_backend(const char *name)
@@ -167,6 +149,23 @@ TEST(a_use_that_is_blocked_is_found_at_once)
 		     "uring not used: io_uring_enter: Operation not permitted "
 		     "(seccomp or kernel.io_uring_disabled); "
 		     "aio not used: io_submit: Operation not permitted");
+	expect_works(q, fd);
+	io_queue_close(q);
+	close(fd);
+}
+
+TEST(a_reaping_that_is_blocked_is_found_at_once)
+{
+	static const char *const aio_first[] = {"aio", "sync", NULL};
+	struct io_queue *q;
+	int fd = make_file();
+
+	require_backend("aio");
+	block_syscall(SYS_io_getevents, EPERM);
+	ASSERT_OK(io_queue_open(&q, aio_first, 4, NULL));
+	EXPECT_STREQ(io_queue_backend(q), "sync");
+	EXPECT_STREQ(io_queue_reason(q),
+		     "aio not used: io_getevents: Operation not permitted");
 	expect_works(q, fd);
 	io_queue_close(q);
 	close(fd);

@@ -9,6 +9,7 @@
 #include "data.h"
 #include "harness.h"
 #include "io/base.h"
+#include "io/file.h"
 #include "io/unsynced.h"
 #include "stage.h"
 
@@ -59,6 +60,40 @@ TEST(who_cannot_wait_for_pages_syncs)
 	for (size_t i = 0; i < ARRAY_SIZE(errors); i++) {
 		told = errors[i];
 		EXPECT_EQ(settle_two(), 0, "%s", strerror(errors[i]));
+	}
+}
+
+/* Of a file that is written back while it is written. */
+static int advance_and_settle(void)
+{
+	struct io_file file = {.fd = -1, .tail_fd = -1, .align = 1, .writable = true};
+
+	file.tail_fd = open(fmt("%s/one", test_dir()), O_RDWR | O_CREAT, 0600);
+	ASSERT_GE(file.tail_fd, 0);
+	data_write(file.tail_fd, 7, 0, 64 * MIB);
+	io_file_advance(&file, 32 * MIB);
+	io_file_advance(&file, 64 * MIB);
+	io_file_close(&file);
+	return io_file_settle(&file);
+}
+
+TEST(a_failed_write_behind_the_front_is_remembered)
+{
+	static const int errors[] = {EIO, ENOSPC, EDQUOT};
+
+	for (size_t i = 0; i < ARRAY_SIZE(errors); i++) {
+		told = errors[i];
+		EXPECT_EQ(advance_and_settle(), -errors[i], "%s", strerror(errors[i]));
+	}
+}
+
+TEST(who_cannot_write_behind_the_front_syncs)
+{
+	static const int errors[] = {0, EINVAL, ENOSYS, EOPNOTSUPP, EPERM, ESPIPE};
+
+	for (size_t i = 0; i < ARRAY_SIZE(errors); i++) {
+		told = errors[i];
+		EXPECT_EQ(advance_and_settle(), 0, "%s", strerror(errors[i]));
 	}
 }
 
