@@ -19,7 +19,7 @@ uint32_t job_forget(struct rp_store *store, const char *id, struct rp_error *err
  * have kept; not more than once a minute. */
 void job_forget_old(struct rp_store *store);
 
-/* What ended jobs have kept of point @id, which is destroyed, goes. */
+/* What ended jobs have kept of point @id, whose data has gone, goes. */
 void job_forget_point(struct rp_store *store, const char *id);
 
 /* Entry @name of jobs/active/: if its process is gone, ends it, as interrupted or as it

@@ -14,6 +14,7 @@
 #include "config.h"
 #include "doc.h"
 #include "io/tree.h"
+#include "job_sweep.h"
 #include "leaves.h"
 #include "manifest.h"
 #include "point.h"
@@ -177,6 +178,8 @@ uint32_t rp_release(struct rp_store *store, const char *point,
 			     "reference point %s: its metadata is damaged", point);
 	else
 		rc = release(&x, reterr);
+	if (rc == RP_OK)
+		job_forget_point(store, x.point.id);
 	if (rc)
 		rp_fail_of(reterr, x.point.system, NULL);
 	if (x.fd >= 0)

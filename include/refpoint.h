@@ -815,8 +815,9 @@ uint32_t rp_restore(const char *export_path, const char *disk, const char *outpu
  * @options: io and watch count; borrowed for the call; NULL means defaults
  *
  * Reads every disk once, for a digest tree that is kept: with it the point still serves
- * as a base, with a grain of 64 KiB. It cannot be exported any more. There is the point
- * with its data or the point without, whatever happens meanwhile.
+ * as a base, with a grain of 64 KiB. It cannot be exported any more, and what interrupted
+ * exports of it have kept goes. There is the point with its data or the point without,
+ * whatever happens meanwhile.
  *
  * Errors: RP_IN_USE (it, or what it is the base of, is being exported),
  * RP_INVALID_STATE (released already), RP_NOT_SUPPORTED (the store's file system cannot

@@ -190,6 +190,17 @@ TEST_F(kept, goes_with_a_job_that_waits_for_its_turn)
 	expect_killed(&self->jobs);
 }
 
+/* A released point has nothing to go on with. */
+TEST_F(kept, goes_with_the_data_of_its_point)
+{
+	struct jobs *j = &self->jobs;
+	struct rp_error err;
+
+	GIVES(OK, rp_release(j->stage.store, j->stage.point, NULL, &err));
+	EXPECT_STREQ(listing(directory(j)), "");
+	EXPECT_FALSE(resumable(j));
+}
+
 /* Nor does it stay for ever if it could not be reached then. */
 TEST_F(kept, goes_with_a_job_that_was_killed_elsewhere)
 {
