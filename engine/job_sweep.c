@@ -39,6 +39,26 @@ static bool forgot_lately(struct rp_store *store, time_t now)
 	return false;
 }
 
+/* With its folder locked, so that nobody takes it up by halves. */
+static void forget_old(struct rp_store *store, const char *name)
+{
+	uint32_t rc = id_valid(name) ? job_forget(store, name, NULL) : RP_OK;
+	_cleanup_close_ int fd = io_dir_open(store->ended_fd, name);
+	_cleanup_doc_ json_t *doc = NULL;
+
+	/* With what it has kept, when that answers. */
+	if (rc == RP_TIMEOUT || fd == -ENOENT)
+		return;
+	if (fd >= 0 &&
+	    (io_lock(fd, true, 0) < 0 || !io_dir_is_at(store->ended_fd, name, fd)))
+		return;
+	/* Somebody had it locked for a moment. */
+	if (rc == RP_INVALID_STATE && job_record_load(fd, &doc) == 0 &&
+	    json_is_true(json_object_get(doc, "Resumable")))
+		return;
+	io_tree_remove(store->ended_fd, name);
+}
+
 void job_forget_old(struct rp_store *store)
 {
 	time_t now = time(NULL), oldest = now - (time_t)store->keep_seconds;
@@ -51,13 +71,9 @@ void job_forget_old(struct rp_store *store)
 	for (size_t i = 0; i < count; i++) {
 		struct stat st;
 
-		if (fstatat(store->ended_fd, names[i], &st, AT_SYMLINK_NOFOLLOW) < 0 ||
-		    st.st_mtime >= oldest)
-			continue;
-		/* With what it has kept, when that answers. */
-		if (id_valid(names[i]) && job_forget(store, names[i], NULL) == RP_TIMEOUT)
-			continue;
-		io_tree_remove(store->ended_fd, names[i]);
+		if (fstatat(store->ended_fd, names[i], &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    st.st_mtime < oldest)
+			forget_old(store, names[i]);
 	}
 	io_names_free(names, count);
 }

@@ -3,8 +3,10 @@
  * job_kept_test.c - what jobs have kept of an export: it is gone on from, or goes, with
  * them, and nobody else has to look for it
  */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -199,6 +201,25 @@ TEST_F(kept, goes_with_the_data_of_its_point)
 	GIVES(OK, rp_release(j->stage.store, j->stage.point, NULL, &err));
 	EXPECT_STREQ(listing(directory(j)), "");
 	EXPECT_FALSE(resumable(j));
+}
+
+/* What is old is forgotten with what it has kept, but not by halves. */
+TEST_F(kept, stays_with_an_old_job_that_is_being_taken_up)
+{
+	static const struct timespec long_ago[2] = {{.tv_sec = 1}, {.tv_sec = 1}};
+	struct stage *s = &self->jobs.stage;
+	const char *record = fmt("%s/jobs/ended/%s", s->path, rp_job_id(self->jobs.job));
+	int fd = open(record, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct rp_error err;
+
+	ASSERT_OK(flock(fd, LOCK_EX));
+	ASSERT_OK(utimensat(AT_FDCWD, record, long_ago, 0));
+	unlink(fmt("%s/jobs/forgot", s->path));
+	self->store = stage_open(s, 0);
+	GIVES(OK, rp_export(self->store, s->point, s->exports, NULL, NULL, &err));
+	close(fd);
+	EXPECT_TRUE(exists(fmt("%s/job.json", record)));
+	EXPECT_TRUE(has_mark(&self->jobs));
 }
 
 /* Nor does it stay for ever if it could not be reached then. */
