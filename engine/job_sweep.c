@@ -137,7 +137,8 @@ static bool went_on(struct rp_store *store, int fd, bool ended, const json_t *do
 /* Whether another job went on from what this one has kept: it is that one's now. */
 static bool was_taken_over(struct rp_store *store, const json_t *doc)
 {
-	const int dirs[] = {store->active_fd, store->ended_fd};
+	/* One that is resumed meanwhile has gone from the second to the first. */
+	const int dirs[] = {store->active_fd, store->ended_fd, store->active_fd};
 	bool taken = false;
 
 	for (size_t k = 0; !taken && k < ARRAY_SIZE(dirs); k++) {
@@ -151,7 +152,7 @@ static bool was_taken_over(struct rp_store *store, const json_t *doc)
 							 ? io_dir_open(dirs[k], names[i])
 							 : -1;
 
-			taken = went_on(store, fd, k, doc);
+			taken = went_on(store, fd, dirs[k] == store->ended_fd, doc);
 		}
 		io_names_free(names, count);
 	}

@@ -3,6 +3,8 @@
  * job_kept_test.c - what jobs have kept of an export: it is gone on from, or goes, with
  * them, and nobody else has to look for it
  */
+#include <dirent.h>
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -220,6 +222,59 @@ TEST_F(kept, stays_with_an_old_job_that_is_being_taken_up)
 	close(fd);
 	EXPECT_TRUE(exists(fmt("%s/job.json", record)));
 	EXPECT_TRUE(has_mark(&self->jobs));
+}
+
+/* Called at the next look into the folder of that inode. */
+static void (*at_listing)(void);
+static ino_t listed;
+
+DIR *fdopendir(int fd)
+{
+	DIR *(*real)(int) = dlsym(RTLD_NEXT, "fdopendir");
+	void (*now)(void) = at_listing;
+	struct stat st;
+
+	if (now && fstat(fd, &st) == 0 && st.st_ino == listed) {
+		at_listing = NULL;
+		now();
+	}
+	return real(fd);
+}
+
+static struct rp_job *heir;
+
+static void take_up_heir(void)
+{
+	struct rp_error err;
+
+	ASSERT_EQ(rp_job_request_state_change(heir, RP_JOB_START, 0, &err),
+		  RP_JOB_TRANSITION, "%s", err.message);
+}
+
+/* While it goes from the ended ones to the others. */
+TEST_F(kept, is_that_of_one_that_is_being_taken_up)
+{
+	const struct rp_export_options slowly = {
+		.size = sizeof(slowly), .clone = RP_CLONE_NEVER, .bandwidth = 2 * MIB};
+	struct jobs *j = &self->jobs;
+	struct rp_error err;
+	struct stat st;
+
+	ASSERT_EQ(rp_export_start(j->stage.store, j->stage.point, directory(j), &slowly,
+				  &heir, &err),
+		  RP_JOB_STARTED, "%s", err.message);
+	jobs_reach(j, heir, "copying");
+	jobs_request(heir, RP_JOB_TERMINATE);
+	jobs_expect(heir, RP_JOB_TERMINATED);
+	take_the_turn(self);
+	ASSERT_OK(stat(fmt("%s/jobs/ended", j->stage.path), &st));
+	listed = st.st_ino;
+	at_listing = take_up_heir;
+	jobs_request(j->job, RP_JOB_KILL);
+	EXPECT_EQ(at_listing, NULL);
+	EXPECT_TRUE(has_mark(j));
+	rp_job_request_state_change(heir, RP_JOB_KILL, SOON_MS, &err);
+	rp_job_close(heir);
 }
 
 /* Nor does it stay for ever if it could not be reached then. */
