@@ -51,7 +51,15 @@ static bool has_name(const struct system *system, const struct point *point)
 	return faccessat(system->points_fd, point->id, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-int point_load(const struct system *system, const char *id, struct point *point)
+/* Whether there is another folder in the place of the one that was opened: that of the
+ * point after it was released, which happens once. */
+static bool was_replaced(const struct system *system, const struct point *point)
+{
+	return point->fd >= 0 && !io_dir_is_at(system->points_fd, point->id, point->fd) &&
+	       faccessat(system->points_fd, point->id, F_OK, 0) == 0;
+}
+
+static int load(const struct system *system, const char *id, struct point *point)
 {
 	int r;
 
@@ -73,6 +81,17 @@ int point_load(const struct system *system, const char *id, struct point *point)
 		r = check_doc(point->doc, point);
 	if (r < 0) /* what there is of it is not to be worked with */
 		json_decref(take_ptr(point->doc));
+	return r;
+}
+
+int point_load(const struct system *system, const char *id, struct point *point)
+{
+	int r = load(system, id, point);
+
+	if (r == -ENOENT && was_replaced(system, point)) {
+		point_close(point);
+		r = load(system, id, point);
+	}
 	return r;
 }
 
@@ -243,14 +262,6 @@ static uint32_t open_found(const struct system *system, const char *ref,
 	return lock_point(system, ref, lock, busy_ms, w, point, err);
 }
 
-/* Whether there is another folder in the place of the one that was opened: that of the
- * point after it was released, while its lock was waited for. */
-static bool was_replaced(const struct system *system, const struct point *point)
-{
-	return point->fd >= 0 && !io_dir_is_at(system->points_fd, point->id, point->fd) &&
-	       faccessat(system->points_fd, point->id, F_OK, 0) == 0;
-}
-
 uint32_t point_open(struct rp_store *store, const char *ref, enum point_lock lock,
 		    uint64_t busy_ms, struct watch *w, struct point *ret,
 		    struct rp_error *err)
@@ -273,6 +284,7 @@ uint32_t point_open(struct rp_store *store, const char *ref, enum point_lock loc
 	rc = find(&system, ref, &what, id, err);
 	if (rc == RP_OK)
 		rc = open_found(&system, ref, &what, id, lock, busy_ms, w, &point, err);
+	/* While its lock was waited for. */
 	if (rc == RP_NOT_AVAILABLE && was_replaced(&system, &point)) {
 		point_close(&point);
 		rc = open_found(&system, ref, &what, id, lock, busy_ms, w, &point, err);
