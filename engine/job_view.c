@@ -16,6 +16,7 @@
 
 #define PREFIX_MIN 4
 #define MEND_TRIES 100 /* 5 ms apart */
+#define LOOKS	   3   /* for a job's folder */
 
 void job_view_close(struct job_view *v)
 {
@@ -192,9 +193,14 @@ uint32_t job_view_error(const struct job_view *v, struct rp_error *err)
 	return (uint32_t)code;
 }
 
-/* Entries of @dirfd that begin with @prefix; the last one is noted. 0 or -errno. */
-static int count_prefix(int dirfd, const char *prefix, char ret_id[ID_SIZE],
-			size_t *found)
+/* Where to look: one may move meanwhile, one way or the other. */
+static int folder(const struct rp_store *store, unsigned look)
+{
+	return look == 1 ? store->ended_fd : store->active_fd;
+}
+
+/* The IDs in @dirfd that begin with @prefix. 0 or -errno. */
+static int find_prefix(int dirfd, const char *prefix, json_t *found)
 {
 	char **names;
 	size_t count;
@@ -202,52 +208,49 @@ static int count_prefix(int dirfd, const char *prefix, char ret_id[ID_SIZE],
 
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; r == 0 && i < count; i++)
 		if (id_valid(names[i]) && !strncmp(names[i], prefix, strlen(prefix)) &&
-		    strcmp(names[i], ret_id)) { /* may be on its way between the two */
-			(*found)++;
-			memcpy(ret_id, names[i], ID_SIZE);
-		}
+		    json_object_set_new(found, names[i], json_true()) < 0)
+			r = -ENOMEM;
 	io_names_free(names, count);
-	return 0;
+	return r;
 }
 
-/* One may move while it is looked for, one way or the other. */
 static int open_job(const struct rp_store *store, const char *id)
 {
-	const int folders[] = {store->active_fd, store->ended_fd, store->active_fd};
 	int fd = -ENOENT;
 
-	for (size_t i = 0; fd == -ENOENT && i < ARRAY_SIZE(folders); i++)
-		fd = io_dir_open(folders[i], id);
+	for (unsigned look = 0; fd == -ENOENT && look < LOOKS; look++)
+		fd = io_dir_open(folder(store, look), id);
 	return fd;
 }
 
 uint32_t job_find(struct rp_store *store, const char *id, char ret_id[ID_SIZE],
 		  int *ret_fd, struct rp_error *err)
 {
-	char found_id[ID_SIZE] = "";
-	size_t found = 0;
-	int r;
+	_cleanup_doc_ json_t *found = json_object();
+	const char *whole;
+	int r = found ? 0 : -ENOMEM;
 
 	if (!id || strlen(id) < PREFIX_MIN || id[strspn(id, "0123456789abcdef-")] != '\0')
 		return rp_fail(err, RP_INVALID_PARAMETER, "find",
 			       "job '%s': not an ID, nor at least %u characters of one",
 			       id ?: "", PREFIX_MIN);
-	r = count_prefix(store->active_fd, id, found_id, &found);
-	if (r == 0)
-		r = count_prefix(store->ended_fd, id, found_id, &found);
+	for (unsigned look = 0; r == 0 && look < LOOKS; look++)
+		r = find_prefix(folder(store, look), id, found);
 	if (r < 0)
 		return rp_fail_os(err, r, "read", "store %s", store->path);
-	if (found > 1)
+	if (json_object_size(found) > 1)
 		return rp_fail(err, RP_INVALID_PARAMETER, "find",
-			       "job %s: ambiguous, %zu jobs begin so", id, found);
-	r = found ? open_job(store, found_id) : -ENOENT;
+			       "job %s: ambiguous, %zu jobs begin so", id,
+			       json_object_size(found));
+	whole = json_object_iter_key(json_object_iter(found));
+	r = whole ? open_job(store, whole) : -ENOENT;
 	if (r == -ENOENT)
 		return rp_fail(err, RP_NOT_AVAILABLE, "find", "job %s: no such job", id);
 	if (r < 0)
 		return rp_fail_os(err, r, "open", "job %s", id);
-	memcpy(ret_id, found_id, ID_SIZE);
+	memcpy(ret_id, whole, ID_SIZE);
 	*ret_fd = r;
 	return RP_OK;
 }
@@ -277,18 +280,19 @@ static int list_job(struct rp_store *store, int fd, const char *id, json_t *list
 	if (is_shortage(r))
 		return r;
 	if (r == 0) {
-		r = json_array_append(list, v.doc);
+		r = json_object_set(list, id, v.doc);
 		job_view_close(&v);
 	} else {
-		r = status ? json_array_append_new(list,
-						   json_pack("{s:s, s:s}", "InstanceID",
-							     id, "JobStatus", status))
+		r = status ? json_object_set_new(list, id,
+						 json_pack("{s:s, s:s}", "InstanceID", id,
+							   "JobStatus", status))
 			   : 0;
 	}
 	return r < 0 ? -ENOMEM : 0;
 }
 
-/* Adds what jobs lie in @dirfd; one that is damaged must not hide the others. */
+/* Adds what jobs lie in @dirfd, but for those it has; one that is damaged must not hide
+ * the others. */
 static int list_folder(struct rp_store *store, int dirfd, json_t *list)
 {
 	char **names;
@@ -298,8 +302,8 @@ static int list_folder(struct rp_store *store, int dirfd, json_t *list)
 	if (r < 0)
 		return r;
 	for (size_t i = 0; r == 0 && i < count; i++) {
-		_cleanup_close_ int fd = id_valid(names[i]) ? io_dir_open(dirfd, names[i])
-							    : -1;
+		bool is_new = id_valid(names[i]) && !json_object_get(list, names[i]);
+		_cleanup_close_ int fd = is_new ? io_dir_open(dirfd, names[i]) : -1;
 
 		if (is_shortage(fd))
 			r = fd;
@@ -319,43 +323,37 @@ static int by_time(const void *a, const void *b)
 	return strcmp(ta, tb);
 }
 
-/* Oldest first; one that was on its way between the folders is there once. */
+/* Oldest first. */
 static json_t *sorted(json_t *list)
 {
-	size_t count = json_array_size(list);
-	_cleanup_free_ json_t **jobs = calloc(count + 1, sizeof(json_t *));
-	_cleanup_doc_ json_t *seen = json_object();
-	json_t *ret = json_array();
+	size_t count = 0;
+	_cleanup_free_ json_t **jobs = calloc(json_object_size(list) + 1,
+					      sizeof(json_t *));
+	json_t *ret = json_array(), *job;
+	const char *id;
 
-	for (size_t i = 0; jobs && i < count; i++)
-		jobs[i] = json_array_get(list, i);
-	if (!jobs || !seen || !ret)
+	if (!jobs || !ret)
 		return json_decref(ret), NULL;
+	json_object_foreach(list, id, job)
+		jobs[count++] = job;
 	qsort(jobs, count, sizeof(jobs[0]), by_time);
-	for (size_t i = 0; i < count; i++) {
-		const char *id = json_string_value(
-			json_object_get(jobs[i], "InstanceID"));
-
-		if (!json_object_get(seen, id))
-			json_array_append(ret, jobs[i]);
-		json_object_set_new(seen, id, json_true());
-	}
+	for (size_t i = 0; i < count; i++)
+		json_array_append(ret, jobs[i]);
 	return ret;
 }
 
 uint32_t rp_job_list(struct rp_store *store, char **ret_json, struct rp_error *reterr)
 {
-	_cleanup_doc_ json_t *list = json_array(), *jobs = NULL;
+	_cleanup_doc_ json_t *list = json_object(), *jobs = NULL;
+	int r = list ? 0 : -ENOMEM;
 	char *text;
-	int r;
 
 	rp_error_clear(reterr);
 	if (!store || !ret_json)
 		return rp_fail(reterr, RP_INVALID_PARAMETER, "check",
 			       "an argument is NULL");
-	r = list ? list_folder(store, store->active_fd, list) : -ENOMEM;
-	if (r == 0)
-		r = list_folder(store, store->ended_fd, list);
+	for (unsigned look = 0; r == 0 && look < LOOKS; look++)
+		r = list_folder(store, folder(store, look), list);
 	jobs = r == 0 ? sorted(list) : NULL;
 	text = jobs ? doc_text(jobs) : NULL;
 	if (!text)

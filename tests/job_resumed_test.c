@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * job_resumed_test.c - a job that is resumed while others look at it is there all the
+ * time
+ */
+#include <fcntl.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "harness.h"
+#include "stage.h"
+
+#define SOON_MS 120000 /* for what takes milliseconds */
+
+static _Thread_local const char *watched; /* a folder: when it is read, once, ... */
+static struct rp_job *resumed;		  /* ... this is resumed */
+
+static void request(struct rp_job *job, uint32_t requested)
+{
+	struct rp_error err;
+
+	ASSERT_EQ(rp_job_request_state_change(job, requested, SOON_MS, &err), RP_JOB_DONE,
+		  "%s", err.message);
+}
+
+static bool is_watched(int dirfd)
+{
+	struct stat here, there;
+
+	return watched && fstat(dirfd, &here) == 0 && stat(watched, &there) == 0 &&
+	       here.st_dev == there.st_dev && here.st_ino == there.st_ino;
+}
+
+/* The library's calls come by here. */
+int openat(int dirfd, const char *path, int flags, ...)
+{
+	va_list args;
+	mode_t mode;
+
+	va_start(args, flags);
+	mode = flags & (O_CREAT | __O_TMPFILE) ? va_arg(args, mode_t) : 0;
+	va_end(args);
+	if (!strcmp(path, ".") && is_watched(dirfd)) {
+		watched = NULL;
+		request(resumed, RP_JOB_START);
+	}
+	return (int)syscall(SYS_openat, dirfd, path, flags, mode);
+}
+
+FIXTURE(resumed)
+{
+	struct stage stage;
+	struct rp_job *job;
+};
+
+/* It was cancelled. */
+FIXTURE_SETUP(resumed)
+{
+	struct rp_export_options options = stage_copying(RP_IO_AUTO);
+	struct stage *s = &self->stage;
+	struct rp_error err;
+
+	options.bandwidth = 1024; /* it never ends by itself */
+	stage_make(s, test_dir(), 8 * MIB, test_seed());
+	ASSERT_EQ(rp_export_start(s->store, s->point, s->exports, &options, &self->job,
+				  &err),
+		  RP_JOB_STARTED, "%s", err.message);
+	request(self->job, RP_JOB_TERMINATE);
+	while (*listing(fmt("%s/jobs/active", s->path)))
+		usleep(1000);
+	resumed = self->job;
+	watched = fmt("%s/jobs/ended", s->path);
+}
+
+FIXTURE_TEARDOWN(resumed)
+{
+	struct rp_error err;
+
+	if (self->job)
+		rp_job_request_state_change(self->job, RP_JOB_KILL, SOON_MS, &err);
+	rp_job_close(self->job);
+	stage_close(&self->stage);
+}
+
+/* By the time it is looked for where it was. */
+TEST_F(resumed, is_found)
+{
+	struct rp_error err;
+	char *text = NULL;
+	json_t *doc;
+
+	GIVES(OK, rp_job_show(self->stage.store, rp_job_id(self->job), &text, &err));
+	EXPECT_EQ(watched, NULL);
+	doc = take_json(text);
+	EXPECT_EQ(json_number(doc, "JobState"), RP_JOB_RUNNING);
+	json_decref(doc);
+}
+
+TEST_F(resumed, is_listed)
+{
+	struct rp_error err;
+	char *text = NULL;
+	json_t *list;
+
+	GIVES(OK, rp_job_list(self->stage.store, &text, &err));
+	EXPECT_EQ(watched, NULL);
+	list = take_json(text);
+	EXPECT_EQ(json_array_size(list), 1);
+	EXPECT_EQ(json_number(json_array_get(list, 0), "JobState"), RP_JOB_RUNNING);
+	json_decref(list);
+}
+
+TEST_MAIN
