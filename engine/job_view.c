@@ -131,20 +131,32 @@ static int see_progress(int fd, struct job_view *v)
 	return 0;
 }
 
+/* Where nobody works on it, it may have ended, or even been resumed, since its record was
+ * read: it is dead if that still says the same. */
+static int load_state(struct rp_store *store, int fd, struct job_view *v)
+{
+	_cleanup_doc_ json_t *before = NULL;
+	int r;
+
+	for (;;) {
+		r = load_whole(fd, v);
+		if (r < 0 || job_has_ended(v->state))
+			return r;
+		v->alive = is_alive(fd);
+		if (v->alive)
+			return 0;
+		if (before && json_equal(before, v->doc))
+			return see_dead(store, fd, v);
+		json_decref(before);
+		before = take_ptr(v->doc);
+	}
+}
+
 int job_view(struct rp_store *store, int fd, struct job_view *ret)
 {
 	struct job_view v = {0};
-	int r = load_whole(fd, &v);
+	int r = load_state(store, fd, &v);
 
-	if (r == 0 && !job_has_ended(v.state)) {
-		v.alive = is_alive(fd);
-		if (!v.alive) { /* or it has ended since */
-			job_view_close(&v);
-			r = load(fd, &v);
-			if (r == 0 && !job_has_ended(v.state))
-				r = see_dead(store, fd, &v);
-		}
-	}
 	if (r == 0)
 		r = see_progress(fd, &v);
 	if (r == 0) {

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -17,6 +18,9 @@
 
 static _Thread_local const char *watched; /* a folder: when it is read, once, ... */
 static struct rp_job *resumed;		  /* ... this is resumed */
+
+/* Who works on it is looked for, once: it is cancelled before, and resumed after. */
+static _Thread_local struct rp_job *looked_at;
 
 static void request(struct rp_job *job, uint32_t requested)
 {
@@ -50,13 +54,27 @@ int openat(int dirfd, const char *path, int flags, ...)
 	return (int)syscall(SYS_openat, dirfd, path, flags, mode);
 }
 
+int flock(int fd, int operation)
+{
+	struct rp_job *job = looked_at;
+	int r;
+
+	if (!job || !(operation & LOCK_SH))
+		return (int)syscall(SYS_flock, fd, operation);
+	looked_at = NULL;
+	request(job, RP_JOB_TERMINATE);
+	r = (int)syscall(SYS_flock, fd, LOCK_SH); /* when it is let go of */
+	syscall(SYS_flock, fd, LOCK_UN);
+	request(job, RP_JOB_START);
+	return r;
+}
+
 FIXTURE(resumed)
 {
 	struct stage stage;
 	struct rp_job *job;
 };
 
-/* It was cancelled. */
 FIXTURE_SETUP(resumed)
 {
 	struct rp_export_options options = stage_copying(RP_IO_AUTO);
@@ -68,11 +86,6 @@ FIXTURE_SETUP(resumed)
 	ASSERT_EQ(rp_export_start(s->store, s->point, s->exports, &options, &self->job,
 				  &err),
 		  RP_JOB_STARTED, "%s", err.message);
-	request(self->job, RP_JOB_TERMINATE);
-	while (*listing(fmt("%s/jobs/active", s->path)))
-		usleep(1000);
-	resumed = self->job;
-	watched = fmt("%s/jobs/ended", s->path);
 }
 
 FIXTURE_TEARDOWN(resumed)
@@ -85,13 +98,25 @@ FIXTURE_TEARDOWN(resumed)
 	stage_close(&self->stage);
 }
 
-/* By the time it is looked for where it was. */
+/* It is resumed when it is looked for where it lies. */
+static void cancel(struct resumed_fixture *self)
+{
+	const struct stage *s = &self->stage;
+
+	request(self->job, RP_JOB_TERMINATE);
+	while (*listing(fmt("%s/jobs/active", s->path)))
+		usleep(1000);
+	resumed = self->job;
+	watched = fmt("%s/jobs/ended", s->path);
+}
+
 TEST_F(resumed, is_found)
 {
 	struct rp_error err;
 	char *text = NULL;
 	json_t *doc;
 
+	cancel(self);
 	GIVES(OK, rp_job_show(self->stage.store, rp_job_id(self->job), &text, &err));
 	EXPECT_EQ(watched, NULL);
 	doc = take_json(text);
@@ -105,12 +130,26 @@ TEST_F(resumed, is_listed)
 	char *text = NULL;
 	json_t *list;
 
+	cancel(self);
 	GIVES(OK, rp_job_list(self->stage.store, &text, &err));
 	EXPECT_EQ(watched, NULL);
 	list = take_json(text);
 	EXPECT_EQ(json_array_size(list), 1);
 	EXPECT_EQ(json_number(json_array_get(list, 0), "JobState"), RP_JOB_RUNNING);
 	json_decref(list);
+}
+
+/* Its owner is gone, and there is another one. */
+TEST_F(resumed, is_not_dead)
+{
+	enum rp_job_state state;
+	struct rp_error err;
+
+	looked_at = self->job;
+	GIVES(OK, rp_job_state(self->job, &state, NULL, &err));
+	EXPECT_EQ(looked_at, NULL);
+	EXPECT_EQ(state, RP_JOB_RUNNING);
+	EXPECT_EQ(rp_job_wait(self->job, NULL, 1, &err), RP_TIMEOUT, "%s", err.message);
 }
 
 TEST_MAIN
