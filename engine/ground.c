@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <stdbool.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "io/base.h"
@@ -20,11 +21,20 @@ static bool has(int fd, const char *name)
 	return faccessat(fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
+/* A folder may have the name as well: of a system, in a directory to export to. */
+static bool has_file(int fd, const char *name)
+{
+	struct stat st;
+
+	return fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode);
+}
+
 static enum ground ground_at(int fd, unsigned depth)
 {
-	if (has(fd, "store.json") && has(fd, "pending") && has(fd, "systems"))
+	if (has_file(fd, "store.json") && has(fd, "pending") && has(fd, "systems"))
 		return GROUND_STORE;
-	if (depth <= EXPORT_DEPTH && (has(fd, "export.json") || has(fd, JOURNAL_FILE)))
+	if (depth <= EXPORT_DEPTH &&
+	    (has_file(fd, "export.json") || has_file(fd, JOURNAL_FILE)))
 		return GROUND_EXPORT;
 	return GROUND_FREE;
 }

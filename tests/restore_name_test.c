@@ -143,6 +143,21 @@ TEST_F(name, is_not_in_an_export_or_a_store)
 			     NULL, NULL, &err));
 }
 
+/* They do not make a store or an export of the folder they are in. */
+TEST_F(name, is_beside_systems_of_any_name)
+{
+	static const char *const systems[] = {"export.json", "pending", "store.json",
+					      "systems"};
+	struct rp_error err;
+
+	for (size_t i = 0; i < ARRAY_SIZE(systems); i++) {
+		ASSERT_OK(mkdir(fmt("%s/%s", self->folder, systems[i]), 0700));
+		GIVES(OK,
+		      rp_restore(self->first, "vda", self->output, &replace, NULL, &err));
+	}
+	EXPECT_TRUE(data_same(self->output, self->stage.twin));
+}
+
 /* As a running QEMU locks it. */
 TEST_F(name, is_not_taken_from_a_machine_that_runs)
 {
