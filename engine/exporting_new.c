@@ -135,14 +135,17 @@ uint32_t exporting_without_record(struct exporting *x, uint32_t rc, struct rp_er
 static uint32_t open_directory(const struct exporting *x, int *ret, struct rp_error *err)
 {
 	_cleanup_close_ int fd = io_dir_open(AT_FDCWD, x->directory);
-	int r = fd < 0 ? fd : store_any_holds(x->store, fd);
+	enum ground ground;
+	int r = fd < 0 ? fd : store_ground_of(x->store, fd, &ground);
 
 	if (r < 0)
 		return rp_fail_os(err, r, "open", "export directory %s", x->directory);
-	if (r > 0)
+	if (ground != GROUND_FREE)
 		return rp_fail(err, RP_INVALID_PARAMETER, "check",
-			       "export directory %s: lies in a store, which sweeps it",
-			       x->directory);
+			       "export directory %s: lies in %s", x->directory,
+			       ground == GROUND_STORE
+				       ? "a store, which sweeps it"
+				       : "an export, which nothing is put into");
 	*ret = take_fd(&fd);
 	return RP_OK;
 }

@@ -146,12 +146,13 @@ static void open_ferries(struct set *set)
 	struct rp_store *store = set->store;
 	_cleanup_close_ int directory = io_dir_open(AT_FDCWD, set->directory);
 	struct io_fs here, there;
+	enum ground ground;
 	bool same;
 
 	if (directory < 0 || io_fs_of(store->active_fd, &here) < 0 ||
 	    io_fs_of(directory, &there) < 0)
-		return;			   /* the exports will say why */
-	store_any_holds(store, directory); /* found out once for all */
+		return;				    /* the exports will say why */
+	store_ground_of(store, directory, &ground); /* found out once for all */
 	same = io_fs_same(&here, &there);
 	set->shareable = same && can_share(store->active_fd, &here);
 	if (io_quay_open(&set->quay) < 0)

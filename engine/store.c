@@ -11,7 +11,6 @@
 #include <sys/stat.h>
 
 #include "doc.h"
-#include "ground.h"
 #include "io/answer.h"
 #include "io/clock.h"
 #include "io/tree.h"
@@ -76,7 +75,7 @@ static int fill_store(int fd)
 	return r < 0 ? r : doc_save(fd, "store.json", doc);
 }
 
-/* What is in another store is swept with it. */
+/* What is in another store is swept with it, and nobody writes into an export. */
 static uint32_t check_ground(int fd, const char *directory, struct rp_error *err)
 {
 	_cleanup_close_ int parent = io_dir_open(fd, "..");
@@ -85,9 +84,10 @@ static uint32_t check_ground(int fd, const char *directory, struct rp_error *err
 
 	if (r < 0)
 		return rp_fail_os(err, r, "init", "%s", directory);
-	return ground == GROUND_STORE ? rp_fail(err, RP_INVALID_STATE, "init",
-						"init %s: lies in a store", directory)
-				      : RP_OK;
+	if (ground == GROUND_FREE)
+		return RP_OK;
+	return rp_fail(err, RP_INVALID_STATE, "init", "init %s: lies in %s", directory,
+		       ground == GROUND_STORE ? "a store" : "an export");
 }
 
 /* Empty, or what an init that was killed has left. */
@@ -515,19 +515,19 @@ uint32_t store_bury(struct rp_store *store, int dirfd, const char *name,
 }
 
 /* Many exports go to one folder. */
-int store_any_holds(struct rp_store *store, int fd)
+int store_ground_of(struct rp_store *store, int fd, enum ground *ret)
 {
-	enum ground ground;
 	struct stat st;
 	int r;
 
+	*ret = GROUND_FREE;
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	if (st.st_dev == store->outside_device && st.st_ino == store->outside)
 		return 0;
-	r = ground_of(fd, &ground);
-	if (r < 0 || ground == GROUND_STORE)
-		return r < 0 ? r : 1;
+	r = ground_of(fd, ret);
+	if (r < 0 || *ret != GROUND_FREE)
+		return r;
 	store->outside_device = st.st_dev;
 	store->outside = st.st_ino;
 	return 0;

@@ -43,6 +43,7 @@
 #include <time.h>
 
 #include "error.h"
+#include "ground.h"
 #include "io/ferry.h"
 #include "name.h"
 #include "watch.h"
@@ -61,7 +62,7 @@ struct rp_store {
 	time_t forgot;		/* when old records were looked for last */
 	uint64_t busy_ms;	/* for points and targets; 0 = not at all */
 	char owner[64];		/* store_owner(); "" = not known yet */
-	dev_t outside_device;	/* a folder that lies in no store */
+	dev_t outside_device;	/* a folder that is free */
 	ino_t outside;
 	json_t *silent; /* folders whose file system did not answer: {path: when} */
 	/* store.json's */
@@ -106,9 +107,8 @@ uint32_t store_bury(struct rp_store *store, int dirfd, const char *name,
 uint32_t store_lock(int fd, bool exclusive, uint64_t wait_ms, const char *what,
 		    struct watch *w, struct rp_error *err);
 
-/* Whether folder @fd lies in a store, this one or another: 1, 0 or -errno. One that does
- * not is remembered. */
-int store_any_holds(struct rp_store *store, int fd);
+/* What folder @fd belongs to, as ground_of(). One that is free is remembered. */
+int store_ground_of(struct rp_store *store, int fd, enum ground *ret);
 
 /* Whether the file system of folder @path answers, as io_answers(): before anything is
  * looked at there that is not the caller's own target. One that does not is not asked

@@ -202,7 +202,7 @@ static void target_close(struct target *t)
 	t->path = NULL;
 }
 
-/* What was there before may be anything: a store, or a link into one. */
+/* What was there before may be anything: a store, or a link into one or an export. */
 static uint32_t check_ground(const struct target *t, struct rp_error *err)
 {
 	enum ground ground = GROUND_FREE;
@@ -210,9 +210,10 @@ static uint32_t check_ground(const struct target *t, struct rp_error *err)
 
 	if (r < 0)
 		return rp_fail_os(err, r, "open", "folder of %s", t->path);
-	return ground == GROUND_STORE ? rp_fail(err, RP_INVALID_PARAMETER, "check",
-						"%s: its folder lies in a store", t->path)
-				      : RP_OK;
+	if (ground == GROUND_FREE)
+		return RP_OK;
+	return rp_fail(err, RP_INVALID_PARAMETER, "check", "%s: its folder lies in %s",
+		       t->path, ground == GROUND_STORE ? "a store" : "an export");
 }
 
 /* One try; RP_OK with t->fd still -1 means: try again, who was there has ended. */

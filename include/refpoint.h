@@ -122,9 +122,9 @@ struct rp_store;
  * A reference point is taken without copying only if the store lies on the
  * same reflink-capable file system (XFS, Btrfs, ...) as the disks.
  *
- * Errors: RP_INVALID_PARAMETER, RP_INVALID_STATE (is a store already, lies in one,
- * or is not empty), RP_NOT_AVAILABLE (parent does not exist), RP_ACCESS_DENIED,
- * RP_TIMEOUT (another makes one there), RP_FAILED.
+ * Errors: RP_INVALID_PARAMETER, RP_INVALID_STATE (is a store already, lies in one or
+ * in an export, or is not empty), RP_NOT_AVAILABLE (parent does not exist),
+ * RP_ACCESS_DENIED, RP_TIMEOUT (another makes one there), RP_FAILED.
  */
 uint32_t rp_store_init(const char *directory, struct rp_error *reterr);
 
@@ -427,8 +427,8 @@ struct rp_export_options {
  * of no use is exported whole, with a warning to options->watch; there is one, too, if
  * DIRECTORY has no export of the base that has the disk and could be restored.
  *
- * Errors: RP_INVALID_PARAMETER (relative path or one into a store, unknown disk),
- * RP_NOT_AVAILABLE (point or directory), RP_IN_USE (the same export is running),
+ * Errors: RP_INVALID_PARAMETER (relative path or one into a store or an export, unknown
+ * disk), RP_NOT_AVAILABLE (point or directory), RP_IN_USE (the same export is running),
  * RP_UNKNOWN_STATUS (the point, or the base, is damaged),
  * RP_INVALID_STATE (it exists already; the base is of another system, the same point or a
  * newer one; options->strict and a disk has no usable base), RP_TIMEOUT, RP_NOT_SUPPORTED
@@ -490,7 +490,8 @@ uint32_t rp_export_reference_point(struct rp_store *store, const char *reference
  * wait for syncs of the whole file system together (XFS and ext4; not while the page
  * cache holds much that others have written), each of them half a second at most until
  * others want one too. A point that fails does not keep the others from being exported.
- * Without any (@points may be NULL) @directory and @options are checked.
+ * Without any (@points may be NULL) @directory, which must not be in a store or an
+ * export, and @options are checked.
  *
  * Return: RP_OK if all were exported; else the value of the first of @points that was
  * not, with @reterr. If there are no threads or buffers, the error of that.

@@ -237,6 +237,41 @@ TEST_F(place, may_lie_in_a_store)
 	stage_expect_unharmed(s, "");
 }
 
+/* One that is published is never modified, and a partial one may be emptied. */
+TEST_F(place, may_lie_in_an_export)
+{
+	const struct stage *s = &self->stage;
+	const char *const points[] = {s->point};
+	const char *path = stage_export_path(s->exports, s->point);
+	const char *other = fmt("%s/other", test_dir());
+	const char *const folders[] = {path, fmt("%s/config", path),
+				       fmt("%s/.dead.partial", self->system)};
+	struct rp_error err;
+
+	GIVES(OK, stage_export(s, NULL, &err));
+	ASSERT_OK(mkdir(folders[2], 0700));
+	save_text(fmt("%s/.journal", folders[2]), "");
+	ASSERT_OK(mkdir(other, 0700));
+	for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
+		const char *link = fmt("%s/web1", other), *before = listing(folders[i]);
+
+		GIVES(INVALID_PARAMETER,
+		      rp_export(s->store, s->point, folders[i], NULL, NULL, &err));
+		GIVES(INVALID_PARAMETER, rp_export_set(s->store, points, 1, folders[i],
+						       NULL, NULL, NULL, &err));
+		ASSERT_OK(symlink(folders[i], link));
+		GIVES(INVALID_PARAMETER,
+		      rp_export(s->store, s->point, other, NULL, NULL, &err));
+		ASSERT_OK(unlink(link));
+		GIVES(INVALID_STATE, rp_store_init(fmt("%s/new", folders[i]), &err));
+		EXPECT_STREQ(listing(folders[i]), before);
+	}
+	GIVES(OK, rp_verify(path, NULL, NULL, &err));
+	/* Beside the exports of a system is no part of one. */
+	GIVES(OK, rp_export(s->store, s->point, self->system, NULL, NULL, &err));
+	GIVES(OK, rp_store_init(fmt("%s/new", self->system), &err));
+}
+
 /* Holds the lock of folder @path until it is killed. */
 static pid_t lock_folder(const char *path)
 {
