@@ -49,24 +49,27 @@ static uint32_t open_image(struct chain_disk *d, const json_t *disk,
 	return RP_OK;
 }
 
-/* No digest tells zeros of an image from what it leaves to its base; its list does. */
+/* No digest tells zeros of an image from what it leaves to its base; its list does. And a
+ * whole one may have no digest: then nobody else reads its tables before it is restored.
+ */
 static uint32_t check_image(const struct chain_disk *d, size_t i, struct rp_error *err)
 {
 	uint64_t offset;
 	uint32_t rc;
 	int r;
 
-	if (!d->image[i] || !d->list[i])
+	if (!d->image[i])
 		return RP_OK;
-	r = exported_image_fits(d->image[i], d->list[i], &offset);
+	r = d->list[i] ? exported_image_fits(d->image[i], d->list[i], &offset)
+		       : exported_image_mapped(d->image[i], &offset);
 	if (r == 0)
 		return RP_OK;
-	if (r == -EBADMSG)
+	if (r == -EBADMSG && d->list[i])
 		rc = rp_fail(err, RP_UNKNOWN_STATUS, "check",
 			     "check %s: at %" PRIu64 " it is not what its list says",
 			     d->path[i], offset);
 	else
-		rc = rp_fail_os(err, r, "read", "%s", d->path[i]);
+		rc = rp_fail_os(err, r, "map", "%s at %" PRIu64, d->path[i], offset);
 	if (err)
 		err->offset = offset;
 	rp_fail_of(err, NULL, d->id);
@@ -261,7 +264,8 @@ uint32_t chain_disks_fit(const struct chain *c, struct rp_error *err)
 		const char *id;
 
 		doc_string(disk, "DiskId", &id);
-		if (rc == RP_OK && exported_is_differential(disk))
+		if (rc == RP_OK &&
+		    (exported_is_differential(disk) || exported_is_image(disk)))
 			rc = chain_disk_open(c, id, &d, err);
 		chain_disk_close(&d);
 	}

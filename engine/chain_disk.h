@@ -22,8 +22,8 @@ struct chain_disk {
 };
 
 /* Opens disk @id, which the export has; checks that its parts fit each other, the size of
- * each, and that an image leaves to its base just what its list does not name. @chain
- * must outlive @ret. */
+ * each, that an image leaves to its base just what its list does not name, and that the
+ * tables of a whole one are sound. @chain must outlive @ret. */
 uint32_t chain_disk_open(const struct chain *chain, const char *id,
 			 struct chain_disk *ret, struct rp_error *err);
 /* The same, but ends where a base cannot be opened, and believes no image and no size. Of
@@ -40,7 +40,8 @@ uint32_t chain_disk_open_leaves(const struct chain *chain, const struct chain_di
 
 void chain_disk_close(struct chain_disk *disk); /* zeros are fine */
 
-/* Whether every differential disk of the export can be put together. */
+/* Whether every differential disk of the export can be put together, and every image
+ * taken apart. */
 uint32_t chain_disks_fit(const struct chain *chain, struct rp_error *err);
 
 #endif

@@ -120,6 +120,18 @@ int exported_image_fits(struct image_file *image, struct change_list *list,
 	return 0;
 }
 
+int exported_image_mapped(struct image_file *image, uint64_t *ret_offset)
+{
+	struct layer_range has = {0};
+	int r = 0;
+
+	while (r == 0 && has.end < image->layer.size) {
+		*ret_offset = has.end;
+		r = image->format->map(image, has.end, &has);
+	}
+	return r;
+}
+
 static void close_stream(struct source *source)
 {
 	image_close(container_of(source, struct image_file, layers.source));

@@ -30,6 +30,10 @@ uint32_t exported_image_open(const json_t *disk, const struct io_file *file,
 int exported_image_fits(struct image_file *image, struct change_list *list,
 			uint64_t *ret_offset);
 
+/* Whether the tables of an image tell of the whole disk: 0, or -errno with the first
+ * position of which they do not. */
+int exported_image_mapped(struct image_file *image, uint64_t *ret_offset);
+
 /* Lets @s, whose src is the file, read the disk in it; what a differential image leaves
  * to its base is zeros. The source is to be closed before src is. */
 uint32_t exported_image_stream(const json_t *disk, struct stream *s,

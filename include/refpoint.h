@@ -746,15 +746,15 @@ struct rp_read_options {
  * @options:     borrowed for the call; NULL means defaults
  * @ret_report:  a JSON object: per disk what was compared; may be NULL
  *
- * Needs no store. Compares sizes, config files and, where the export has
- * digests, every chunk of data; a disk without digests says so in the report.
+ * Needs no store. Compares sizes, config files, the tables of images and, where the
+ * export has digests, every chunk of data; a disk without digests says so in the report.
  * Of a differential export, the exports of its bases must be there (beside it, or in
  * options->search) and fit; with options->chain their data is read as well.
  *
  * Errors: RP_FAILED (differs: @reterr has the disk and the offset of the first
- * bad chunk), RP_UNKNOWN_STATUS (the manifest or a digest file is damaged),
- * RP_NOT_AVAILABLE (no export there, or not of a base), RP_NOT_SUPPORTED (newer
- * format).
+ * bad chunk), RP_UNKNOWN_STATUS (the manifest, a digest file or an image's tables are
+ * damaged), RP_NOT_AVAILABLE (no export there, or not of a base), RP_NOT_SUPPORTED (newer
+ * format, or an image that has what is not written here).
  */
 uint32_t rp_verify(const char *export_path, const struct rp_read_options *options,
 		   char **ret_report, struct rp_error *reterr);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * overlay_test.c - differential images whose tables are damaged: what they leave to their
- * base and what they have is known, so that nothing old or empty passes for the disk
+ * overlay_test.c - differential images whose tables are damaged, or those of the image
+ * below: what they leave to their base and what they have is known, so that nothing old
+ * or empty passes for the disk
  */
 #include <endian.h>
 #include <fcntl.h>
@@ -20,6 +21,7 @@
 FIXTURE(overlay)
 {
 	struct stage stage;
+	char second[POINT_SIZE]; /* the point of the differential export */
 	char base[PATH_MAX], path[PATH_MAX], image[PATH_MAX + 16];
 	uint64_t table; /* in the image: an entry of 8 bytes for each grain */
 	unsigned entries;
@@ -84,10 +86,19 @@ static void export_to(struct overlay_fixture *self, const struct rp_export_optio
 	snprintf(ret_path, PATH_MAX, "%s", stage_export_path(self->stage.exports, point));
 }
 
+/* The image that is looked at and damaged from now on: that of the export at @path. */
+static void look_at(struct overlay_fixture *self, const char *path, enum rp_format format)
+{
+	snprintf(self->image, sizeof(self->image), "%s/vda.%s", path,
+		 format == RP_FORMAT_QCOW2 ? "qcow2" : "vhdx");
+	self->table = VHDX_BAT_AT;
+	if (format == RP_FORMAT_QCOW2)
+		self->table = be64toh(get(self, be64toh(get(self, 40)))) & QCOW2_OFFSET;
+}
+
 FIXTURE_SETUP(overlay)
 {
 	struct rp_export_options o = stage_copying(RP_IO_AUTO);
-	char second[POINT_SIZE];
 
 	stage_make(&self->stage, test_dir(), SIZE, test_seed());
 	o.digest = variant->digest;
@@ -95,17 +106,13 @@ FIXTURE_SETUP(overlay)
 	o.cluster_size = variant->below == RP_FORMAT_RAW ? 0 : variant->grain;
 	export_to(self, &o, self->stage.point, self->base);
 	change_disk(self->stage.disk);
-	stage_take(&self->stage, second);
+	stage_take(&self->stage, self->second);
 	o.format = variant->format;
 	o.cluster_size = variant->grain;
 	o.base = self->stage.point;
-	export_to(self, &o, second, self->path);
-	snprintf(self->image, sizeof(self->image), "%s/vda.%s", self->path,
-		 variant->format == RP_FORMAT_QCOW2 ? "qcow2" : "vhdx");
+	export_to(self, &o, self->second, self->path);
 	self->entries = SIZE / variant->grain;
-	self->table = VHDX_BAT_AT;
-	if (variant->format == RP_FORMAT_QCOW2)
-		self->table = be64toh(get(self, be64toh(get(self, 40)))) & QCOW2_OFFSET;
+	look_at(self, self->path, variant->format);
 }
 
 FIXTURE_TEARDOWN(overlay)
@@ -260,6 +267,75 @@ TEST_F(overlay, is_not_merged)
 	EXPECT_NE(rp_merge(self->path, NULL, NULL, &err), RP_OK);
 	EXPECT_EQ(strstr(listing(fmt("%s/web1", self->stage.exports)), ".merging"), NULL);
 	EXPECT_TRUE(exists(self->image));
+}
+
+static unsigned warnings;
+
+static void count_warning(void *context, const char *text)
+{
+	(void)context;
+	EXPECT_NE(strstr(text, "cannot be read"), NULL, "%s", text);
+	warnings++;
+}
+
+/* Nothing is based any more on what @base is based on, strictly; else it is in full. */
+static void expect_no_base(const struct overlay_fixture *self, const char *base,
+			   enum rp_format format)
+{
+	static const struct rp_watch watch = {.size = sizeof(watch),
+					      .warning = count_warning};
+	struct rp_export_options o = stage_copying(RP_IO_AUTO);
+	char point[POINT_SIZE], *text;
+	struct rp_error err;
+	json_t *report;
+
+	stage_take(&self->stage, point);
+	o.format = format;
+	o.base = base;
+	o.strict = true;
+	o.watch = &watch;
+	warnings = 0;
+	GIVES(INVALID_STATE,
+	      rp_export(self->stage.store, point, self->stage.exports, &o, NULL, &err));
+	o.strict = false;
+	ASSERT_EQ(
+		rp_export(self->stage.store, point, self->stage.exports, &o, &text, &err),
+		RP_OK, "%s", err.message);
+	report = take_json(text);
+	EXPECT_STREQ(json_text(report, "Kind"), "full");
+	EXPECT_EQ(warnings, 1);
+	json_decref(report);
+}
+
+static void expect_found(const char *path, bool chain)
+{
+	const struct rp_read_options options = {.size = sizeof(options), .chain = chain};
+	struct rp_error err;
+
+	GIVES(NOT_SUPPORTED, rp_verify(path, &options, NULL, &err));
+	EXPECT_EQ(err.offset, SIZE / 2, "%s", err.message);
+	EXPECT_STREQ(err.disk, "vda");
+}
+
+/* A whole one without digest: but for its tables nothing of it is looked at. */
+TEST_F(overlay, over_a_damaged_image)
+{
+	const uint64_t compressed = htobe64(QCOW2_COMPRESSED), partly = htole64(7);
+	uint64_t at;
+
+	if (variant->digest != RP_DIGEST_NEVER)
+		return;
+	look_at(self, self->base, variant->below);
+	at = self->table + SIZE / 2 / variant->grain * sizeof(uint64_t);
+	put(self, at,
+	    get(self, at) | (variant->below == RP_FORMAT_QCOW2 ? compressed : partly));
+	for (unsigned chain = 0; chain < 2; chain++) {
+		expect_found(self->base, chain);
+		expect_found(self->path, chain);
+	}
+	EXPECT_FALSE(comes_back(self));
+	expect_no_base(self, self->stage.point, variant->format);
+	expect_no_base(self, self->second, variant->format);
 }
 
 /* At its end may be what none of its tables leads to: a bitmap, the rest of a block. */
