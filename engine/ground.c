@@ -29,14 +29,18 @@ static bool has_file(int fd, const char *name)
 	return fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode);
 }
 
+/* One is not made of a folder by what a command has printed into a file there. */
+static bool is_export(int fd)
+{
+	return has_file(fd, JOURNAL_FILE) ||
+	       (has_file(fd, "export.json") && has(fd, "config"));
+}
+
 static enum ground ground_at(int fd, unsigned depth)
 {
 	if (has_file(fd, "store.json") && has(fd, "pending") && has(fd, "systems"))
 		return GROUND_STORE;
-	if (depth <= EXPORT_DEPTH &&
-	    (has_file(fd, "export.json") || has_file(fd, JOURNAL_FILE)))
-		return GROUND_EXPORT;
-	return GROUND_FREE;
+	return depth <= EXPORT_DEPTH && is_export(fd) ? GROUND_EXPORT : GROUND_FREE;
 }
 
 int ground_of(int fd, enum ground *ret)
