@@ -225,28 +225,22 @@ static uint32_t open_parts(const char *path, const char *disk, const char *const
 			   size_t search_count, struct chain *ret, struct rp_error *cut,
 			   struct rp_error *err)
 {
-	struct chain c = {0};
 	uint32_t rc;
 
+	*ret = (struct chain){0};
 	for (size_t i = 0; i < search_count; i++)
 		if (!search[i] || search[i][0] != '/' || !doc_is_text(search[i]))
 			return rp_fail(err, RP_INVALID_PARAMETER, "check",
 				       "search '%s': not an absolute path in UTF-8",
 				       search[i] ?: "");
-	rc = chain_open_alone(path, &c, err);
-	while (rc == RP_OK && open_end(&c, disk)) {
-		rc = find_base(&c, disk, search, search_count, err);
-		if (chain_is_cut(rc, cut, err)) {
-			rc = RP_OK;
-			break;
-		}
+	rc = chain_open_alone(path, ret, err);
+	while (rc == RP_OK && open_end(ret, disk)) {
+		rc = find_base(ret, disk, search, search_count, err);
+		if (chain_is_cut(rc, cut, err))
+			return RP_OK;
 	}
-	if (rc && c.count)
-		rp_fail_of(err, c.parts[0].system, NULL);
-	if (rc)
-		chain_close(&c);
-	else
-		*ret = c;
+	if (rc && ret->count)
+		rp_fail_of(err, ret->parts[0].system, NULL);
 	return rc;
 }
 

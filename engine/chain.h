@@ -25,7 +25,8 @@ struct chain {
 /*
  * Opens @path, and what its disk @disk (NULL = every one) needs. Bases are looked for in
  * the folders of the parts there are, the last one's first, then in @search as
- * DIR/SYSTEM/ID and DIR/ID.
+ * DIR/SYSTEM/ID and DIR/ID. The caller closes it, whatever this gives: with an error it
+ * has the parts that were found until then, of which chain_was_merged() tells.
  *
  * Errors: those of exported_open(), RP_NOT_AVAILABLE (a base was not found: says which),
  * RP_UNKNOWN_STATUS (what is there is not it, or damaged; a cycle).

@@ -5,27 +5,31 @@
  */
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "data.h"
 #include "harness.h"
 #include "links.h"
 
 static struct links l;
 
-/* What others do with @what, once, when the library has opened what it calls @opened. */
+/* What others do with @what, once, when the library has come to the path @at. */
 static struct {
-	const char *opened;
+	const char *at;
 	void (*act)(const char *what);
 	const char *what;
 } meanwhile;
 
 static void come_by(const char *path)
 {
-	if (!meanwhile.opened || strcmp(path, meanwhile.opened))
+	if (!meanwhile.at || strcmp(path, meanwhile.at))
 		return;
-	meanwhile.opened = NULL;
+	meanwhile.at = NULL;
 	meanwhile.act(meanwhile.what);
 }
 
@@ -43,6 +47,12 @@ int openat(int dirfd, const char *path, int flags, ...)
 	fd = (int)syscall(SYS_openat, dirfd, path, flags, mode);
 	come_by(path);
 	return fd;
+}
+
+int lstat(const char *path, struct stat *ret)
+{
+	come_by(path);
+	return fstatat(AT_FDCWD, path, ret, AT_SYMLINK_NOFOLLOW);
 }
 
 /* -------------------------------------------------------------------------- a point */
@@ -63,7 +73,7 @@ static void release(const char *point)
 
 static void release_meanwhile(const char *point)
 {
-	meanwhile.opened = id_of(point);
+	meanwhile.at = id_of(point);
 	meanwhile.act = release;
 	meanwhile.what = point;
 }
@@ -73,7 +83,7 @@ static void expect_last(const char *point, size_t count)
 	json_t *points = stage_points(l.stage.store);
 	const json_t *last = json_array_get(points, count - 1);
 
-	EXPECT_EQ(meanwhile.opened, NULL);
+	EXPECT_EQ(meanwhile.at, NULL);
 	EXPECT_EQ(json_array_size(points), count);
 	EXPECT_STREQ(json_text(last, "InstanceID"), id_of(point));
 	EXPECT_GT(json_number(last, "Sequence"),
@@ -102,6 +112,90 @@ TEST(a_point_that_is_released)
 	release_meanwhile(last);
 	stage_take(&l.stage, last);
 	expect_last(last, 6);
+	links_close(&l);
+}
+
+/* ------------------------------------------------------------------ a part of a chain */
+
+static void merge(const char *path)
+{
+	struct rp_error err;
+
+	GIVES(OK, rp_merge(path, NULL, NULL, &err));
+}
+
+/* The tip is read by a base that is merged then, and whose own is removed after. */
+static void merge_and_remove(const char *path)
+{
+	merge(path);
+	ASSERT_OK(rename(l.paths[0], fmt("%s/away", test_dir())));
+}
+
+/* Once more, of what has changed since the one before. */
+static uint32_t export_link(unsigned link, bool merged, struct rp_error *err)
+{
+	struct rp_export_options options = stage_copying(RP_IO_AUTO);
+
+	options.base = l.points[link - 1];
+	options.strict = true;
+	options.merge = merged;
+	ASSERT_EQ(system(fmt("rm -rf '%s'", l.paths[link])), 0);
+	return rp_export(l.stage.store, l.points[link], l.stage.exports, &options, NULL,
+			 err);
+}
+
+typedef uint32_t read_chain(struct rp_error *err);
+
+static uint32_t verify_tip(struct rp_error *err)
+{
+	return rp_verify(l.paths[2], NULL, NULL, err);
+}
+
+static uint32_t restore_tip(struct rp_error *err)
+{
+	const char *output = fmt("%s/output", test_dir());
+	uint32_t rc = rp_restore(l.paths[2], "vda", output, NULL, NULL, err);
+
+	EXPECT_TRUE(rc || data_same(output, l.stage.disk));
+	unlink(output);
+	return rc;
+}
+
+static uint32_t merge_tip(struct rp_error *err)
+{
+	return rp_merge(l.paths[2], NULL, NULL, err);
+}
+
+static uint32_t export_tip(struct rp_error *err)
+{
+	return export_link(2, false, err);
+}
+
+static uint32_t export_tip_merged(struct rp_error *err)
+{
+	return export_link(2, true, err);
+}
+
+/* What it needed is not needed any more. */
+TEST(a_base_while_its_own_is_looked_for)
+{
+	static read_chain *const read[] = {verify_tip, restore_tip, merge_tip, export_tip,
+					   export_tip_merged};
+	char last[PATH_MAX + 16];
+	struct rp_error err;
+
+	links_make(&l);
+	snprintf(last, sizeof(last), "%s/export.json", l.paths[0]);
+	for (size_t i = 0; i < ARRAY_SIZE(read); i++) {
+		meanwhile.at = last;
+		meanwhile.act = merge_and_remove;
+		meanwhile.what = l.paths[1];
+		GIVES(OK, read[i](&err));
+		EXPECT_EQ(meanwhile.at, NULL);
+		GIVES(OK, restore_tip(&err));
+		ASSERT_OK(rename(fmt("%s/away", test_dir()), l.paths[0]));
+		GIVES(OK, export_link(1, false, &err));
+	}
 	links_close(&l);
 }
 
