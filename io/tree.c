@@ -19,6 +19,9 @@
 #include "clock.h"
 #include "clone.h"
 
+/* A device is locked by udev while that looks what is on it. */
+#define GLANCE_MS 1000
+
 int io_dir_open(int dirfd, const char *path)
 {
 	int fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -441,8 +444,14 @@ int io_lock(int fd, bool exclusive, uint64_t timeout_ms)
 bool io_is_in_use(int fd)
 {
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	int r;
 
-	return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+	if (fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK)
+		return true;
+	r = io_lock(fd, true, GLANCE_MS);
+	if (r == 0)
+		flock(fd, LOCK_UN);
+	return r == -ETIME;
 }
 
 int io_unnamed_file(int dirfd)

@@ -100,7 +100,8 @@ int io_pwrite_all(int fd, const void *buf, size_t len, uint64_t start);
  */
 int io_lock(int fd, bool exclusive, uint64_t timeout_ms);
 
-/* Whether anybody else holds a lock of a part of the file, as QEMU does of its images. */
+/* Whether anybody else holds a lock of a part of the file, as QEMU does of its images, or
+ * flock()'s, for longer than a moment. @fd has none of its own. */
 bool io_is_in_use(int fd);
 
 #endif

@@ -175,6 +175,25 @@ TEST_F(name, is_not_taken_from_a_machine_that_runs)
 	GIVES(OK, rp_restore(self->first, "vda", self->output, &replace, NULL, &err));
 }
 
+/* Whatever it is open for. */
+TEST_F(name, is_not_taken_from_who_has_locked_it)
+{
+	static const int kinds[] = {LOCK_EX, LOCK_SH};
+	struct rp_error err;
+
+	save_text(self->output, "precious");
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		int fd = open(self->output, O_RDONLY | O_CLOEXEC);
+
+		ASSERT_OK(flock(fd, kinds[i]));
+		GIVES(IN_USE,
+		      rp_restore(self->first, "vda", self->output, &replace, NULL, &err));
+		EXPECT_STREQ(listing(self->folder), "vda");
+		close(fd);
+	}
+	GIVES(OK, rp_restore(self->first, "vda", self->output, &replace, NULL, &err));
+}
+
 static int begin_to_run(void *context, const struct rp_progress *progress)
 {
 	struct flock lock = {

@@ -7,6 +7,7 @@
 #include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -326,6 +327,18 @@ TEST_F(device, is_not_taken_from_a_machine_that_runs)
 	GIVES(IN_USE, rp_restore(self->path, "vda", self->device, NULL, NULL, &err));
 	expect_content(self, self->device, self->size, 0);
 	close(fd);
+}
+
+TEST_F(device, is_not_taken_from_who_has_locked_it)
+{
+	int fd = open(self->device, O_RDONLY | O_CLOEXEC);
+	struct rp_error err;
+
+	ASSERT_OK(flock(fd, LOCK_EX));
+	GIVES(IN_USE, rp_restore(self->path, "vda", self->device, NULL, NULL, &err));
+	expect_content(self, self->device, self->size, 0);
+	close(fd);
+	GIVES(OK, rp_restore(self->path, "vda", self->device, NULL, NULL, &err));
 }
 
 TEST(a_mounted_device_is_left_alone)
