@@ -76,6 +76,7 @@ uint32_t rp_return_of(int error)
 		return RP_INVALID_STATE;
 	case ENOENT:
 	case ENOTDIR:
+	case ENOTBLK: /* as io_file_open_read() means it */
 	case ENODEV:
 	case ENXIO:
 	case ENOMEDIUM:

@@ -356,7 +356,7 @@ TEST_F(system, says_what_a_disk_or_config_file_is_no_longer)
 	save_text(config, "");
 	for (size_t i = 0; i < ARRAY_SIZE(become); i++) {
 		become[i](s->disk);
-		GIVES(FAILED,
+		GIVES(NOT_AVAILABLE,
 		      rp_create_reference_point(s->store, "web1", NULL, &point, &err));
 		EXPECT_NE(strstr(err.message, "not a regular file or block device"), NULL,
 			  "%s", err.message);
