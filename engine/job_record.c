@@ -206,21 +206,35 @@ static int set_end(json_t *doc, int fd)
 		       : 0;
 }
 
+/* Where it was when it was heard of last. */
+static void tell_interrupted(const json_t *doc, int fd, bool resumable,
+			     struct rp_error *err)
+{
+	_cleanup_doc_ json_t *told = NULL;
+	const char *phase = "export", *system = NULL;
+
+	if (slip_read(fd, JOB_PROGRESS, &told) == 0)
+		doc_string(told, "Phase", &phase);
+	doc_string(doc, "VirtualSystemIdentifier", &system);
+	rp_fail(err, RP_FAILED, phase, "interrupted: its process is gone%s",
+		resumable ? "; it can be resumed" : "");
+	rp_fail_of(err, system, NULL);
+}
+
 int job_record_set_dead(json_t *doc, int fd, enum rp_job_state state)
 {
 	bool published = state == RP_JOB_COMPLETED;
+	bool resumable = state == RP_JOB_EXCEPTION ||
+			 (!published && job_record_has_kept(doc));
 	struct rp_error err;
 
 	rp_error_clear(&err);
 	if (!published)
-		rp_fail(&err, RP_FAILED, "export", "interrupted");
+		tell_interrupted(doc, fd, resumable, &err);
 	if ((published && tell_exported(doc) < 0) ||
 	    job_record_set_error(doc, err.code, &err) < 0 ||
 	    json_object_set_new(doc, "Cancellable", json_false()) < 0 ||
-	    json_object_set_new(doc, "Resumable",
-				json_boolean(state == RP_JOB_EXCEPTION ||
-					     (!published && job_record_has_kept(doc)))) <
-		    0 ||
+	    json_object_set_new(doc, "Resumable", json_boolean(resumable)) < 0 ||
 	    json_object_set_new(doc, "JobState", json_integer(state)) < 0 ||
 	    set_end(doc, fd) < 0)
 		return -ENOMEM;

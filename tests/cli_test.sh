@@ -671,7 +671,11 @@ rp 8 'job resume twice' job resume "$job"
 rp 5 'job wait in vain' job wait "$job" --timeout 0.1
 kill -KILL "$(pid)"
 rp 1 'job wait of one that was killed' job wait "$job"
-said 'job wait of one that was killed: one line' "refpoint: job wait $job: interrupted (32768 Failed)"
+said 'job wait of one that was killed: one line' \
+	"refpoint: job wait $job: interrupted: its process is gone; it can be resumed (32768 Failed)"
+rp 1 'job wait of one that was killed, JSON' job wait "$job" --json
+json 'job wait of one that was killed, JSON: where it was' '.Error.System == "web1" and
+	.Error.Step == "copying"'
 try 0 'job resume of one that was killed, of a relative store' relative job resume "$job"
 kill -TERM "$(pid)"
 rp 1 'SIGTERM to a worker' job wait "$job"
