@@ -52,6 +52,7 @@ static void note_loss(struct reading *r, const char *operand)
 		number_text(member_number(r->report, "LostCount")).s);
 
 	error_here(&r->loss, RP_FAILED, 0, text);
+	snprintf(r->loss.step, sizeof(r->loss.step), "%s", r->cli->name);
 	snprintf(r->loss.disk, sizeof(r->loss.disk), "%s",
 		 member_text(r->report, "DiskId"));
 	set_member(r->report, "ReturnValue", json_integer(RP_FAILED));
