@@ -46,23 +46,47 @@ char *format_text(const char *format, ...)
 	return text;
 }
 
+/* Bytes of the character that @text begins with; 0 = that is no UTF-8. */
+static size_t character_length(const char *text)
+{
+	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+	unsigned char first = text[0];
+	size_t length = first < 0x80   ? 1
+			: first < 0xc0 ? 0
+			: first < 0xe0 ? 2
+			: first < 0xf0 ? 3
+			: first < 0xf8 ? 4
+				       : 0;
+	uint32_t c = length > 1 ? first & (0x7fu >> length) : first;
+
+	for (size_t i = 1; i < length; i++) {
+		if ((text[i] & 0xc0) != 0x80)
+			return 0;
+		c = c << 6 | (text[i] & 0x3f);
+	}
+	return c < least[length] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000) ? 0
+										: length;
+}
+
+/* U+0080 to U+009f command a terminal, too. */
+static bool is_control(const char *text)
+{
+	unsigned char c = text[0], next = text[1];
+
+	return c < ' ' || c == 0x7f || (c == 0xc2 && next < 0xa0);
+}
+
 char *printable(const char *text)
 {
 	char *clean = must(malloc(4 * strlen(text ? text : "") + 1));
 	char *to = clean;
 
-	for (; text && *text; text++) {
-		unsigned char c = text[0], next = text[1];
+	while (text && *text) {
+		size_t length = character_length(text);
+		bool shown = length && !is_control(text);
 
-		if (c < ' ' || c == 0x7f) {
-			to += sprintf(to, "\\x%02x", c);
-		} else if (c == 0xc2 && next >= 0x80 && next < 0xa0) {
-			/* U+0080 to U+009f command a terminal, too */
-			to += sprintf(to, "\\x%02x\\x%02x", c, next);
-			text++;
-		} else {
-			*to++ = c;
-		}
+		for (length = length ?: 1; length; length--, text++)
+			to += sprintf(to, shown ? "%c" : "\\x%02x", (unsigned char)*text);
 	}
 	*to = '\0';
 	return clean;

@@ -26,8 +26,8 @@ __attribute__((format(printf, 1, 2))) char *format_text(const char *format, ...)
 __attribute__((format(printf, 1, 0))) char *format_text_va(const char *format,
 							   va_list ap);
 
-/* @text with its control characters spelled out: it stays one line, and cannot
- * speak to the terminal. NULL counts as empty. */
+/* @text with its control characters, and what is no UTF-8, spelled out: it stays one
+ * line, and cannot speak to the terminal. NULL counts as empty. */
 char *printable(const char *text);
 
 /* Against the current directory, which may be gone. An empty path stays empty: that is

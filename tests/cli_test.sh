@@ -151,6 +151,9 @@ wrong 'control characters cannot break the line' \
 wrong 'nor can those beyond ASCII command the terminal' \
 	"refpoint: 'ä\\xc2\\x9b1m' is not a refpoint command. See 'refpoint --help'." \
 	$'ä\xc2\x9b1m'
+wrong 'nor can those that are no UTF-8' \
+	"refpoint: '€😀\\x9b1m\\xc3(\\xe0\\x82\\x9b\\xed\\xa0\\x80\\xf4\\x90\\x80\\x80\\xff\\xe2\\x82' is not a refpoint command. See 'refpoint --help'." \
+	$'€😀\x9b1m\xc3(\xe0\x82\x9b\xed\xa0\x80\xf4\x90\x80\x80\xff\xe2\x82'
 wrong 'only operands behind --' \
 	"refpoint: list: unexpected operand '--json'. See 'refpoint list --help'." \
 	list -- web1 --json
