@@ -42,8 +42,18 @@ static uint32_t check_file(const char *path, const char *what, bool device_too,
 	return RP_OK;
 }
 
+/* By whatever path. */
+static bool is_same_file(const char *a, const char *b)
+{
+	struct stat x, y;
+
+	return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev &&
+	       x.st_ino == y.st_ino;
+}
+
 static uint32_t add_disk(json_t *disks, const struct rp_disk *disk, struct rp_error *err)
 {
+	const char *path;
 	size_t i;
 	json_t *other;
 	uint32_t rc;
@@ -58,10 +68,13 @@ static uint32_t add_disk(json_t *disks, const struct rp_disk *disk, struct rp_er
 			    disk->id))
 			return rp_fail(err, RP_INVALID_PARAMETER, "check",
 				       "disk ID %s: given twice", disk->id);
-		if (!strcmp(json_string_value(json_object_get(other, "Path")),
-			    disk->path))
+		path = json_string_value(json_object_get(other, "Path"));
+		if (!strcmp(path, disk->path))
 			return rp_fail(err, RP_INVALID_PARAMETER, "check",
 				       "disk %s: given twice", disk->path);
+		if (is_same_file(path, disk->path))
+			return rp_fail(err, RP_INVALID_PARAMETER, "check",
+				       "disk %s: the same file as %s", disk->path, path);
 	}
 	if (json_array_append_new(disks, json_pack("{s:s, s:s}", "DiskId", disk->id,
 						   "Path", disk->path)) < 0)

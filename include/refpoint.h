@@ -174,9 +174,10 @@ struct rp_disk {
  * @configs: absolute paths of config files kept with every reference point;
  *           their base names must differ
  *
- * Errors: RP_INVALID_PARAMETER (name, no disk, ID or base name twice, path not
- * absolute, not a file or block device), RP_NOT_AVAILABLE (a path does not
- * exist), RP_INVALID_STATE (the system exists), RP_ACCESS_DENIED.
+ * Errors: RP_INVALID_PARAMETER (name, no disk, ID or base name twice, one disk twice,
+ * also by another path, path not absolute, not a file or block device),
+ * RP_NOT_AVAILABLE (a path does not exist), RP_INVALID_STATE (the system exists),
+ * RP_ACCESS_DENIED.
  */
 uint32_t rp_system_add(struct rp_store *store, const char *name,
 		       const struct rp_disk *disks, size_t disk_count,

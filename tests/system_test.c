@@ -2,6 +2,7 @@
 /*
  * system_test.c - adding and removing systems, their names and paths, and damaged ones
  */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -152,16 +153,26 @@ TEST_F(system, knows_what_is_given_twice)
 	const struct rp_disk same_id[] = {{"vda", s->disk}, {"vda", s->twin}};
 	const struct rp_disk same_path[] = {{"vda", s->disk}, {"vdb", s->disk}};
 	const struct rp_disk good[] = {{"vda", s->disk}, {"vdb", s->twin}};
+	const char *link = fmt("%s/link", test_dir()), *hard = fmt("%s/hard", test_dir());
+	const struct rp_disk same_by_link[] = {{"vda", link}, {"vdb", s->disk}};
+	const struct rp_disk same_inode[] = {{"vda", s->disk}, {"vdb", hard}};
 	const char *sub = fmt("%s/sub", test_dir());
 	const char *const same_name[] = {s->disk, fmt("%s/web1.img", sub)};
 	struct rp_error err;
 
 	ASSERT_OK(mkdir(sub, 0700));
 	save_text(same_name[1], "");
+	ASSERT_OK(symlink(s->disk, link));
+	ASSERT_OK(linkat(AT_FDCWD, s->disk, AT_FDCWD, hard, 0));
 	GIVES(INVALID_PARAMETER,
 	      rp_system_add(s->store, "web2", same_id, 2, NULL, 0, &err));
 	GIVES(INVALID_PARAMETER,
 	      rp_system_add(s->store, "web2", same_path, 2, NULL, 0, &err));
+	GIVES(INVALID_PARAMETER,
+	      rp_system_add(s->store, "web2", same_by_link, 2, NULL, 0, &err));
+	EXPECT_NE(strstr(err.message, "the same file as"), NULL, "%s", err.message);
+	GIVES(INVALID_PARAMETER,
+	      rp_system_add(s->store, "web2", same_inode, 2, NULL, 0, &err));
 	GIVES(INVALID_PARAMETER,
 	      rp_system_add(s->store, "web2", good, 2, same_name, 2, &err));
 	GIVES(INVALID_PARAMETER, rp_system_add(s->store, "web2", good, 0, NULL, 0, &err));
