@@ -10,7 +10,8 @@
  *
  * Units are bytes, ranges are half-open [start, end). Strings are UTF-8.
  * Handles are independent: one handle belongs to one thread at a time, any
- * number of handles (and processes) may work on one store at once.
+ * number of handles (and processes) of one host may work on one store at once: its locks
+ * are flock(2)'s of folders, which NFS, SMB and FUSE keep within a host, as FIFOs are.
  *
  * Documents: methods that describe something return it as a JSON text whose
  * keys are those of the CIM model (VirtualSystemIdentifier, ReferencePointId,
