@@ -4,16 +4,12 @@
  */
 #include "chain.h"
 
-#include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "copy.h"
 #include "doc.h"
 #include "io/base.h"
-#include "io/tree.h"
 
 static const char *id_of(const struct exported *e)
 {
@@ -101,16 +97,6 @@ static uint32_t add_part(struct chain *c, char *path, const struct exported *e,
 	return RP_OK;
 }
 
-static bool is_export(const char *path)
-{
-	struct stat st;
-	char name[PATH_MAX];
-
-	return (size_t)snprintf(name, sizeof(name), "%s/export.json", path) <
-		       sizeof(name) &&
-	       lstat(name, &st) == 0;
-}
-
 /* Takes over @path; NULL = it could not be made, as errno says: there is none if it is
  * not for want of memory. */
 static void try_path(struct search *s, char *path)
@@ -120,7 +106,7 @@ static void try_path(struct search *s, char *path)
 	uint32_t rc;
 
 	rp_error_clear(&err);
-	if (s->found || (path ? !is_export(path) : errno != ENOMEM)) {
+	if (s->found || (path ? !exported_is_there(path) : errno != ENOMEM)) {
 		free(path);
 		return;
 	}
@@ -272,8 +258,7 @@ void chain_close(struct chain *c)
 bool chain_was_merged(const struct chain *c, uint32_t rc)
 {
 	for (size_t i = 0; rc == RP_NOT_AVAILABLE && i < c->count; i++)
-		if (is_export(c->paths[i]) &&
-		    !io_dir_is_at(AT_FDCWD, c->paths[i], c->parts[i].fd))
+		if (exported_was_merged(&c->parts[i]))
 			return true;
 	return false;
 }

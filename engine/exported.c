@@ -4,7 +4,10 @@
  */
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "config.h"
 #include "doc.h"
@@ -208,6 +211,21 @@ void exported_close(struct exported *e)
 		close(e->fd);
 	json_decref(e->manifest);
 	*e = (struct exported)EXPORTED_NONE;
+}
+
+bool exported_is_there(const char *path)
+{
+	struct stat st;
+	char name[PATH_MAX];
+
+	return (size_t)snprintf(name, sizeof(name), "%s/export.json", path) <
+		       sizeof(name) &&
+	       lstat(name, &st) == 0;
+}
+
+bool exported_was_merged(const struct exported *e)
+{
+	return exported_is_there(e->path) && !io_dir_is_at(AT_FDCWD, e->path, e->fd);
 }
 
 json_t *exported_disks(const struct exported *e)

@@ -203,6 +203,10 @@ static uint32_t import(struct importing *x, struct rp_error *err)
 	if (rc)
 		return rc;
 	rc = fill(x, err);
+	/* What was not there has gone with the old one; it is not lost. */
+	if (rc == RP_OK && exported_was_merged(&x->export))
+		rc = rp_fail(err, RP_NOT_AVAILABLE, "import",
+			     "import %s: it was merged meanwhile", x->export.path);
 	if (rc == RP_OK)
 		rc = publish(x, err);
 	if (rc)
@@ -210,32 +214,46 @@ static uint32_t import(struct importing *x, struct rp_error *err)
 	return rc;
 }
 
-uint32_t rp_import(struct rp_store *store, const char *export_path, char **ret_point,
-		   struct rp_error *reterr)
+static uint32_t import_export(struct rp_store *store, const char *path, char **ret_point,
+			      bool *ret_again, struct rp_error *err)
 {
 	struct importing x = {
 		.store = store, .export = EXPORTED_NONE, .system = SYSTEM_NONE, .fd = -1};
 	char *name = NULL;
-	uint32_t rc;
+	uint32_t rc = exported_open(path, &x.export, err);
 
-	rp_error_clear(reterr);
-	if (!store || !ret_point)
-		return rp_fail(reterr, RP_INVALID_PARAMETER, "check",
-			       "an argument is NULL");
-	rc = exported_open(export_path, &x.export, reterr);
+	*ret_again = false;
 	if (rc)
 		return rc;
-	rc = import(&x, reterr);
+	rc = import(&x, err);
 	if (rc == RP_OK && asprintf(&name, "%s@%s", x.export.system, x.id) < 0)
-		rc = rp_fail_os(reterr, -ENOMEM, "import", "%s", export_path);
+		rc = rp_fail_os(err, -ENOMEM, "import", "%s", path);
 	if (rc)
-		rp_fail_of(reterr, x.export.system, NULL);
+		rp_fail_of(err, x.export.system, NULL);
 	else
 		*ret_point = name;
+	*ret_again = rc == RP_NOT_AVAILABLE && exported_was_merged(&x.export);
 	if (x.fd >= 0)
 		close(x.fd);
 	json_decref(x.doc);
 	system_close(&x.system);
 	exported_close(&x.export);
+	return rc;
+}
+
+uint32_t rp_import(struct rp_store *store, const char *export_path, char **ret_point,
+		   struct rp_error *reterr)
+{
+	uint32_t rc;
+	bool again;
+
+	rp_error_clear(reterr);
+	if (!store || !ret_point)
+		return rp_fail(reterr, RP_INVALID_PARAMETER, "check",
+			       "an argument is NULL");
+	do {
+		rp_error_clear(reterr);
+		rc = import_export(store, export_path, ret_point, &again, reterr);
+	} while (again);
 	return rc;
 }

@@ -51,6 +51,13 @@ uint32_t exported_check_options(const struct rp_read_options *options,
 uint32_t exported_open(const char *path, struct exported *ret, struct rp_error *err);
 void exported_close(struct exported *e); /* unopened is fine */
 
+/* Whether something in folder @path says that it is an export. */
+bool exported_is_there(const char *path);
+
+/* Whether at its path is another one now: it was merged, and the old one is gone, or will
+ * be. */
+bool exported_was_merged(const struct exported *e);
+
 /* A folder may have any name. RP_UNKNOWN_STATUS if it is not the export of that point. */
 uint32_t exported_check_point(const struct exported *e, const char *system,
 			      const char *id, struct rp_error *err);

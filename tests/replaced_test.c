@@ -3,6 +3,7 @@
  * replaced_test.c - what is released or merged while others read it: they read what has
  * taken its place
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -195,6 +196,89 @@ TEST(a_base_while_its_own_is_looked_for)
 		GIVES(OK, restore_tip(&err));
 		ASSERT_OK(rename(fmt("%s/away", test_dir()), l.paths[0]));
 		GIVES(OK, export_link(1, false, &err));
+	}
+	links_close(&l);
+}
+
+/* ------------------------------------------------------------------------ an import */
+
+static const char *stays; /* what has this name cannot be removed */
+
+int unlinkat(int dirfd, const char *name, int flags)
+{
+	if (!stays || strcmp(name, stays))
+		return (int)syscall(SYS_unlinkat, dirfd, name, flags);
+	errno = EIO;
+	return -1;
+}
+
+static void merge_but_configs(const char *path)
+{
+	stays = "web1.xml";
+	merge(path);
+	stays = NULL;
+}
+
+static void import(const char *path, char ret_point[POINT_SIZE])
+{
+	struct rp_error err;
+	char *name;
+
+	ASSERT_EQ(rp_import(l.stage.store, path, &name, &err), RP_OK, "%s", err.message);
+	snprintf(ret_point, POINT_SIZE, "%s", name);
+	rp_free(name);
+}
+
+/* Exports web1, which has two more disks than its base, and forgets the point. */
+static const char *export_more(void)
+{
+	const char *config = fmt("%s/web1.xml", test_dir());
+	const struct rp_disk disks[] = {{"aaa", fmt("%s/a.img", test_dir())},
+					{"bbb", fmt("%s/b.img", test_dir())},
+					{"vda", l.stage.disk}};
+	struct rp_export_options options = stage_copying(RP_IO_AUTO);
+	struct stage *s = &l.stage;
+	char base[POINT_SIZE];
+	struct rp_error err;
+
+	data_create_random(disks[0].path, MIB, 1, 4);
+	data_create_random(disks[1].path, MIB, 2, 4);
+	rp_store_close(s->store);
+	snprintf(s->path, sizeof(s->path), "%s/new", test_dir());
+	GIVES(OK, rp_store_init(s->path, &err));
+	s->store = stage_open(s, 0);
+	GIVES(OK, rp_system_add(s->store, "web1", disks, 3, &config, 1, &err));
+	import(l.paths[0], base);
+	stage_take(s, s->point);
+	options.base = base;
+	GIVES(OK, stage_export(s, &options, &err));
+	GIVES(OK, rp_destroy_reference_point(s->store, s->point, &err));
+	return stage_export_path(s->exports, s->point);
+}
+
+/* What goes with the old one is not lost. */
+TEST(an_export_that_is_imported)
+{
+	static void (*const ways[])(const char *path) = {merge_but_configs, merge};
+	char path[PATH_MAX], point[POINT_SIZE];
+	struct rp_error err;
+
+	links_make(&l);
+	snprintf(path, sizeof(path), "%s", export_more());
+	ASSERT_EQ(system(fmt("cp -a '%s' '%s/kept'", path, test_dir())), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
+		meanwhile.at = "aaa.digest";
+		meanwhile.act = ways[i];
+		meanwhile.what = path;
+		import(path, point);
+		EXPECT_EQ(meanwhile.at, NULL);
+		EXPECT_STREQ(listing(stage_point_path(&l.stage, point)),
+			     "aaa.digest bbb.digest config point.json vda.digest");
+		stage_expect_idle(&l.stage);
+		GIVES(OK, rp_destroy_reference_point(l.stage.store, point, &err));
+		ASSERT_EQ(system(fmt("rm -rf '%s'; cp -a '%s/kept' '%s'", path,
+				     test_dir(), path)),
+			  0);
 	}
 	links_close(&l);
 }
