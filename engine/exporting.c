@@ -429,15 +429,55 @@ static uint32_t check_mounted(struct exporting *x, struct rp_error *err)
 	return r < 0 ? rp_fail_os(err, r, "resume", "job %s", x->job.id) : RP_OK;
 }
 
+/* A job's turn. */
+static uint32_t take_turn(struct exporting *x, struct rp_error *err)
+{
+	int r = job_start(&x->job, &x->watch);
+
+	if (r < 0 && (x->job.kill || x->job.discard))
+		job_discard_kept(&x->job);
+	if (r == -ECANCELED || r == -ETIME)
+		return watch_fail(&x->watch, r, err);
+	return r < 0 ? rp_fail_os(err, r, "wait", "for the turn of job %s", x->job.id)
+		     : RP_OK;
+}
+
+/* Without its turn: the other one may be waiting for that. */
+static uint32_t wait_for_target(struct exporting *x, struct rp_error *err)
+{
+	uint64_t wait_ms = watch_left_ms(&x->watch, x->store->busy_ms);
+	uint32_t rc;
+
+	if (wait_ms)
+		job_step_back(&x->job);
+	rc = target_wait(&x->target, &x->watch, wait_ms, err);
+	return rc || !wait_ms ? rc : take_turn(x, err);
+}
+
+static uint32_t open_target(struct exporting *x, struct rp_error *err)
+{
+	struct target *t = &x->target;
+	uint32_t rc = target_open(x->directory, x->point.system, x->point.id, t, err);
+
+	if (rc)
+		return rc;
+	while (rc == RP_OK && t->fd < 0) {
+		rc = target_bear(t, x->options.restart, &x->watch, err);
+		if (rc == RP_OK && t->busy >= 0)
+			rc = wait_for_target(x, err);
+	}
+	if (rc)
+		target_discard(t);
+	return rc;
+}
+
 /* With the point locked. */
 static uint32_t run(struct exporting *x, char **ret_report, struct rp_error *err)
 {
 	_cleanup_free_ char *path = NULL;
 	char *report = NULL;
-	uint32_t rc;
+	uint32_t rc = open_target(x, err);
 
-	rc = target_open(x->directory, x->point.system, x->point.id, x->options.restart,
-			 &x->watch, x->store->busy_ms, &x->target, err);
 	if (rc) {
 		x->job.kept &= rc != RP_INVALID_STATE; /* another has completed it */
 		return rc;
@@ -501,21 +541,13 @@ uint32_t exporting_run(struct exporting *x, char **ret_report, struct rp_error *
 			       : x->options.ionice == RP_IONICE_IDLE ? IO_NICE_IDLE
 								     : IO_NICE_AS_IS);
 	uint32_t rc;
-	int r = 0;
 
 	if (!x->tuning.gear)
 		x->tuning.gear = &x->gear;
-	if (x->job.doc) {
+	if (x->job.doc)
 		job_attend(&x->job, &x->watch);
-		r = job_start(&x->job, &x->watch);
-	}
-	if (r < 0 && (x->job.kill || x->job.discard))
-		job_discard_kept(&x->job);
-	if (r == -ECANCELED || r == -ETIME)
-		rc = watch_fail(&x->watch, r, err);
-	else if (r < 0)
-		rc = rp_fail_os(err, r, "wait", "for the turn of job %s", x->job.id);
-	else
+	rc = take_turn(x, err);
+	if (rc == RP_OK)
 		rc = run(x, ret_report, err);
 	if (rc)
 		rp_fail_of(err, x->point.system, NULL);

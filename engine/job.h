@@ -82,6 +82,10 @@ uint32_t job_resume(struct rp_store *store, const char *id, struct job *ret,
 /* Waits for its turn; after that it is Running. 0, or as watch_tick() says. */
 int job_start(struct job *job, struct watch *w);
 
+/* It is to wait for something else, and others may work meanwhile: it is Starting, until
+ * job_start() has its turn again. */
+void job_step_back(struct job *job);
+
 /* Writes down @w's progress, for the last time. Fine for a job that was never begun. */
 void job_tell_last(struct job *job, const struct watch *w);
 

@@ -7,6 +7,7 @@
  *	 v │       v └─ Starting <─┐
  *	Suspended <────────────────┴── Suspended
  *
+ *	Running ──> Starting ──> Running, around a wait for the same export
  *	any of these ──> (Shutting Down) ──> Terminated │ Killed
  *	Terminated, Killed, Exception ──> Starting, if resumable
  */

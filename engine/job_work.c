@@ -258,7 +258,7 @@ static int attend(void *context, struct watch *w)
 	r = suspend(job, w);
 	if (r < 0)
 		return r;
-	/* One that waited goes on waiting, in job_start(). */
+	/* One that waited goes on waiting. */
 	job_set_state(job, before == RP_JOB_NEW ? RP_JOB_NEW : RP_JOB_STARTING);
 	if (before != RP_JOB_RUNNING)
 		return 0;
@@ -276,6 +276,14 @@ int job_start(struct job *job, struct watch *w)
 	tell(job, w); /* later there may be no room for the slip */
 	r = wait_turn(job, w);
 	return r ? r : start_work(job, w);
+}
+
+void job_step_back(struct job *job)
+{
+	if (!job->queued)
+		return;
+	job_queue_leave(job);
+	job_set_state(job, RP_JOB_STARTING);
 }
 
 void job_attend(struct job *job, struct watch *w)

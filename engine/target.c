@@ -151,9 +151,9 @@ static int remove_partial(const struct target *t, int fd)
 
 /*
  * Makes, or takes over, and locks the partial folder; the caller holds the system folder.
- * -EWOULDBLOCK: a running export's, @ret_busy is its fd.
+ * -EWOULDBLOCK: it is a running export's, and t->busy.
  */
-static int bear_partial(struct target *t, bool restart, int *ret_busy)
+static int bear_partial(struct target *t, bool restart)
 {
 	bool made;
 	int r;
@@ -171,7 +171,7 @@ static int bear_partial(struct target *t, bool restart, int *ret_busy)
 			return fd;
 		r = io_lock(fd, true, 0);
 		if (r == -EWOULDBLOCK)
-			*ret_busy = take_fd(&fd);
+			t->busy = take_fd(&fd);
 		if (r < 0)
 			return r;
 		if (!made && !io_dir_is_at(t->system_fd, t->partial, fd))
@@ -190,7 +190,7 @@ static int bear_partial(struct target *t, bool restart, int *ret_busy)
 
 static void target_close(struct target *t)
 {
-	int *fds[] = {&t->fd, &t->system_fd, &t->directory_fd};
+	int *fds[] = {&t->busy, &t->fd, &t->system_fd, &t->directory_fd};
 
 	io_unsynced_forget(&t->unsynced);
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
@@ -216,11 +216,10 @@ static uint32_t check_ground(const struct target *t, struct rp_error *err)
 		       t->path, ground == GROUND_STORE ? "a store" : "an export");
 }
 
-/* One try; RP_OK with t->fd still -1 means: try again, who was there has ended. */
-static uint32_t target_try(struct target *t, bool restart, struct watch *w,
-			   uint64_t busy_ms, struct rp_error *err)
+uint32_t target_bear(struct target *t, bool restart, const struct watch *w,
+		     struct rp_error *err)
 {
-	_cleanup_close_ int lock = -1, busy = -1;
+	_cleanup_close_ int lock = -1;
 	uint32_t rc;
 	int r;
 
@@ -232,12 +231,10 @@ static uint32_t target_try(struct target *t, bool restart, struct watch *w,
 		rc = check_unpublished(t, err);
 	if (rc)
 		return rc;
-	r = bear_partial(t, restart, &busy);
-	if (r == -EWOULDBLOCK) {
-		/* Others must be able to work in the folder while we wait. */
-		close(take_fd(&lock));
+	r = bear_partial(t, restart);
+	if (r == -EWOULDBLOCK) { /* the next try may find another folder */
 		close(take_fd(&t->system_fd));
-		return store_lock(busy, true, watch_left_ms(w, busy_ms), t->path, w, err);
+		return RP_OK;
 	}
 	return r < 0 ? rp_fail_os(err, r, "mkdir", "%.*s%s",
 				  (int)(strlen(t->path) - strlen(t->name)), t->path,
@@ -245,42 +242,31 @@ static uint32_t target_try(struct target *t, bool restart, struct watch *w,
 		     : RP_OK;
 }
 
-static uint32_t target_make(struct target *t, const char *directory, bool restart,
-			    struct watch *w, uint64_t busy_ms, struct rp_error *err)
+uint32_t target_wait(struct target *t, struct watch *w, uint64_t wait_ms,
+		     struct rp_error *err)
 {
-	size_t len = strlen(directory);
-	uint32_t rc = RP_OK;
+	_cleanup_close_ int busy = take_fd(&t->busy);
 
-	t->directory_fd = io_dir_open(AT_FDCWD, directory);
-	if (t->directory_fd < 0)
-		return rp_fail_os(err, t->directory_fd, "open", "export directory %s",
-				  directory);
-	while (len > 1 && directory[len - 1] == '/')
-		len--;
-	if (asprintf(&t->path, "%.*s/%s/%s", (int)len, directory, t->system, t->name) <
-	    0) {
-		t->path = NULL;
-		return rp_fail_os(err, -ENOMEM, "open", "export directory %s", directory);
-	}
-	while (rc == RP_OK && t->fd < 0)
-		rc = target_try(t, restart, w, busy_ms, err);
-	return rc;
+	return store_lock(busy, true, wait_ms, t->path, w, err);
 }
 
 uint32_t target_open(const char *directory, const char *system, const char *id,
-		     bool restart, struct watch *w, uint64_t busy_ms, struct target *ret,
-		     struct rp_error *err)
+		     struct target *ret, struct rp_error *err)
 {
-	struct target t = TARGET_NONE(system);
-	uint32_t rc;
+	_cleanup_close_ int fd = io_dir_open(AT_FDCWD, directory);
+	size_t len = strlen(directory);
+	char *path;
 
-	target_name(&t, id);
-	rc = target_make(&t, directory, restart, w, busy_ms, err);
-	if (rc) {
-		target_discard(&t);
-		return rc;
-	}
-	*ret = t;
+	if (fd < 0)
+		return rp_fail_os(err, fd, "open", "export directory %s", directory);
+	while (len > 1 && directory[len - 1] == '/')
+		len--;
+	if (asprintf(&path, "%.*s/%s/%s", (int)len, directory, system, id) < 0)
+		return rp_fail_os(err, -ENOMEM, "open", "export directory %s", directory);
+	*ret = (struct target)TARGET_NONE(system);
+	target_name(ret, id);
+	ret->path = path;
+	ret->directory_fd = take_fd(&fd);
 	return RP_OK;
 }
 

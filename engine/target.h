@@ -31,22 +31,31 @@ struct target {
 	int directory_fd;
 	int system_fd;		     /* DIRECTORY/SYSTEM */
 	int fd;			     /* the partial folder; holds the lock */
+	int busy;		     /* it, while another export has the lock */
 	struct io_unsynced unsynced; /* what was written there */
 };
 
-#define TARGET_NONE(of_system)                                                     \
-	{                                                                          \
-		.system = of_system, .directory_fd = -1, .system_fd = -1, .fd = -1 \
+#define TARGET_NONE(of_system)                                                      \
+	{                                                                           \
+		.system = of_system, .directory_fd = -1, .system_fd = -1, .fd = -1, \
+		.busy = -1,                                                         \
 	}
 
-/*
- * Makes the partial folder for point @id of @system. If another export of it runs it
- * is waited for until @w's time limit, or else @busy_ms: RP_TIMEOUT; RP_IN_USE if that
- * is 0. RP_INVALID_STATE if it is published. What an interrupted export left is taken
- * over as it is or, to @restart, removed. @system must outlive @ret.
- */
+/* The place for an export of point @id of @system, which must outlive @ret. To be closed
+ * with one of those below. */
 uint32_t target_open(const char *directory, const char *system, const char *id,
-		     bool restart, struct watch *w, uint64_t busy_ms, struct target *ret,
+		     struct target *ret, struct rp_error *err);
+
+/*
+ * Makes the partial folder. RP_INVALID_STATE if it is published. What an interrupted
+ * export left is taken over as it is or, to @restart, removed. If another export of it
+ * runs it is RP_OK without a folder: there is one to wait for instead (target->busy).
+ */
+uint32_t target_bear(struct target *target, bool restart, const struct watch *w,
+		     struct rp_error *err);
+
+/* Waits for the end of that export, for @wait_ms: RP_TIMEOUT; RP_IN_USE if that is 0. */
+uint32_t target_wait(struct target *target, struct watch *w, uint64_t wait_ms,
 		     struct rp_error *err);
 
 /* RP_INVALID_STATE if it is published in @directory, which is open as @fd; RP_IN_USE if

@@ -546,7 +546,7 @@ uint32_t rp_probe(struct rp_store *store, const char *source, const char *target
  */
 enum rp_job_state {	     /* CIM_ConcreteJob.JobState */
 	RP_JOB_NEW = 2,	     /* waits for its turn */
-	RP_JOB_STARTING = 3, /* was suspended, and waits for its turn again */
+	RP_JOB_STARTING = 3, /* waits for its turn again, or for the same export */
 	RP_JOB_RUNNING = 4,
 	RP_JOB_SUSPENDED = 5,
 	RP_JOB_SHUTTING_DOWN = 6,

@@ -19,6 +19,7 @@
 #define PROCESSES 4
 #define EACH	  50
 #define LIMIT	  3
+#define WAIT_MS	  20000
 
 static void start_many(const struct stage *s, unsigned process)
 {
@@ -238,6 +239,47 @@ TEST_F(turns, may_never_have_come)
 		  RP_JOB_TRANSITION, "%s", err.message);
 	for (size_t i = 0; i < ARRAY_SIZE(jobs); i++)
 		rp_job_close(jobs[i]);
+}
+
+/* Once more what the first one does, by a thread of this process. */
+static struct rp_job *start_again(const struct jobs *j)
+{
+	const struct rp_export_options options = {.size = sizeof(options),
+						  .timeout_ms = 10 * WAIT_MS};
+	struct rp_job *job;
+	struct rp_error err;
+
+	EXPECT_EQ(rp_export_start(j->stage.store, j->stage.point,
+				  fmt("%s/0", j->stage.exports), &options, &job, &err),
+		  RP_JOB_STARTED, "%s", err.message);
+	return job;
+}
+
+/* Who waits for another at its target has no turn, which that one needs to get away. */
+TEST_F(turns, are_left_while_the_target_is_waited_for)
+{
+	struct jobs *j = &self->jobs;
+	struct rp_job *first = jobs_start(j, true), *again, *other;
+	struct rp_error err;
+
+	jobs_expect(first, RP_JOB_RUNNING);
+	jobs_reach(j, first, "copying");
+	jobs_request(first, RP_JOB_SUSPEND);
+	again = start_again(j);
+	while (jobs_state(again) == RP_JOB_NEW)
+		usleep(1000);
+	other = jobs_start(j, false);
+	GIVES(OK, rp_job_wait(other, NULL, WAIT_MS, &err));
+	jobs_expect(again, RP_JOB_STARTING);
+	GIVES(OK, rp_job_set_bandwidth(first, 0, &err));
+	EXPECT_EQ(rp_job_request_state_change(first, RP_JOB_START, WAIT_MS, &err),
+		  RP_JOB_DONE, "%s", err.message);
+	GIVES(OK, rp_job_wait(first, NULL, WAIT_MS, &err));
+	GIVES(INVALID_STATE, rp_job_wait(again, NULL, WAIT_MS, &err));
+	EXPECT_NE(strstr(err.message, "exists already"), NULL, "%s", err.message);
+	rp_job_close(first);
+	rp_job_close(again);
+	rp_job_close(other);
 }
 
 TEST_MAIN_REQUIRES(jobs_missing)
