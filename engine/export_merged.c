@@ -177,8 +177,10 @@ static uint32_t merge_disk(struct merging *m, struct rp_error *err)
 			rc = merge(m, err);
 		close_base(m);
 	} while (again);
-	if (rc == RP_OK || m->changes->strict || !is_of_base(rc, err, opened))
+	if (rc == RP_OK || !is_of_base(rc, err, opened))
 		return rc;
+	if (m->changes->strict) /* as without merging; a shortage says nothing of it */
+		return rp_is_shortage(rc, err) ? rc : (err->code = RP_INVALID_STATE);
 	rc = start_over(m, err);
 	return rc == RP_OK ? copy_streams(m->s, 1, m->tuning, m->w, err) : rc;
 }
