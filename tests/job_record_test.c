@@ -195,7 +195,7 @@ TEST_F(record, is_waited_for_after_sigkill)
 	pid_t pid;
 
 	j->job = jobs_start(j, true);
-	jobs_expect(j->job, RP_JOB_RUNNING);
+	jobs_reach(j, j->job, "copying");
 	pid = (pid_t)jobs_shown(j, j->job, "ProcessId");
 	if (fork() == 0) {
 		usleep(200000);

@@ -254,10 +254,10 @@ TEST_F(damage, another_file)
 	ASSERT_OK(unlink(raw));
 	expect_found(self, "missing", RP_NOT_AVAILABLE, RP_NO_OFFSET);
 	ASSERT_OK(mkdir(raw, 0755));
-	expect_found(self, "a folder", RP_FAILED, RP_NO_OFFSET);
+	expect_found(self, "a folder", RP_NOT_AVAILABLE, RP_NO_OFFSET);
 	ASSERT_OK(rmdir(raw));
 	ASSERT_OK(mkfifo(raw, 0600));
-	expect_found(self, "a pipe", RP_FAILED, RP_NO_OFFSET);
+	expect_found(self, "a pipe", RP_NOT_AVAILABLE, RP_NO_OFFSET);
 	again(self);
 	/* Even to the right bytes: it could as well lead to what is not to be told. */
 	make_link(self, "vda.raw");
