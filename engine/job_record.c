@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "doc.h"
-#include "io/tree.h"
+#include "manifest.h"
 #include "slip.h"
 #include "target.h"
 
@@ -138,14 +138,16 @@ bool job_record_target(const json_t *doc, const char **ret_directory,
 /* The manifest of what is published where the job was to export to, or NULL. */
 static json_t *load_manifest(const json_t *doc)
 {
-	_cleanup_close_ int fd = -1;
+	struct exported e = EXPORTED_NONE;
 	json_t *manifest = NULL;
+	struct rp_error ignored;
 	const char *path;
 
-	if (doc_string(doc, "ExportPath", &path) < 0)
-		return NULL;
-	fd = io_dir_open(AT_FDCWD, path);
-	return fd < 0 || doc_load(fd, "export.json", &manifest) < 0 ? NULL : manifest;
+	if (doc_string(doc, "ExportPath", &path) == 0 &&
+	    exported_open(path, &e, &ignored) == RP_OK)
+		manifest = json_incref(e.manifest);
+	exported_close(&e);
+	return manifest;
 }
 
 /* Another's may have come there first. Those that say nothing are of older versions. */

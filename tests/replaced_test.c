@@ -283,4 +283,52 @@ TEST(an_export_that_is_imported)
 	links_close(&l);
 }
 
+/* --------------------------------------------------------------------------- a job */
+
+/* The job that exported @point, as if its process had died before its last record. */
+static struct rp_job *dead_job(const char *point)
+{
+	const char *ended = fmt("%s/jobs/ended", l.stage.path), *path;
+	struct rp_job *job = NULL;
+	json_t *list, *doc;
+	struct rp_error err;
+	char *text;
+	size_t i;
+
+	GIVES(OK, rp_job_list(l.stage.store, &text, &err));
+	list = take_json(text);
+	json_array_foreach(list, i, doc)
+		if (!strcmp(json_text(doc, "ReferencePointId"), id_of(point)))
+			GIVES(OK, rp_job_open(l.stage.store, json_text(doc, "InstanceID"),
+					      &job, &err));
+	json_decref(list);
+	ASSERT_NE(job, NULL);
+	path = fmt("%s/%s/job.json", ended, rp_job_id(job));
+	doc = load_json(path);
+	json_object_set_new(doc, "JobState", json_integer(RP_JOB_RUNNING));
+	save_json(path, doc);
+	ASSERT_OK(rename(fmt("%s/%s", ended, rp_job_id(job)),
+			 fmt("%s/jobs/active/%s", l.stage.path, rp_job_id(job))));
+	return job;
+}
+
+/* It was published, and so the job was done. */
+TEST(an_export_of_a_job_that_has_died)
+{
+	enum rp_job_state state;
+	struct rp_error err;
+	struct rp_job *job;
+
+	links_make(&l);
+	job = dead_job(l.points[1]);
+	meanwhile.at = l.paths[1];
+	meanwhile.act = merge;
+	meanwhile.what = l.paths[1];
+	GIVES(OK, rp_job_state(job, &state, NULL, &err));
+	EXPECT_EQ(meanwhile.at, NULL);
+	EXPECT_EQ(state, RP_JOB_COMPLETED);
+	rp_job_close(job);
+	links_close(&l);
+}
+
 TEST_MAIN
