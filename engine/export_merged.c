@@ -161,6 +161,12 @@ static uint32_t start_over(struct merging *m, struct rp_error *err)
 		     : RP_OK;
 }
 
+/* The point's own disk could not be read: without strict that is seen again. */
+static bool is_of_disk(const struct merging *m, const struct rp_error *err)
+{
+	return !strcmp(err->step, "read") && strstr(err->message, m->s->src_path);
+}
+
 static uint32_t merge_disk(struct merging *m, struct rp_error *err)
 {
 	bool opened, again;
@@ -179,8 +185,10 @@ static uint32_t merge_disk(struct merging *m, struct rp_error *err)
 	} while (again);
 	if (rc == RP_OK || !is_of_base(rc, err, opened))
 		return rc;
-	if (m->changes->strict) /* as without merging; a shortage says nothing of it */
-		return rp_is_shortage(rc, err) ? rc : (err->code = RP_INVALID_STATE);
+	if (m->changes->strict) /* as without merging; these say nothing of it */
+		return rp_is_shortage(rc, err) || is_of_disk(m, err)
+			       ? rc
+			       : (err->code = RP_INVALID_STATE);
 	rc = start_over(m, err);
 	return rc == RP_OK ? copy_streams(m->s, 1, m->tuning, m->w, err) : rc;
 }

@@ -536,4 +536,52 @@ TEST(with_a_base_export_that_cannot_be_read)
 	loopfs_umount(&lower);
 }
 
+static struct badfs_orders *at_copying;
+
+/* Of a disk that could be read until then. */
+static int lose_a_block(void *context, const struct rp_progress *progress)
+{
+	(void)context;
+	if (!strcmp(progress->phase, "copying")) {
+		at_copying->read_at = 3 * MIB;
+		at_copying->read_error = EIO;
+	}
+	return 0;
+}
+
+/* The base is not to blame for it. */
+TEST(of_a_disk_that_cannot_be_read)
+{
+	const struct rp_watch losing = {.size = sizeof(losing), .progress = lose_a_block};
+	struct rp_export_options options = stage_copying(RP_IO_AUTO);
+	struct loopfs lower;
+	char base[POINT_SIZE];
+	struct rp_error err;
+	struct badfs fs;
+	struct stage s;
+
+	if (badfs_skip_reason())
+		SKIP("%s", badfs_skip_reason());
+	loopfs_mount(&lower, "ext4", 96 * MIB, NULL, NULL);
+	badfs_mount(&fs, &lower);
+	at_copying = fs.orders;
+	stage_make(&s, fs.mnt, 8 * MIB, test_seed());
+	ASSERT_LT(snprintf(s.exports, sizeof(s.exports), "%s/out", test_dir()),
+		  (int)sizeof(s.exports));
+	ASSERT_OK(mkdir(s.exports, 0700));
+	GIVES(OK, stage_export(&s, &options, &err));
+	memcpy(base, s.point, sizeof(base));
+	data_flip(s.disk, 3 * MIB);
+	stage_take(&s, s.point);
+	options.base = base;
+	options.merge = true;
+	options.strict = true;
+	options.watch = &losing;
+	GIVES(FAILED, stage_export(&s, &options, &err));
+	EXPECT_EQ(err.os_error, EIO, "%s", err.message);
+	stage_close(&s);
+	badfs_umount(&fs);
+	loopfs_umount(&lower);
+}
+
 TEST_MAIN
