@@ -223,20 +223,25 @@ static bool is_old(const struct job *job)
 	       st.st_mtime < time(NULL) - (time_t)job->store->keep_seconds;
 }
 
-/* Nobody will go on from what it has left: it was told to keep nothing, or its point was
- * destroyed. */
+/* Nobody will go on from what it has left: it was told to keep nothing, or the data of
+ * its point has gone. */
 static bool is_unwanted(const struct job *job, uint32_t request)
 {
 	const char *directory, *system, *id;
 	char point[NAME_SIZE + ID_SIZE + sizeof("/points/")];
+	_cleanup_close_ int fd = -1;
+	_cleanup_doc_ json_t *doc = NULL;
 
 	if (request == RP_JOB_KILL || (request & RP_JOB_DISCARD))
 		return true;
 	if (!job_record_target(job->doc, &directory, &system, &id))
 		return false;
 	snprintf(point, sizeof(point), "%s/points/%s", system, id);
-	return faccessat(job->store->systems_fd, point, F_OK, AT_SYMLINK_NOFOLLOW) < 0 &&
-	       errno == ENOENT;
+	fd = io_dir_open(job->store->systems_fd, point);
+	if (fd < 0)
+		return fd == -ENOENT;
+	return doc_load(fd, "point.json", &doc) == 0 &&
+	       json_is_false(json_object_get(doc, "HasAssociatedData"));
 }
 
 /* What it has come to, as it did not say so itself. */

@@ -145,6 +145,8 @@ static uint32_t release(struct releasing *x, struct rp_error *err)
 		return rc;
 	/* What has this name now is not the point: the new folder, or the old one. */
 	r = io_tree_remove(x->store->pending_fd, x->id);
+	if (rc == RP_OK) /* it is released, whatever becomes of that */
+		job_forget_point(x->store, x->point.id);
 	return rc == RP_OK && r < 0 ? rp_fail_os(err, r, "remove", "data of %s@%s",
 						 x->point.system, x->point.id)
 				    : rc;
@@ -178,8 +180,6 @@ uint32_t rp_release(struct rp_store *store, const char *point,
 			     "reference point %s: its metadata is damaged", point);
 	else
 		rc = release(&x, reterr);
-	if (rc == RP_OK)
-		job_forget_point(store, x.point.id);
 	if (rc)
 		rp_fail_of(reterr, x.point.system, NULL);
 	if (x.fd >= 0)

@@ -140,21 +140,35 @@ TEST_F(dead, was_told_to_stop_and_keep_nothing)
 	expect_told(&self->jobs, RP_JOB_TERMINATE | RP_JOB_DISCARD, RP_JOB_TERMINATED);
 }
 
-/* Nobody can go on from what is left of a point that is gone. */
-TEST_F(dead, has_no_point_any_more)
+/* Where it cannot be looked at while that happens. */
+static void expect_gone_without(struct jobs *j, bool released)
 {
-	struct jobs *j = &self->jobs;
 	const char *away = fmt("%s/away", j->stage.exports);
 	struct rp_error err;
 
 	kill_process(j, process_of(j));
 	ASSERT_OK(rename(fmt("%s/0", j->stage.exports), away));
-	GIVES(OK, rp_destroy_reference_point(j->stage.store, j->stage.point, &err));
+	if (released)
+		GIVES(OK, rp_release(j->stage.store, j->stage.point, NULL, &err));
+	else
+		GIVES(OK,
+		      rp_destroy_reference_point(j->stage.store, j->stage.point, &err));
 	open_store(j);
 	ASSERT_OK(rename(away, fmt("%s/0", j->stage.exports)));
 	EXPECT_TRUE(*left(j));
 	open_store(j);
 	EXPECT_STREQ(left(j), "");
+}
+
+/* Nobody can go on from what is left of a point that is gone, or has no data. */
+TEST_F(dead, has_no_point_any_more)
+{
+	expect_gone_without(&self->jobs, false);
+}
+
+TEST_F(dead, has_a_point_without_data)
+{
+	expect_gone_without(&self->jobs, true);
 }
 
 static double elapsed(const struct jobs *j)
