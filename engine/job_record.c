@@ -209,8 +209,7 @@ static int set_end(json_t *doc, int fd)
 }
 
 /* Where it was when it was heard of last. */
-static void tell_interrupted(const json_t *doc, int fd, bool resumable,
-			     struct rp_error *err)
+static void tell_interrupted(const json_t *doc, int fd, struct rp_error *err)
 {
 	_cleanup_doc_ json_t *told = NULL;
 	const char *phase = "export", *system = NULL;
@@ -218,8 +217,7 @@ static void tell_interrupted(const json_t *doc, int fd, bool resumable,
 	if (slip_read(fd, JOB_PROGRESS, &told) == 0)
 		doc_string(told, "Phase", &phase);
 	doc_string(doc, "VirtualSystemIdentifier", &system);
-	rp_fail(err, RP_FAILED, phase, "interrupted: its process is gone%s",
-		resumable ? "; it can be resumed" : "");
+	rp_fail(err, RP_FAILED, phase, "interrupted: its process is gone");
 	rp_fail_of(err, system, NULL);
 }
 
@@ -232,7 +230,7 @@ int job_record_set_dead(json_t *doc, int fd, enum rp_job_state state)
 
 	rp_error_clear(&err);
 	if (!published)
-		tell_interrupted(doc, fd, resumable, &err);
+		tell_interrupted(doc, fd, &err);
 	if ((published && tell_exported(doc) < 0) ||
 	    job_record_set_error(doc, err.code, &err) < 0 ||
 	    json_object_set_new(doc, "Cancellable", json_false()) < 0 ||

@@ -675,7 +675,7 @@ rp 5 'job wait in vain' job wait "$job" --timeout 0.1
 kill -KILL "$(pid)"
 rp 1 'job wait of one that was killed' job wait "$job"
 said 'job wait of one that was killed: one line' \
-	"refpoint: job wait $job: interrupted: its process is gone; it can be resumed (32768 Failed)"
+	"refpoint: job wait $job: interrupted: its process is gone (32768 Failed)"
 rp 1 'job wait of one that was killed, JSON' job wait "$job" --json
 json 'job wait of one that was killed, JSON: where it was' '.Error.System == "web1" and
 	.Error.Step == "copying"'

@@ -203,7 +203,7 @@ TEST_F(record, is_waited_for_after_sigkill)
 		_exit(0);
 	}
 	GIVES(FAILED, rp_job_wait(j->job, NULL, 0, &err));
-	EXPECT_STREQ(err.message, "interrupted: its process is gone; it can be resumed");
+	EXPECT_STREQ(err.message, "interrupted: its process is gone");
 	EXPECT_STREQ(err.system, "web1");
 	EXPECT_STREQ(err.step, "copying");
 	EXPECT_EQ(jobs_state(j->job), RP_JOB_EXCEPTION);
