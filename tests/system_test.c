@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "data.h"
+#include "engine_fixture.h"
 #include "harness.h"
 #include "stage.h"
 
@@ -181,6 +182,25 @@ TEST_F(system, knows_what_is_given_twice)
 	GIVES(INVALID_PARAMETER, rp_system_add(NULL, "web2", good, 2, NULL, 0, &err));
 	EXPECT_STREQ(listing(fmt("%s/systems", s->path)), "web1");
 	GIVES(OK, rp_system_add(s->store, "web2", good, 2, same_name, 1, &err));
+}
+
+/* A device is the same by whatever node. */
+TEST_F(system, knows_a_device_that_is_given_twice)
+{
+	const char *node = fmt("%s/node", test_dir()),
+		   *image = fmt("%s/image", test_dir());
+	char device[32];
+	const struct rp_disk same[] = {{"vda", device}, {"vdb", node}};
+	int fd = data_create(image, MIB), loop = loop_attach(image, device);
+	struct rp_error err;
+	struct stat st;
+
+	close(fd);
+	ASSERT_OK(stat(device, &st));
+	ASSERT_OK(mknod(node, S_IFBLK | 0600, st.st_rdev));
+	GIVES(INVALID_PARAMETER,
+	      rp_system_add(self->stage.store, "web2", same, 2, NULL, 0, &err));
+	close(loop);
 }
 
 /* ------------------------------------------------------------------------- damage */
