@@ -232,7 +232,7 @@ uint32_t target_bear(struct target *t, bool restart, const struct watch *w,
 	if (rc)
 		return rc;
 	r = bear_partial(t, restart);
-	if (r == -EWOULDBLOCK) { /* the next try may find another folder */
+	if (t->busy >= 0) { /* the next try may find another folder */
 		close(take_fd(&t->system_fd));
 		return RP_OK;
 	}

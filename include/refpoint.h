@@ -588,8 +588,8 @@ enum rp_job_answer { /* what RequestStateChange returns */
  * hold its locks: as long as they live, nobody sees that it has died. At most JobLimit
  * (store.json, default 4) started jobs of a store work at once, from whatever processes;
  * the others wait as New, by Priority, then in the order they were started. One that is
- * suspended, was told to stop or is beyond its time limit does not count, and rp_export()
- * neither waits nor counts.
+ * suspended, waits for the same export, was told to stop or is beyond its time limit does
+ * not count, and rp_export() neither waits nor counts.
  *
  * Errors: as far as they are known before work begins, those of rp_export(); RP_FAILED
  * also if there can be no record or no thread.
@@ -805,7 +805,8 @@ uint32_t rp_merge(const char *export_path, const struct rp_read_options *options
  *
  * Errors: as rp_verify(); RP_INVALID_STATE (output exists, or lies in an export or a
  * store), RP_IN_USE (device is mounted, device or file is locked),
- * RP_INVALID_PARAMETER (unknown disk, device too small).
+ * RP_INVALID_PARAMETER (unknown disk, device too small), RP_NOT_AVAILABLE (the device has
+ * no medium: its size is 0).
  */
 uint32_t rp_restore(const char *export_path, const char *disk, const char *output,
 		    const struct rp_read_options *options, char **ret_report,

@@ -72,7 +72,9 @@ static int try_use(struct io_queue *q, struct aio *a)
 
 	if (r >= 0) {
 		call = "io_getevents";
-		r = io_getevents(a->ctx, 0, 1, a->events, &moment);
+		do
+			r = io_getevents(a->ctx, 0, 1, a->events, &moment);
+		while (r == -EINTR);
 	}
 	if (r < 0)
 		snprintf(q->note, sizeof(q->note), "%s: %s", call, strerrordesc_np(-r));

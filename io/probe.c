@@ -63,6 +63,8 @@ static enum io_fact probe_buffers(int fd, void *buf)
 			return IO_FACT_UNKNOWN;
 		if (read_dirtied() - before < DIRECT_BYTES / 4096 / 2)
 			return IO_FACT_NO;
+		/* Others may be writing as well. */
+		nanosleep(&(struct timespec){.tv_nsec = (long)(i + 1) * 10000000}, NULL);
 	}
 	return IO_FACT_YES;
 }
