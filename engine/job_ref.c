@@ -21,6 +21,7 @@
 #include "worker.h"
 
 #define REQUEST_LOCK_MS 30000
+#define GLANCE_MS	50
 #define LOOK_MS		1000 /* callers are asked, and owners looked for, so often */
 
 struct rp_job {
@@ -189,6 +190,23 @@ static uint32_t tell_waiter(const struct waiting *w, const struct job_view *v,
 	return RP_OK;
 }
 
+/* Its owner lets go of it, and of its point, a moment after its end could be seen; unless
+ * it is resumed before. */
+static void await_release(const struct waiting *w)
+{
+	const uint64_t end = min_u64(w->deadline_ns ?: UINT64_MAX,
+				     watch_deadline(REQUEST_LOCK_MS));
+	_cleanup_close_ int fd = io_dir_open(w->job->fd, ".");
+	bool ended = fd >= 0;
+
+	while (ended && io_now_ns() < end && io_lock(fd, false, GLANCE_MS) == -ETIME) {
+		struct job_view v = {0};
+
+		ended = job_view(w->job->store, w->job->fd, &v) == 0 && has_ended(&v);
+		job_view_close(&v);
+	}
+}
+
 /* RP_OK with the view in which it was over. */
 static uint32_t wait_until(const struct waiting *w, struct job_view *ret,
 			   struct rp_error *err)
@@ -220,6 +238,8 @@ static uint32_t wait_until(const struct waiting *w, struct job_view *ret,
 		io_notice_wait(&n, time_left_ms(w, r == 0 && n.fd >= 0 && !n.gone));
 	}
 	io_notice_close(&n);
+	if (rc == RP_OK && has_ended(ret))
+		await_release(w);
 	return rc;
 }
 
@@ -367,20 +387,12 @@ static uint32_t await(struct rp_job *job, uint32_t request, uint64_t timeout_ms,
 	return reached ? RP_JOB_DONE : RP_JOB_FORBIDDEN;
 }
 
-/* It may have ended a moment ago, and be on its way to jobs/ended/. */
-static void await_release(const struct rp_job *job)
-{
-	_cleanup_close_ int fd = io_dir_open(job->fd, ".");
-
-	if (fd >= 0)
-		io_lock(fd, false, REQUEST_LOCK_MS);
-}
-
 /* A job nobody works on: it lies in jobs/ended/, or its owner has died just now. */
 static uint32_t request_of_ended(struct rp_job *job, uint32_t request,
 				 struct rp_error *err)
 {
-	await_release(job);
+	/* It may have ended a moment ago, and be on its way to jobs/ended/. */
+	await_release(&(struct waiting){.job = job});
 	job_sweep(job->store, job->id);
 	if (io_dir_is_at(job->store->active_fd, job->id, job->fd)) {
 		rp_fail(err, RP_NOT_AVAILABLE, "request",
