@@ -231,7 +231,7 @@ TEST_F(manifest, of_other_files)
 		{"Disks.0.Digest.Root", "\"\"", RP_UNKNOWN_STATUS},
 		{"Disks.0.Digest.File", "\"vda.raw\"", RP_UNKNOWN_STATUS},
 		{"Disks.0.File", "\"export.json\"", RP_FAILED},
-		{"Disks.0.File", "\"config\"", RP_FAILED},
+		{"Disks.0.File", "\"config\"", RP_NOT_AVAILABLE},
 		{"Disks.0.File", "\"other.raw\"", RP_NOT_AVAILABLE},
 	};
 	json_t *doc = load_json(fmt("%s/export.json", self->path));
