@@ -54,15 +54,6 @@ static void make_system(struct released_fixture *self)
 	take(self);
 }
 
-static void write_disk(struct released_fixture *self, uint64_t start, uint64_t len)
-{
-	int fd = open(engine_disk(&self->e, "vda"), O_RDWR | O_CLOEXEC);
-
-	ASSERT_GE(fd, 0);
-	data_write(fd, 99, start, len);
-	close(fd);
-}
-
 static const char *id_of(const char *point)
 {
 	return strchr(point, '@') + 1;
@@ -264,7 +255,7 @@ TEST_F(released, import_brings_a_point_back_as_a_base)
 	folder = export(self, RP_DIGEST_ALWAYS);
 	manifest = load_json(fmt("%s/export.json", folder));
 	GIVES(INVALID_STATE, rp_import(self->e.store, folder, &name, &err));
-	write_disk(self, MIB + 64 * KIB, 1);
+	data_flip(engine_disk(&self->e, "vda"), MIB + 64 * KIB);
 	take(self);
 	GIVES(OK, rp_destroy_reference_point(self->e.store, old, &err));
 	GIVES(OK, rp_import(self->e.store, folder, &name, &err));
@@ -304,7 +295,7 @@ TEST_F(released, import_into_a_new_store)
 	make_system(self);
 	memcpy(first, self->point, sizeof(first));
 	one = export(self, RP_DIGEST_ALWAYS);
-	write_disk(self, 0, 1);
+	data_flip(engine_disk(&self->e, "vda"), 0);
 	take(self);
 	memcpy(second, self->point, sizeof(second));
 	two = export(self, RP_DIGEST_NEVER);
@@ -415,7 +406,7 @@ TEST_F(released, import_of_a_differential_export)
 
 	make_system(self);
 	memcpy(base, self->point, sizeof(base));
-	write_disk(self, 0, 1);
+	data_flip(engine_disk(&self->e, "vda"), 0);
 	take(self);
 	options.settings = fmt("{\"BaseReferencePoint\": \"%s\", "
 			       "\"Options\": {\"Digest\": \"always\"}}",
@@ -449,7 +440,7 @@ TEST_F(released, import_of_an_image)
 	GIVES(OK, rp_import(self->e.store, fmt("%s/web1/%s", self->e.out, id_of(old)),
 			    &name, &err));
 	rp_free(name);
-	write_disk(self, MIB, 1);
+	data_flip(engine_disk(&self->e, "vda"), MIB);
 	take(self);
 	EXPECT_STREQ(changes_since(self, old), "digest 65536");
 }

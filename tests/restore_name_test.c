@@ -252,13 +252,10 @@ TEST_F(name, is_a_good_one)
 
 TEST_F(name, stays_with_the_old_file_if_the_new_one_is_bad)
 {
-	int fd = open(fmt("%s/vda.raw", self->first), O_RDWR | O_CLOEXEC);
 	struct rp_error err;
 
 	json_decref(restore(self->second, "vda", self->output, NULL));
-	ASSERT_GE(fd, 0);
-	data_write(fd, 1, MIB + 5, 1);
-	close(fd);
+	data_flip(fmt("%s/vda.raw", self->first), MIB + 5);
 	EXPECT_EQ(rp_restore(self->first, "vda", self->output, &replace, NULL, &err),
 		  RP_FAILED, "%s", err.message);
 	EXPECT_EQ(err.offset, MIB);
