@@ -7,6 +7,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,23 +50,16 @@ char *format_text(const char *format, ...)
 /* Bytes of the character that @text begins with; 0 = that is no UTF-8. */
 static size_t character_length(const char *text)
 {
-	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-	unsigned char first = text[0];
-	size_t length = first < 0x80   ? 1
-			: first < 0xc0 ? 0
-			: first < 0xe0 ? 2
-			: first < 0xf0 ? 3
-			: first < 0xf8 ? 4
-				       : 0;
-	uint32_t c = length > 1 ? first & (0x7fu >> length) : first;
+	size_t most = strnlen(text, 4);
 
-	for (size_t i = 1; i < length; i++) {
-		if ((text[i] & 0xc0) != 0x80)
-			return 0;
-		c = c << 6 | (text[i] & 0x3f);
+	for (size_t length = 1; length <= most; length++) {
+		json_t *character = json_stringn(text, length);
+
+		json_decref(character);
+		if (character)
+			return length;
 	}
-	return c < least[length] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000) ? 0
-										: length;
+	return 0;
 }
 
 /* U+0080 to U+009f command a terminal, too. */
