@@ -4,18 +4,16 @@
  * at, commanded and told of all the same
  */
 #include <fcntl.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/inotify.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "blocked.h"
 #include "data.h"
 #include "harness.h"
 #include "jobs.h"
@@ -231,22 +229,6 @@ TEST_F(faulty, hear_what_they_could_not_read)
 
 /* ------------------------------------------------------------------------ no FIFOs */
 
-/* From here on for this process. */
-static void forbid_fifos(void)
-{
-	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_mknodat, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog program = {.len = ARRAY_SIZE(code), .filter = code};
-
-	ASSERT_OK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
-	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
-		SKIP("no seccomp filters: %s", strerror(errno));
-}
-
 /* Nobody asks it anything but through its record. */
 static void export_without_fifos(const struct stage *s)
 {
@@ -254,7 +236,7 @@ static void export_without_fifos(const struct stage *s)
 	struct rp_error err;
 
 	options.bandwidth = 1024;
-	forbid_fifos();
+	block_syscall(__NR_mknodat, EPERM);
 	rp_export(s->store, s->point, s->exports, &options, NULL, &err);
 	_exit(err.os_error == ECANCELED ? 0 : 1);
 }

@@ -4,19 +4,16 @@
  * whole one: whatever was there before, fails on the way, dies, or wants it too
  */
 #include <fcntl.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <signal.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "blocked.h"
 #include "data.h"
 #include "harness.h"
 #include "stage.h"
@@ -395,27 +392,12 @@ TEST_F(name, is_not_that_of_anothers_file)
 	EXPECT_STREQ(listing(self->folder), "");
 }
 
-/* From here on flock() fails for this process, as on a server that has no locks left. */
-static void take_locks_away(void)
-{
-	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_flock, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOLCK),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog program = {.len = ARRAY_SIZE(code), .filter = code};
-
-	ASSERT_OK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
-	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
-		SKIP("no seccomp filters: %s", strerror(errno));
-}
-
+/* As on a server that has no locks left. */
 TEST_F(name, leaves_nothing_where_it_cannot_be_locked)
 {
 	struct rp_error err;
 
-	take_locks_away();
+	block_syscall(SYS_flock, ENOLCK);
 	EXPECT_EQ(rp_restore(self->first, "vda", self->output, NULL, NULL, &err),
 		  RP_FAILED, "%s", err.message);
 	EXPECT_EQ(err.os_error, ENOLCK);
