@@ -497,6 +497,14 @@ TEST(of_a_disk_that_was_empty)
 	engine_close(&e);
 }
 
+static void mount_bad(struct badfs *fs, struct loopfs *lower)
+{
+	if (badfs_skip_reason())
+		SKIP("%s", badfs_skip_reason());
+	loopfs_mount(lower, "ext4", 96 * MIB, NULL, NULL);
+	badfs_mount(fs, lower);
+}
+
 /* What the base's export cannot give any more the point still can. */
 TEST(with_a_base_export_that_cannot_be_read)
 {
@@ -507,10 +515,7 @@ TEST(with_a_base_export_that_cannot_be_read)
 	struct badfs fs;
 	struct stage s;
 
-	if (badfs_skip_reason())
-		SKIP("%s", badfs_skip_reason());
-	loopfs_mount(&lower, "ext4", 96 * MIB, NULL, NULL);
-	badfs_mount(&fs, &lower);
+	mount_bad(&fs, &lower);
 	stage_make(&s, test_dir(), 8 * MIB, test_seed());
 	ASSERT_LT(snprintf(s.exports, sizeof(s.exports), "%s", fs.mnt),
 		  (int)sizeof(s.exports));
@@ -560,10 +565,7 @@ TEST(of_a_disk_that_cannot_be_read)
 	struct badfs fs;
 	struct stage s;
 
-	if (badfs_skip_reason())
-		SKIP("%s", badfs_skip_reason());
-	loopfs_mount(&lower, "ext4", 96 * MIB, NULL, NULL);
-	badfs_mount(&fs, &lower);
+	mount_bad(&fs, &lower);
 	at_copying = fs.orders;
 	stage_make(&s, fs.mnt, 8 * MIB, test_seed());
 	ASSERT_LT(snprintf(s.exports, sizeof(s.exports), "%s/out", test_dir()),
