@@ -10,8 +10,6 @@
 #include "harness.h"
 #include "stage.h"
 
-#define SOON_MS 120000 /* for what takes milliseconds */
-
 static atomic_bool slow;
 
 /* The library's calls come by here. */
@@ -30,15 +28,8 @@ FIXTURE(released)
 
 FIXTURE_SETUP(released)
 {
-	struct rp_export_options options = stage_copying(RP_IO_AUTO);
-	struct stage *s = &self->stage;
-	struct rp_error err;
-
-	options.bandwidth = 1024; /* it never ends by itself */
-	stage_make(s, test_dir(), 8 * MIB, test_seed());
-	ASSERT_EQ(rp_export_start(s->store, s->point, s->exports, &options, &self->job,
-				  &err),
-		  RP_JOB_STARTED, "%s", err.message);
+	stage_make(&self->stage, test_dir(), 8 * MIB, test_seed());
+	self->job = stage_start(&self->stage);
 	slow = true;
 }
 

@@ -14,8 +14,6 @@
 #include "harness.h"
 #include "stage.h"
 
-#define SOON_MS 120000 /* for what takes milliseconds */
-
 static _Thread_local const char *watched; /* a folder: when it is read, once, ... */
 static struct rp_job *resumed;		  /* ... this is resumed */
 
@@ -77,15 +75,8 @@ FIXTURE(resumed)
 
 FIXTURE_SETUP(resumed)
 {
-	struct rp_export_options options = stage_copying(RP_IO_AUTO);
-	struct stage *s = &self->stage;
-	struct rp_error err;
-
-	options.bandwidth = 1024; /* it never ends by itself */
-	stage_make(s, test_dir(), 8 * MIB, test_seed());
-	ASSERT_EQ(rp_export_start(s->store, s->point, s->exports, &options, &self->job,
-				  &err),
-		  RP_JOB_STARTED, "%s", err.message);
+	stage_make(&self->stage, test_dir(), 8 * MIB, test_seed());
+	self->job = stage_start(&self->stage);
 }
 
 FIXTURE_TEARDOWN(resumed)

@@ -12,8 +12,6 @@
 
 #include "stage.h"
 
-#define SOON_MS 120000 /* for what takes milliseconds */
-
 struct jobs {
 	struct stage stage;
 	struct rp_job *job; /* that the test is about; jobs_close() closes it */

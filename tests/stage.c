@@ -255,6 +255,18 @@ uint32_t stage_export(const struct stage *s, const struct rp_export_options *opt
 	return rc;
 }
 
+struct rp_job *stage_start(const struct stage *s)
+{
+	struct rp_export_options options = stage_copying(RP_IO_AUTO);
+	struct rp_error err;
+	struct rp_job *job;
+
+	options.bandwidth = 1024;
+	ASSERT_EQ(rp_export_start(s->store, s->point, s->exports, &options, &job, &err),
+		  RP_JOB_STARTED, "%s", err.message);
+	return job;
+}
+
 const char *stage_point_path(const struct stage *s, const char *point)
 {
 	return fmt("%s/systems/web1/points/%s", s->path, strchr(point, '@') + 1);

@@ -16,7 +16,8 @@
 
 #include "io/base.h"
 
-#define POINT_SIZE 64 /* "web1@UUID" */
+#define POINT_SIZE 64	  /* "web1@UUID" */
+#define SOON_MS	   120000 /* for what takes milliseconds */
 
 struct stage {
 	char path[PATH_MAX / 2]; /* of the store */
@@ -43,6 +44,9 @@ void stage_take(const struct stage *s, char ret_point[POINT_SIZE]);
 /* Exports the first point; checks that there is a report if it is done. */
 uint32_t stage_export(const struct stage *s, const struct rp_export_options *options,
 		      struct rp_error *err);
+
+/* A job of this process that never ends by itself. */
+struct rp_job *stage_start(const struct stage *s);
 
 /* Exports by copying all data. */
 struct rp_export_options stage_copying(enum rp_io io);
