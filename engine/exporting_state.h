@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * exporting_state.h - what exporting.c and exporting_new.c know of one export
+ * exporting_state.h - what the files of exporting.h know of one export
  */
 #ifndef ENGINE_EXPORTING_STATE_H
 #define ENGINE_EXPORTING_STATE_H
@@ -41,6 +41,10 @@ struct exporting {
 	json_t *manifest;
 	struct watch watch;
 };
+
+/* What an interrupted export has left in the partial folder is taken up, or there is a
+ * new journal. x->complete says whether the folder lacks only its name. */
+uint32_t exporting_take_up(struct exporting *x, struct rp_error *err);
 
 /* Of a record that could not be written, for @rc. A store that is full or read-only must
  * not keep anybody from getting the data out of it: RP_OK with a warning, else @rc. */
