@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * store.c - making, opening and sweeping a store
+ * store.c - opening and sweeping a store
  */
 #include "store.h"
 
@@ -16,23 +16,11 @@
 #include "io/tree.h"
 #include "job_sweep.h"
 
-#define LOCK_WAIT_MS 30000
-
-/* A sweep that looks whether something is dead holds its lock for no longer. */
-#define GLANCE_MS 50
-#define TICK_MS	  100 /* who waits for a lock is asked whether to go on */
-
-static const char *const folders[] = {"systems",     "pending",	   "jobs",
-				      "jobs/active", "jobs/ended", "jobs/queue"};
-
 /* How long one that did not answer is not asked again: a hundred dead jobs may have the
  * same target. */
 #define SILENT_NS 10000000000u
 
-#define JOB_LIMIT    4
-#define KEEP_SECONDS (7 * 24 * 60 * 60)
-
-static uint32_t check_path(const char *path, const char *what, struct rp_error *err)
+uint32_t store_check_path(const char *path, const char *what, struct rp_error *err)
 {
 	if (!path || path[0] != '/')
 		return rp_fail(err, RP_INVALID_PARAMETER, what,
@@ -42,111 +30,6 @@ static uint32_t check_path(const char *path, const char *what, struct rp_error *
 		return rp_fail(err, RP_INVALID_PARAMETER, what, "%s %s: not UTF-8", what,
 			       path);
 	return RP_OK;
-}
-
-static int make_folders(int fd)
-{
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(folders); i++)
-		if (mkdirat(fd, folders[i], 0700) < 0 && errno != EEXIST)
-			r = -errno;
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(folders); i++) {
-		_cleanup_close_ int sub = io_dir_open(fd, folders[i]);
-
-		r = sub < 0 ? sub : io_fsync(sub);
-	}
-	return r;
-}
-
-/* store.json comes last: without it the folder is no store. */
-static int fill_store(int fd)
-{
-	_cleanup_doc_ json_t *doc = doc_new();
-	char now[DOC_TIME_SIZE];
-	int r;
-
-	doc_time(now);
-	if (!doc || json_object_set_new(doc, "CreationTime", json_string(now)) < 0 ||
-	    json_object_set_new(doc, "JobLimit", json_integer(JOB_LIMIT)) < 0 ||
-	    json_object_set_new(doc, "TimeBeforeRemoval", json_integer(KEEP_SECONDS)) < 0)
-		return -ENOMEM;
-	r = make_folders(fd);
-	return r < 0 ? r : doc_save(fd, "store.json", doc);
-}
-
-/* What is in another store is swept with it, and nobody writes into an export. */
-static uint32_t check_ground(int fd, const char *directory, struct rp_error *err)
-{
-	_cleanup_close_ int parent = io_dir_open(fd, "..");
-	enum ground ground;
-	int r = parent < 0 ? parent : ground_of(parent, &ground);
-
-	if (r < 0)
-		return rp_fail_os(err, r, "init", "%s", directory);
-	if (ground == GROUND_FREE)
-		return RP_OK;
-	return rp_fail(err, RP_INVALID_STATE, "init", "init %s: lies in %s", directory,
-		       ground == GROUND_STORE ? "a store" : "an export");
-}
-
-/* Empty, or what an init that was killed has left. */
-static uint32_t check_empty(int fd, const char *directory, struct rp_error *err)
-{
-	char **names;
-	size_t count;
-	bool known = true;
-	int r = io_dir_names(fd, &names, &count);
-
-	if (r < 0)
-		return rp_fail_os(err, r, "read", "%s", directory);
-	for (size_t i = 0; i < count; i++)
-		known &= !strcmp(names[i], "jobs") || !strcmp(names[i], "systems") ||
-			 !strcmp(names[i], "pending") ||
-			 !strcmp(names[i], ".store.json.new");
-	io_names_free(names, count);
-	if (faccessat(fd, "store.json", F_OK, 0) == 0)
-		return rp_fail(err, RP_INVALID_STATE, "init",
-			       "init %s: is a store already", directory);
-	if (!known)
-		return rp_fail(err, RP_INVALID_STATE, "init", "init %s: is not empty",
-			       directory);
-	return RP_OK;
-}
-
-uint32_t rp_store_init(const char *directory, struct rp_error *reterr)
-{
-	_cleanup_close_ int fd = -1, parent = -1;
-	bool made = false;
-	uint32_t rc;
-	int r;
-
-	rp_error_clear(reterr);
-	rc = check_path(directory, "init", reterr);
-	if (rc)
-		return rc;
-	fd = io_dir_make(AT_FDCWD, directory, &made);
-	if (fd < 0)
-		return rp_fail_os(reterr, fd, "init", "%s", directory);
-	rc = check_ground(fd, directory, reterr);
-	if (rc) {
-		if (made)
-			unlinkat(AT_FDCWD, directory, AT_REMOVEDIR);
-		return rc;
-	}
-	rc = store_lock(fd, true, LOCK_WAIT_MS, directory, NULL, reterr);
-	if (rc == RP_OK)
-		rc = check_empty(fd, directory, reterr);
-	if (rc)
-		return rc;
-	r = fchmod(fd, 0700) < 0 ? -errno : fill_store(fd);
-	if (r == 0) { /* an init that was killed may have made it, and not synced it */
-		parent = io_dir_open(fd, "..");
-		r = parent < 0 ? parent : io_fsync(parent);
-	}
-	if (r < 0 && made)
-		io_tree_remove(AT_FDCWD, directory);
-	return r < 0 ? rp_fail_os(reterr, r, "init", "%s", directory) : RP_OK;
 }
 
 /* @ret_name: of the one that could not be opened. */
@@ -203,8 +86,8 @@ static uint32_t read_settings(struct rp_store *store, const json_t *doc,
 {
 	uint32_t rc;
 
-	store->job_limit = JOB_LIMIT;
-	store->keep_seconds = KEEP_SECONDS;
+	store->job_limit = STORE_JOB_LIMIT;
+	store->keep_seconds = STORE_KEEP_SECONDS;
 	rc = read_setting(store, doc, "JobLimit", 1, UINT64_MAX, &store->job_limit, err);
 	return rc ? rc
 		  : read_setting(store, doc, "TimeBeforeRemoval", 0, UINT32_MAX,
@@ -365,7 +248,7 @@ uint32_t rp_store_open(const char *directory, const struct rp_store_options *opt
 	uint32_t rc;
 
 	rp_error_clear(reterr);
-	rc = check_path(directory, "open", reterr);
+	rc = store_check_path(directory, "open", reterr);
 	if (rc)
 		return rc;
 	if (!ret || (options && options->size < sizeof(*options)))
@@ -376,7 +259,7 @@ uint32_t rp_store_open(const char *directory, const struct rp_store_options *opt
 	if (!store)
 		return rp_fail_os(reterr, -ENOMEM, "open", "store %s", directory);
 	store->busy_ms = options ? options->lock_timeout_ms : 0;
-	store->wait_ms = store->busy_ms ? store->busy_ms : LOCK_WAIT_MS;
+	store->wait_ms = store->busy_ms ? store->busy_ms : STORE_WAIT_MS;
 	rc = open_store(store, directory, reterr);
 	if (rc == RP_OK)
 		rc = store_sweep(store, reterr);
@@ -417,101 +300,6 @@ int store_answers(struct rp_store *store, const char *path)
 		json_object_set_new(store->silent, path,
 				    json_integer((json_int_t)io_now_ns()));
 	return r;
-}
-
-uint32_t store_lock(int fd, bool exclusive, uint64_t wait_ms, const char *what,
-		    struct watch *w, struct rp_error *err)
-{
-	uint64_t end = watch_deadline(wait_ms ?: GLANCE_MS), now = io_now_ns();
-	int r, stop = 0;
-
-	do {
-		uint64_t left = (end - now) / 1000000 + 1;
-
-		r = io_lock(fd, exclusive, w ? min_u64(left, TICK_MS) : left);
-		now = io_now_ns();
-		if (r == -ETIME && w && now < end) {
-			stop = watch_tick(w); /* it may be suspended meanwhile */
-			end += io_now_ns() - now;
-			now = io_now_ns();
-		}
-	} while (r == -ETIME && !stop && now < end);
-	if (stop)
-		return watch_fail(w, stop, err);
-	if (r == -ETIME && !wait_ms)
-		return rp_fail(err, RP_IN_USE, "lock",
-			       "lock %s: in use by another operation", what);
-	if (r == -ETIME)
-		return rp_fail(err, RP_TIMEOUT, "lock",
-			       "lock %s: still in use by another operation after %.1f s",
-			       what, (double)wait_ms / 1000);
-	return r < 0 ? rp_fail_os(err, r, "lock", "%s", what) : RP_OK;
-}
-
-/* -EAGAIN: a sweep took it for dead between its birth and its lock. */
-static int bear(int parent_fd, const char *id, int *ret_fd)
-{
-	_cleanup_close_ int fd = -1;
-	int r;
-
-	if (mkdirat(parent_fd, id, 0700) < 0)
-		return -errno;
-	fd = io_dir_open(parent_fd, id);
-	if (fd < 0)
-		return fd == -ENOENT ? -EAGAIN : fd;
-	r = io_lock(fd, true, 0);
-	if (r == -EWOULDBLOCK || (r == 0 && !io_dir_is_at(parent_fd, id, fd)))
-		return -EAGAIN;
-	if (r < 0)
-		return r;
-	*ret_fd = take_fd(&fd);
-	return 0;
-}
-
-uint32_t store_birth(struct rp_store *store, int parent_fd, char ret_id[ID_SIZE],
-		     int *ret_fd, struct rp_error *err)
-{
-	char id[ID_SIZE];
-	int r;
-
-	do {
-		id_new(id);
-		r = bear(parent_fd, id, ret_fd);
-	} while (r == -EAGAIN);
-	if (r < 0)
-		return rp_fail_os(err, r, "mkdir", "%s in store %s", id, store->path);
-	memcpy(ret_id, id, sizeof(id));
-	return RP_OK;
-}
-
-int store_publish(struct rp_store *store, const char *id, int dirfd, const char *name,
-		  const char **ret_but)
-{
-	int r = io_rename_new(store->pending_fd, id, dirfd, name);
-
-	*ret_but = "";
-	if (r < 0)
-		return r;
-	r = io_fsync(dirfd);
-	/* Not known to be durable: it must not count. */
-	if (r < 0 && renameat(dirfd, name, store->pending_fd, id) < 0)
-		*ret_but = ", which has its name by now";
-	return r;
-}
-
-uint32_t store_bury(struct rp_store *store, int dirfd, const char *name,
-		    struct rp_error *err)
-{
-	char grave[ID_SIZE];
-	int r;
-
-	id_new(grave);
-	if (renameat(dirfd, name, store->pending_fd, grave) < 0)
-		return rp_fail_os(err, -errno, "remove", "%s", name);
-	r = io_fsync(dirfd);
-	if (r == 0)
-		r = io_tree_remove(store->pending_fd, grave);
-	return r < 0 ? rp_fail_os(err, r, "remove", "%s", name) : RP_OK;
 }
 
 /* Many exports go to one folder. */

@@ -48,6 +48,11 @@
 #include "name.h"
 #include "watch.h"
 
+/* Of a store that is not told otherwise. */
+#define STORE_JOB_LIMIT	   4
+#define STORE_KEEP_SECONDS (7 * 24 * 60 * 60)
+#define STORE_WAIT_MS	   30000 /* for its own locks */
+
 struct rp_store {
 	char *path;
 	bool borrowed; /* its descriptors */
@@ -76,6 +81,9 @@ struct rp_store *store_dup(const struct rp_store *store);
 /* One with the same descriptors, which is closed before @store is, and leaves it to that
  * to forget old records; NULL = no memory. */
 struct rp_store *store_share(struct rp_store *store);
+
+/* RP_INVALID_PARAMETER if @path of a store, of which @what is asked, cannot be one. */
+uint32_t store_check_path(const char *path, const char *what, struct rp_error *err);
 
 /* The name, or number, of who we are: the owner of the jobs that are begun. */
 const char *store_owner(struct rp_store *store);
