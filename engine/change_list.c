@@ -1,160 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * change_list.c - writing a list, checking one, and finding a range in it
+ * change_list.c - checking a list, and finding a range in it
  */
-#include "change_list.h"
+#include "change_list_text.h"
 
 #include <fcntl.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <xxhash.h>
 
 #include "io/base.h"
 #include "io/tree.h"
 
-#define HEAD_FORMAT                                                       \
-	"refpoint-changes %u disk %s size %" PRIu64 " base-size %" PRIu64 \
-	" point %s base %s ranges %" PRIu64 "\n"
-#define VERSION	    1u
-#define HEAD_MAX    512
-#define TAIL	    "xxh3-128 "
-#define TAIL_LENGTH (sizeof(TAIL) - 1 + 2 * DIGEST_SIZE + 1)
-#define WINDOW	    1024 /* lines */
-#define LINE_MAX    (2 * 20 + sizeof("  data\n") - 1)
-
-static unsigned digits(uint64_t number)
-{
-	unsigned count = 1;
-
-	while (number /= 10)
-		count++;
-	return count;
-}
-
-static size_t line_length(uint64_t size)
-{
-	return 2 * digits(size) + sizeof("  data\n") - 1;
-}
-
-static int head_text(const struct change_list_head *h, char ret[HEAD_MAX])
-{
-	return snprintf(ret, HEAD_MAX, HEAD_FORMAT, VERSION, h->disk, h->size,
-			h->base_size, h->point, h->base, h->count);
-}
-
-static void hash_text(const XXH3_state_t *hash, char ret[DIGEST_TEXT_SIZE])
-{
-	XXH128_canonical_t canonical;
-
-	XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(hash));
-	digest_text(canonical.digest, ret);
-}
-
-/* ----------------------------------------------------------------------- writing */
-
-struct change_list_writer {
-	int fd;
-	XXH3_state_t *hash;
-	uint64_t at; /* where the buffer goes */
-	size_t used;
-	int width;
-	char buf[64 * KIB];
-};
-
-static int flush(struct change_list_writer *w)
-{
-	int r = io_pwrite_all(w->fd, w->buf, w->used, w->at);
-
-	w->at += w->used;
-	w->used = 0;
-	return r;
-}
-
-static int put(struct change_list_writer *w, const char *text, size_t len)
-{
-	int r = w->used + len > sizeof(w->buf) ? flush(w) : 0;
-
-	memcpy(w->buf + w->used, text, len);
-	w->used += len;
-	return r;
-}
-
-static int put_hashed(struct change_list_writer *w, const char *text, size_t len)
-{
-	XXH3_128bits_update(w->hash, text, len);
-	return put(w, text, len);
-}
-
-int change_list_create(int dirfd, const char *name, const struct change_list_head *head,
-		       struct change_list_writer **ret)
-{
-	struct change_list_writer *w = calloc(1, sizeof(*w));
-	char text[HEAD_MAX];
-	int r;
-
-	if (!w)
-		return -ENOMEM;
-	w->fd = -1;
-	w->width = (int)digits(head->size);
-	w->hash = XXH3_createState();
-	r = w->hash ? 0 : -ENOMEM;
-	if (r == 0) {
-		XXH3_128bits_reset(w->hash);
-		w->fd = openat(dirfd, name,
-			       O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
-			       0600);
-		r = w->fd < 0 ? -errno
-			      : put_hashed(w, text, (size_t)head_text(head, text));
-	}
-	if (r < 0)
-		change_list_abandon(w);
-	else
-		*ret = w;
-	return r;
-}
-
-int change_list_add(struct change_list_writer *w, uint64_t start, uint64_t end, bool zero)
-{
-	char line[LINE_MAX + 1];
-	int len = snprintf(line, sizeof(line), "%*" PRIu64 " %*" PRIu64 " %s\n", w->width,
-			   start, w->width, end - start, zero ? "zero" : "data");
-
-	return put_hashed(w, line, (size_t)len);
-}
-
-int change_list_finish(struct change_list_writer *w, char ret_digest[DIGEST_TEXT_SIZE])
-{
-	char digest[DIGEST_TEXT_SIZE], tail[TAIL_LENGTH + 1];
-	int r;
-
-	hash_text(w->hash, digest);
-	snprintf(tail, sizeof(tail), TAIL "%s\n", digest);
-	r = put(w, tail, TAIL_LENGTH);
-	if (r == 0)
-		r = flush(w);
-	if (r == 0)
-		r = io_fsync(w->fd);
-	if (close(take_fd(&w->fd)) < 0 && r == 0)
-		r = -errno;
-	if (r == 0)
-		memcpy(ret_digest, digest, sizeof(digest));
-	change_list_abandon(w);
-	return r;
-}
-
-void change_list_abandon(struct change_list_writer *w)
-{
-	if (!w)
-		return;
-	if (w->fd >= 0)
-		close(w->fd);
-	XXH3_freeState(w->hash);
-	free(w);
-}
-
-/* ----------------------------------------------------------------------- reading */
+#define WINDOW 1024 /* lines */
 
 /* Lines [first, first + count) of the file. */
 struct window {
@@ -175,75 +32,10 @@ struct change_list {
 	uint64_t uses;
 };
 
-/* A number padded with blanks; nothing else. */
-static bool parse_number(const char *text, unsigned width, uint64_t *ret)
-{
-	uint64_t number = 0;
-	unsigned i = 0;
-
-	while (i + 1 < width && text[i] == ' ')
-		i++;
-	if (text[i] == '0' && i + 1 < width)
-		return false;
-	for (; i < width; i++) {
-		unsigned digit = (unsigned)(text[i] - '0');
-
-		if (digit > 9 || __builtin_mul_overflow(number, 10, &number) ||
-		    add_overflows(number, digit, &number))
-			return false;
-	}
-	*ret = number;
-	return true;
-}
-
-static int parse_line(const struct change_list *l, const char *text,
-		      struct layer_range *ret)
-{
-	const char *kind = text + 2 * l->width + 1;
-	uint64_t start, len, end;
-
-	if (!parse_number(text, l->width, &start) || text[l->width] != ' ' ||
-	    !parse_number(text + l->width + 1, l->width, &len) || len == 0 ||
-	    add_overflows(start, len, &end) || end > l->head.size ||
-	    start % CHANGE_LIST_GRAIN || (end % CHANGE_LIST_GRAIN && end != l->head.size))
-		return -EBADMSG;
-	*ret = (struct layer_range){.start = start, .end = end, .at = start};
-	if (!memcmp(kind, " data\n", 6))
-		ret->state = LAYER_DATA;
-	else if (!memcmp(kind, " zero\n", 6))
-		ret->state = LAYER_ZERO;
-	else
-		return -EBADMSG;
-	return 0;
-}
-
-/* The same as is written for what was understood of it: there is one way to say it. */
-static int parse_head(const char *text, size_t len, struct change_list_head *ret)
-{
-	char again[HEAD_MAX];
-	unsigned version;
-	int end = -1;
-
-	if (sscanf(text, "refpoint-changes %u", &version) != 1)
-		return -EBADMSG;
-	if (version > VERSION)
-		return -EOPNOTSUPP;
-	if (sscanf(text,
-		   "refpoint-changes %*u disk %127s size %" SCNu64 " base-size %" SCNu64
-		   " point %36s base %36s ranges %" SCNu64 "%n",
-		   ret->disk, &ret->size, &ret->base_size, ret->point, ret->base,
-		   &ret->count, &end) != 6 ||
-	    end < 0 || (size_t)end + 1 != len || head_text(ret, again) != (int)len ||
-	    memcmp(again, text, len) || !name_valid(ret->disk) || !id_valid(ret->point) ||
-	    !id_valid(ret->base) || ret->size > INT64_MAX || ret->base_size > INT64_MAX)
-		return -EBADMSG;
-	return 0;
-}
-
 /* *ret_size is that of the file. */
 static int read_head(struct change_list *l, uint64_t *ret_size)
 {
-	char text[HEAD_MAX] = "", *newline;
+	char text[LIST_HEAD_MAX] = "", *newline;
 	struct stat st;
 	size_t len;
 	int r;
@@ -261,11 +53,11 @@ static int read_head(struct change_list *l, uint64_t *ret_size)
 		return -EBADMSG;
 	l->begin = (uint64_t)(newline + 1 - text);
 	newline[1] = '\0';
-	r = parse_head(text, l->begin, &l->head);
+	r = list_parse_head(text, l->begin, &l->head);
 	if (r < 0)
 		return r;
-	l->width = digits(l->head.size);
-	l->line = line_length(l->head.size);
+	l->width = list_width(l->head.size);
+	l->line = list_line_length(l->width);
 	*ret_size = (uint64_t)st.st_size;
 	return 0;
 }
@@ -276,7 +68,7 @@ static bool has_size(const struct change_list *l, uint64_t size)
 	uint64_t want;
 
 	return !__builtin_mul_overflow(l->head.count, l->line, &want) &&
-	       !add_overflows(want, l->begin + TAIL_LENGTH, &want) && want == size;
+	       !add_overflows(want, l->begin + LIST_TAIL_LENGTH, &want) && want == size;
 }
 
 static int check_lines(const struct change_list *l, XXH3_state_t *hash, char *buf)
@@ -289,7 +81,8 @@ static int check_lines(const struct change_list *l, XXH3_state_t *hash, char *bu
 		int r = io_pread_all(l->fd, buf, count * l->line, l->begin + i * l->line);
 
 		for (size_t k = 0; r == 0 && k < count; k++) {
-			r = parse_line(l, buf + k * l->line, &range);
+			r = list_parse_line(buf + k * l->line, l->width, l->head.size,
+					    &range);
 			if (r == 0 && range.start < end)
 				r = -EBADMSG;
 			end = range.end;
@@ -304,7 +97,7 @@ static int check_lines(const struct change_list *l, XXH3_state_t *hash, char *bu
 static int check_text(const struct change_list *l, XXH3_state_t *hash,
 		      char ret_digest[DIGEST_TEXT_SIZE])
 {
-	char head[HEAD_MAX], tail[TAIL_LENGTH + 1], have[TAIL_LENGTH];
+	char head[LIST_HEAD_MAX], tail[LIST_TAIL_LENGTH + 1], have[LIST_TAIL_LENGTH];
 	_cleanup_free_ char *buf = malloc(WINDOW * l->line);
 	char digest[DIGEST_TEXT_SIZE];
 	int r;
@@ -312,16 +105,15 @@ static int check_text(const struct change_list *l, XXH3_state_t *hash,
 	if (!buf)
 		return -ENOMEM;
 	XXH3_128bits_reset(hash);
-	XXH3_128bits_update(hash, head, (size_t)head_text(&l->head, head));
+	XXH3_128bits_update(hash, head, (size_t)list_put_head(&l->head, head));
 	r = check_lines(l, hash, buf);
 	if (r == 0)
-		r = io_pread_all(l->fd, have, TAIL_LENGTH,
+		r = io_pread_all(l->fd, have, LIST_TAIL_LENGTH,
 				 l->begin + l->head.count * l->line);
 	if (r < 0)
 		return r;
-	hash_text(hash, digest);
-	snprintf(tail, sizeof(tail), TAIL "%s\n", digest);
-	if (memcmp(tail, have, TAIL_LENGTH))
+	list_put_tail(hash, tail, digest);
+	if (memcmp(tail, have, LIST_TAIL_LENGTH))
 		return -EBADMSG;
 	memcpy(ret_digest, digest, sizeof(digest));
 	return 0;
@@ -396,7 +188,7 @@ static int read_lines(const struct change_list *l, uint64_t first, size_t count,
 static int line_in(const struct change_list *l, const struct window *w, size_t i,
 		   struct layer_range *ret)
 {
-	return parse_line(l, w->text + i * l->line, ret);
+	return list_parse_line(w->text + i * l->line, l->width, l->head.size, ret);
 }
 
 /* The first of the lines of @w that ends behind @pos, of which there is one. */
@@ -445,11 +237,11 @@ static int search(const struct change_list *l, uint64_t pos, uint64_t *ret)
 	while (low < high) {
 		uint64_t middle = low + (high - low) / 2;
 		struct layer_range range;
-		char text[LINE_MAX];
+		char text[LIST_LINE_MAX];
 		int r = read_lines(l, middle, 1, text);
 
 		if (r == 0)
-			r = parse_line(l, text, &range);
+			r = list_parse_line(text, l->width, l->head.size, &range);
 		if (r < 0)
 			return r;
 		if (range.end > pos)
