@@ -4,7 +4,7 @@
 #
 #	table.md      every tool in every workload
 #	readme.md     for README: each workload in a row, growth, what was asked and measured
-#	*.svg         throughput, and growth with size, extents and disks
+#	*.svg         throughput, and growth with size, extents and disks (in readme.md as text)
 #
 # Prints readme.md. "make bench-report" does this again for the runs there are.
 set -euo pipefail
@@ -17,7 +17,7 @@ table() {
 	cat "${runs[@]}" | jq -rs -L . -f "$1.jq"
 }
 
-# growth FILE XLABEL WORKLOAD...: seconds over x, both logarithmic, medians.
+# growth FILE XLABEL WORKLOAD...: seconds over x, both logarithmic, medians. Prints it as text.
 growth() {
 	local file=$1 label=$2 workload tool data series=()
 	shift 2
@@ -36,13 +36,31 @@ growth() {
 		set terminal svg size 720,420 background '#ffffff'
 		set output '$O/bench/$file'
 		set logscale xy
+		set format '%g'
 		set key left top
 		set grid
 		set xlabel '$label'
 		set ylabel 'seconds, whole command'
 		plot $(IFS=,; echo "${series[*]}")
+		set terminal dumb size 100,20 noenhanced
+		set output '$data/text'
+		set key outside right top
+		unset grid
+		set ylabel 's'
+		replot
 	END
+	printf '\n```\n'
+	tr -d '\f' <"$data/text" | sed 's/ *$//; /./!d'
+	printf '```\n'
 	rm -r "$data"
+}
+
+all_growth() {
+	growth size.svg 'MiB of data' 'growth with size, XFS to ext4' 'growth with size, same XFS'
+	growth extents.svg 'extents of 8 KiB' 'growth with extents, XFS to ext4' \
+		'growth with extents, same XFS'
+	growth disks.svg 'disks of 4 MiB' 'growth with disks, XFS to ext4' \
+		'growth with disks, same XFS'
 }
 
 # Throughput of every tool in the workloads that move bytes.
@@ -75,13 +93,9 @@ table table >"$O/bench/table.md"
 	table workloads
 	echo
 	table growth
+	[[ ! -s $O/bench/runs/growth.jsonl ]] || all_growth
 	table judge
 } | tee "$O/bench/readme.md"
 if [[ -s $O/bench/runs/cross.jsonl ]]; then
 	rates
-fi
-if [[ -s $O/bench/runs/growth.jsonl ]]; then
-	growth size.svg 'MiB of data' 'growth with size, XFS to ext4' 'growth with size, same XFS'
-	growth disks.svg disks 'growth with disks, same XFS' 'growth with disks, XFS to ext4'
-	growth extents.svg extents 'growth with extents, same XFS' 'growth with extents, XFS to ext4'
 fi
