@@ -5,6 +5,7 @@
 #include "error.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -12,6 +13,10 @@
 
 #include "doc.h"
 #include "io/base.h"
+#include "name.h"
+
+/* Of two paths, and what is said of them. */
+#define SENTENCE_MAX (2 * PATH_MAX + 512)
 
 const char *rp_return_name(uint32_t code)
 {
@@ -62,8 +67,7 @@ uint32_t rp_return_of(int error)
 		return RP_NOT_SUPPORTED;
 	case EBADMSG:
 		return RP_UNKNOWN_STATUS;
-	case ETIME:
-	case ETIMEDOUT:
+	case ETIME: /* ours; a device or a server that gives up says ETIMEDOUT */
 		return RP_TIMEOUT;
 	case ENAMETOOLONG:
 		return RP_INVALID_PARAMETER;
@@ -103,8 +107,26 @@ static void set_step(struct rp_error *err, uint32_t code, const char *step)
 	snprintf(err->step, sizeof(err->step), "%s", step);
 }
 
-/* A path may hold a line break, or be cut in the middle of a character; the sentence is
- * one line of UTF-8 that commands no terminal. */
+/* Where @text is too long its middle goes: a sentence ends with the reason. */
+static void shorten(const char *text, char *ret, size_t size)
+{
+	size_t len = strlen(text), head;
+	const char *tail = text + len - min_u64(len, size / 3);
+
+	if (len < size) {
+		memcpy(ret, text, len + 1);
+		return;
+	}
+	while ((*tail & 0xc0) == 0x80)
+		tail++;
+	head = size - sizeof("...") - strlen(tail);
+	while (head && (text[head] & 0xc0) == 0x80)
+		head--;
+	snprintf(ret, size, "%.*s...%s", (int)head, text, tail);
+}
+
+/* A path may hold a line break; the sentence is one line of UTF-8 that commands no
+ * terminal. */
 static void keep_one_line(struct rp_error *err)
 {
 	bool text = doc_is_text(err->message);
@@ -122,14 +144,16 @@ static void keep_one_line(struct rp_error *err)
 uint32_t rp_fail(struct rp_error *err, uint32_t code, const char *step,
 		 const char *format, ...)
 {
+	char whole[SENTENCE_MAX];
 	va_list args;
 
 	if (!err)
 		return code;
 	set_step(err, code, step);
 	va_start(args, format);
-	vsnprintf(err->message, sizeof(err->message), format, args);
+	vsnprintf(whole, sizeof(whole), format, args);
 	va_end(args);
+	shorten(whole, err->message, sizeof(err->message));
 	keep_one_line(err);
 	return code;
 }
@@ -145,7 +169,7 @@ uint32_t rp_fail_os(struct rp_error *err, int error, const char *step, const cha
 		    ...)
 {
 	uint32_t code = rp_return_of(error);
-	char what[sizeof(err->message)];
+	char whole[SENTENCE_MAX], what[sizeof(err->message) - 200];
 	va_list args;
 
 	if (!err)
@@ -153,10 +177,10 @@ uint32_t rp_fail_os(struct rp_error *err, int error, const char *step, const cha
 	set_step(err, code, step);
 	err->os_error = -error;
 	va_start(args, format);
-	vsnprintf(what, sizeof(what), format, args);
+	vsnprintf(whole, sizeof(whole), format, args);
 	va_end(args);
-	/* Room for the reason is more important than the end of a long path. */
-	snprintf(err->message, sizeof(err->message), "%s %.800s: %s", step, what,
+	shorten(whole, what, sizeof(what));
+	snprintf(err->message, sizeof(err->message), "%s %s: %s", step, what,
 		 reason(error));
 	keep_one_line(err);
 	return code;
@@ -164,7 +188,7 @@ uint32_t rp_fail_os(struct rp_error *err, int error, const char *step, const cha
 
 uint32_t rp_fail_of(struct rp_error *err, const char *system, const char *disk)
 {
-	char sentence[sizeof(err->message)];
+	char sentence[sizeof(err->message) - NAME_SIZE - 2];
 
 	if (!err)
 		return RP_FAILED;
@@ -172,9 +196,8 @@ uint32_t rp_fail_of(struct rp_error *err, const char *system, const char *disk)
 		snprintf(err->system, sizeof(err->system), "%s", system);
 	if (disk && !err->disk[0]) {
 		snprintf(err->disk, sizeof(err->disk), "%s", disk);
-		memcpy(sentence, err->message, sizeof(sentence));
-		snprintf(err->message, sizeof(err->message), "%s: %.880s", disk,
-			 sentence);
+		shorten(err->message, sentence, sizeof(sentence));
+		snprintf(err->message, sizeof(err->message), "%s: %s", disk, sentence);
 		keep_one_line(err);
 	}
 	return err->code;

@@ -52,4 +52,36 @@ TEST(is_text_where_it_was_cut)
 	}
 }
 
+/* What is left of it ends as it did, with the reason. */
+TEST(a_long_one_loses_its_middle)
+{
+	char path[4000];
+
+	for (size_t from = 0; from < 3; from++) {
+		struct rp_error err;
+
+		memset(path, 'x', from);
+		for (size_t i = from; i + 4 < sizeof(path); i += 3)
+			memcpy(path + i, "\u20ac", 4);
+		rp_fail(&err, RP_FAILED, "open", "open %s: exists already", path);
+		EXPECT_GT(strlen(err.message), sizeof(err.message) - 8);
+		EXPECT_EQ(strchr(err.message, '?'), NULL, "%s", err.message);
+		EXPECT_EQ(strncmp(err.message, "open ", 5), 0, "%s", err.message);
+		EXPECT_NE(strstr(err.message, "\u20ac: exists already"), NULL, "%s",
+			  err.message);
+		rp_fail_of(&err, "web1", "vda");
+		EXPECT_EQ(strncmp(err.message, "vda: open ", 10), 0, "%s", err.message);
+		EXPECT_EQ(strchr(err.message, '?'), NULL, "%s", err.message);
+		EXPECT_NE(strstr(err.message, "\u20ac: exists already"), NULL, "%s",
+			  err.message);
+	}
+}
+
+/* Only our own limits do. */
+TEST(a_device_that_gives_up_is_no_limit_that_passed)
+{
+	EXPECT_EQ(rp_return_of(-ETIME), RP_TIMEOUT);
+	EXPECT_EQ(rp_return_of(-ETIMEDOUT), RP_FAILED);
+}
+
 TEST_MAIN
