@@ -228,13 +228,13 @@ static int describe(const struct taking *t, json_t **ret)
 		return -ENOMEM;
 	if (r == 0 &&
 	    json_object_update_new(
-		    doc,
-		    json_pack("{s:s, s:s, s:i, s:i, s:s, s:s, s:I, s:s?, s:b}",
-			      "InstanceID", t->id, "VirtualSystemIdentifier",
-			      t->system.name, "ReferencePointType", 2, "ConsistencyLevel",
-			      2, "Consistency", consistency(t), "CreationTime",
-			      t->instant, "Sequence", (json_int_t)sequence, "Label",
-			      t->options->label, "HasAssociatedData", true)) < 0)
+		    doc, json_pack("{s:s, s:s, s:i, s:i, s:s, s:s, s:I, s:s?, s:b}",
+				   "InstanceID", t->id, "VirtualSystemIdentifier",
+				   t->system.name, "ReferencePointType", POINT_TYPE,
+				   "ConsistencyLevel", 2, "Consistency", consistency(t),
+				   "CreationTime", t->instant, "Sequence",
+				   (json_int_t)sequence, "Label", t->options->label,
+				   "HasAssociatedData", true)) < 0)
 		r = -ENOMEM;
 	if (r == 0)
 		*ret = take_ptr(doc);

@@ -16,6 +16,7 @@
 #include "io/tree.h"
 #include "leaves.h"
 #include "manifest.h"
+#include "point.h"
 
 static bool is_file_name(const char *name)
 {
@@ -62,8 +63,12 @@ static int check_kind(const json_t *manifest, bool *ret_differential)
 	    doc_string(manifest, "ReferencePointId", &id) < 0 || !id_valid(id))
 		return -EBADMSG;
 	*ret_differential = !strcmp(kind, "differential");
+	if (!strcmp(kind, "full"))
+		return json_is_null(json_object_get(manifest, "BaseReferencePointId"))
+			       ? 0
+			       : -EBADMSG;
 	if (!*ret_differential)
-		return !strcmp(kind, "full") || !strcmp(kind, "merged") ? 0 : -EOPNOTSUPP;
+		return !strcmp(kind, "merged") ? 0 : -EOPNOTSUPP;
 	if (doc_string(manifest, "BaseReferencePointId", &base) < 0 || !id_valid(base) ||
 	    !strcmp(base, id))
 		return -EBADMSG;
@@ -98,6 +103,7 @@ static int check_manifest(const json_t *manifest)
 	json_t *disks, *configs, *digests, *item;
 	const char *text;
 	bool differential;
+	uint64_t type;
 	size_t i;
 	int r;
 
@@ -106,8 +112,10 @@ static int check_manifest(const json_t *manifest)
 	    doc_array(manifest, "ConfigFileDigests", &digests) < 0 ||
 	    json_array_size(configs) != json_array_size(digests) ||
 	    doc_string(manifest, "VirtualSystemIdentifier", &text) < 0 ||
-	    !name_valid(text))
+	    !name_valid(text) || doc_u64(manifest, "ReferencePointType", &type) < 0)
 		return -EBADMSG;
+	if (type != POINT_TYPE)
+		return -EOPNOTSUPP;
 	r = check_kind(manifest, &differential);
 	if (r < 0)
 		return r;
@@ -410,7 +418,33 @@ void exported_close_disk(struct stream *s)
 	s->leaves.fd = -1;
 }
 
-uint32_t exported_check_configs(const struct exported *e, struct rp_error *err)
+/* Whether it has all that it is to say, and not only what it takes to restore a disk. */
+static bool is_told(const json_t *manifest)
+{
+	static const char *const numbers[] = {"DataBytes", "ClonedBytes", "CopiedBytes",
+					      "ZeroBytes"};
+	const char *made, *exported, *method, *reason;
+	uint64_t number;
+	json_t *disk;
+	size_t i;
+
+	if (doc_u64(manifest, "ConsistencyLevel", &number) < 0 ||
+	    doc_string(manifest, "CreationTime", &made) < 0 || !doc_time_valid(made) ||
+	    doc_string(manifest, "ExportTime", &exported) < 0 ||
+	    !doc_time_valid(exported))
+		return false;
+	json_array_foreach(json_object_get(manifest, "Disks"), i, disk) {
+		for (size_t k = 0; k < ARRAY_SIZE(numbers); k++)
+			if (doc_u64(disk, numbers[k], &number) < 0)
+				return false;
+		if (doc_string(disk, "Method", &method) < 0 ||
+		    doc_string(disk, "MethodReason", &reason) < 0)
+			return false;
+	}
+	return true;
+}
+
+static uint32_t check_configs(const struct exported *e, struct rp_error *err)
 {
 	json_t *name;
 	size_t i;
@@ -430,4 +464,12 @@ uint32_t exported_check_configs(const struct exported *e, struct rp_error *err)
 				       path);
 	}
 	return RP_OK;
+}
+
+uint32_t exported_check_beside(const struct exported *e, struct rp_error *err)
+{
+	if (!is_told(e->manifest))
+		return rp_fail(err, RP_UNKNOWN_STATUS, "check",
+			       "check %s: export.json is damaged", e->path);
+	return check_configs(e, err);
 }

@@ -93,7 +93,7 @@ static int import_disk(struct importing *x, const json_t *from)
 	return 0;
 }
 
-/* What a point's document says beside its disks. -EBADMSG if the manifest lacks it. */
+/* What a point's document says beside its disks. */
 static int describe(struct importing *x)
 {
 	static const char *const same[] = {"ReferencePointType", "ConsistencyLevel",
@@ -105,9 +105,7 @@ static int describe(struct importing *x)
 	size_t i;
 	int r;
 
-	if (doc_string(x->export.manifest, "CreationTime", &time) < 0 ||
-	    !doc_time_valid(time))
-		return -EBADMSG;
+	doc_string(x->export.manifest, "CreationTime", &time);
 	r = points_sequence_at(&x->system, time, &sequence);
 	if (r < 0)
 		return r;
@@ -147,9 +145,6 @@ static uint32_t fill(struct importing *x, struct rp_error *err)
 	json_array_foreach(exported_disks(&x->export), i, disk)
 		if (r == 0)
 			r = import_disk(x, disk);
-	if (r == -EBADMSG)
-		return rp_fail(err, RP_UNKNOWN_STATUS, "import",
-			       "import %s: export.json is damaged", x->export.path);
 	if (r < 0)
 		return rp_fail_os(err, r, "import", "%s", x->export.path);
 	from = io_dir_open(x->export.fd, "config");
@@ -195,7 +190,7 @@ static uint32_t import(struct importing *x, struct rp_error *err)
 	uint32_t rc;
 
 	doc_string(x->export.manifest, "ReferencePointId", &x->id);
-	rc = exported_check_configs(&x->export, err);
+	rc = exported_check_beside(&x->export, err);
 	if (rc == RP_OK)
 		rc = open_system(x, err);
 	if (rc == RP_OK)

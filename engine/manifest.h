@@ -94,8 +94,9 @@ uint32_t exported_open_disk(const struct exported *e, const json_t *disk,
 			    struct stream *s, struct rp_error *err);
 void exported_close_disk(struct stream *s);
 
-/* Compares the config files with the manifest. */
-uint32_t exported_check_configs(const struct exported *e, struct rp_error *err);
+/* What is beside the disks: the config files are those of the manifest, and that says all
+ * that it is to say. */
+uint32_t exported_check_beside(const struct exported *e, struct rp_error *err);
 
 /* Before its folder is removed: RP_INVALID_STATE if something lies in it that is no part
  * of the export. */

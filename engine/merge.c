@@ -328,7 +328,7 @@ static uint32_t begin_manifest(struct merge *m, struct rp_error *err)
 
 static uint32_t fill(struct merge *m, struct rp_error *err)
 {
-	uint32_t rc = exported_check_configs(tip(m), err);
+	uint32_t rc = exported_check_beside(tip(m), err);
 	json_t *disk;
 	size_t i;
 	int r;

@@ -12,6 +12,9 @@
 
 #include "system.h"
 
+/* ReferencePointType: based on change tracking. 1, log based, is not made here. */
+#define POINT_TYPE 2
+
 enum point_lock {
 	POINT_UNLOCKED, /* to look at its metadata */
 	POINT_SHARED,	/* to read its data */

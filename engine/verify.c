@@ -91,7 +91,7 @@ static uint32_t verify(const struct chain *c, const struct rp_read_options *opti
 	if (!streams)
 		return rp_fail_os(err, -ENOMEM, "verify", "%s", e->path);
 	tuning_init(&tuning, options->io);
-	rc = exported_check_configs(e, err);
+	rc = exported_check_beside(e, err);
 	for (; rc == RP_OK && opened < count; opened += rc == RP_OK) {
 		streams[opened].dst = (struct io_file)IO_FILE_NONE;
 		rc = exported_open_disk(e, json_array_get(exported_disks(e), opened),
@@ -102,7 +102,7 @@ static uint32_t verify(const struct chain *c, const struct rp_read_options *opti
 	if (rc == RP_OK && count)
 		rc = copy_streams(streams, count, &tuning, w, err);
 	for (size_t k = 1; rc == RP_OK && options->chain && k < c->count; k++)
-		rc = exported_check_configs(&c->parts[k], err);
+		rc = exported_check_beside(&c->parts[k], err);
 	if (rc == RP_OK && options->chain)
 		rc = chain_check(c, 1, c->count, NULL, &tuning, w, err);
 	if (rc == RP_OK)

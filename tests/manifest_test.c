@@ -106,6 +106,10 @@ static const struct lie lies[] = {
 	{"Kind", "\"incremental\"", RP_NOT_SUPPORTED},
 	{"Kind", "\"differential\"", RP_UNKNOWN_STATUS}, /* there is no base */
 	{"Kind", "[]", RP_UNKNOWN_STATUS},
+	{"BaseReferencePointId", "\"x\"", RP_UNKNOWN_STATUS}, /* of a full one */
+	{"BaseReferencePointId", NULL, RP_UNKNOWN_STATUS},
+	{"ReferencePointType", "1", RP_NOT_SUPPORTED},
+	{"ReferencePointType", "null", RP_UNKNOWN_STATUS},
 	{"ReferencePointId", "\"../..\"", RP_UNKNOWN_STATUS},
 	{"ReferencePointId", "null", RP_UNKNOWN_STATUS},
 	{"VirtualSystemIdentifier", "\"../web1\"", RP_UNKNOWN_STATUS},
@@ -188,6 +192,38 @@ TEST_F(manifest, lies)
 	}
 	save_text(fmt("%s/export.json", self->path), truth);
 	EXPECT_EQ(rp_verify(self->path, NULL, NULL, &err), RP_OK, "%s", err.message);
+	free(truth);
+}
+
+/* What a disk can be restored without, verify still misses. */
+TEST_F(manifest, that_says_too_little)
+{
+	static const struct lie little[] = {
+		{"ConsistencyLevel", NULL, RP_UNKNOWN_STATUS},
+		{"CreationTime", NULL, RP_UNKNOWN_STATUS},
+		{"CreationTime", "\"yesterday\"", RP_UNKNOWN_STATUS},
+		{"ExportTime", "true", RP_UNKNOWN_STATUS},
+		{"Disks.0.DataBytes", NULL, RP_UNKNOWN_STATUS},
+		{"Disks.0.ClonedBytes", "true", RP_UNKNOWN_STATUS},
+		{"Disks.0.CopiedBytes", "-1", RP_UNKNOWN_STATUS},
+		{"Disks.0.ZeroBytes", "\"0\"", RP_UNKNOWN_STATUS},
+		{"Disks.0.Method", NULL, RP_UNKNOWN_STATUS},
+		{"Disks.0.MethodReason", "7", RP_UNKNOWN_STATUS},
+	};
+	json_t *doc = load_json(fmt("%s/export.json", self->path));
+	char *truth = json_dumps(doc, 0);
+	struct rp_error err;
+
+	json_decref(doc);
+	for (size_t i = 0; i < ARRAY_SIZE(little); i++) {
+		const char *output = fmt("%s/restored-%zu", test_dir(), i);
+
+		tell_lie(self, truth, &little[i]);
+		EXPECT_EQ(rp_verify(self->path, NULL, NULL, &err), little[i].code,
+			  "%s: %s", little[i].where, err.message);
+		EXPECT_EQ(rp_restore(self->path, "vda", output, NULL, NULL, &err), RP_OK,
+			  "%s: %s", little[i].where, err.message);
+	}
 	free(truth);
 }
 
