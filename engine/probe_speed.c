@@ -15,10 +15,11 @@
 #include "tuning.h"
 
 #define SIZE	  (64 * MIB)
-#define ROUNDS	  3
-#define BUDGET_NS 700000000 /* no new round after it */
-#define ADVANTAGE 1.15	    /* less than this is noise */
-#define TRIES	  2	    /* fewer are, too: the first has cold memory and new blocks */
+#define ADVANTAGE 1.15 /* less than this is noise */
+#define TRIES	  2    /* fewer are, too: the first has cold memory and new blocks */
+
+/* Nothing of a round is begun when so much time has passed. */
+static const uint64_t rounds_ns[] = {UINT64_MAX, 6000 * IO_MS, 700 * IO_MS};
 
 /* The first that works is the default. */
 static const struct candidate {
@@ -128,12 +129,12 @@ static int measure(struct io_file *src, int dst_dirfd, struct timing times[COUNT
 	int error = 0;
 	bool any = false;
 
-	for (unsigned round = 0; round < ROUNDS; round++) {
+	for (unsigned round = 0; round < ARRAY_SIZE(rounds_ns); round++) {
 		for (size_t i = 0; i < COUNT; i++) {
 			int r;
 
-			if (round &&
-			    (!times[i].best_ns || io_now_ns() - begin > BUDGET_NS))
+			if ((round && !times[i].best_ns) ||
+			    io_now_ns() - begin > rounds_ns[round])
 				continue;
 			r = time_candidate(i, src, dst_dirfd, &times[i]);
 			error = error ?: r;
@@ -167,14 +168,18 @@ static json_t *describe_choice(const struct timing times[COUNT])
 {
 	size_t i = choose(times);
 
-	return json_pack("{s:s, s:I, s:i, s:o}", "Backend", candidates[i].backend,
-			 "BlockSize", (json_int_t)candidates[i].block, "QueueDepth",
-			 (int)(TUNING_MEMORY / candidates[i].block), "Reason",
-			 json_sprintf("%s in blocks of %llu MiB moved %.2f GiB/s here",
-				      candidates[i].backend,
-				      (unsigned long long)(candidates[i].block / MIB),
-				      (double)SIZE / (double)times[i].best_ns * 1e9 /
-					      (double)GIB));
+	return json_pack(
+		"{s:s, s:I, s:i, s:o}", "Backend", candidates[i].backend, "BlockSize",
+		(json_int_t)candidates[i].block, "QueueDepth",
+		(int)(TUNING_MEMORY / candidates[i].block), "Reason",
+		json_sprintf("%s in blocks of %llu MiB moved %.2f GiB/s here%s",
+			     candidates[i].backend,
+			     (unsigned long long)(candidates[i].block / MIB),
+			     (double)SIZE / (double)times[i].best_ns * 1e9 / (double)GIB,
+			     times[i].tries < TRIES
+				     ? "; the default, for that is too slow "
+				       "to measure each twice"
+				     : ""));
 }
 
 static json_t *describe_speeds(const struct timing times[COUNT])
