@@ -270,7 +270,5 @@ int cmd_job_limit(const struct cli *cli)
 		return status;
 	if (rp_job_set_bandwidth(job, rate, &error))
 		return fail(cli, cli->args.operands[0], &error);
-	if (cli->json)
-		print_result(NULL, NULL);
-	return 0;
+	return answered(cli, RP_JOB_DONE, rp_job_id(job), &error);
 }

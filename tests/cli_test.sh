@@ -685,7 +685,8 @@ rp 1 'SIGTERM to a worker' job wait "$job"
 rp 0 'SIGTERM to a worker: it was cancelled' job show "$job" --json
 json 'SIGTERM to a worker: Terminated' '.JobState == 8 and .Resumable'
 rp 0 'job limit of one that has ended' job resume "$job"
-rp 0 'job limit' job limit "$job" 1G
+rp 0 'job limit' job limit "$job" 1G --json
+json 'job limit: object' ".ReturnValue == 0 and .Job == \"$job\""
 rp 0 'job wait, resumed' job wait "$job"
 check 'resumed: has exported' "$REFPOINT" verify "$DIR/jobs/2/web1/${second#*@}"
 rm -r "$DIR/jobs"
