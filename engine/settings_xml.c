@@ -230,12 +230,13 @@ uint32_t settings_from_xml(struct settings *s, const char *text, size_t len,
 {
 	_cleanup_xml_ xmlDoc *doc = NULL;
 	struct xml_flaw flaw;
+	int r = xml_parse(text, len, &doc, &flaw);
 
-	switch (xml_parse(text, len, &doc, &flaw)) {
+	if (is_shortage(r))
+		return rp_fail_os(err, r, "settings", "ExportSettingData");
+	switch (r) {
 	case 0:
 		return read_instance(s, xml.DocGetRootElement(doc), err);
-	case -ENOMEM:
-		return no_memory(err);
 	case -ENOSYS:
 		return rp_fail(err, RP_NOT_SUPPORTED, "settings",
 			       "ExportSettingData: XML cannot be parsed: %s",

@@ -9,14 +9,20 @@
 #include "engine/xml.h"
 
 #include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "io/base.h"
 
 #define ATTRIBUTES_MAX 1000 /* in one tag */
 #define NAMESPACES_MAX 100  /* in one text */
+
+#define ROOM (64 * MIB) /* of addresses: it needs some 40 */
 
 #if LIBXML_VERSION >= 21400
 #define SONAME "libxml2.so.16"
@@ -26,30 +32,66 @@
 
 struct xml_library xml;
 
-/* "" once it is loaded. */
-static char not_loaded[sizeof(((struct xml_flaw *)0)->reason)];
+/* Is there once it is loaded. It stays: what it has set up for the program cannot be
+ * taken back. */
+static void *library;
 
-static void *look_up(void *library, const char *name)
+static void *look_up(void *from, const char *name, struct xml_flaw *why)
 {
-	void *symbol = library ? dlsym(library, name) : NULL;
+	void *symbol = dlsym(from, name);
 
-	if (!symbol && !not_loaded[0])
-		snprintf(not_loaded, sizeof(not_loaded), "%s", dlerror());
+	if (!symbol && !why->reason[0])
+		snprintf(why->reason, sizeof(why->reason), "%s", dlerror());
 	return symbol;
 }
 
-/* It stays: what it has set up for the program cannot be taken back. */
-static void load(void)
+/* The loader does not tell: -errno of what there is too little of now, else -ENOSYS. */
+static int what_lacks(void)
 {
-	void *library = dlopen(SONAME, RTLD_NOW | RTLD_LOCAL);
+	_cleanup_close_ int fd = open("/", O_PATH | O_CLOEXEC);
+	void *room;
 
-#define LOOK_UP(name) xml.name = (typeof(xml.name))look_up(library, "xml" #name);
+	if (fd < 0 && is_shortage(-errno))
+		return -errno;
+	room = mmap(NULL, ROOM, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (room == MAP_FAILED)
+		return -ENOMEM;
+	munmap(room, ROOM);
+	return -ENOSYS;
+}
+
+/* With the lock. */
+static int load(struct xml_flaw *why)
+{
+	void *found = dlopen(SONAME, RTLD_NOW | RTLD_LOCAL);
+
+	if (!found) {
+		snprintf(why->reason, sizeof(why->reason), "%s", dlerror());
+		return what_lacks();
+	}
+#define LOOK_UP(name) xml.name = (typeof(xml.name))look_up(found, "xml" #name, why);
 	XML_FUNCTIONS(LOOK_UP)
 #undef LOOK_UP
-	xml.free = look_up(library, "xmlFree");
-	/* libxml2 asks for it where several threads may be the first. */
-	if (!not_loaded[0])
-		xml.InitParser();
+	xml.free = look_up(found, "xmlFree", why);
+	if (why->reason[0]) {
+		dlclose(found);
+		return -ENOSYS;
+	}
+	xml.InitParser(); /* libxml2 asks for it where several threads may be the first */
+	library = found;
+	return 0;
+}
+
+/* What it lacks now may be there the next time. */
+static int load_once(struct xml_flaw *why)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	int r;
+
+	pthread_mutex_lock(&lock);
+	r = library ? 0 : load(why);
+	pthread_mutex_unlock(&lock);
+	return r;
 }
 
 void xml_cleanup(xmlDoc **doc)
@@ -155,15 +197,14 @@ static xmlDoc *run_parser(const char *text, size_t len, struct verdict *v)
 
 int xml_parse(const char *text, size_t len, xmlDoc **ret, struct xml_flaw *ret_flaw)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	_cleanup_xml_ xmlDoc *doc = NULL;
 	struct verdict v = {0};
+	int r;
 
-	pthread_once(&once, load);
-	if (not_loaded[0]) {
-		snprintf(ret_flaw->reason, sizeof(ret_flaw->reason), "%s", not_loaded);
-		return -ENOSYS;
-	}
+	*ret_flaw = (struct xml_flaw){0};
+	r = load_once(ret_flaw);
+	if (r < 0)
+		return r;
 	look_for_crowds(text, len, &v.flaw);
 	if (!v.flaw.reason[0])
 		doc = run_parser(text, len, &v);

@@ -59,7 +59,8 @@ struct xml_flaw {
  * For texts up to some megabytes. Thread-safe.
  *
  * Returns 0; -EINVAL and @ret_flaw; -ENOSYS if there is no libxml2, @ret_flaw says why;
- * or -ENOMEM. @ret: the end of the scope.
+ * -ENOMEM; or -EMFILE or -ENFILE if it could not be loaded for that. @ret: the end of the
+ * scope.
  */
 int xml_parse(const char *text, size_t len, xmlDoc **ret, struct xml_flaw *ret_flaw);
 

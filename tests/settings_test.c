@@ -3,12 +3,14 @@
  * settings_test.c - ExportSettingData: what is accepted and as what, what is
  * refused and with which words, and that parsing has no other effect
  */
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <libxml/parser.h>
 #include <libxml/xmlerror.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -459,6 +461,39 @@ TEST(threads_parse_at_once)
 		ASSERT_OK(-pthread_create(&threads[i], NULL, parse_often, NULL));
 	for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
 		ASSERT_OK(-pthread_join(threads[i], NULL));
+}
+
+static bool is_missing;
+
+void *dlopen(const char *name, int flags)
+{
+	void *(*real)(const char *, int) = (void *(*)(const char *, int))dlsym(RTLD_NEXT,
+									       "dlopen");
+
+	return real(is_missing ? "/nowhere/lib.so" : name, flags);
+}
+
+/* What it lacks may be there the next time. */
+TEST(xml_is_tried_again)
+{
+	struct rlimit all, none;
+	struct rp_error err;
+	struct settings s;
+	int next = dup(0);
+
+	ASSERT_OK(getrlimit(RLIMIT_NOFILE, &all));
+	none = (struct rlimit){.rlim_cur = (rlim_t)next, .rlim_max = all.rlim_max};
+	close(next);
+	is_missing = true;
+	EXPECT_EQ(settings_parse(XML_TEXT, &s, &err), RP_NOT_SUPPORTED, "%s",
+		  err.message);
+	ASSERT_OK(setrlimit(RLIMIT_NOFILE, &none));
+	EXPECT_EQ(settings_parse(XML_TEXT, &s, &err), RP_FAILED, "%s", err.message);
+	EXPECT_EQ(err.os_error, EMFILE);
+	ASSERT_OK(setrlimit(RLIMIT_NOFILE, &all));
+	is_missing = false;
+	ASSERT_EQ(settings_parse(XML_TEXT, &s, &err), RP_OK, "%s", err.message);
+	settings_free(&s);
 }
 
 TEST_MAIN
