@@ -99,9 +99,11 @@ char *doc_text(const json_t *doc)
 
 bool doc_is_text(const char *text)
 {
-	_cleanup_doc_ json_t *string = json_string(text);
+	_cleanup_doc_ json_t *string = NULL;
 
-	return string != NULL;
+	errno = 0;
+	string = json_string(text);
+	return string || errno == ENOMEM; /* who puts it into one will hear of that */
 }
 
 int doc_string(const json_t *doc, const char *key, const char **ret)

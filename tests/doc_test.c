@@ -646,4 +646,18 @@ TEST(times_are_utc_with_milliseconds_and_sort_as_text)
 	}
 }
 
+static void *no_memory(size_t size)
+{
+	(void)size;
+	errno = ENOMEM;
+	return NULL;
+}
+
+/* That a path is no text is told to who gave it. */
+TEST(what_there_is_no_memory_for_is_not_called_no_text)
+{
+	json_set_alloc_funcs(no_memory, free);
+	EXPECT_TRUE(doc_is_text("/srv/store"));
+}
+
 TEST_MAIN
