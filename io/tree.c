@@ -22,6 +22,8 @@
 /* A device is locked by udev while that looks what is on it. */
 #define GLANCE_MS 1000
 
+#define NAMES_MAX 1000 /* that others may have at this moment */
+
 int io_dir_open(int dirfd, const char *path)
 {
 	int fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -454,20 +456,31 @@ bool io_is_in_use(int fd)
 	return r == -ETIME;
 }
 
-int io_unnamed_file(int dirfd)
+/* Where there is no O_TMPFILE. Threads, and hosts, may want one at once. */
+static int nameless(int dirfd)
 {
 	char name[64];
+	int fd;
+
+	for (unsigned i = 0; i < NAMES_MAX; i++) {
+		snprintf(name, sizeof(name), ".refpoint.%d.%u", (int)gettid(), i);
+		fd = openat(dirfd, name,
+			    O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+		if (fd >= 0)
+			unlinkat(dirfd, name, 0);
+		if (fd >= 0 || errno != EEXIST)
+			return fd < 0 ? -errno : fd;
+	}
+	return -EEXIST;
+}
+
+int io_unnamed_file(int dirfd)
+{
 	int fd = openat(dirfd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 
 	if (fd >= 0)
 		return fd;
 	if (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT && errno != EINVAL)
 		return -errno;
-	snprintf(name, sizeof(name), ".refpoint.%d", (int)getpid());
-	fd = openat(dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
-		    0600);
-	if (fd < 0)
-		return -errno;
-	unlinkat(dirfd, name, 0);
-	return fd;
+	return nameless(dirfd);
 }

@@ -2,10 +2,12 @@
 /*
  * file_test.c - a new disk file takes after its folder, or after the file it is to share
  * blocks with; its times are changed before a write only where that would wait for it; a
- * part of one is cleared, whatever the file system can do
+ * part of one is cleared, whatever the file system can do; one without a name is had by
+ * many at once
  */
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <pthread.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,6 +17,7 @@
 #include "harness.h"
 #include "io/clone.h"
 #include "io/file.h"
+#include "io/tree.h"
 #include "loopfs.h"
 
 /* A folder of this file system that wants no data copy-on-write, and one that does. */
@@ -176,6 +179,55 @@ TEST(a_part_is_cleared)
 	fs.orders->allocate_error = EOPNOTSUPP;
 	expect_cleared(fmt("%s/written", fs.mnt));
 	EXPECT_EQ(data_allocated(fmt("%s/written", lower.mnt)), MIB);
+	badfs_umount(&fs);
+	loopfs_umount(&lower);
+}
+
+struct nameless {
+	pthread_t thread;
+	int dirfd, error;
+};
+
+static void *open_often(void *arg)
+{
+	struct nameless *n = arg;
+
+	for (int i = 0; i < 200 && !n->error; i++) {
+		int fd = io_unnamed_file(n->dirfd);
+
+		if (fd < 0)
+			n->error = fd;
+		else
+			close(fd);
+	}
+	return n;
+}
+
+/* Where there is no O_TMPFILE each has its name for a moment. */
+TEST(threads_make_unnamed_files_at_once)
+{
+	const char *skip = loopfs_skip_reason("tmpfs") ?: badfs_skip_reason();
+	struct nameless all[4] = {0};
+	struct loopfs lower = {0};
+	struct badfs fs = {0};
+	int dirfd;
+
+	if (skip)
+		SKIP("%s", skip);
+	loopfs_mount(&lower, "tmpfs", 0, NULL, NULL);
+	badfs_mount(&fs, &lower);
+	EXPECT_EQ(open(fs.mnt, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600), -1);
+	dirfd = open(fs.mnt, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+		all[i].dirfd = dirfd;
+		ASSERT_OK(-pthread_create(&all[i].thread, NULL, open_often, &all[i]));
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+		ASSERT_OK(-pthread_join(all[i].thread, NULL));
+		EXPECT_OK(all[i].error);
+	}
+	close(dirfd);
+	EXPECT_STREQ(listing(lower.mnt), "");
 	badfs_umount(&fs);
 	loopfs_umount(&lower);
 }
