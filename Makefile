@@ -125,13 +125,14 @@ $(O)/%.a:
 	@mkdir -p $(@D)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
-# A sanitizer's runtime is in the program, so its symbols stay open in the library.
+# A sanitizer's runtime is in the program, so its symbols stay open in the library. That is
+# never unloaded: nobody can wait for the last step of a thread of its own.
 $(SO): $(call objects,$(IO) $(ENGINE)) $(MAP)
 	$(if $(filter REFPOINT_$(basename $(VERSION)),$(shell sed -n 's/ {$$//p' $(MAP) | \
 		tail -n 1)),,$(error VERSION $(VERSION) and the last node of $(MAP) differ))
 	$(call say,LD)
 	$(Q)$(LINK) -shared -Wl,-soname,$(@F) $(if $(SAN),,-Wl,-z,defs) \
-		-Wl,--no-undefined-version -Wl,--version-script,$(MAP) \
+		-Wl,-z,nodelete -Wl,--no-undefined-version -Wl,--version-script,$(MAP) \
 		-o $@ $(filter %.o,$^) $(LIBS)
 
 $(O)/librefpoint.so: $(SO)
