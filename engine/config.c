@@ -7,9 +7,6 @@
 #include "io/base.h"
 #include "io/tree.h"
 
-/* A domain XML has some 10 KiB; what is larger is not a config file. */
-#define CONFIG_MAX (64 * MIB)
-
 static void digest(const char *data, size_t len, char ret[DIGEST_TEXT_SIZE])
 {
 	uint8_t hash[DIGEST_SIZE];
@@ -28,7 +25,7 @@ uint32_t config_copy(int from_dirfd, const char *from, int to_dirfd, const char 
 
 	r = io_read_file(from_dirfd, from, CONFIG_MAX, &data, &len);
 	if (r == -EINVAL)
-		return rp_fail(err, RP_FAILED, "read",
+		return rp_fail(err, RP_NOT_AVAILABLE, "read",
 			       "read config file %s: not a regular file", from);
 	if (r < 0)
 		return rp_fail_os(err, r, "read", "config file %s", from);

@@ -7,7 +7,11 @@
 
 #include "digest.h"
 #include "error.h"
+#include "io/base.h"
 #include "io/unsynced.h"
+
+/* A domain XML has some 10 KiB; what is larger is not a config file. */
+#define CONFIG_MAX (64 * MIB)
 
 /*
  * Copies file @from (under @from_dirfd) byte for byte to the new file @name of

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "config.h"
 #include "crowd.h"
 #include "doc.h"
 #include "io/tree.h"
@@ -95,10 +96,15 @@ static uint32_t add_config(json_t *configs, const char *path, struct rp_error *e
 {
 	size_t i;
 	json_t *other;
+	struct stat st;
 	uint32_t rc = check_file(path, "config file", false, err);
 
 	if (rc)
 		return rc;
+	if (stat(path, &st) == 0 && (uint64_t)st.st_size > CONFIG_MAX)
+		return rp_fail(err, RP_INVALID_PARAMETER, "check",
+			       "config file %s: larger than %llu MiB", path,
+			       (unsigned long long)(CONFIG_MAX / MIB));
 	json_array_foreach(configs, i, other)
 		if (!strcmp(base_name(json_string_value(other)), base_name(path)))
 			return rp_fail(err, RP_INVALID_PARAMETER, "check",

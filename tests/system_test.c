@@ -378,7 +378,7 @@ TEST_F(system, says_what_a_disk_or_config_file_is_no_longer)
 
 	for (size_t i = 0; i < ARRAY_SIZE(become); i++) {
 		become[i](config);
-		GIVES(FAILED,
+		GIVES(NOT_AVAILABLE,
 		      rp_create_reference_point(s->store, "web1", NULL, &point, &err));
 		EXPECT_NE(strstr(err.message, "web1.xml: not a regular file"), NULL, "%s",
 			  err.message);
@@ -395,6 +395,23 @@ TEST_F(system, says_what_a_disk_or_config_file_is_no_longer)
 	}
 	EXPECT_EQ(point, NULL);
 	stage_expect_idle(s);
+}
+
+/* Which create would refuse. */
+TEST_F(system, takes_no_config_file_that_is_none)
+{
+	const struct stage *s = &self->stage;
+	const struct rp_disk disk = {"vda", s->disk};
+	const char *config = fmt("%s/large", test_dir());
+	struct rp_error err;
+	int fd = data_create(config, 64 * MIB + 1);
+
+	GIVES(INVALID_PARAMETER,
+	      rp_system_add(s->store, "web2", &disk, 1, &config, 1, &err));
+	EXPECT_NE(strstr(err.message, "larger than 64 MiB"), NULL, "%s", err.message);
+	ASSERT_OK(ftruncate(fd, 64 * MIB));
+	close(fd);
+	GIVES(OK, rp_system_add(s->store, "web2", &disk, 1, &config, 1, &err));
 }
 
 /* What is swept must not hold what is to be kept. */
