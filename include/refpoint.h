@@ -6,7 +6,9 @@
  *   - returns 0 (or RP_JOB_STARTED) or one of the error values below;
  *   - takes an optional struct rp_error, cleared first and filled on failure;
  *   - leaves its ret_ arguments untouched on failure;
- *   - never prints, never exits, never changes signal handlers or the umask.
+ *   - never prints, never exits, never changes signal handlers or the umask. (A process
+ *     with a RLIMIT_FSIZE is to ignore SIGXFSZ, or the kernel ends it at a write over
+ *     that; so it is RP_FAILED.)
  *
  * Units are bytes, ranges are half-open [start, end). Strings are UTF-8.
  * Handles are independent: one handle belongs to one thread at a time, any
@@ -806,8 +808,8 @@ uint32_t rp_merge(const char *export_path, const struct rp_read_options *options
  *
  * Errors: as rp_verify(); RP_INVALID_STATE (output exists, or lies in an export or a
  * store), RP_IN_USE (device is mounted, device or file is locked),
- * RP_INVALID_PARAMETER (unknown disk, device too small), RP_NOT_AVAILABLE (the device has
- * no medium: its size is 0).
+ * RP_INVALID_PARAMETER (unknown disk, device too small, a file name of more than 246
+ * bytes), RP_NOT_AVAILABLE (the device has no medium: its size is 0).
  */
 uint32_t rp_restore(const char *export_path, const char *disk, const char *output,
 		    const struct rp_read_options *options, char **ret_report,
