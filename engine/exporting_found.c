@@ -13,6 +13,9 @@
 #include "resume.h"
 #include "verify.h"
 
+/* What is left of a disk's last block is copied into an image, whatever was asked for. */
+#define TAIL_MAX (64 * KIB)
+
 /* Goes on where the journal says; if all is to be cloned, what was moved is of no use. */
 static uint32_t go_on(struct exporting *x, struct rp_error *err)
 {
@@ -59,7 +62,7 @@ static bool is_made_so(const struct rp_export_options *o, const json_t *disk)
 		return false;
 	if (o->clone == RP_CLONE_NEVER)
 		return !cloned && !server;
-	return o->clone != RP_CLONE_ALWAYS || (!copied && !server);
+	return o->clone != RP_CLONE_ALWAYS || (copied < TAIL_MAX && !server);
 }
 
 /* Whether the manifest is of what is to be exported: there is no journal to tell. */

@@ -90,6 +90,12 @@ static int clone_piece(struct stream *s, struct piece *p)
 			      p->end - p->start);
 }
 
+/* What is left of the last block of the disk. */
+static bool is_tail(const struct stream *s, const struct piece *p)
+{
+	return p->end == stream_size(s) && p->end - p->start < s->dst.block;
+}
+
 /*
  * Whether a refusal of the piece may be answered by copying: nothing was cloned yet, it
  * is a tail that the file system will not clone (H17), or one of several files cannot be
@@ -99,7 +105,7 @@ static bool may_copy(const struct stream *s, int error, const struct piece *p)
 {
 	return io_clone_refused(error) &&
 	       (s->shared_to == 0 || (s->from && (error == -EXDEV || error == -EINVAL)) ||
-		(error == -EINVAL && p->end == stream_size(s) && p->end % s->dst.block));
+		(error == -EINVAL && is_tail(s, p)));
 }
 
 /* What was found of a file last: to find the end of data takes time, the longer it is and
@@ -231,18 +237,31 @@ static uint64_t share_tell(struct watch *w, uint64_t left, uint64_t piece)
 	return bytes;
 }
 
-static uint32_t clone_refused(struct stream *s, int error, struct rp_error *err)
+/* Of all or of the rest. A tail of less than a block is moved whatever was asked for. */
+static uint32_t clone_refused(struct stream *s, int error, const struct piece *p,
+			      struct rp_error *err)
 {
+	const char *why = strerrordesc_np(-error);
+
+	if (p && error == -EINVAL && is_tail(s, p)) {
+		why = "less than a block";
+		if (s->shared_to) {
+			stream_because(s,
+				       "same file system, blocks shared by FICLONERANGE "
+				       "but the last %u bytes: %s",
+				       (unsigned)(p->end - p->start), why);
+			return RP_OK;
+		}
+	}
 	if (s->clone == RP_CLONE_ALWAYS) {
 		rp_fail(err, RP_NOT_SUPPORTED, "clone", "clone %s to %s: %s", s->src_path,
-			s->dst_path, strerrordesc_np(-error));
+			s->dst_path, why);
 		if (err)
 			err->os_error = -error;
 		rp_fail_of(err, NULL, s->disk);
 		return RP_NOT_SUPPORTED;
 	}
-	stream_because(s, "FICLONERANGE%s: %s", s->shared_to ? " of the tail" : "",
-		       strerrordesc_np(-error));
+	stream_because(s, "FICLONERANGE%s: %s", s->shared_to ? " of the rest" : "", why);
 	return RP_OK;
 }
 
@@ -266,7 +285,7 @@ static uint32_t clone_pieces(struct stream *s, struct watch *w, bool *ret_refuse
 						   err);
 			s->cloned_bytes = s->shared_to ? s->data_bytes - left : 0;
 			*ret_refused = true;
-			return clone_refused(s, why, err);
+			return clone_refused(s, why, &p, err);
 		}
 		if (r < 0)
 			return stream_fail(s, r, "clone", s->dst_path, p.start, err);
@@ -289,7 +308,7 @@ uint32_t share_clone(struct stream *s, struct watch *w, struct rp_error *err)
 
 	if (s->clone == RP_CLONE_NEVER || s->src.device || s->dst.device) {
 		if (s->clone == RP_CLONE_ALWAYS)
-			return clone_refused(s, -EOPNOTSUPP, err);
+			return clone_refused(s, -EOPNOTSUPP, NULL, err);
 		if (!s->reason[0]) /* else the caller has tried it, and said why not */
 			stream_because(s, s->clone == RP_CLONE_NEVER
 						  ? "clone was not wanted"

@@ -125,6 +125,72 @@ TEST_F(exported, shares_its_data_where_it_can)
 	expect_disk(self, variant->format);
 }
 
+static void write_end(const char *path, uint64_t size)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	uint64_t len = min_u64(size, 5000);
+
+	ASSERT_GE(fd, 0);
+	ASSERT_OK(ftruncate(fd, (off_t)size));
+	data_write(fd, 1, size - len, len);
+	close(fd);
+}
+
+/* But for what is left of the disk's last block, and it is said of that. */
+TEST_F(exported, is_shared_if_that_is_wanted)
+{
+	const struct rp_read_options always = {.size = sizeof(always),
+					       .clone = RP_CLONE_ALWAYS};
+	struct rp_export_options options = options_of(variant);
+	const char *restored = fmt("%s/restored", self->dir), *path;
+	struct stage *s = &self->stage;
+	struct rp_error err;
+	json_t *disk;
+
+	write_end(s->disk, SIZE);
+	write_end(s->twin, SIZE);
+	stage_take(s, s->point);
+	path = stage_export_path(s->exports, s->point);
+	options.clone = RP_CLONE_ALWAYS;
+	if (!variant->shares) {
+		GIVES(NOT_SUPPORTED,
+		      rp_export(s->store, s->point, s->exports, &options, NULL, &err));
+		return;
+	}
+	disk = export_disk(self, &options);
+	EXPECT_EQ(json_number(disk, "CopiedBytes"), SIZE % 4096);
+	EXPECT_STREQ(json_text(disk, "Method"), "clone+copy");
+	EXPECT_NE(strstr(json_text(disk, "MethodReason"),
+			 fmt("the last %d bytes: less than a block", (int)(SIZE % 4096))),
+		  NULL, "%s", json_text(disk, "MethodReason"));
+	json_decref(disk);
+	expect_disk(self, variant->format);
+	GIVES(OK, rp_restore(path, "vda", restored, &always, NULL, &err));
+	EXPECT_TRUE(data_same(s->twin, restored));
+}
+
+/* Of a disk that has nothing else there is nothing to be shared. */
+TEST_F(exported, is_less_than_a_block)
+{
+	struct rp_export_options options = options_of(variant);
+	struct stage *s = &self->stage;
+	struct rp_error err;
+	json_t *disk;
+
+	write_end(s->disk, 511);
+	stage_take(s, s->point);
+	disk = export_disk(self, &options);
+	EXPECT_STREQ(json_text(disk, "Method"), "copy");
+	if (variant->shares)
+		EXPECT_NE(strstr(json_text(disk, "MethodReason"), "less than a block"),
+			  NULL, "%s", json_text(disk, "MethodReason"));
+	json_decref(disk);
+	remove_tree(stage_export_path(s->exports, s->point));
+	options.clone = RP_CLONE_ALWAYS;
+	GIVES(NOT_SUPPORTED,
+	      rp_export(s->store, s->point, s->exports, &options, NULL, &err));
+}
+
 TEST_F(exported, moves_its_data_with_every_backend)
 {
 	for (enum rp_io io = RP_IO_URING; io <= RP_IO_SYNC; io++) {
