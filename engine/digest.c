@@ -133,42 +133,66 @@ int digest_compare(const struct digest *a, const struct digest *b, uint64_t *ret
 	return r;
 }
 
-/* Hashes every node that has leaves into @nodes; holes stay 0. */
-static int hash_nodes(const struct digest *d, uint8_t *nodes, void *leaves)
+/* Of @count nodes without leaves. */
+static void pass_zeros(XXH3_state_t *root, uint64_t count)
 {
-	uint64_t size = digest_file_size(d->size), pos = 0, start, end;
+	static const uint8_t zeros[4096 * DIGEST_SIZE];
+
+	while (count) {
+		size_t part = (size_t)min_u64(count, sizeof(zeros) / DIGEST_SIZE);
+
+		XXH3_128bits_update(root, zeros, part * DIGEST_SIZE);
+		count -= part;
+	}
+}
+
+/* The hash of each node, one behind the other, those without leaves as zeros: of the
+ * largest disks that is more than fits into memory. */
+static int hash_nodes(const struct digest *d, XXH3_state_t *root, void *leaves)
+{
+	uint64_t size = digest_file_size(d->size), start, end;
+	uint64_t count = size / NODE + (size % NODE != 0), next = 0;
+	uint8_t hash_of_it[DIGEST_SIZE];
 	int r;
 
-	while ((r = io_next_data(d->fd, pos, size, &start, &end)) == 0) {
+	while ((r = io_next_data(d->fd, next * NODE, size, &start, &end)) == 0) {
 		uint64_t node = start / NODE;
 		size_t len = (size_t)min_u64(NODE, size - node * NODE);
 
 		r = io_pread_all(d->fd, leaves, len, node * NODE);
 		if (r < 0)
 			return r;
-		digest_leaf(leaves, len, nodes + node * DIGEST_SIZE);
-		pos = (node + 1) * NODE;
+		digest_leaf(leaves, len, hash_of_it);
+		pass_zeros(root, node - next);
+		XXH3_128bits_update(root, hash_of_it, DIGEST_SIZE);
+		next = node + 1;
 	}
+	if (r == -ENXIO)
+		pass_zeros(root, count - next);
 	return r == -ENXIO ? 0 : r;
 }
 
 int digest_root(const struct digest *d, uint8_t ret[DIGEST_SIZE])
 {
-	uint64_t size = digest_file_size(d->size);
-	uint64_t len = (size / NODE + (size % NODE != 0)) * DIGEST_SIZE;
-	_cleanup_free_ uint8_t *nodes = calloc(1, len + 8);
 	_cleanup_free_ void *leaves = malloc(NODE);
-	int r;
+	XXH3_state_t *root = XXH3_createState();
+	XXH128_canonical_t canonical;
+	uint8_t size[8];
+	int r = leaves && root ? 0 : -ENOMEM;
 
-	if (!nodes || !leaves)
-		return -ENOMEM;
-	r = hash_nodes(d, nodes, leaves);
-	if (r < 0)
-		return r;
-	for (unsigned i = 0; i < 8; i++)
-		nodes[len + i] = (uint8_t)(d->size >> (8 * i));
-	hash(nodes, len + 8, ret);
-	return 0;
+	for (unsigned i = 0; i < sizeof(size); i++)
+		size[i] = (uint8_t)(d->size >> (8 * i));
+	if (r == 0) {
+		XXH3_128bits_reset(root);
+		r = hash_nodes(d, root, leaves);
+	}
+	if (r == 0) {
+		XXH3_128bits_update(root, size, sizeof(size));
+		XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(root));
+		memcpy(ret, canonical.digest, DIGEST_SIZE);
+	}
+	XXH3_freeState(root);
+	return r;
 }
 
 void digest_text(const uint8_t digest[DIGEST_SIZE], char ret[DIGEST_TEXT_SIZE])

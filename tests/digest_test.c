@@ -7,7 +7,10 @@
  */
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <xxhash.h>
 
 #include "data.h"
@@ -387,6 +390,24 @@ TEST_F(digest, zeros_that_are_data_have_the_root_of_holes)
 	ASSERT_EQ(fsync(self->d.fd), 0);
 	ASSERT_OK(digest_root(&self->d, zeros));
 	EXPECT_EQ(memcmp(holes, zeros, DIGEST_SIZE), 0);
+}
+
+/* An exbibyte has four gibibytes of nodes. */
+TEST(the_root_of_the_largest_disks_takes_no_memory)
+{
+	struct digest d = {.fd = memfd_create("leaves", MFD_CLOEXEC),
+			   .size = UINT64_C(1) << 60};
+	uint8_t leaf[DIGEST_SIZE] = {1}, root[DIGEST_SIZE];
+	struct rusage before, after;
+
+	ASSERT_GE(d.fd, 0);
+	ASSERT_OK(ftruncate(d.fd, (off_t)digest_file_size(d.size)));
+	ASSERT_OK(digest_put(&d, digest_chunk_count(d.size) - 1, leaf, 1));
+	ASSERT_OK(getrusage(RUSAGE_SELF, &before));
+	ASSERT_OK(digest_root(&d, root));
+	ASSERT_OK(getrusage(RUSAGE_SELF, &after));
+	EXPECT_LT(after.ru_maxrss - before.ru_maxrss, 65536, "KiB");
+	close(d.fd);
 }
 
 TEST(a_file_that_is_too_short_is_an_error)
