@@ -160,9 +160,9 @@ static uint32_t find_base(struct chain *c, const char *filter, const char *const
 				       "open export %s: its base is an export that is "
 				       "based on it",
 				       last);
-	for (size_t i = c->count; i-- > 0;)
+	for (size_t i = c->count; !s.found && i-- > 0;)
 		try_path(&s, beside(c->paths[i], s.base));
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; !s.found && i < count; i++) {
 		try_path(&s, below(dirs[i], system, s.base));
 		try_path(&s, below(dirs[i], NULL, s.base));
 	}

@@ -17,6 +17,7 @@
 struct window {
 	uint64_t first;
 	size_t count;
+	uint64_t from; /* no line before them ends behind it */
 	uint64_t used; /* when it was used last */
 	char *text;
 };
@@ -27,6 +28,7 @@ struct change_list {
 	unsigned width;
 	size_t line;
 	uint64_t begin; /* of the first line */
+	uint64_t end;	/* of the last range */
 	/* One for who looks ahead, and one for who comes behind. */
 	struct window windows[2];
 	uint64_t uses;
@@ -71,10 +73,9 @@ static bool has_size(const struct change_list *l, uint64_t size)
 	       !add_overflows(want, l->begin + LIST_TAIL_LENGTH, &want) && want == size;
 }
 
-static int check_lines(const struct change_list *l, XXH3_state_t *hash, char *buf)
+static int check_lines(struct change_list *l, XXH3_state_t *hash, char *buf)
 {
 	struct layer_range range = {0};
-	uint64_t end = 0;
 
 	for (uint64_t i = 0; i < l->head.count; i += WINDOW) {
 		size_t count = (size_t)min_u64(WINDOW, l->head.count - i);
@@ -83,9 +84,9 @@ static int check_lines(const struct change_list *l, XXH3_state_t *hash, char *bu
 		for (size_t k = 0; r == 0 && k < count; k++) {
 			r = list_parse_line(buf + k * l->line, l->width, l->head.size,
 					    &range);
-			if (r == 0 && range.start < end)
+			if (r == 0 && range.start < l->end)
 				r = -EBADMSG;
-			end = range.end;
+			l->end = range.end;
 		}
 		if (r < 0)
 			return r;
@@ -94,7 +95,7 @@ static int check_lines(const struct change_list *l, XXH3_state_t *hash, char *bu
 	return 0;
 }
 
-static int check_text(const struct change_list *l, XXH3_state_t *hash,
+static int check_text(struct change_list *l, XXH3_state_t *hash,
 		      char ret_digest[DIGEST_TEXT_SIZE])
 {
 	char head[LIST_HEAD_MAX], tail[LIST_TAIL_LENGTH + 1], have[LIST_TAIL_LENGTH];
@@ -217,16 +218,10 @@ static int window_has(const struct change_list *l, const struct window *w, uint6
 	struct layer_range range;
 	int r;
 
-	if (!w->count)
+	if (!w->count || pos < w->from)
 		return 0;
 	r = line_in(l, w, w->count - 1, &range);
-	if (r == 0 && range.end <= pos)
-		return 0;
-	if (r == 0 && w->first)
-		r = line_in(l, w, 0, &range);
-	if (r < 0)
-		return r;
-	return w->first == 0 || range.start <= pos;
+	return r < 0 ? r : range.end > pos;
 }
 
 /* The number of the line; head.count if there is none. */
@@ -253,13 +248,15 @@ static int search(const struct change_list *l, uint64_t pos, uint64_t *ret)
 	return 0;
 }
 
-/* Reads from line @first on, instead of what was used longest ago. */
-static int load(struct change_list *l, uint64_t first, struct window **ret)
+/* Reads from line @first on, which is the first that ends behind @from, instead of what
+ * was used longest ago. */
+static int load(struct change_list *l, uint64_t first, uint64_t from, struct window **ret)
 {
 	struct window *w = &l->windows[l->windows[1].used < l->windows[0].used];
 	int r;
 
 	w->first = first;
+	w->from = first ? from : 0;
 	w->count = 0;
 	r = read_lines(l, first, (size_t)min_u64(WINDOW, l->head.count - first), w->text);
 	if (r == 0)
@@ -274,6 +271,8 @@ int change_list_next(struct change_list *l, uint64_t pos, struct layer_range *re
 	uint64_t line;
 	int r = 0;
 
+	if (pos >= l->end)
+		return -ENXIO;
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(l->windows); i++) {
 		w = &l->windows[i];
 		r = window_has(l, w, pos);
@@ -283,7 +282,7 @@ int change_list_next(struct change_list *l, uint64_t pos, struct layer_range *re
 		if (r == 0 && line == l->head.count)
 			return -ENXIO;
 		if (r == 0)
-			r = load(l, line, &w);
+			r = load(l, line, pos, &w);
 	}
 	if (r < 0)
 		return r;

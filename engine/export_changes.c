@@ -153,13 +153,21 @@ static uint32_t check_base(const struct export_changes *c, const char *disk,
 {
 	const struct point *base = &c->base;
 	struct rp_error why;
+	uint32_t rc = RP_OK;
 
 	rp_error_clear(&why);
-	if (!export_changes_exported(c, disk))
+	if (!export_changes_exported(c, disk)) {
 		snprintf(why.message, sizeof(why.message), "it is not at %s",
 			 c->exported_path);
-	else if (export_changes_check_exported(c, disk, base_size, &why) == RP_OK)
-		return RP_OK;
+	} else {
+		rc = export_changes_check_exported(c, disk, base_size, &why);
+		if (rc == RP_OK)
+			return RP_OK;
+	}
+	if (c->strict && rp_is_shortage(rc, &why)) {
+		*err = why;
+		return rc;
+	}
 	if (c->strict) {
 		rp_fail(err, RP_INVALID_STATE, "check",
 			"to restore it the export of %s@%s is needed, too, and %s",

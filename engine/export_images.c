@@ -142,7 +142,7 @@ static uint32_t open_base(const struct export_changes *changes, struct export_im
 		rc = exported_image_open(disk, &x->base_file, file, &x->base, err);
 	if (rc == RP_OK)
 		rc = export_changes_check_exported(changes, id, size, err);
-	if (rc == RP_OK || rc == RP_OUT_OF_MEMORY)
+	if (rc == RP_OK || rp_is_shortage(rc, err))
 		return rc;
 	rp_error_clear(err);
 	*ret_why = "the image of it in the same directory, or what that needs, cannot be "

@@ -128,6 +128,47 @@ TEST(written_and_found)
 	free(ranges);
 }
 
+/* Calls that read, of this process. */
+static uint64_t reads_made(void)
+{
+	FILE *f = fopen("/proc/self/io", "re");
+	unsigned long long count = 0;
+
+	ASSERT_NE(f, NULL);
+	ASSERT_EQ(fscanf(f, "rchar: %*u wchar: %*u syscr: %llu", &count), 1);
+	fclose(f);
+	return count;
+}
+
+/* One window after the other, wherever between ranges one asks, and behind them. */
+TEST(gone_through_with_few_reads)
+{
+	struct layer_range ranges[5000], have;
+	const struct change_list_head head = head_of(GIB, ARRAY_SIZE(ranges));
+	char digest[DIGEST_TEXT_SIZE];
+	struct change_list *list;
+	int dirfd = open_dir();
+	uint64_t before;
+
+	for (uint64_t i = 0; i < ARRAY_SIZE(ranges); i++)
+		ranges[i] = (struct layer_range){.start = (4 * i + 2) * 4096,
+						 .end = (4 * i + 3) * 4096,
+						 .state = LAYER_DATA};
+	write_list(dirfd, &head, ranges, digest);
+	ASSERT_OK(change_list_open(dirfd, "vda.changes", &list, digest));
+	before = reads_made();
+	for (uint64_t i = 1; i < ARRAY_SIZE(ranges); i++)
+		for (uint64_t pos = 4 * i; pos < 4 * i + 3; pos++) {
+			ASSERT_OK(change_list_next(list, pos * 4096, &have));
+			ASSERT_EQ(have.start, ranges[i].start);
+		}
+	for (uint64_t i = 0; i < 1000; i++)
+		ASSERT_EQ(change_list_next(list, GIB / 2 + i * 4096, &have), -ENXIO);
+	EXPECT_LT(reads_made() - before, 100);
+	change_list_close(list);
+	close(dirfd);
+}
+
 TEST(nothing_has_changed)
 {
 	char digest[DIGEST_TEXT_SIZE], again[DIGEST_TEXT_SIZE];
