@@ -3,10 +3,14 @@
  * no_base_test.c - what is no base is none: refused, or exported otherwise and not
  * without a word
  */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "data.h"
@@ -159,6 +163,46 @@ TEST_F(no_base, a_base_that_lacks_its_own)
 				     NULL, &err),
 			  raw ? RP_NOT_AVAILABLE : RP_OK, "%s", err.message);
 	}
+}
+
+static bool short_of_files; /* to read lists with */
+
+/* The library's calls come by here. */
+int openat(int dirfd, const char *path, int flags, ...)
+{
+	mode_t mode = 0;
+	va_list args;
+
+	va_start(args, flags);
+	if ((flags & O_CREAT) || (flags & O_TMPFILE) == O_TMPFILE)
+		mode = va_arg(args, mode_t);
+	va_end(args);
+	if (short_of_files && !(flags & O_CREAT) && !strcmp(path, "vda.changes")) {
+		errno = EMFILE;
+		return -1;
+	}
+	return (int)syscall(SYS_openat, dirfd, path, flags, mode);
+}
+
+/* It is told as what it is, not as a state of the base's export. */
+TEST_F(no_base, a_shortage_says_nothing_of_the_base)
+{
+	struct rp_export_options options = stage_copying(RP_IO_AUTO);
+	const struct stage *s = &self->l.stage;
+	const char *out = fmt("%s/out", test_dir());
+	struct rp_error err;
+
+	ASSERT_OK(mkdir(out, 0755));
+	GIVES(OK, rp_export(s->store, self->l.points[0], out, &options, NULL, &err));
+	options.base = self->l.points[0];
+	GIVES(OK, rp_export(s->store, self->l.points[1], out, &options, NULL, &err));
+	options.base = self->l.points[1];
+	options.strict = true;
+	short_of_files = true;
+	GIVES(FAILED, rp_export(s->store, self->l.points[2], out, &options, NULL, &err));
+	EXPECT_EQ(err.os_error, EMFILE);
+	short_of_files = false;
+	GIVES(OK, rp_export(s->store, self->l.points[2], out, &options, NULL, &err));
 }
 
 /* One disk has no base, the other has: each as it can be, or strictly neither. */
