@@ -53,6 +53,8 @@ static void note_loss(struct reading *r, const char *operand)
 
 	error_here(&r->loss, RP_FAILED, 0, text);
 	snprintf(r->loss.step, sizeof(r->loss.step), "%s", r->cli->name);
+	snprintf(r->loss.system, sizeof(r->loss.system), "%s",
+		 member_text(r->report, "VirtualSystemIdentifier"));
 	snprintf(r->loss.disk, sizeof(r->loss.disk), "%s",
 		 member_text(r->report, "DiskId"));
 	set_member(r->report, "ReturnValue", json_integer(RP_FAILED));

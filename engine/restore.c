@@ -10,14 +10,15 @@
 #include "output.h"
 #include "salvage.h"
 
-static json_t *describe(const struct output *o, const struct stream *s)
+static json_t *describe(const char *system, const struct output *o,
+			const struct stream *s)
 {
 	return json_pack(
-		"{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:s?, s:s?, s:b}",
-		"DiskId", s->disk, "Output", o->path, "VirtualSize",
-		(json_int_t)stream_size(s), "ClonedBytes", (json_int_t)s->cloned_bytes,
-		"CopiedBytes", (json_int_t)s->copied_bytes, "ServerCopiedBytes",
-		(json_int_t)s->server_bytes, "ZeroBytes",
+		"{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:s?, s:s?, s:b}",
+		"VirtualSystemIdentifier", system, "DiskId", s->disk, "Output", o->path,
+		"VirtualSize", (json_int_t)stream_size(s), "ClonedBytes",
+		(json_int_t)s->cloned_bytes, "CopiedBytes", (json_int_t)s->copied_bytes,
+		"ServerCopiedBytes", (json_int_t)s->server_bytes, "ZeroBytes",
 		(json_int_t)(stream_size(s) - s->data_bytes), "Method", stream_method(s),
 		"MethodReason", s->reason, "Backend", s->backend, "BackendReason",
 		s->backend ? s->backend_reason : NULL, "DigestChecked", s->digested);
@@ -74,7 +75,7 @@ static uint32_t run(struct restore *r, char **ret_report, struct rp_error *err)
 	if (rc == RP_OK)
 		rc = check_shared(r, err);
 	if (rc == RP_OK && ret_report) {
-		doc = describe(o, s);
+		doc = describe(r->chain.parts[0].system, o, s);
 		if (doc && r->options->salvage && add_lost(doc, &r->salvage) < 0)
 			json_decref(take_ptr(doc));
 		text = doc ? doc_text(doc) : NULL;

@@ -416,7 +416,7 @@ rp 1 'salvage of damaged data, JSON' restore "$DIR/bad" --disk vda "$DIR/salvage
 	--force --json
 json 'salvage of damaged data, JSON: object' '.ReturnValue == 32768 and .DiskId == "vda" and
 	.LostBytes == 65536 and .LostCount == 1 and .Lost == [{Offset: 1048576, Length: 65536}] and
-	.Error.Code == 32768 and .Error.Step == "restore" and .Error.Disk == "vda"'
+	.Error.Code == 32768 and .Error.Step == "restore" and .Error.System == "web1" and .Error.Disk == "vda"'
 said 'salvage of damaged data, JSON: one line' \
 	"refpoint: restore $DIR/bad: vda: 65536 bytes in 1 ranges are lost, zeros stand for them (32768 Failed)"
 rp 0 'salvage of what is whole, JSON' restore "$one" --disk vda "$DIR/salvaged" --salvage \
