@@ -292,11 +292,11 @@ int store_answers(struct rp_store *store, const char *path)
 	int r;
 
 	if (doc_u64(store->silent, path, &then) == 0 && now - then < SILENT_NS)
-		return -ETIMEDOUT;
+		return -ETIME;
 	r = io_answers(path);
-	if (r == -ETIMEDOUT && !store->silent)
+	if (r == -ETIME && !store->silent)
 		store->silent = json_object();
-	if (r == -ETIMEDOUT)
+	if (r == -ETIME)
 		json_object_set_new(store->silent, path,
 				    json_integer((json_int_t)io_now_ns()));
 	return r;

@@ -84,7 +84,7 @@ int io_answers(const char *path)
 	}
 	if (!await(q)) {
 		pthread_detach(thread);
-		return -ETIMEDOUT;
+		return -ETIME;
 	}
 	pthread_join(thread, NULL);
 	end(q);

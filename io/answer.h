@@ -7,7 +7,7 @@
 #define IO_ANSWER_H
 
 /*
- * 0 if what holds @path has answered, whatever; -ETIMEDOUT if it has not within two
+ * 0 if what holds @path has answered, whatever; -ETIME if it has not within two
  * seconds; or -errno. A thread goes on waiting for the answer, as long as it takes, and
  * holds nothing else; but the process ends only when the kernel lets go of it: NFS does
  * at once, FUSE if its server has not read the question yet.
