@@ -292,8 +292,7 @@ static void taking_close(struct taking *t)
 	free(t->disks);
 	json_decref(t->warnings);
 	json_decref(t->configs);
-	if (t->fd >= 0)
-		close(t->fd);
+	io_unlock_close(t->fd);
 	system_close(&t->system);
 }
 

@@ -228,8 +228,7 @@ static uint32_t import_export(struct rp_store *store, const char *path, char **r
 	else
 		*ret_point = name;
 	*ret_again = rc == RP_NOT_AVAILABLE && exported_was_merged(&x.export);
-	if (x.fd >= 0)
-		close(x.fd);
+	io_unlock_close(x.fd);
 	json_decref(x.doc);
 	system_close(&x.system);
 	exported_close(&x.export);

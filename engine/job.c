@@ -100,7 +100,7 @@ static int job_fill(struct job *job, const struct job_order *o)
 
 void job_release(struct job *job)
 {
-	int *fds[] = {&job->progress, &job->bell, &job->fd};
+	int *fds[] = {&job->progress, &job->bell};
 
 	json_decref(job->doc);
 	job->doc = NULL;
@@ -110,6 +110,7 @@ void job_release(struct job *job)
 			close(*fds[i]);
 		*fds[i] = -1;
 	}
+	io_unlock_close(take_fd(&job->fd));
 }
 
 uint64_t job_bandwidth(const struct job *job)
@@ -150,7 +151,7 @@ static int reset_requests(struct job *job, uint64_t bandwidth)
 
 int job_make_requests(struct job *job)
 {
-	_cleanup_close_ int fd = slip_open(job->fd, JOB_REQUESTS);
+	_cleanup_unlock_ int fd = slip_open(job->fd, JOB_REQUESTS);
 	_cleanup_doc_ json_t *there = NULL;
 	int r = fd < 0 ? fd : io_lock(fd, true, 0);
 

@@ -67,7 +67,7 @@ static int queue_open(const struct rp_store *store, struct queue *ret)
 		return q.lock;
 	r = io_dir_names(store->queue_fd, &q.names, &q.count);
 	if (r < 0) {
-		close(q.lock);
+		io_unlock_close(q.lock);
 		return r;
 	}
 	drop_dead(store, &q);
@@ -78,7 +78,7 @@ static int queue_open(const struct rp_store *store, struct queue *ret)
 static void queue_close(struct queue *q)
 {
 	io_names_free(q->names, q->count);
-	close(q->lock);
+	io_unlock_close(q->lock);
 }
 
 /* The first entry at or after @from that waits; count if there is none. */
@@ -110,7 +110,7 @@ int job_queue_enter(struct job *job)
 		r = -errno;
 		job->entry[0] = '\0';
 	}
-	close(lock);
+	io_unlock_close(lock);
 	return r;
 }
 

@@ -196,7 +196,7 @@ static void await_release(const struct waiting *w)
 {
 	const uint64_t end = min_u64(w->deadline_ns ?: UINT64_MAX,
 				     watch_deadline(REQUEST_LOCK_MS));
-	_cleanup_close_ int fd = io_dir_open(w->job->fd, ".");
+	_cleanup_unlock_ int fd = io_dir_open(w->job->fd, ".");
 	bool ended = fd >= 0;
 
 	while (ended && io_now_ns() < end && io_lock(fd, false, GLANCE_MS) == -ETIME) {
@@ -437,7 +437,7 @@ static uint32_t request_locked(struct rp_job *job, int requests, uint32_t reques
 uint32_t rp_job_request_state_change(struct rp_job *job, uint32_t requested,
 				     uint64_t timeout_ms, struct rp_error *reterr)
 {
-	_cleanup_close_ int requests = -1;
+	_cleanup_unlock_ int requests = -1;
 	uint32_t answer;
 
 	rp_error_clear(reterr);
@@ -451,7 +451,7 @@ uint32_t rp_job_request_state_change(struct rp_job *job, uint32_t requested,
 		return RP_JOB_UNSPECIFIED;
 	}
 	answer = request_locked(job, requests, requested, reterr);
-	close(take_fd(&requests));
+	io_unlock_close(take_fd(&requests));
 	return answer == RP_JOB_TRANSITION && timeout_ms
 		       ? await(job, requested, timeout_ms, reterr)
 		       : answer;
@@ -460,7 +460,7 @@ uint32_t rp_job_request_state_change(struct rp_job *job, uint32_t requested,
 uint32_t rp_job_set_bandwidth(struct rp_job *job, uint64_t bandwidth,
 			      struct rp_error *reterr)
 {
-	_cleanup_close_ int requests = -1;
+	_cleanup_unlock_ int requests = -1;
 	_cleanup_doc_ json_t *changes = NULL;
 	enum rp_job_state state;
 	uint32_t rc;

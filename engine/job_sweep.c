@@ -43,7 +43,7 @@ static bool forgot_lately(struct rp_store *store, time_t now)
 static void forget_old(struct rp_store *store, const char *name)
 {
 	uint32_t rc = id_valid(name) ? job_forget(store, name, NULL) : RP_OK;
-	_cleanup_close_ int fd = io_dir_open(store->ended_fd, name);
+	_cleanup_unlock_ int fd = io_dir_open(store->ended_fd, name);
 	_cleanup_doc_ json_t *doc = NULL;
 
 	/* With what it has kept, when that answers. */

@@ -27,7 +27,7 @@ void job_view_close(struct job_view *v)
 /* Whoever works on it has it locked. Who cannot see that does not take it for dead. */
 static bool is_alive(int fd)
 {
-	_cleanup_close_ int look = io_dir_open(fd, ".");
+	_cleanup_unlock_ int look = io_dir_open(fd, ".");
 
 	return look < 0 ? is_shortage(look) : io_lock(look, false, 0) == -EWOULDBLOCK;
 }

@@ -67,7 +67,7 @@ static uint32_t find_place(struct merge *m, const char *path, struct rp_error *e
 /* 1 if it is ours, 0 if what was there of the name is gone now, or -errno. */
 static int bear(struct merge *m)
 {
-	_cleanup_close_ int fd = -1;
+	_cleanup_unlock_ int fd = -1;
 	bool made;
 	int r;
 
@@ -407,8 +407,7 @@ static uint32_t merge_export(const char *path, const struct rp_read_options *opt
 		rc = merge(&m, ret_report, err);
 	if (m.made) /* by now the old one, unless something has failed */
 		io_tree_remove(m.parent, m.partial);
-	if (m.fd >= 0)
-		close(m.fd);
+	io_unlock_close(m.fd);
 	if (m.parent >= 0)
 		close(m.parent);
 	json_decref(m.manifest);

@@ -118,7 +118,7 @@ uint32_t output_check(struct output *o, const char *path, bool replace,
 /* A regular file that a dead restore left; anything else of the name is not ours. */
 static int remove_left(const struct output *o)
 {
-	_cleanup_close_ int fd = -1;
+	_cleanup_unlock_ int fd = -1;
 	struct stat st;
 	int r;
 
@@ -259,8 +259,7 @@ void output_close(struct output *o)
 {
 	if (is_there(o))
 		io_tree_remove(o->dirfd, o->partial);
-	if (o->fd >= 0)
-		close(o->fd);
+	io_unlock_close(o->fd);
 	if (o->dirfd >= 0)
 		close(o->dirfd);
 	free(o->real);

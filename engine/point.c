@@ -97,8 +97,7 @@ int point_load(const struct system *system, const char *id, struct point *point)
 
 void point_close(struct point *point)
 {
-	if (point->fd >= 0)
-		close(point->fd);
+	io_unlock_close(point->fd);
 	json_decref(point->doc);
 	*point = (struct point)POINT_NONE;
 }

@@ -175,7 +175,7 @@ static uint32_t find_out(const struct probing *p, json_t **ret, struct rp_error 
 static int lock_probes(struct rp_store *store, uint64_t wait_ms)
 {
 	bool made;
-	_cleanup_close_ int fd = io_dir_make(store->fd, "probes", &made);
+	_cleanup_unlock_ int fd = io_dir_make(store->fd, "probes", &made);
 	int r = fd < 0 ? fd : io_lock(fd, true, wait_ms);
 
 	return r < 0 ? r : take_fd(&fd);
@@ -220,7 +220,7 @@ void probe_tune(struct rp_store *store, int src_dirfd, int dst_dirfd, uint64_t b
 {
 	struct probing p = {.dirfd = {src_dirfd, dst_dirfd}};
 	_cleanup_doc_ json_t *doc = NULL, *again = NULL;
-	_cleanup_close_ int locked = -1;
+	_cleanup_unlock_ int locked = -1;
 	int r = -ENOENT;
 
 	/* To know the mounts takes longer than to export a small disk. */
@@ -254,7 +254,8 @@ static uint32_t open_folder(const char *path, int *ret, struct rp_error *err)
 uint32_t rp_probe(struct rp_store *store, const char *source, const char *target,
 		  char **ret_json, struct rp_error *reterr)
 {
-	_cleanup_close_ int from = -1, to = -1, locked = -1;
+	_cleanup_close_ int from = -1, to = -1;
+	_cleanup_unlock_ int locked = -1;
 	_cleanup_doc_ json_t *doc = NULL;
 	struct probing p = {.path = {source, target ?: source}};
 	uint32_t rc;

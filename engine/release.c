@@ -182,8 +182,7 @@ uint32_t rp_release(struct rp_store *store, const char *point,
 		rc = release(&x, reterr);
 	if (rc)
 		rp_fail_of(reterr, x.point.system, NULL);
-	if (x.fd >= 0)
-		close(x.fd);
+	io_unlock_close(x.fd);
 	json_decref(x.doc);
 	system_close(&x.system);
 	point_close(&x.point);

@@ -205,7 +205,7 @@ struct rp_store *store_dup(const struct rp_store *store)
 /* Removes one entry of pending/ if nobody works on it. */
 static void sweep_pending(struct rp_store *store, const char *name)
 {
-	_cleanup_close_ int fd = io_dir_open(store->pending_fd, name);
+	_cleanup_unlock_ int fd = io_dir_open(store->pending_fd, name);
 
 	/* Kept locked while it is removed, so that only one does. */
 	if (fd >= 0 && io_lock(fd, true, 0) == 0)

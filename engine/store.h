@@ -18,9 +18,9 @@
  * process that died: rp_store_open() removes it. (One that was born and not locked yet
  * may be removed too; store_birth() notices and bears another.)
  *
- * Locks are flock(2) on the folders themselves, so they live and die with what
- * they protect. Order, first to last; nobody waits for one on the left while
- * holding one on the right:
+ * Locks are flock(2) on the folders themselves, so they live and die with what they
+ * protect; who has taken one gives it up by io_unlock_close(). Order, first to last;
+ * nobody waits for one on the left while holding one on the right:
  *
  *	systems/NAME  >  points/UUID  >  jobs/active/UUID  >  export target (target.h)
  *	              >  pending/UUID  >  jobs/.../requests  >  jobs/queue
@@ -90,7 +90,7 @@ const char *store_owner(struct rp_store *store);
 
 /*
  * Makes a locked folder with a new ID in @parent_fd, which is pending_fd or
- * active_fd. @ret_fd holds the lock until it is closed.
+ * active_fd. @ret_fd holds the lock, until io_unlock_close().
  */
 uint32_t store_birth(struct rp_store *store, int parent_fd, char ret_id[ID_SIZE],
 		     int *ret_fd, struct rp_error *err);
@@ -110,8 +110,9 @@ int store_publish(struct rp_store *store, const char *id, int dirfd, const char 
 uint32_t store_bury(struct rp_store *store, int dirfd, const char *name,
 		    struct rp_error *err);
 
-/* Takes the lock of folder @fd; @what names it in the error. RP_IN_USE or RP_TIMEOUT if
- * another has it, or what @w says, which may be NULL, if that ends it. */
+/* Takes the lock of folder @fd, until io_unlock_close(); @what names it in the error.
+ * RP_IN_USE or RP_TIMEOUT if another has it, or what @w says, which may be NULL, if that
+ * ends it. */
 uint32_t store_lock(int fd, bool exclusive, uint64_t wait_ms, const char *what,
 		    struct watch *w, struct rp_error *err);
 

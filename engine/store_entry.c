@@ -48,7 +48,7 @@ uint32_t store_lock(int fd, bool exclusive, uint64_t wait_ms, const char *what,
 /* -EAGAIN: a sweep took it for dead between its birth and its lock. */
 static int bear(int parent_fd, const char *id, int *ret_fd)
 {
-	_cleanup_close_ int fd = -1;
+	_cleanup_unlock_ int fd = -1;
 	int r;
 
 	if (mkdirat(parent_fd, id, 0700) < 0)

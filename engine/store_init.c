@@ -86,7 +86,8 @@ static uint32_t check_empty(int fd, const char *directory, struct rp_error *err)
 
 uint32_t rp_store_init(const char *directory, struct rp_error *reterr)
 {
-	_cleanup_close_ int fd = -1, parent = -1;
+	_cleanup_unlock_ int fd = -1;
+	_cleanup_close_ int parent = -1;
 	bool made = false;
 	uint32_t rc;
 	int r;

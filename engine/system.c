@@ -143,7 +143,7 @@ static uint32_t make_doc(const char *name, const struct rp_disk *disks, size_t d
 static uint32_t add(struct rp_store *store, const char *name, const json_t *doc,
 		    struct rp_error *err)
 {
-	_cleanup_close_ int fd = -1;
+	_cleanup_unlock_ int fd = -1;
 	const char *but = "";
 	char id[ID_SIZE];
 	uint32_t rc;
@@ -304,8 +304,7 @@ void system_close(struct system *system)
 {
 	if (system->points_fd >= 0)
 		close(system->points_fd);
-	if (system->fd >= 0)
-		close(system->fd);
+	io_unlock_close(system->fd);
 	json_decref(system->doc);
 	*system = (struct system)SYSTEM_NONE;
 }

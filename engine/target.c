@@ -43,7 +43,7 @@ static int make_folder(int dirfd, const char *name, bool *ret_made)
  */
 static int lock_folder(const struct target *t, int fd, uint64_t wait_ms, int *ret_lock)
 {
-	_cleanup_close_ int lock = io_dir_open(fd, ".");
+	_cleanup_unlock_ int lock = io_dir_open(fd, ".");
 	int r;
 
 	if (lock < 0)
@@ -100,7 +100,8 @@ static int open_partial(const struct target *t)
 
 static bool is_worked_on(struct target *t)
 {
-	_cleanup_close_ int system_fd = io_dir_open(t->directory_fd, t->system), fd = -1;
+	_cleanup_close_ int system_fd = io_dir_open(t->directory_fd, t->system);
+	_cleanup_unlock_ int fd = -1;
 
 	t->system_fd = system_fd;
 	fd = system_fd < 0 ? system_fd : open_partial(t);
@@ -159,7 +160,7 @@ static int bear_partial(struct target *t, bool restart)
 	int r;
 
 	do {
-		_cleanup_close_ int fd = -1;
+		_cleanup_unlock_ int fd = -1;
 
 		made = mkdirat(t->system_fd, t->partial, 0700) == 0;
 		if (!made && errno != EEXIST)
@@ -190,9 +191,10 @@ static int bear_partial(struct target *t, bool restart)
 
 static void target_close(struct target *t)
 {
-	int *fds[] = {&t->busy, &t->fd, &t->system_fd, &t->directory_fd};
+	int *fds[] = {&t->busy, &t->system_fd, &t->directory_fd};
 
 	io_unsynced_forget(&t->unsynced);
+	io_unlock_close(take_fd(&t->fd));
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
 		if (*fds[i] >= 0)
 			close(*fds[i]);
@@ -219,7 +221,7 @@ static uint32_t check_ground(const struct target *t, struct rp_error *err)
 uint32_t target_bear(struct target *t, bool restart, const struct watch *w,
 		     struct rp_error *err)
 {
-	_cleanup_close_ int lock = -1;
+	_cleanup_unlock_ int lock = -1;
 	uint32_t rc;
 	int r;
 
@@ -245,7 +247,7 @@ uint32_t target_bear(struct target *t, bool restart, const struct watch *w,
 uint32_t target_wait(struct target *t, struct watch *w, uint64_t wait_ms,
 		     struct rp_error *err)
 {
-	_cleanup_close_ int busy = take_fd(&t->busy);
+	_cleanup_unlock_ int busy = take_fd(&t->busy);
 
 	return store_lock(busy, true, wait_ms, t->path, w, err);
 }
@@ -344,7 +346,7 @@ static bool looks_ours(int fd)
 
 int target_discard(struct target *t)
 {
-	_cleanup_close_ int lock = -1;
+	_cleanup_unlock_ int lock = -1;
 	int r = 0;
 
 	/* What is open is not gone when it is removed, on NFS: it gets another name. */
@@ -381,7 +383,7 @@ int target_discard_dead(const char *directory, const char *system, const char *i
 			bool (*keep)(int dir), bool *ret_published)
 {
 	struct target t = TARGET_NONE(system);
-	_cleanup_close_ int lock = -1;
+	_cleanup_unlock_ int lock = -1;
 	int r;
 
 	target_name(&t, id);

@@ -14,6 +14,9 @@
  * Handles are independent: one handle belongs to one thread at a time, any
  * number of handles (and processes) of one host may work on one store at once: its locks
  * are flock(2)'s of folders, which NFS, SMB and FUSE keep within a host, as FIFOs are.
+ * Children may be forked at any time: as long as one lives that has not called exec,
+ * nobody sees that its parent has died or exited at work, and a block device that was
+ * being restored to stays in use.
  *
  * Documents: methods that describe something return it as a JSON text whose
  * keys are those of the CIM model (VirtualSystemIdentifier, ReferencePointId,
@@ -587,12 +590,11 @@ enum rp_job_answer { /* what RequestStateChange returns */
  * Checks the parameters, begins the record and returns; a thread of this process does
  * the work, with all signals blocked and a store handle of its own. It ends with the
  * process: a job that must outlive it needs a process of its own, as
- * "refpoint export --async" makes. Children that are forked and do not exec meanwhile
- * hold its locks: as long as they live, nobody sees that it has died. At most JobLimit
- * (store.json, default 4) started jobs of a store work at once, from whatever processes;
- * the others wait as New, by Priority, then in the order they were started. One that is
- * suspended, waits for the same export, was told to stop or is beyond its time limit does
- * not count, and rp_export() neither waits nor counts.
+ * "refpoint export --async" makes. At most JobLimit (store.json, default 4) started jobs
+ * of a store work at once, from whatever processes; the others wait as New, by Priority,
+ * then in the order they were started. One that is suspended, waits for the same export,
+ * was told to stop or is beyond its time limit does not count, and rp_export() neither
+ * waits nor counts.
  *
  * Errors: as far as they are known before work begins, those of rp_export(); RP_FAILED
  * also if there can be no record or no thread.

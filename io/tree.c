@@ -443,6 +443,18 @@ int io_lock(int fd, bool exclusive, uint64_t timeout_ms)
 	}
 }
 
+void io_unlock_close(int fd)
+{
+	int saved = errno;
+
+	if (fd < 0)
+		return;
+	while (flock(fd, LOCK_UN) < 0 && errno == EINTR)
+		;
+	close(fd);
+	errno = saved;
+}
+
 bool io_is_in_use(int fd)
 {
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};

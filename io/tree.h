@@ -14,6 +14,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base.h"
+
 /* O_DIRECTORY | O_CLOEXEC; fd or -errno. */
 int io_dir_open(int dirfd, const char *path);
 
@@ -99,6 +101,20 @@ int io_pwrite_all(int fd, const void *buf, size_t len, uint64_t start);
  * 0, -EWOULDBLOCK (held, @timeout_ms 0), -ETIME (held all that time), -errno.
  */
 int io_lock(int fd, bool exclusive, uint64_t timeout_ms);
+
+/*
+ * Gives up the lock of @fd, if it has one, and closes it; < 0 is fine. A close alone
+ * would leave the lock to a child that was forked meanwhile, which has the same open
+ * file. So has a dup() of @fd: this is for the one that is closed last.
+ */
+void io_unlock_close(int fd);
+
+#define _cleanup_unlock_ _cleanup_(cleanup_unlock)
+
+static inline void cleanup_unlock(const int *fd)
+{
+	io_unlock_close(*fd);
+}
 
 /* Whether anybody else holds a lock of a part of the file, as QEMU does of its images, or
  * flock()'s, for longer than a moment. @fd has none of its own. */
