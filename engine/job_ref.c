@@ -82,6 +82,13 @@ static uint32_t look(struct rp_job *job, struct job_view *ret, struct rp_error *
 	return r < 0 ? job_view_fail(r, job->id, err) : RP_OK;
 }
 
+/* For rp_job_fd(). */
+static void note_end(struct rp_job *job, const struct job_view *v)
+{
+	if (job_has_ended(v->state))
+		io_notice_end(&job->notice);
+}
+
 static struct rp_progress progress_of(const struct job_view *v)
 {
 	const char *phase = "waiting";
@@ -108,6 +115,7 @@ uint32_t rp_job_state(struct rp_job *job, enum rp_job_state *ret_state,
 	rc = look(job, &v, reterr);
 	if (rc)
 		return rc;
+	note_end(job, &v);
 	if (ret_state)
 		*ret_state = v.state;
 	if (ret_progress)
@@ -134,6 +142,7 @@ uint32_t rp_job_error(struct rp_job *job, struct rp_error *reterr)
 
 int rp_job_fd(struct rp_job *job)
 {
+	struct job_view v;
 	char path[32];
 	int r;
 
@@ -143,7 +152,13 @@ int rp_job_fd(struct rp_job *job)
 		return job->notice.fd;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", job->fd);
 	r = io_notice_open(job->fd, path, JOB_BELL, &job->notice);
-	return r < 0 ? r : job->notice.fd;
+	if (r < 0)
+		return r;
+	if (look(job, &v, NULL) == RP_OK) { /* it may have ended just before */
+		note_end(job, &v);
+		job_view_close(&v);
+	}
+	return job->notice.fd;
 }
 
 /* ----------------------------------------------------------------------- waiting */

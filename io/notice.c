@@ -19,6 +19,28 @@ static int add(const struct io_notice *n, int fd, unsigned events)
 	return epoll_ctl(n->fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
 }
 
+/* Of one that a forked child has too, epoll would go on telling. */
+static void drop_bell(struct io_notice *n)
+{
+	if (n->bell < 0)
+		return;
+	epoll_ctl(n->fd, EPOLL_CTL_DEL, n->bell, NULL);
+	close(n->bell);
+}
+
+/* Something that is always ready in place of the bell, which nobody owns. */
+static int stand_in(struct io_notice *n)
+{
+	int bell = eventfd(1, EFD_CLOEXEC);
+
+	if (bell < 0)
+		return -errno;
+	drop_bell(n);
+	n->bell = bell;
+	n->gone = true;
+	return add(n, bell, EPOLLIN);
+}
+
 static int open_notice(struct io_notice *n, int dirfd, const char *path, const char *name)
 {
 	int r;
@@ -40,9 +62,7 @@ static int open_notice(struct io_notice *n, int dirfd, const char *path, const c
 	n->bell = io_bell_watch(dirfd, name);
 	if (n->bell != -ENXIO && n->bell != -ENOENT)
 		return n->bell < 0 ? n->bell : add(n, n->bell, 0);
-	n->gone = true;
-	n->bell = eventfd(1, EFD_CLOEXEC);
-	return n->bell < 0 ? -errno : add(n, n->bell, EPOLLIN);
+	return stand_in(n);
 }
 
 int io_notice_open(int dirfd, const char *path, const char *name, struct io_notice *ret)
@@ -79,10 +99,16 @@ void io_notice_take(struct io_notice *n)
 	bell = io_bell_watch(n->dirfd, n->name);
 	if (bell < 0)
 		return;
-	close(n->bell); /* epoll forgets it too */
+	drop_bell(n);
 	n->bell = bell;
 	n->gone = false;
 	add(n, bell, 0);
+}
+
+void io_notice_end(struct io_notice *n)
+{
+	if (n->fd >= 0 && !n->gone)
+		stand_in(n);
 }
 
 void io_notice_wait(const struct io_notice *n, int timeout_ms)

@@ -35,6 +35,10 @@ void io_notice_close(struct io_notice *n); /* unopened is fine */
  * for a new owner if there was none. */
 void io_notice_take(struct io_notice *n);
 
+/* The owner is known to be through with it, though its bell may be held, as by a child
+ * that it has forked: readable all the time, as without an owner. */
+void io_notice_end(struct io_notice *n);
+
 /* Until something changes or @timeout_ms (-1 = none) is over; that there is no owner is
  * no change. Of one that is unopened only the time. */
 void io_notice_wait(const struct io_notice *n, int timeout_ms);

@@ -5,6 +5,7 @@
  */
 #include <fcntl.h>
 #include <ftw.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -245,6 +246,62 @@ TEST_F(forked, the_end_of_a_job_is_told)
 	      rp_destroy_reference_point(self->stage->store, self->stage->point, &err));
 	EXPECT_LT(now_ms() - begin, PROMPT_MS);
 	expect_all_free();
+}
+
+/* By a descriptor, again and again. */
+TEST_F(forked, a_job_that_has_ended_is_readable)
+{
+	enum rp_job_state state = RP_JOB_NEW;
+	struct pollfd fd = {.events = POLLIN};
+	struct rp_error err;
+
+	self->job = start(self, "more", 0);
+	fd.fd = rp_job_fd(self->job);
+	ASSERT_GE(fd.fd, 0);
+	while (state < RP_JOB_COMPLETED) {
+		ASSERT_EQ(poll(&fd, 1, PROMPT_MS), 1, "in state %d", state);
+		GIVES(OK, rp_job_state(self->job, &state, NULL, &err));
+	}
+	for (unsigned i = 0; i < 3; i++) {
+		ASSERT_EQ(poll(&fd, 1, PROMPT_MS), 1, "%u", i);
+		GIVES(OK, rp_job_state(self->job, &state, NULL, &err));
+	}
+}
+
+/* Also for who has seen nothing of it before. */
+TEST_F(forked, a_job_that_ended_before_is_readable)
+{
+	struct pollfd fd = {.events = POLLIN};
+	struct rp_error err;
+
+	self->job = start(self, "more", 0);
+	GIVES(OK, rp_job_wait(self->job, NULL, SOON_MS, &err));
+	fd.fd = rp_job_fd(self->job);
+	ASSERT_GE(fd.fd, 0);
+	EXPECT_EQ(poll(&fd, 1, PROMPT_MS), 1);
+}
+
+/* Not because it had ended before. */
+TEST_F(forked, a_job_that_goes_on_is_readable_now_and_then)
+{
+	struct pollfd fd = {.events = POLLIN};
+	struct rp_error err;
+	bool quiet = false;
+
+	self->job = start(self, "more", 1024);
+	fd.fd = rp_job_fd(self->job);
+	ASSERT_GE(fd.fd, 0);
+	jobs_request(self->job, RP_JOB_TERMINATE);
+	GIVES(OK, rp_job_state(self->job, NULL, NULL, &err));
+	EXPECT_EQ(poll(&fd, 1, PROMPT_MS), 1);
+	jobs_request(self->job, RP_JOB_START);
+	for (unsigned i = 0; !quiet && i < 100; i++) {
+		GIVES(OK, rp_job_state(self->job, NULL, NULL, &err));
+		quiet = poll(&fd, 1, 0) == 0;
+		usleep(10000);
+	}
+	EXPECT_TRUE(quiet);
+	jobs_request(self->job, RP_JOB_KILL);
 }
 
 TEST_F(forked, jobs_do_what_is_requested)
