@@ -2,17 +2,13 @@
 /*
  * job_test.c - jobs in every state, commanded from another process: every request
  */
-#include <fcntl.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "data.h"
-#include "engine/slip.h"
 #include "harness.h"
 #include "jobs.h"
 
@@ -34,59 +30,11 @@ FIXTURE_TEARDOWN(jobs)
 
 /* ------------------------------------------------------------------- into every state */
 
-static void make_running(struct jobs *j)
-{
-	j->job = jobs_start(j, true);
-	jobs_expect(j->job, RP_JOB_RUNNING);
-	jobs_reach(j, j->job, "copying");
-}
-
-/* Behind one that works. */
-static void make_new(struct jobs *j)
-{
-	struct rp_job *first = jobs_start(j, true);
-
-	jobs_expect(first, RP_JOB_RUNNING);
-	rp_job_close(first);
-	j->job = jobs_start(j, true);
-}
-
-static void make_suspended(struct jobs *j)
-{
-	make_running(j);
-	jobs_request(j->job, RP_JOB_SUSPEND);
-}
-
-/* To go on when another has its turn. */
-static void make_starting(struct jobs *j)
-{
-	struct rp_job *other;
-
-	make_suspended(j);
-	other = jobs_start(j, true);
-	jobs_expect(other, RP_JOB_RUNNING);
-	rp_job_close(other);
-	ASSERT_EQ(rp_job_request_state_change(j->job, RP_JOB_START, 0, NULL),
-		  RP_JOB_TRANSITION);
-	jobs_expect(j->job, RP_JOB_STARTING);
-}
-
-/* None of its threads does anything any more. */
-static bool is_stopped(pid_t pid)
-{
-	return system(fmt(
-		       "! grep -hs '^State:' /proc/%d/task/*/status | grep -qv stopped",
-		       (int)pid)) == 0;
-}
-
 /* It is asked to stop and does not come to it. */
 static void make_shutting_down(struct jobs *j)
 {
-	make_running(j);
-	j->stopped = (pid_t)jobs_shown(j, j->job, "ProcessId");
-	ASSERT_OK(kill(j->stopped, SIGSTOP));
-	while (!is_stopped(j->stopped))
-		usleep(1000);
+	jobs_make_running(j);
+	jobs_hold(j);
 	ASSERT_EQ(rp_job_request_state_change(j->job, RP_JOB_TERMINATE, 0, NULL),
 		  RP_JOB_TRANSITION);
 }
@@ -101,19 +49,19 @@ static void make_completed(struct jobs *j)
 
 static void make_terminated(struct jobs *j)
 {
-	make_running(j);
+	jobs_make_running(j);
 	jobs_request(j->job, RP_JOB_TERMINATE);
 }
 
 static void make_discarded(struct jobs *j)
 {
-	make_running(j);
+	jobs_make_running(j);
 	jobs_request(j->job, RP_JOB_TERMINATE | RP_JOB_DISCARD);
 }
 
 static void make_killed(struct jobs *j)
 {
-	make_running(j);
+	jobs_make_running(j);
 	jobs_request(j->job, RP_JOB_KILL);
 }
 
@@ -142,7 +90,7 @@ static void make_exception(struct jobs *j)
 
 static void make_interrupted(struct jobs *j)
 {
-	make_running(j);
+	jobs_make_running(j);
 	ASSERT_OK(kill((pid_t)jobs_shown(j, j->job, "ProcessId"), SIGKILL));
 	ASSERT_EQ(rp_job_wait(j->job, NULL, SOON_MS, NULL), RP_FAILED);
 }
@@ -154,13 +102,13 @@ FIXTURE_VARIANT(jobs)
 	uint32_t answer[RP_JOB_KILL + 1];
 };
 
-FIXTURE_VARIANT_ADD(jobs, new){make_new, RP_JOB_NEW, {[2] = 4097, 4096, 4096, 4096}};
+FIXTURE_VARIANT_ADD(jobs, new){jobs_make_new, RP_JOB_NEW, {[2] = 4097, 4096, 4096, 4096}};
 FIXTURE_VARIANT_ADD(jobs, starting){
-	make_starting, RP_JOB_STARTING, {[2] = 4097, 4096, 4096, 4096}};
+	jobs_make_starting, RP_JOB_STARTING, {[2] = 4097, 4096, 4096, 4096}};
 FIXTURE_VARIANT_ADD(jobs, running){
-	make_running, RP_JOB_RUNNING, {[2] = 4097, 4096, 4096, 4096}};
+	jobs_make_running, RP_JOB_RUNNING, {[2] = 4097, 4096, 4096, 4096}};
 FIXTURE_VARIANT_ADD(jobs, suspended){
-	make_suspended, RP_JOB_SUSPENDED, {[2] = 4096, 4097, 4096, 4096}};
+	jobs_make_suspended, RP_JOB_SUSPENDED, {[2] = 4096, 4097, 4096, 4096}};
 FIXTURE_VARIANT_ADD(jobs, shutting_down){
 	make_shutting_down, RP_JOB_SHUTTING_DOWN, {[2] = 4099, 4099, 4099, 4096}};
 FIXTURE_VARIANT_ADD(jobs, completed){
@@ -180,9 +128,7 @@ FIXTURE_VARIANT_ADD(jobs, interrupted){
 static void expect_transition(struct jobs *j, enum rp_job_state before,
 			      uint32_t requested)
 {
-	if (j->stopped)
-		ASSERT_OK(kill(j->stopped, SIGCONT));
-	j->stopped = 0;
+	jobs_let_go(j);
 	switch (requested) {
 	case RP_JOB_START:
 		jobs_expect(j->job, RP_JOB_RUNNING);
@@ -269,7 +215,7 @@ TEST_F(killed, leaves_nothing)
 {
 	struct jobs *j = &self->jobs;
 
-	make_running(j);
+	jobs_make_running(j);
 	ASSERT_EQ(rp_job_set_bandwidth(j->job, 2 * MIB, NULL), RP_OK);
 	await_mark(j);
 	jobs_request(j->job, variant->before);
@@ -278,92 +224,6 @@ TEST_F(killed, leaves_nothing)
 	jobs_reach(j, j->job, "copying");
 	jobs_request(j->job, RP_JOB_KILL);
 	EXPECT_STREQ(listing(fmt("%s/0", j->stage.exports)), "");
-}
-
-/* A request that another one has overtaken has not led to anything. */
-struct asker {
-	struct jobs *jobs;
-	uint32_t requested, answer;
-	struct rp_error err;
-};
-
-static void *ask(void *context)
-{
-	struct asker *a = context;
-	struct rp_job *job;
-
-	ASSERT_EQ(rp_job_open(a->jobs->stage.store, rp_job_id(a->jobs->job), &job, NULL),
-		  RP_OK);
-	a->answer = rp_job_request_state_change(job, a->requested, SOON_MS, &a->err);
-	rp_job_close(job);
-	return NULL;
-}
-
-/* Until it is written where the job's process will look. */
-static void await_request(const struct jobs *j, uint32_t requested)
-{
-	const char *folder = fmt("%s/jobs/active/%s", j->stage.path, rp_job_id(j->job));
-	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int64_t seen = 0;
-
-	ASSERT_GE(fd, 0, "%s", folder);
-	while (seen != requested) {
-		json_t *doc;
-
-		ASSERT_OK(slip_read(fd, "requests", &doc));
-		seen = json_number(doc, "Request");
-		json_decref(doc);
-		usleep(1000);
-	}
-	close(fd);
-}
-
-FIXTURE(overtaken)
-{
-	struct jobs jobs;
-};
-
-FIXTURE_SETUP(overtaken)
-{
-	jobs_make(&self->jobs);
-	jobs_limit(&self->jobs.stage, 1);
-}
-
-FIXTURE_TEARDOWN(overtaken)
-{
-	jobs_close(&self->jobs);
-}
-
-FIXTURE_VARIANT(overtaken)
-{
-	void (*make)(struct jobs * j);
-	uint32_t requested;
-};
-FIXTURE_VARIANT_ADD(overtaken, suspend){make_running, RP_JOB_SUSPEND};
-FIXTURE_VARIANT_ADD(overtaken, start){make_suspended, RP_JOB_START};
-
-/* While its process stands still both are written. */
-TEST_F(overtaken, by_kill)
-{
-	struct jobs *j = &self->jobs;
-	struct asker a = {.jobs = j, .requested = variant->requested};
-	pthread_t thread;
-
-	variant->make(j);
-	j->stopped = (pid_t)jobs_shown(j, j->job, "ProcessId");
-	ASSERT_OK(kill(j->stopped, SIGSTOP));
-	while (!is_stopped(j->stopped))
-		usleep(1000);
-	ASSERT_OK(pthread_create(&thread, NULL, ask, &a));
-	await_request(j, variant->requested);
-	ASSERT_EQ(rp_job_request_state_change(j->job, RP_JOB_KILL, 0, NULL),
-		  RP_JOB_TRANSITION);
-	ASSERT_OK(kill(j->stopped, SIGCONT));
-	j->stopped = 0;
-	ASSERT_OK(pthread_join(thread, NULL));
-	EXPECT_EQ(a.answer, RP_JOB_FORBIDDEN);
-	EXPECT_EQ(a.err.code, RP_INVALID_STATE, "%s", a.err.message);
-	EXPECT_EQ(jobs_state(j->job), RP_JOB_KILLED);
 }
 
 TEST_MAIN_REQUIRES(jobs_missing)

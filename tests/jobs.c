@@ -147,6 +147,66 @@ void jobs_request(struct rp_job *job, uint32_t requested)
 		  "%s", err.message);
 }
 
+void jobs_make_running(struct jobs *j)
+{
+	j->job = jobs_start(j, true);
+	jobs_expect(j->job, RP_JOB_RUNNING);
+	jobs_reach(j, j->job, "copying");
+}
+
+/* Behind one that works. */
+void jobs_make_new(struct jobs *j)
+{
+	struct rp_job *first = jobs_start(j, true);
+
+	jobs_expect(first, RP_JOB_RUNNING);
+	rp_job_close(first);
+	j->job = jobs_start(j, true);
+}
+
+void jobs_make_suspended(struct jobs *j)
+{
+	jobs_make_running(j);
+	jobs_request(j->job, RP_JOB_SUSPEND);
+}
+
+/* To go on when another has its turn. */
+void jobs_make_starting(struct jobs *j)
+{
+	struct rp_job *other;
+
+	jobs_make_suspended(j);
+	other = jobs_start(j, true);
+	jobs_expect(other, RP_JOB_RUNNING);
+	rp_job_close(other);
+	ASSERT_EQ(rp_job_request_state_change(j->job, RP_JOB_START, 0, NULL),
+		  RP_JOB_TRANSITION);
+	jobs_expect(j->job, RP_JOB_STARTING);
+}
+
+/* None of its threads does anything any more. */
+static bool is_stopped(pid_t pid)
+{
+	return system(fmt(
+		       "! grep -hs '^State:' /proc/%d/task/*/status | grep -qv stopped",
+		       (int)pid)) == 0;
+}
+
+void jobs_hold(struct jobs *j)
+{
+	j->stopped = (pid_t)jobs_shown(j, j->job, "ProcessId");
+	ASSERT_OK(kill(j->stopped, SIGSTOP));
+	while (!is_stopped(j->stopped))
+		usleep(1000);
+}
+
+void jobs_let_go(struct jobs *j)
+{
+	if (j->stopped)
+		ASSERT_OK(kill(j->stopped, SIGCONT));
+	j->stopped = 0;
+}
+
 void jobs_close(struct jobs *j)
 {
 	if (j->stage.store)

@@ -48,4 +48,16 @@ void jobs_reach(const struct jobs *j, const struct rp_job *job, const char *phas
 /* Asks for it and waits until it is done. */
 void jobs_request(struct rp_job *job, uint32_t requested);
 
+/* Make j->job one in this state that never ends by itself. Where it waits for its turn
+ * another one works, and the limit has to be 1. */
+void jobs_make_new(struct jobs *j);
+void jobs_make_starting(struct jobs *j);
+void jobs_make_running(struct jobs *j);
+void jobs_make_suspended(struct jobs *j);
+
+/* The process of j->job stands still, hears of nothing, and is there; until it is let
+ * go (one that is not held is fine). */
+void jobs_hold(struct jobs *j);
+void jobs_let_go(struct jobs *j);
+
 #endif
