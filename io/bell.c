@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 
 #include "base.h"
@@ -49,6 +50,17 @@ void io_bell_ring(int dirfd, const char *name)
 	while (write(fd, "", 1) < 0 && errno == EINTR) /* full: it was rung already */
 		;
 	close(fd);
+}
+
+bool io_bell_is_ringing(int dirfd, const char *name)
+{
+	int rings = 0, fd = io_bell_watch(dirfd, name);
+
+	if (fd < 0)
+		return false;
+	ioctl(fd, FIONREAD, &rings);
+	close(fd);
+	return rings > 0;
 }
 
 bool io_bell_rung(int own)

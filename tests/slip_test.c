@@ -99,12 +99,16 @@ TEST(bell_wakes_its_owner)
 	ASSERT_GE(own, 0);
 	EXPECT_FALSE(io_bell_rung(own));
 	EXPECT_FALSE(io_bell_wait(own, NULL, 0, 0));
+	EXPECT_FALSE(io_bell_is_ringing(dir, "bell"));
 	for (int i = 0; i < 100000; i++) /* more than a pipe holds */
 		io_bell_ring(dir, "bell");
 	EXPECT_TRUE(io_bell_wait(own, NULL, 0, 0));
+	EXPECT_TRUE(io_bell_is_ringing(dir, "bell"));
 	EXPECT_TRUE(io_bell_rung(own));
+	EXPECT_FALSE(io_bell_is_ringing(dir, "bell"));
 	EXPECT_FALSE(io_bell_rung(own));
 	close(own);
+	EXPECT_FALSE(io_bell_is_ringing(dir, "bell"));
 	close(dir);
 }
 
