@@ -163,17 +163,33 @@ int rp_job_fd(struct rp_job *job)
 
 /* ----------------------------------------------------------------------- waiting */
 
-/* A wait for something to be true of the job. */
+/* A wait for the job's end, or for what has been requested of it. */
 struct waiting {
 	struct rp_job *job;
 	const struct rp_watch *watch; /* NULL = nobody looks on */
 	uint64_t deadline_ns;	      /* 0 = none */
-	bool (*over)(const struct job_view *v);
+	uint32_t request;	      /* 0 = none */
 };
 
 static bool has_ended(const struct job_view *v)
 {
 	return job_has_ended(v->state);
+}
+
+/* Whether there is nothing to wait for any more. What is as requested stays so if it was
+ * @heard of before: else who works may be on the way to what was requested before. */
+static bool is_over(const struct waiting *w, const struct job_view *v, bool heard)
+{
+	if (has_ended(v))
+		return true;
+	switch (w->request) {
+	case RP_JOB_START:
+		return v->last == RP_JOB_SUSPEND || (heard && v->state == RP_JOB_RUNNING);
+	case RP_JOB_SUSPEND:
+		return v->last == RP_JOB_START || (heard && v->state == RP_JOB_SUSPENDED);
+	default:
+		return false;
+	}
 }
 
 /* @told: of every change, and of the owner's end. */
@@ -231,6 +247,7 @@ static uint32_t wait_until(const struct waiting *w, struct job_view *ret,
 	 * was resumed may have an owner again. */
 	struct io_notice n = IO_NOTICE_NONE;
 	char path[32];
+	bool heard, near;
 	int r;
 
 	/* A user's instances of inotify run out: then it is looked at from time to time.
@@ -239,18 +256,22 @@ static uint32_t wait_until(const struct waiting *w, struct job_view *ret,
 	io_notice_open(w->job->fd, path, JOB_BELL, &n);
 	for (;;) {
 		io_notice_take(&n);
+		heard = !w->request || !io_bell_is_ringing(w->job->fd, JOB_BELL);
 		r = job_view(w->job->store, w->job->fd, ret);
 		if (r == -EAGAIN) /* all that is known is that it goes on */
 			*ret = (struct job_view){.state = RP_JOB_RUNNING};
 		else if (r < 0)
 			rc = job_view_fail(r, w->job->id, err);
-		if (rc || (r == 0 && w->over(ret)))
+		if (rc || (r == 0 && is_over(w, ret, heard)))
 			break;
+		near = r == 0 && is_over(w, ret, true); /* nothing tells of that */
 		rc = tell_waiter(w, ret, err);
 		job_view_close(ret);
 		if (rc)
 			break;
-		io_notice_wait(&n, time_left_ms(w, r == 0 && n.fd >= 0 && !n.gone));
+		io_notice_wait(&n,
+			       near ? GLANCE_MS
+				    : time_left_ms(w, r == 0 && n.fd >= 0 && !n.gone));
 	}
 	io_notice_close(&n);
 	if (rc == RP_OK && has_ended(ret))
@@ -273,7 +294,7 @@ static void tell_warnings(const struct rp_watch *watch, const json_t *doc)
 uint32_t rp_job_wait(struct rp_job *job, const struct rp_watch *watch,
 		     uint64_t timeout_ms, struct rp_error *reterr)
 {
-	const struct waiting w = {job, watch, watch_deadline(timeout_ms), has_ended};
+	const struct waiting w = {job, watch, watch_deadline(timeout_ms), 0};
 	struct job_view v;
 	uint32_t rc;
 
@@ -347,16 +368,6 @@ static uint32_t refuse(struct rp_job *job, uint32_t answer, const struct job_vie
 	return answer;
 }
 
-static bool has_started(const struct job_view *v)
-{
-	return v->state == RP_JOB_RUNNING || job_has_ended(v->state);
-}
-
-static bool is_suspended(const struct job_view *v)
-{
-	return v->state == RP_JOB_SUSPENDED || job_has_ended(v->state);
-}
-
 /* Whether @request has led to this, or the job has come to another end. */
 static bool is_reached(uint32_t request, const struct job_view *v)
 {
@@ -378,15 +389,11 @@ static bool is_reached(uint32_t request, const struct job_view *v)
 static uint32_t await(struct rp_job *job, uint32_t request, uint64_t timeout_ms,
 		      struct rp_error *err)
 {
-	struct waiting w = {.job = job, .deadline_ns = watch_deadline(timeout_ms)};
+	const struct waiting w = {job, NULL, watch_deadline(timeout_ms), request};
 	struct job_view v;
-	uint32_t rc;
+	uint32_t rc = wait_until(&w, &v, err);
 	bool reached;
 
-	w.over = request == RP_JOB_START     ? has_started
-		 : request == RP_JOB_SUSPEND ? is_suspended
-					     : has_ended;
-	rc = wait_until(&w, &v, err);
 	if (rc == RP_TIMEOUT) {
 		rp_fail(err, RP_TIMEOUT, "request",
 			"job %s: is not through with it in time; the request stands",
@@ -396,8 +403,11 @@ static uint32_t await(struct rp_job *job, uint32_t request, uint64_t timeout_ms,
 	if (rc)
 		return RP_JOB_UNSPECIFIED;
 	reached = is_reached(request, &v);
-	if (!reached)
+	if (!reached && has_ended(&v))
 		refuse(job, RP_JOB_FORBIDDEN, &v, err);
+	else if (!reached)
+		rp_fail(err, RP_INVALID_STATE, "request",
+			"job %s: another request has overtaken this one", job->id);
 	job_view_close(&v);
 	return reached ? RP_JOB_DONE : RP_JOB_FORBIDDEN;
 }
@@ -433,7 +443,7 @@ static uint32_t request_locked(struct rp_job *job, int requests, uint32_t reques
 
 	if (look(job, &v, err))
 		return RP_JOB_UNSPECIFIED;
-	answer = job_answer(v.state, v.resumable, request);
+	answer = job_answer(v.state, v.resumable, v.last, request);
 	if (answer != RP_JOB_TRANSITION && answer != RP_JOB_DONE) {
 		refuse(job, answer, &v, err);
 	} else if (job_has_ended(v.state)) {

@@ -60,9 +60,22 @@ bool job_has_ended(enum rp_job_state state)
 	return state >= RP_JOB_COMPLETED;
 }
 
-uint32_t job_answer(enum rp_job_state state, bool resumable, uint32_t request)
+/* A Suspend, or Start, that was not carried out yet is taken back by the other one: it
+ * counts as if it had been. */
+static unsigned on_its_way_to(unsigned state, uint32_t last)
+{
+	if (last == RP_JOB_SUSPEND && state < RP_JOB_SUSPENDED)
+		return RP_JOB_SUSPENDED;
+	if (last == RP_JOB_START && state == RP_JOB_SUSPENDED)
+		return RP_JOB_STARTING;
+	return state;
+}
+
+uint32_t job_answer(enum rp_job_state state, bool resumable, uint32_t last,
+		    uint32_t request)
 {
 	unsigned row = state;
+	uint32_t answer;
 
 	if (request == (RP_JOB_TERMINATE | RP_JOB_DISCARD))
 		request = RP_JOB_TERMINATE;
@@ -70,5 +83,7 @@ uint32_t job_answer(enum rp_job_state state, bool resumable, uint32_t request)
 		return RP_JOB_INVALID;
 	if (resumable && state >= RP_JOB_TERMINATED && state <= RP_JOB_EXCEPTION)
 		row = RESUMABLE;
-	return table[row][request];
+	answer = table[row][request];
+	return answer == RP_JOB_FORBIDDEN ? table[on_its_way_to(row, last)][request]
+					  : answer;
 }

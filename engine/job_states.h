@@ -9,8 +9,9 @@
 #include <stdbool.h>
 
 /* The answer to @request (of enum rp_job_request) in @state; @resumable counts when it
- * has ended. */
-uint32_t job_answer(enum rp_job_state state, bool resumable, uint32_t request);
+ * has ended, before that @last, what was requested before (0 = nothing). */
+uint32_t job_answer(enum rp_job_state state, bool resumable, uint32_t last,
+		    uint32_t request);
 
 bool job_has_ended(enum rp_job_state state);
 bool job_state_valid(uint64_t state);

@@ -83,6 +83,7 @@ static void see_requests(int fd, struct job_view *v)
 	if (slip_read(fd, JOB_REQUESTS, &doc) < 0)
 		return;
 	doc_u64(doc, "Request", &request);
+	v->last = (uint32_t)request;
 	request &= ~(uint64_t)RP_JOB_DISCARD;
 	if (v->alive && !job_has_ended(v->state) &&
 	    (request == RP_JOB_TERMINATE || request == RP_JOB_KILL))

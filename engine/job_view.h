@@ -15,6 +15,7 @@ struct job_view {
 	enum rp_job_state state;
 	bool alive; /* somebody works on it */
 	bool resumable;
+	uint32_t last; /* of enum rp_job_request, as it was requested; 0 = nothing */
 };
 
 /* Of the job whose folder is @fd. 0, -ENOENT (removed), -EBADMSG, -EAGAIN (damaged, but

@@ -578,7 +578,7 @@ enum rp_job_answer { /* what RequestStateChange returns */
 	RP_JOB_INVALID = 5,	  /* not a request */
 	RP_JOB_TRANSITION = 4096, /* started */
 	RP_JOB_FORBIDDEN = 4097,  /* invalid state transition */
-	RP_JOB_BUSY = 4099,	  /* another transition is not through yet */
+	RP_JOB_BUSY = 4099,	  /* it is stopping, which is not through yet */
 };
 
 /**
@@ -706,11 +706,13 @@ uint32_t rp_job_error(struct rp_job *job, struct rp_error *reterr);
  *
  * Where the table says 4096 and there is time, the transition is waited for: 0 when it
  * is through, RP_JOB_FORBIDDEN if the job came to another end before, else
- * RP_JOB_NOT_IN_TIME, and the request stands. To start a job that has
- * ended and is Resumable (always if something of it was kept), this process must be able
- * to do its work: a thread of it does, as after rp_export_start(). Kill then discards
- * what was kept. A requested stop takes effect within 200 ms, as long as the devices
- * answer.
+ * RP_JOB_NOT_IN_TIME, and the request stands. A Suspend or Start that stands and was not
+ * carried out yet is taken back by the other one, which is 4096 then and takes its
+ * place: who still waits for the first gets RP_JOB_FORBIDDEN. The same again is 4096
+ * again and changes nothing; nothing takes back a stop. To start a job that has ended
+ * and is Resumable (always if something of it was kept), this process must be able to do
+ * its work: a thread of it does, as after rp_export_start(). Kill then discards what was
+ * kept. A requested stop takes effect within 200 ms, as long as the devices answer.
  *
  * Return: a value of enum rp_job_answer; @reterr is filled if it is not 0 or 4096, with
  * the rp_return that is nearest: RP_INVALID_STATE for 4097, RP_IN_USE for 4099,

@@ -671,7 +671,17 @@ rp 0 'job resume' job resume "$job" --json
 json 'job resume: object' ".ReturnValue == 4096 and .Job == \"$job\""
 while "$REFPOINT" --store "$store" job show "$job" | grep -qE '^State: +Suspended$'; do :; done
 rp 8 'job resume twice' job resume "$job"
-rp 5 'job wait in vain' job wait "$job" --timeout 0.1
+kill -STOP "$(pid)" # it comes to nothing
+"$REFPOINT" --store "$store" job suspend "$job" 2>"$DIR/overtaken" &
+until grep -q '"Request":3' "$store/jobs/active/$job/requests"; do sleep 0.01; done
+rp 0 'job resume before it is suspended' job resume "$job"
+wait $!
+check 'job suspend, taken back: exits' test $? = 8
+check 'job suspend, taken back: says so' grep -q 'another request has overtaken' "$DIR/overtaken"
+kill -CONT "$(pid)"
+rp 5 'job wait in vain' job wait "$job" --timeout 0.5
+rp 0 'job resume before it is suspended: it goes on' job show "$job"
+check 'job resume before it is suspended: says so' grep -qE '^State: +Running$' "$out"
 kill -KILL "$(pid)"
 rp 1 'job wait of one that was killed' job wait "$job"
 said 'job wait of one that was killed: one line' \

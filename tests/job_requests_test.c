@@ -7,8 +7,10 @@
  */
 #include <fcntl.h>
 #include <pthread.h>
+#include <string.h>
 #include <unistd.h>
 
+#include "data.h"
 #include "engine/slip.h"
 #include "harness.h"
 #include "jobs.h"
@@ -26,6 +28,115 @@ static void expect_answer(struct rp_job *job, uint32_t requested, uint64_t timeo
 
 	EXPECT_EQ(rp_job_request_state_change(job, requested, timeout_ms, &err), want,
 		  "request %u: %s", requested, err.message);
+}
+
+/* ------------------------------------------------------------------------ taken back */
+
+FIXTURE(taken_back)
+{
+	struct jobs jobs;
+};
+
+FIXTURE_SETUP(taken_back)
+{
+	make(&self->jobs);
+}
+
+FIXTURE_TEARDOWN(taken_back)
+{
+	jobs_close(&self->jobs);
+}
+
+FIXTURE_VARIANT(taken_back)
+{
+	void (*make)(struct jobs * j);
+	enum rp_job_state state;
+	uint32_t requested, opposite;
+};
+FIXTURE_VARIANT_ADD(taken_back, new){jobs_make_new, RP_JOB_NEW, RP_JOB_SUSPEND,
+				     RP_JOB_START};
+FIXTURE_VARIANT_ADD(taken_back, starting){jobs_make_starting, RP_JOB_STARTING,
+					  RP_JOB_SUSPEND, RP_JOB_START};
+FIXTURE_VARIANT_ADD(taken_back, running){jobs_make_running, RP_JOB_RUNNING,
+					 RP_JOB_SUSPEND, RP_JOB_START};
+FIXTURE_VARIANT_ADD(taken_back, suspended){jobs_make_suspended, RP_JOB_SUSPENDED,
+					   RP_JOB_START, RP_JOB_SUSPEND};
+
+/* For as long as it would take to do something else. */
+static void expect_stays(struct rp_job *job, enum rp_job_state state)
+{
+	uint64_t begin = now_ms();
+
+	jobs_expect(job, state);
+	while (now_ms() - begin < 400 && jobs_state(job) == state)
+		usleep(1000);
+	EXPECT_EQ(jobs_state(job), state);
+}
+
+/* It is as if nothing had been asked, as often as it is. */
+TEST_F(taken_back, before_it_is_carried_out)
+{
+	struct jobs *j = &self->jobs;
+
+	variant->make(j);
+	jobs_hold(j);
+	for (unsigned times = 0; times < 2; times++) {
+		expect_answer(j->job, variant->requested, 0, RP_JOB_TRANSITION);
+		EXPECT_EQ(jobs_state(j->job), variant->state);
+		expect_answer(j->job, variant->opposite, 0, RP_JOB_TRANSITION);
+		expect_answer(j->job, variant->opposite, 0, RP_JOB_FORBIDDEN);
+	}
+	jobs_let_go(j);
+	expect_stays(j->job, variant->state);
+}
+
+TEST_F(taken_back, when_it_was_not_in_time)
+{
+	struct jobs *j = &self->jobs;
+
+	variant->make(j);
+	jobs_hold(j);
+	expect_answer(j->job, variant->requested, 20, RP_JOB_NOT_IN_TIME);
+	expect_answer(j->job, variant->opposite, 0, RP_JOB_TRANSITION);
+	jobs_let_go(j);
+	expect_stays(j->job, variant->state);
+}
+
+/* The same again goes on. */
+TEST_F(taken_back, not_by_itself)
+{
+	struct jobs *j = &self->jobs;
+
+	variant->make(j);
+	jobs_hold(j);
+	expect_answer(j->job, variant->requested, 20, RP_JOB_NOT_IN_TIME);
+	expect_answer(j->job, variant->requested, 0, RP_JOB_TRANSITION);
+	jobs_let_go(j);
+	expect_stays(j->job, variant->requested == RP_JOB_SUSPEND ? RP_JOB_SUSPENDED
+								  : RP_JOB_RUNNING);
+}
+
+/* A stop is not: neither of them takes its place. */
+TEST_F(taken_back, but_for_a_stop)
+{
+	struct jobs *j = &self->jobs;
+	static const uint32_t stops[] = {RP_JOB_TERMINATE,
+					 RP_JOB_TERMINATE | RP_JOB_DISCARD, RP_JOB_KILL};
+
+	for (size_t i = 0; i < ARRAY_SIZE(stops); i++) {
+		variant->make(j);
+		jobs_hold(j);
+		expect_answer(j->job, variant->requested, 0, RP_JOB_TRANSITION);
+		expect_answer(j->job, stops[i], 0, RP_JOB_TRANSITION);
+		EXPECT_EQ(jobs_state(j->job), RP_JOB_SHUTTING_DOWN);
+		expect_answer(j->job, variant->opposite, 0, RP_JOB_BUSY);
+		expect_answer(j->job, variant->requested, 0, RP_JOB_BUSY);
+		expect_answer(j->job, RP_JOB_TERMINATE, 0, RP_JOB_BUSY);
+		jobs_let_go(j);
+		jobs_expect(j->job,
+			    stops[i] == RP_JOB_KILL ? RP_JOB_KILLED : RP_JOB_TERMINATED);
+		jobs_end_all(j);
+	}
 }
 
 /* ------------------------------------------------------------------------- overtaken */
@@ -95,10 +206,13 @@ FIXTURE_TEARDOWN(overtaken)
 FIXTURE_VARIANT(overtaken)
 {
 	void (*make)(struct jobs * j);
-	uint32_t requested;
+	uint32_t requested, opposite;
+	enum rp_job_state state;
 };
-FIXTURE_VARIANT_ADD(overtaken, suspend){jobs_make_running, RP_JOB_SUSPEND};
-FIXTURE_VARIANT_ADD(overtaken, start){jobs_make_suspended, RP_JOB_START};
+FIXTURE_VARIANT_ADD(overtaken, suspend){jobs_make_running, RP_JOB_SUSPEND, RP_JOB_START,
+					RP_JOB_RUNNING};
+FIXTURE_VARIANT_ADD(overtaken, start){jobs_make_suspended, RP_JOB_START, RP_JOB_SUSPEND,
+				      RP_JOB_SUSPENDED};
 
 /* A request that another one has overtaken has not led to anything. */
 TEST_F(overtaken, by_kill)
@@ -115,6 +229,59 @@ TEST_F(overtaken, by_kill)
 	EXPECT_EQ(a.answer, RP_JOB_FORBIDDEN);
 	EXPECT_EQ(a.err.code, RP_INVALID_STATE, "%s", a.err.message);
 	EXPECT_EQ(jobs_state(j->job), RP_JOB_KILLED);
+}
+
+/* Who waits for it need not wait for the job. */
+TEST_F(overtaken, by_the_opposite)
+{
+	struct jobs *j = &self->jobs;
+	struct asker a = {.jobs = j, .requested = variant->requested};
+
+	variant->make(j);
+	jobs_hold(j);
+	begin_to_ask(&a);
+	expect_answer(j->job, variant->opposite, 0, RP_JOB_TRANSITION);
+	ASSERT_OK(pthread_join(a.thread, NULL));
+	EXPECT_EQ(a.answer, RP_JOB_FORBIDDEN);
+	EXPECT_EQ(a.err.code, RP_INVALID_STATE);
+	EXPECT_NE(strstr(a.err.message, "overtaken"), NULL, "%s", a.err.message);
+	jobs_let_go(j);
+	expect_stays(j->job, variant->state);
+}
+
+/* Who takes something back, and has time, knows that the job is not on its way to it. */
+TEST_F(overtaken, for_good)
+{
+	struct jobs *j = &self->jobs;
+	struct asker a = {.jobs = j, .requested = variant->opposite};
+
+	variant->make(j);
+	jobs_hold(j);
+	expect_answer(j->job, variant->requested, 0, RP_JOB_TRANSITION);
+	expect_answer(j->job, variant->opposite, 200, RP_JOB_NOT_IN_TIME);
+	expect_answer(j->job, variant->requested, 0, RP_JOB_TRANSITION);
+	begin_to_ask(&a);
+	jobs_let_go(j);
+	ASSERT_OK(pthread_join(a.thread, NULL));
+	EXPECT_EQ(a.answer, RP_JOB_DONE, "%s", a.err.message);
+	expect_stays(j->job, variant->state);
+}
+
+/* So it is at whatever instant of the way. */
+TEST_F(overtaken, at_random)
+{
+	struct jobs *j = &self->jobs;
+	uint64_t random = test_seed();
+
+	variant->make(j);
+	for (unsigned round = 0; round < 100; round++) {
+		expect_answer(j->job, variant->requested, 0, RP_JOB_TRANSITION);
+		usleep((useconds_t)(data_random(&random) % 60000));
+		expect_answer(j->job, variant->opposite, SOON_MS, RP_JOB_DONE);
+		ASSERT_EQ(jobs_state(j->job), variant->state, "round %u", round);
+		usleep((useconds_t)(data_random(&random) % 30000));
+		ASSERT_EQ(jobs_state(j->job), variant->state, "round %u", round);
+	}
 }
 
 TEST_MAIN_REQUIRES(jobs_missing)
