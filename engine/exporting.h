@@ -46,6 +46,10 @@ void exporting_use(struct exporting *x, const struct exporting_tools *tools);
 /* Exports, and ends the job. @ret_report may be NULL, @err not. */
 uint32_t exporting_run(struct exporting *x, char **ret_report, struct rp_error *err);
 
+/* Instead: nobody can run it. Its job, begun or resumed, ends with @rc and @err, which
+ * gets the system. Frees it. */
+void exporting_drop(struct exporting *x, uint32_t rc, struct rp_error *err);
+
 void exporting_free(struct exporting *x); /* NULL is fine */
 
 #endif

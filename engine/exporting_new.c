@@ -276,11 +276,17 @@ uint32_t exporting_resume(struct rp_store *store, const char *job, struct export
 	return rc;
 }
 
+void exporting_drop(struct exporting *x, uint32_t rc, struct rp_error *err)
+{
+	rp_fail_of(err, x->point.system, NULL);
+	job_end(&x->job, rc, NULL, err);
+	exporting_free(x);
+}
+
 void exporting_free(struct exporting *x)
 {
 	if (!x)
 		return;
-	job_end(&x->job, RP_FAILED, NULL, NULL); /* it was not run */
 	export_changes_close(&x->changes);
 	journal_close(&x->journal);
 	point_close(&x->point);

@@ -55,12 +55,22 @@ static uint32_t worker_start(struct worker *w, struct rp_error *err)
 	pthread_t thread;
 	int r = io_thread_start(&thread, work, w);
 
-	if (r < 0) {
-		worker_free(w);
+	if (r < 0)
 		return rp_fail_os(err, r, "start", "thread of the job");
-	}
 	pthread_detach(thread);
 	return RP_OK;
+}
+
+/* What nobody works on has ended, and its record says why. */
+static uint32_t worker_fail(struct worker *w, uint32_t rc, struct rp_error *why,
+			    struct rp_error *err)
+{
+	if (w->x)
+		exporting_drop(take_ptr(w->x), rc, why);
+	worker_free(w);
+	if (err)
+		*err = *why;
+	return rc;
 }
 
 uint32_t worker_export(struct rp_store *store, const char *point, const char *directory,
@@ -68,36 +78,35 @@ uint32_t worker_export(struct rp_store *store, const char *point, const char *di
 		       struct rp_error *err)
 {
 	struct rp_job *job = NULL;
+	struct rp_error why;
 	struct worker *w;
 	uint32_t rc = worker_new(store, &w, err);
 
 	if (rc)
 		return rc;
-	rc = exporting_new(w->store, point, directory, options, true, &w->x, err);
+	rc = exporting_new(w->store, point, directory, options, true, &w->x, &why);
 	if (rc == RP_OK)
-		rc = rp_job_open(w->store, exporting_job(w->x), &job, err);
+		rc = rp_job_open(w->store, exporting_job(w->x), &job, &why);
 	if (rc == RP_OK)
-		rc = worker_start(w, err);
-	else
-		worker_free(w);
-	if (rc)
+		rc = worker_start(w, &why);
+	if (rc) {
 		rp_job_close(job);
-	else
-		*ret = job;
-	return rc;
+		return worker_fail(w, rc, &why, err);
+	}
+	*ret = job;
+	return RP_OK;
 }
 
 uint32_t worker_resume(struct rp_store *store, const char *id, struct rp_error *err)
 {
+	struct rp_error why;
 	struct worker *w;
 	uint32_t rc = worker_new(store, &w, err);
 
 	if (rc)
 		return rc;
-	rc = exporting_resume(w->store, id, &w->x, err);
-	if (rc) {
-		worker_free(w);
-		return rc;
-	}
-	return worker_start(w, err);
+	rc = exporting_resume(w->store, id, &w->x, &why);
+	if (rc == RP_OK)
+		rc = worker_start(w, &why);
+	return rc ? worker_fail(w, rc, &why, err) : RP_OK;
 }

@@ -190,6 +190,39 @@ TEST_F(faulty, are_listed_whole_or_not_at_all)
 	}
 }
 
+/* It is not the job that has failed: that has its system. */
+static void expect_want(uint32_t rc, const struct rp_error *err, const char *call)
+{
+	EXPECT_EQ(rc, RP_FAILED, "%s: %s", call, err->message);
+	EXPECT_EQ(err->os_error, EMFILE, "%s", call);
+	EXPECT_STREQ(err->step, "read", "%s", call);
+	EXPECT_STREQ(err->system, "", "%s", call);
+}
+
+TEST_F(faulty, are_not_taken_for_failed_for_want_of_descriptors)
+{
+	struct jobs *j = &self->jobs;
+	enum rp_job_state state = 0;
+	struct rp_error err;
+	char *text = NULL;
+	rlim_t limit;
+
+	make_copying(j);
+	limit = limit_files(getpid(), 0);
+	expect_want(rp_job_state(j->job, &state, NULL, &err), &err, "state");
+	expect_want(rp_job_error(j->job, &err), &err, "error");
+	expect_want(rp_job_wait(j->job, NULL, 0, &err), &err, "wait");
+	expect_want(rp_job_show(j->stage.store, rp_job_id(j->job), &text, &err), &err,
+		    "show");
+	limit_files(getpid(), limit);
+	EXPECT_EQ(state, 0);
+	EXPECT_EQ(text, NULL);
+	EXPECT_EQ(jobs_state(j->job), RP_JOB_RUNNING);
+	jobs_request(j->job, RP_JOB_TERMINATE);
+	GIVES(FAILED, rp_job_error(j->job, &err));
+	EXPECT_STREQ(err.system, "web1");
+}
+
 /* Who waits for its turn waits for that, too. */
 TEST_F(faulty, wait_for_descriptors_to_look_for_their_turn)
 {
@@ -225,6 +258,67 @@ TEST_F(faulty, hear_what_they_could_not_read)
 		  RP_JOB_NOT_IN_TIME);
 	limit_files(pid, limit);
 	jobs_expect(j->job, RP_JOB_SUSPENDED);
+}
+
+/* ----------------------------------------------------------------------- no threads */
+
+static void expect_ended_without_thread(const struct stage *s)
+{
+	json_t *doc = stage_only_job(s);
+
+	EXPECT_EQ(json_number(doc, "JobState"), RP_JOB_EXCEPTION);
+	EXPECT_EQ(json_number(doc, "ErrorCode"), RP_OUT_OF_MEMORY);
+	EXPECT_NE(strstr(json_text(doc, "ErrorDescription"), "thread of the job"), NULL,
+		  "%s", json_text(doc, "ErrorDescription"));
+	EXPECT_STREQ(json_text(json_object_get(doc, "Error"), "System"), "web1");
+	EXPECT_TRUE(json_is_true(json_object_get(doc, "Resumable")));
+	json_decref(doc);
+}
+
+/* In a process of its own, which gets none any more. */
+static void start_without_threads(const struct stage *s)
+{
+	struct rp_job *job = NULL;
+	struct rp_error err;
+	json_t *doc;
+
+	block_syscall(__NR_clone3, EAGAIN);
+	block_syscall(__NR_clone, EAGAIN);
+	GIVES(OUT_OF_MEMORY,
+	      rp_export_start(s->store, s->point, s->exports, NULL, &job, &err));
+	EXPECT_EQ(job, NULL);
+	expect_ended_without_thread(s);
+	doc = stage_only_job(s);
+	ASSERT_EQ(rp_job_open(s->store, json_text(doc, "InstanceID"), &job, &err), RP_OK);
+	EXPECT_EQ(rp_job_request_state_change(job, RP_JOB_START, 0, &err),
+		  RP_JOB_UNSPECIFIED);
+	EXPECT_EQ(err.code, RP_OUT_OF_MEMORY, "%s", err.message);
+	expect_ended_without_thread(s);
+	rp_job_close(job);
+	json_decref(doc);
+}
+
+TEST_F(faulty, say_that_there_was_no_thread)
+{
+	struct jobs *j = &self->jobs;
+	struct rp_error err;
+	json_t *doc;
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		start_without_threads(&j->stage);
+		_exit(0);
+	}
+	ASSERT_EQ(waitpid(pid, &status, 0), pid);
+	EXPECT_EQ(status, 0);
+	doc = stage_only_job(&j->stage);
+	ASSERT_EQ(
+		rp_job_open(j->stage.store, json_text(doc, "InstanceID"), &j->job, &err),
+		RP_OK);
+	json_decref(doc);
+	jobs_request(j->job, RP_JOB_START);
+	GIVES(OK, rp_job_wait(j->job, NULL, SOON_MS, &err));
 }
 
 /* ------------------------------------------------------------------------ no FIFOs */
