@@ -597,7 +597,8 @@ enum rp_job_answer { /* what RequestStateChange returns */
  * waits nor counts.
  *
  * Errors: as far as they are known before work begins, those of rp_export(); RP_FAILED
- * also if there can be no record or no thread.
+ * also if there can be no record, RP_OUT_OF_MEMORY if there can be no thread: the job
+ * that was begun then has ended with that, and may be resumed.
  */
 uint32_t rp_export_start(struct rp_store *store, const char *point, const char *directory,
 			 const struct rp_export_options *options, struct rp_job **ret_job,
@@ -607,7 +608,7 @@ uint32_t rp_export_start(struct rp_store *store, const char *point, const char *
  * rp_job_list() - a JSON array of all job records, oldest first
  *
  * Of one that cannot be read there are InstanceID and JobStatus, "damaged" or "made by a
- * newer version".
+ * newer version". Errors: RP_FAILED (EMFILE, ...), RP_OUT_OF_MEMORY.
  */
 uint32_t rp_job_list(struct rp_store *store, char **ret_json, struct rp_error *reterr);
 
@@ -617,7 +618,8 @@ uint32_t rp_job_list(struct rp_store *store, char **ret_json, struct rp_error *r
  *
  * Errors: RP_INVALID_PARAMETER (syntax, ambiguous), RP_NOT_AVAILABLE,
  * RP_UNKNOWN_STATUS (its record is damaged; while somebody works on the job it is written
- * again), RP_NOT_SUPPORTED (made by a newer version).
+ * again), RP_NOT_SUPPORTED (made by a newer version), RP_FAILED (EMFILE, ...),
+ * RP_OUT_OF_MEMORY.
  */
 uint32_t rp_job_show(struct rp_store *store, const char *id, char **ret_json,
 		     struct rp_error *reterr);
@@ -628,7 +630,7 @@ uint32_t rp_job_show(struct rp_store *store, const char *id, char **ret_json,
  * @ret: set on success only; release with rp_job_close()
  *
  * The reference does not need @store any more. Its record is not read yet. Errors:
- * RP_INVALID_PARAMETER, RP_NOT_AVAILABLE.
+ * RP_INVALID_PARAMETER, RP_NOT_AVAILABLE, RP_FAILED (EMFILE, ...), RP_OUT_OF_MEMORY.
  */
 uint32_t rp_job_open(struct rp_store *store, const char *id, struct rp_job **ret,
 		     struct rp_error *reterr);
@@ -650,7 +652,9 @@ const char *rp_job_id(const struct rp_job *job);
  * Also makes rp_job_fd() unreadable until the next change.
  *
  * Errors: RP_NOT_AVAILABLE (its record was removed), RP_UNKNOWN_STATUS,
- * RP_NOT_SUPPORTED, both as rp_job_show().
+ * RP_NOT_SUPPORTED, both as rp_job_show(); RP_FAILED (EMFILE, ...) and RP_OUT_OF_MEMORY
+ * if this process lacks something to look with, and nothing is known of the job. All of
+ * them with the step "read", and no system.
  */
 uint32_t rp_job_state(struct rp_job *job, enum rp_job_state *ret_state,
 		      struct rp_progress *ret_progress, struct rp_error *reterr);
@@ -659,7 +663,8 @@ uint32_t rp_job_state(struct rp_job *job, enum rp_job_state *ret_state,
  * rp_job_fd() - a descriptor for poll(2) and event loops
  *
  * Readable (POLLIN) when the job's state or progress may have changed, at most some 20
- * times a second, and always once the job has ended. It belongs to @job.
+ * times a second, and always once rp_job_state() says that the job has ended; also while
+ * a process that worked on it dies, until that is through. It belongs to @job.
  *
  * Return: the descriptor, or -errno.
  */
@@ -674,7 +679,8 @@ int rp_job_fd(struct rp_job *job);
  *
  * Return: what the job returned, with @reterr as it was. If it has not ended: RP_TIMEOUT
  * (@timeout_ms) or RP_FAILED (ECANCELED, by @watch), both with the step "wait". If it
- * cannot be told, as rp_job_state().
+ * cannot be told, as rp_job_state(): the job may go on. What a job has failed with has
+ * its system.
  */
 uint32_t rp_job_wait(struct rp_job *job, const struct rp_watch *watch,
 		     uint64_t timeout_ms, struct rp_error *reterr);
@@ -683,7 +689,7 @@ uint32_t rp_job_wait(struct rp_job *job, const struct rp_watch *watch,
  * rp_job_error() - the error a job has ended with (GetError)
  *
  * Return: what the job returned, with @reterr as it was: RP_OK if it is Completed,
- * RP_JOB_STARTED if it has not ended.
+ * RP_JOB_STARTED if it has not ended; if it cannot be told, as rp_job_wait().
  */
 uint32_t rp_job_error(struct rp_job *job, struct rp_error *reterr);
 
@@ -725,7 +731,9 @@ uint32_t rp_job_request_state_change(struct rp_job *job, uint32_t requested,
  * rp_job_set_bandwidth() - change the limit of a job that has not ended
  * @bandwidth: bytes a second; 0 = none
  *
- * Errors: RP_INVALID_STATE (it has ended), RP_NOT_AVAILABLE, RP_ACCESS_DENIED.
+ * Errors: RP_INVALID_PARAMETER (above INT64_MAX), RP_INVALID_STATE (it has ended),
+ * RP_NOT_AVAILABLE, RP_ACCESS_DENIED, RP_TIMEOUT (others keep asking things of it); those
+ * of rp_job_state().
  */
 uint32_t rp_job_set_bandwidth(struct rp_job *job, uint64_t bandwidth,
 			      struct rp_error *reterr);
