@@ -23,17 +23,18 @@ json_t *doc_new(void)
 	return json_pack("{s:i}", "FormatVersion", DOC_VERSION);
 }
 
-int doc_load(int dirfd, const char *name, json_t **ret)
+int doc_read(int dirfd, const char *name, char **ret_text, size_t *ret_len)
 {
-	_cleanup_free_ char *text = NULL;
+	int r = io_read_file(dirfd, name, DOC_MAX, ret_text, ret_len);
+
+	return r == -EFBIG || r == -EINVAL ? -EBADMSG : r;
+}
+
+int doc_parse(const char *text, size_t len, json_t **ret)
+{
 	_cleanup_doc_ json_t *doc = NULL;
 	uint64_t version;
-	size_t len;
-	int r;
 
-	r = io_read_file(dirfd, name, DOC_MAX, &text, &len);
-	if (r < 0)
-		return r == -EFBIG || r == -EINVAL ? -EBADMSG : r;
 	/* jansson reports a failed allocation as a bad token, or not at all. */
 	errno = 0;
 	doc = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
@@ -46,6 +47,15 @@ int doc_load(int dirfd, const char *name, json_t **ret)
 		return -EOPNOTSUPP;
 	*ret = take_ptr(doc);
 	return 0;
+}
+
+int doc_load(int dirfd, const char *name, json_t **ret)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t len;
+	int r = doc_read(dirfd, name, &text, &len);
+
+	return r < 0 ? r : doc_parse(text, len, ret);
 }
 
 /* How a document's text gets into a file. */

@@ -26,6 +26,11 @@ json_t *doc_new(void);
 /* Reads @name under @dirfd and checks its version. 0 or -errno. */
 int doc_load(int dirfd, const char *name, json_t **ret);
 
+/* Its two halves: many are not worth the second. @ret_text, NUL added, is the caller's.
+ */
+int doc_read(int dirfd, const char *name, char **ret_text, size_t *ret_len);
+int doc_parse(const char *text, size_t len, json_t **ret);
+
 /* Writes atomically and durably, mode 0600. */
 int doc_save(int dirfd, const char *name, const json_t *doc);
 

@@ -5,6 +5,7 @@
 #include "job_record.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -86,6 +87,33 @@ int job_record_load(int fd, json_t **ret)
 	if (r == 0)
 		*ret = take_ptr(doc);
 	return r;
+}
+
+int job_record_load_resumable(int dirfd, const char *id, const char *point, json_t **ret)
+{
+	char path[ID_SIZE + sizeof("/job.json")];
+	_cleanup_free_ char *text = NULL;
+	_cleanup_doc_ json_t *doc = NULL;
+	const char *of = NULL;
+	size_t len;
+	int r;
+
+	snprintf(path, sizeof(path), "%s/job.json", id);
+	r = doc_read(dirfd, path, &text, &len);
+	if (r < 0)
+		return r;
+	/* As it is written; within a string there would be no bare quotes. */
+	if (strstr(text, "\"Resumable\": false") || (point && !strstr(text, point)))
+		return -ENOENT;
+	r = doc_parse(text, len, &doc);
+	if (r < 0)
+		return r;
+	doc_string(doc, "ReferencePointId", &of);
+	if (!json_is_true(json_object_get(doc, "Resumable")) ||
+	    (point && (!of || strcmp(of, point))))
+		return -ENOENT;
+	*ret = take_ptr(doc);
+	return 0;
 }
 
 int job_record_set_state(json_t *doc, enum rp_job_state state)

@@ -15,6 +15,11 @@ json_t *job_record_new(const struct job *job, const struct job_order *order);
 /* Whether something is at its target, or may be, that a resume goes on from. */
 bool job_record_has_kept(const json_t *doc);
 
+/* The record of job @id in jobs/ended/ (@dirfd) if it can be resumed, and is of point
+ * @point if that is not NULL. 0, -ENOENT if not, or -errno. For who looks at all of them:
+ * of most the text is enough to know. */
+int job_record_load_resumable(int dirfd, const char *id, const char *point, json_t **ret);
+
 enum rp_job_state job_record_state(const json_t *doc);
 
 /* The record in folder @fd, with a state that was told later and could not be saved. 0,

@@ -202,13 +202,10 @@ void job_forget_point(struct rp_store *store, const char *id)
 	if (io_dir_names(store->ended_fd, &names, &count) < 0)
 		return;
 	for (size_t i = 0; i < count; i++) {
-		_cleanup_close_ int fd = io_dir_open(store->ended_fd, names[i]);
 		_cleanup_doc_ json_t *doc = NULL;
-		const char *point;
 
-		if (fd >= 0 && doc_load(fd, "job.json", &doc) == 0 &&
-		    doc_string(doc, "ReferencePointId", &point) == 0 &&
-		    !strcmp(point, id) && id_valid(names[i]))
+		if (id_valid(names[i]) &&
+		    job_record_load_resumable(store->ended_fd, names[i], id, &doc) == 0)
 			job_forget(store, names[i], NULL);
 	}
 	io_names_free(names, count);
