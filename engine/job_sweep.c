@@ -11,72 +11,17 @@
 #include <time.h>
 
 #include "doc.h"
+#include "io/clock.h"
 #include "io/tree.h"
 #include "job.h"
+#include "job_heirs.h"
 #include "job_record.h"
 #include "journal.h"
 #include "target.h"
 
 #define FORGET_SECONDS 60
-#define FORGOT	       "jobs/forgot" /* when it was done last, by whichever process */
-
-/* Of a thousand exports one looks through the records, however many commands they are. */
-static bool forgot_lately(struct rp_store *store, time_t now)
-{
-	_cleanup_close_ int fd = -1;
-	struct stat st;
-
-	if (store->forgot && now - store->forgot < FORGET_SECONDS)
-		return true;
-	store->forgot = now;
-	if (fstatat(store->fd, FORGOT, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-	    st.st_mtime <= now && now - st.st_mtime < FORGET_SECONDS)
-		return true;
-	fd = openat(store->fd, FORGOT,
-		    O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
-	if (fd >= 0)
-		futimens(fd, NULL);
-	return false;
-}
-
-/* With its folder locked, so that nobody takes it up by halves. */
-static void forget_old(struct rp_store *store, const char *name)
-{
-	uint32_t rc = id_valid(name) ? job_forget(store, name, NULL) : RP_OK;
-	_cleanup_unlock_ int fd = io_dir_open(store->ended_fd, name);
-	_cleanup_doc_ json_t *doc = NULL;
-
-	/* With what it has kept, when that answers. */
-	if (rc == RP_TIMEOUT || fd == -ENOENT)
-		return;
-	if (fd >= 0 &&
-	    (io_lock(fd, true, 0) < 0 || !io_dir_is_at(store->ended_fd, name, fd)))
-		return;
-	/* Somebody had it locked for a moment. */
-	if (rc == RP_INVALID_STATE && job_record_load(fd, &doc) == 0 &&
-	    json_is_true(json_object_get(doc, "Resumable")))
-		return;
-	io_tree_remove(store->ended_fd, name);
-}
-
-void job_forget_old(struct rp_store *store)
-{
-	time_t now = time(NULL), oldest = now - (time_t)store->keep_seconds;
-	char **names;
-	size_t count;
-
-	if (forgot_lately(store, now) ||
-	    io_dir_names(store->ended_fd, &names, &count) < 0)
-		return;
-	for (size_t i = 0; i < count; i++) {
-		struct stat st;
-
-		if (fstatat(store->ended_fd, names[i], &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		    st.st_mtime < oldest)
-			forget_old(store, names[i]);
-	}
-	io_names_free(names, count);
-}
+#define FORGET_NS      (1000 * IO_MS) /* the rest is left for the next time */
+#define FORGOT	       "jobs/forgot"  /* when it was done last, by whichever process */
 
 /* What it has left at its target: as target_discard_dead(), negative also if it may be
  * where nobody can look now. The target answers. */
@@ -104,86 +49,36 @@ static int discard_target(const json_t *doc, bool (*keep)(int dir))
 		       : 0;
 }
 
-/* However they are written. @mine answers. */
-static bool same_directory(struct rp_store *store, const char *mine, const char *its)
-{
-	struct stat a, b;
-
-	return !strcmp(mine, its) ||
-	       (store_answers(store, its) == 0 && stat(mine, &a) == 0 &&
-		stat(its, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino);
-}
-
-/* Whether the job of folder @fd has, or may have, gone on from what is at the target of
- * that of @doc: one to the same place that works, or has kept something, since. */
-static bool went_on(struct rp_store *store, int fd, bool ended, const json_t *doc)
-{
-	const char *mine[4], *its[4];
-	_cleanup_doc_ json_t *other = NULL;
-
-	if (fd < 0 || doc_load(fd, "job.json", &other) < 0 ||
-	    !job_record_target(doc, &mine[0], &mine[1], &mine[2]) ||
-	    !job_record_target(other, &its[0], &its[1], &its[2]) ||
-	    doc_string(doc, "TimeOfLastStateChange", &mine[3]) < 0 ||
-	    doc_string(other, "TimeOfLastStateChange", &its[3]) < 0 ||
-	    (ended ? !json_is_true(json_object_get(other, "Resumable")) ||
-			     !job_record_has_kept(other)
-		   : json_is_null(json_object_get(other, "StartTime"))))
-		return false;
-	return !strcmp(mine[1], its[1]) && !strcmp(mine[2], its[2]) &&
-	       strcmp(its[3], mine[3]) > 0 && same_directory(store, mine[0], its[0]);
-}
-
-/* Whether another job went on from what this one has kept: it is that one's now. */
-static bool was_taken_over(struct rp_store *store, const json_t *doc)
-{
-	/* One that is resumed meanwhile has gone from the second to the first. */
-	const int dirs[] = {store->active_fd, store->ended_fd, store->active_fd};
-	bool taken = false;
-
-	for (size_t k = 0; !taken && k < ARRAY_SIZE(dirs); k++) {
-		char **names;
-		size_t count;
-
-		if (io_dir_names(dirs[k], &names, &count) < 0)
-			continue;
-		for (size_t i = 0; !taken && i < count; i++) {
-			_cleanup_close_ int fd = id_valid(names[i])
-							 ? io_dir_open(dirs[k], names[i])
-							 : -1;
-
-			taken = went_on(store, fd, dirs[k] == store->ended_fd, doc);
-		}
-		io_names_free(names, count);
-	}
-	return taken;
-}
-
 /* Unless another went on from it, for that one's sake. 0 or -errno. */
-static int discard_kept(const struct job *job)
+static int discard_kept(const struct job *job, struct job_heirs *heirs)
 {
-	int r = job_record_has_kept(job->doc) ? job_record_answers(job->store, job->doc)
-					      : 0;
+	int r;
 
-	if (r == 0 && !was_taken_over(job->store, job->doc))
+	if (!job_record_has_kept(job->doc))
+		return 0;
+	r = job_record_answers(job->store, job->doc);
+	if (r == 0 && !job_heirs_have(heirs, job->doc))
 		r = discard_target(job->doc, NULL);
 	return r < 0 ? r : 0;
 }
 
 void job_discard_kept(struct job *job)
 {
-	job->kept = job->kept && discard_kept(job) < 0;
+	struct job_heirs heirs = JOB_HEIRS(job->store);
+
+	job->kept = job->kept && discard_kept(job, &heirs) < 0;
+	job_heirs_close(&heirs);
 }
 
-uint32_t job_forget(struct rp_store *store, const char *id, struct rp_error *err)
+static uint32_t forget(struct job_heirs *heirs, const char *id, struct rp_error *err)
 {
 	struct job job;
-	uint32_t rc = job_open_resumable(store, id, &job, err);
+	uint32_t rc = job_open_resumable(heirs->store, id, &job, err);
 	int r;
 
 	if (rc)
 		return rc;
-	r = discard_kept(&job);
+	r = discard_kept(&job, heirs);
 	json_object_set_new(job.doc, "Resumable", json_false());
 	json_object_set_new(job.doc, "Kept", json_false());
 	if (r == 0)
@@ -194,8 +89,18 @@ uint32_t job_forget(struct rp_store *store, const char *id, struct rp_error *err
 	return r < 0 ? rp_fail_os(err, r, "discard", "what job %s has kept", id) : RP_OK;
 }
 
+uint32_t job_forget(struct rp_store *store, const char *id, struct rp_error *err)
+{
+	struct job_heirs heirs = JOB_HEIRS(store);
+	uint32_t rc = forget(&heirs, id, err);
+
+	job_heirs_close(&heirs);
+	return rc;
+}
+
 void job_forget_point(struct rp_store *store, const char *id)
 {
+	struct job_heirs heirs = JOB_HEIRS(store);
 	char **names;
 	size_t count;
 
@@ -206,9 +111,103 @@ void job_forget_point(struct rp_store *store, const char *id)
 
 		if (id_valid(names[i]) &&
 		    job_record_load_resumable(store->ended_fd, names[i], id, &doc) == 0)
-			job_forget(store, names[i], NULL);
+			forget(&heirs, names[i], NULL);
 	}
 	io_names_free(names, count);
+	job_heirs_close(&heirs);
+}
+
+static bool is_recent(const struct stat *st, time_t now)
+{
+	return st->st_mtime <= now && now - st->st_mtime < FORGET_SECONDS;
+}
+
+/* Of a thousand exports one looks through the records, however many commands they are:
+ * -EAGAIN if another does, or did lately; else what to close when it is done, or
+ * -errno. */
+static int begin_forgetting(struct rp_store *store, time_t now)
+{
+	_cleanup_unlock_ int fd = -1;
+	struct stat before = {0}, st;
+
+	if (store->forgot && now - store->forgot < FORGET_SECONDS)
+		return -EAGAIN;
+	store->forgot = now;
+	if (fstatat(store->fd, FORGOT, &before, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    is_recent(&before, now))
+		return -EAGAIN;
+	fd = openat(store->fd, FORGOT,
+		    O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+	if (fd < 0)
+		return -errno;
+	if (io_lock(fd, true, 0) == -EWOULDBLOCK)
+		return -EAGAIN;
+	/* Another was quicker, unless it is new. */
+	if (before.st_nlink && fstat(fd, &st) == 0 && st.st_mtime != before.st_mtime)
+		return -EAGAIN;
+	futimens(fd, NULL);
+	return take_fd(&fd);
+}
+
+/* With its folder locked, so that nobody takes it up by halves; who looks at it for a
+ * moment leaves it to the next time. */
+static void forget_old(struct job_heirs *heirs, const char *name)
+{
+	struct rp_store *store = heirs->store;
+	struct job job = JOB_NONE;
+	int r = 0;
+
+	job.store = store;
+	job.fd = io_dir_open(store->ended_fd, name);
+	if (is_shortage(job.fd) || job.fd == -ENOENT)
+		return;
+	if (job.fd >= 0 && (io_lock(job.fd, true, 0) < 0 ||
+			    !io_dir_is_at(store->ended_fd, name, job.fd)))
+		r = -EAGAIN;
+	/* With what it has kept, when that answers. */
+	else if (job.fd >= 0 && id_valid(name) &&
+		 job_record_load(job.fd, &job.doc) == 0 &&
+		 json_is_true(json_object_get(job.doc, "Resumable")))
+		r = discard_kept(&job, heirs);
+	if (r != -EAGAIN && r != -ETIME && !is_shortage(r))
+		io_tree_remove(store->ended_fd, name);
+	job_release(&job);
+}
+
+/* For no longer than an export may be held up by it; what is read for that is read again
+ * the next time, and is to be of use. */
+static void forget_all_old(struct rp_store *store, time_t now)
+{
+	time_t oldest = now - (time_t)store->keep_seconds;
+	uint64_t until = io_now_ns() + FORGET_NS;
+	struct job_heirs heirs = JOB_HEIRS(store);
+	char **names;
+	size_t count;
+
+	if (io_dir_names(store->ended_fd, &names, &count) < 0)
+		return;
+	/* Not always the same ones first: they may stay, and take all the time. */
+	for (size_t i = 0; i < count && io_now_ns() < until + heirs.took_ns; i++) {
+		const char *name = names[(i + (size_t)now) % count];
+		struct stat st;
+
+		if (fstatat(store->ended_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    st.st_mtime < oldest)
+			forget_old(&heirs, name);
+	}
+	io_names_free(names, count);
+	job_heirs_close(&heirs);
+}
+
+void job_forget_old(struct rp_store *store)
+{
+	time_t now = time(NULL);
+	int forgetting = begin_forgetting(store, now);
+
+	if (forgetting == -EAGAIN)
+		return;
+	forget_all_old(store, now);
+	io_unlock_close(forgetting);
 }
 
 /* So long ago that its target will not come back. */
@@ -251,6 +250,15 @@ static void set_dead(struct job *job, bool published, uint32_t request)
 	job_record_set_dead(job->doc, job->fd, published ? RP_JOB_COMPLETED : state);
 }
 
+static bool was_taken_over(const struct job *job)
+{
+	struct job_heirs heirs = JOB_HEIRS(job->store);
+	bool taken = job_heirs_have(&heirs, job->doc);
+
+	job_heirs_close(&heirs);
+	return taken;
+}
+
 static void end_dead(struct job *job)
 {
 	uint32_t request = job_last_request(job->fd);
@@ -261,8 +269,7 @@ static void end_dead(struct job *job)
 		/* Asked before what shows that it has not is removed. */
 		published = job_record_is_published(job->doc);
 		r = discard_target(job->doc,
-				   is_unwanted(job, request) &&
-						   !was_taken_over(job->store, job->doc)
+				   is_unwanted(job, request) && !was_taken_over(job)
 					   ? NULL
 					   : journal_worth_keeping);
 	}

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * job_forgotten_test.c - records are forgotten with what was kept, at a cost that does
+ * not grow with the square of their number
+ */
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "harness.h"
+#include "stage.h"
+
+#define RECORDS 300 /* of exports that are done */
+#define OLD	30  /* that have kept something */
+
+static struct {
+	unsigned opened, parsed; /* records, documents */
+} seen;
+
+/* The library's calls come by here. */
+long syscall(long number, ...)
+{
+	static long (*real)(long number, ...);
+	long arg[6];
+	va_list args;
+
+	va_start(args, number);
+	for (size_t i = 0; i < ARRAY_SIZE(arg); i++)
+		arg[i] = va_arg(args, long);
+	va_end(args);
+	if (!real)
+		real = dlsym(RTLD_NEXT, "syscall");
+	if (number == SYS_openat2)
+		seen.opened += strstr((const char *)arg[1], "job.json") != NULL;
+	return real(number, arg[0], arg[1], arg[2], arg[3], arg[4], arg[5]);
+}
+
+json_t *json_loadb(const char *text, size_t len, size_t flags, json_error_t *error)
+{
+	static json_t *(*real)(const char *text, size_t len, size_t flags,
+			       json_error_t *error);
+
+	if (!real)
+		real = dlsym(RTLD_NEXT, "json_loadb");
+	seen.parsed++;
+	return real(text, len, flags, error);
+}
+
+FIXTURE(forgotten)
+{
+	struct stage stage;
+};
+
+static const char *id(unsigned group, unsigned n)
+{
+	return fmt("%08x-0000-4000-8000-%012x", group, n);
+}
+
+static const char *record(const struct stage *s, const char *job)
+{
+	return fmt("%s/jobs/ended/%s", s->path, job);
+}
+
+/* As that of an export of @point that ended on day @day of a month. */
+static void leave_record(const struct stage *s, const char *job, const char *point,
+			 unsigned day, bool kept)
+{
+	const char *at = fmt("2026-01-%02uT00:00:00.000Z", day);
+	json_t *doc = json_pack(
+		"{s:i, s:s, s:s, s:s, s:s, s:i, s:s, s:s, s:b, s:b}", "FormatVersion", 1,
+		"InstanceID", job, "VirtualSystemIdentifier", "web1", "ReferencePointId",
+		point, "ExportDirectory", s->exports, "JobState",
+		kept ? RP_JOB_TERMINATED : RP_JOB_COMPLETED, "TimeOfLastStateChange", at,
+		"StartTime", at, "Resumable", kept, "Kept", kept);
+
+	ASSERT_NE(doc, NULL);
+	ASSERT_OK(mkdir(record(s, job), 0700));
+	ASSERT_OK(
+		json_dump_file(doc, fmt("%s/job.json", record(s, job)), JSON_INDENT(2)));
+	json_decref(doc);
+}
+
+static void make_old(const struct stage *s, const char *job)
+{
+	static const struct timespec long_ago[2] = {{.tv_sec = 1}, {.tv_sec = 1}};
+
+	ASSERT_OK(utimensat(AT_FDCWD, record(s, job), long_ago, 0));
+}
+
+static const char *partial(const struct stage *s, const char *point)
+{
+	return fmt("%s/web1/.%s.partial", s->exports, point);
+}
+
+FIXTURE_SETUP(forgotten)
+{
+	struct stage *s = &self->stage;
+
+	stage_make(s, test_dir(), MIB, test_seed());
+	ASSERT_OK(mkdir(fmt("%s/web1", s->exports), 0700));
+	for (unsigned i = 0; i < RECORDS; i++)
+		leave_record(s, id(1, i), id(9, i), 2, false);
+	for (unsigned i = 0; i < OLD; i++) {
+		leave_record(s, id(2, i), id(8, i), 2, true);
+		ASSERT_OK(mkdir(partial(s, id(8, i)), 0700));
+	}
+}
+
+FIXTURE_TEARDOWN(forgotten)
+{
+	stage_close(&self->stage);
+}
+
+/* As the end of the first export in a minute does it. */
+static void forget(const struct stage *s)
+{
+	struct rp_store *store = stage_open(s, 0);
+	struct rp_error err;
+
+	unlink(fmt("%s/jobs/forgot", s->path));
+	seen.opened = seen.parsed = 0;
+	GIVES(OK, rp_export(store, s->point, s->exports, NULL, NULL, &err));
+	rp_store_close(store);
+}
+
+/* The first one was gone on from by one that ended later, and is not old. */
+TEST_F(forgotten, reading_all_once)
+{
+	const struct stage *s = &self->stage;
+
+	for (unsigned i = 0; i < OLD; i++)
+		make_old(s, id(2, i));
+	leave_record(s, id(3, 0), id(8, 0), 3, true);
+	forget(s);
+	for (unsigned i = 0; i < OLD; i++) {
+		EXPECT_FALSE(exists(record(s, id(2, i))), "%u", i);
+		EXPECT_EQ(exists(partial(s, id(8, i))), i == 0, "%u", i);
+	}
+	EXPECT_TRUE(exists(record(s, id(3, 0))));
+	EXPECT_LT(seen.opened, 3 * (RECORDS + OLD));
+	EXPECT_LT(seen.parsed, 6 * OLD);
+}
+
+/* One that ended earlier has not gone on from them. */
+TEST_F(forgotten, by_order_of_their_ends)
+{
+	const struct stage *s = &self->stage;
+
+	make_old(s, id(2, 0));
+	leave_record(s, id(3, 0), id(8, 0), 1, true);
+	forget(s);
+	EXPECT_FALSE(exists(record(s, id(2, 0))));
+	EXPECT_FALSE(exists(partial(s, id(8, 0))));
+}
+
+TEST_F(forgotten, by_one_at_a_time)
+{
+	const struct stage *s = &self->stage;
+	const char *forgot = fmt("%s/jobs/forgot", s->path);
+	struct rp_store *store = stage_open(s, 0);
+	struct rp_error err;
+	int other;
+
+	make_old(s, id(2, 0));
+	other = open(forgot, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	ASSERT_OK(flock(other, LOCK_EX));
+	ASSERT_OK(futimens(other, (struct timespec[2]){{.tv_sec = 1}, {.tv_sec = 1}}));
+	GIVES(OK, rp_export(store, s->point, s->exports, NULL, NULL, &err));
+	EXPECT_TRUE(exists(record(s, id(2, 0))));
+	close(other);
+	rp_store_close(store);
+}
+
+/* Of others' records nothing but the text is looked at. */
+TEST_F(forgotten, with_their_point)
+{
+	const struct stage *s = &self->stage;
+	const char *point = strchr(s->point, '@') + 1;
+	struct rp_error err;
+	json_t *doc;
+
+	leave_record(s, id(3, 0), point, 3, true);
+	ASSERT_OK(mkdir(partial(s, point), 0700));
+	seen.opened = seen.parsed = 0;
+	GIVES(OK, rp_destroy_reference_point(s->store, s->point, &err));
+	EXPECT_FALSE(exists(partial(s, point)));
+	doc = load_json(fmt("%s/job.json", record(s, id(3, 0))));
+	EXPECT_EQ(json_number(doc, "JobState"), RP_JOB_KILLED);
+	EXPECT_FALSE(json_is_true(json_object_get(doc, "Resumable")));
+	json_decref(doc);
+	EXPECT_LT(seen.opened, 3 * (RECORDS + OLD));
+	EXPECT_LT(seen.parsed, 2 * OLD); /* who may be its heir, too */
+}
+
+TEST_F(forgotten, cheaply_if_there_are_none)
+{
+	const struct stage *s = &self->stage;
+	struct rp_error err;
+
+	seen.opened = seen.parsed = 0;
+	GIVES(OK, rp_destroy_reference_point(s->store, s->point, &err));
+	EXPECT_LT(seen.opened, RECORDS + OLD + 10);
+	EXPECT_LT(seen.parsed, 10);
+}
+
+TEST_MAIN
