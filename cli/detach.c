@@ -46,27 +46,26 @@ static void leave_folder(void)
 		return;
 }
 
-/* Whether that is what a wait that gave @value has seen: it may have failed by itself.
- * Of a record that has gone, or is damaged for good, no end will be told. */
-static bool has_ended(struct rp_job *job, uint32_t value)
+/* Of a record that has gone, or is damaged for good, no end will be told. */
+static bool has_ended(struct rp_job *job)
 {
 	enum rp_job_state state;
+	uint32_t rc = rp_job_state(job, &state, NULL, NULL);
 
-	if (value == RP_NOT_AVAILABLE || value == RP_UNKNOWN_STATUS)
+	if (rc == RP_NOT_AVAILABLE || rc == RP_UNKNOWN_STATUS)
 		return true;
-	return rp_job_state(job, &state, NULL, NULL) == RP_OK &&
-	       state >= RP_JOB_COMPLETED;
+	return rc == RP_OK && state >= RP_JOB_COMPLETED;
 }
 
 /* Until the job has ended, as its thread ends with this process; asked to stop, it asks
  * the job to, and waits for that. If it cannot ask, the job ends with it: interrupted.
- * What a wait takes to be told is given back between two looks: of a hundred jobs that
- * are queued each would hold one of the 128 that its user may have. */
+ * It looks, once a second: to be told each of a hundred jobs that are queued would hold
+ * one of the 128 instances of inotify that its user may have. */
 static void see_through(struct rp_job *job)
 {
 	bool asked = false;
 
-	while (!has_ended(job, rp_job_wait(job, NULL, 1, NULL))) {
+	while (!has_ended(job)) {
 		if (asked || !stop_signal()) {
 			sleep(1);
 			continue;
