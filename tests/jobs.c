@@ -162,6 +162,7 @@ void jobs_make_new(struct jobs *j)
 	jobs_expect(first, RP_JOB_RUNNING);
 	rp_job_close(first);
 	j->job = jobs_start(j, true);
+	jobs_reach(j, j->job, "waiting"); /* and has no lock of what is asked of it */
 }
 
 void jobs_make_suspended(struct jobs *j)
