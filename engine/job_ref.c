@@ -256,7 +256,7 @@ static uint32_t wait_until(const struct waiting *w, struct job_view *ret,
 	io_notice_open(w->job->fd, path, JOB_BELL, &n);
 	for (;;) {
 		io_notice_take(&n);
-		heard = !w->request || !io_bell_is_ringing(w->job->fd, JOB_BELL);
+		heard = !w->request || n.gone || !io_bell_is_ringing(n.bell);
 		r = job_view(w->job->store, w->job->fd, ret);
 		if (r == -EAGAIN) /* all that is known is that it goes on */
 			*ret = (struct job_view){.state = RP_JOB_RUNNING};

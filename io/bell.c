@@ -52,15 +52,11 @@ void io_bell_ring(int dirfd, const char *name)
 	close(fd);
 }
 
-bool io_bell_is_ringing(int dirfd, const char *name)
+bool io_bell_is_ringing(int watched)
 {
-	int rings = 0, fd = io_bell_watch(dirfd, name);
+	int rings = 0;
 
-	if (fd < 0)
-		return false;
-	ioctl(fd, FIONREAD, &rings);
-	close(fd);
-	return rings > 0;
+	return watched >= 0 && ioctl(watched, FIONREAD, &rings) == 0 && rings > 0;
 }
 
 bool io_bell_rung(int own)

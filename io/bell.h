@@ -24,8 +24,9 @@ int io_bell_watch(int dirfd, const char *name);
 /* Wakes the owner, if there is one. */
 void io_bell_ring(int dirfd, const char *name);
 
-/* Whether it was rung and its owner has not asked yet. */
-bool io_bell_is_ringing(int dirfd, const char *name);
+/* Whether that which is @watched (< 0 = none) was rung, and its owner has not asked yet.
+ * To open it for that would be a change of its folder, of which all are told. */
+bool io_bell_is_ringing(int watched);
 
 /* By the owner: whether it was rung since it was asked last. */
 bool io_bell_rung(int own);

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "data.h"
@@ -247,6 +248,25 @@ TEST_F(overtaken, by_the_opposite)
 	EXPECT_NE(strstr(a.err.message, "overtaken"), NULL, "%s", a.err.message);
 	jobs_let_go(j);
 	expect_stays(j->job, variant->state);
+}
+
+/* Nor does it wake itself and all others who look on. */
+TEST_F(overtaken, not_and_waits_asleep)
+{
+	struct jobs *j = &self->jobs;
+	struct asker a = {.jobs = j, .requested = variant->requested};
+	struct rusage before, after;
+
+	variant->make(j);
+	jobs_hold(j);
+	begin_to_ask(&a);
+	ASSERT_OK(getrusage(RUSAGE_SELF, &before));
+	usleep(1000000);
+	ASSERT_OK(getrusage(RUSAGE_SELF, &after));
+	EXPECT_LT(after.ru_nvcsw - before.ru_nvcsw, 100);
+	jobs_let_go(j);
+	ASSERT_OK(pthread_join(a.thread, NULL));
+	EXPECT_EQ(a.answer, RP_JOB_DONE, "%s", a.err.message);
 }
 
 /* Who takes something back, and has time, knows that the job is not on its way to it. */

@@ -90,25 +90,28 @@ TEST(is_known_when_it_is_damaged)
 
 TEST(bell_wakes_its_owner)
 {
-	int dir = folder(), own;
+	int dir = folder(), own, watched;
 
 	io_bell_ring(dir, "bell"); /* there is none: nothing happens */
 	ASSERT_OK(io_bell_make(dir, "bell"));
 	io_bell_ring(dir, "bell"); /* nobody owns it */
 	own = io_bell_own(dir, "bell");
 	ASSERT_GE(own, 0);
+	watched = io_bell_watch(dir, "bell");
+	ASSERT_GE(watched, 0);
 	EXPECT_FALSE(io_bell_rung(own));
 	EXPECT_FALSE(io_bell_wait(own, NULL, 0, 0));
-	EXPECT_FALSE(io_bell_is_ringing(dir, "bell"));
+	EXPECT_FALSE(io_bell_is_ringing(watched));
 	for (int i = 0; i < 100000; i++) /* more than a pipe holds */
 		io_bell_ring(dir, "bell");
 	EXPECT_TRUE(io_bell_wait(own, NULL, 0, 0));
-	EXPECT_TRUE(io_bell_is_ringing(dir, "bell"));
+	EXPECT_TRUE(io_bell_is_ringing(watched));
 	EXPECT_TRUE(io_bell_rung(own));
-	EXPECT_FALSE(io_bell_is_ringing(dir, "bell"));
+	EXPECT_FALSE(io_bell_is_ringing(watched));
 	EXPECT_FALSE(io_bell_rung(own));
+	EXPECT_FALSE(io_bell_is_ringing(-1));
+	close(watched);
 	close(own);
-	EXPECT_FALSE(io_bell_is_ringing(dir, "bell"));
 	close(dir);
 }
 
