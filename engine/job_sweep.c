@@ -169,7 +169,7 @@ static void forget_old(struct job_heirs *heirs, const char *name)
 		 job_record_load(job.fd, &job.doc) == 0 &&
 		 json_is_true(json_object_get(job.doc, "Resumable")))
 		r = discard_kept(&job, heirs);
-	if (r != -EAGAIN && r != -ETIME && !is_shortage(r))
+	if (r != -EAGAIN && r != -ETIME && r != -ETIMEDOUT && !is_shortage(r))
 		io_tree_remove(store->ended_fd, name);
 	job_release(&job);
 }
