@@ -13,8 +13,7 @@
 #include "resume.h"
 #include "verify.h"
 
-/* What is left of a disk's last block is copied into an image, whatever was asked for. */
-#define TAIL_MAX (64 * KIB)
+#define BLOCK_MAX (64 * KIB) /* of any file system */
 
 /* Goes on where the journal says; if all is to be cloned, what was moved is of no use. */
 static uint32_t go_on(struct exporting *x, struct rp_error *err)
@@ -49,12 +48,13 @@ static bool is_based(const struct exporting *x, const json_t *manifest)
 /* Whether what the manifest says of @disk can come of the options. */
 static bool is_made_so(const struct rp_export_options *o, const json_t *disk)
 {
-	uint64_t cluster = 0, cloned = 0, copied = 0, server = 0;
+	uint64_t cluster = 0, cloned = 0, copied = 0, server = 0, size = 0;
 
 	doc_u64(disk, "ClusterSize", &cluster);
 	doc_u64(disk, "ClonedBytes", &cloned);
 	doc_u64(disk, "CopiedBytes", &copied);
 	doc_u64(disk, "ServerCopiedBytes", &server);
+	doc_u64(disk, "VirtualSize", &size);
 	if (o->digest == RP_DIGEST_ALWAYS &&
 	    !json_is_object(json_object_get(disk, "Digest")))
 		return false;
@@ -62,7 +62,10 @@ static bool is_made_so(const struct rp_export_options *o, const json_t *disk)
 		return false;
 	if (o->clone == RP_CLONE_NEVER)
 		return !cloned && !server;
-	return o->clone != RP_CLONE_ALWAYS || (copied < TAIL_MAX && !server);
+	if (o->clone != RP_CLONE_ALWAYS)
+		return true;
+	/* An image's tail is copied, whatever was asked for. */
+	return !server && copied <= (o->format == RP_FORMAT_RAW ? 0 : size % BLOCK_MAX);
 }
 
 /* Whether the manifest is of what is to be exported: there is no journal to tell. */

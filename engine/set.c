@@ -17,6 +17,7 @@
 #include "io/tree.h"
 #include "job_sweep.h"
 #include "point.h"
+#include "share.h"
 #include "tuning.h"
 
 #define TICK_NS (50 * IO_MS)
@@ -133,13 +134,6 @@ static uint32_t open_pool(struct set *set, unsigned workers, struct rp_error *er
 		     : RP_OK;
 }
 
-static bool can_share(int fd, const struct io_fs *fs)
-{
-	struct io_xfs xfs;
-
-	return fs->type == IO_FS_BTRFS || (io_xfs_of(fd, &xfs) == 0 && xfs.reflink);
-}
-
 /* Without them each file is synced by itself. */
 static void open_ferries(struct set *set)
 {
@@ -154,7 +148,7 @@ static void open_ferries(struct set *set)
 		return;				    /* the exports will say why */
 	store_ground_of(store, directory, &ground); /* found out once for all */
 	same = io_fs_same(&here, &there);
-	set->shareable = same && can_share(store->active_fd, &here);
+	set->shareable = same && share_is_known(store->active_fd, &here);
 	if (io_quay_open(&set->quay) < 0)
 		return;
 	io_ferry_open(&set->to_store, set->quay, store->active_fd);

@@ -200,6 +200,13 @@ static int check_pieces(struct stream *s)
 	return r == -ENXIO ? 0 : r;
 }
 
+bool share_is_known(int fd, const struct io_fs *fs)
+{
+	struct io_xfs xfs;
+
+	return fs->type == IO_FS_BTRFS || (io_xfs_of(fd, &xfs) == 0 && xfs.reflink);
+}
+
 int share_check(int src, int dst, uint64_t size)
 {
 	struct stat a, b;
@@ -237,31 +244,44 @@ static uint64_t share_tell(struct watch *w, uint64_t left, uint64_t piece)
 	return bytes;
 }
 
+/* Why nothing of @p's file could be shared, were it whole blocks; 0 if it could. */
+static int what_hinders(const struct stream *s, const struct piece *p)
+{
+	struct io_fs from, to;
+
+	if (s->shared_to)
+		return 0;
+	if (io_fs_of(p->file->tail_fd, &from) < 0 || io_fs_of(s->dst.tail_fd, &to) < 0)
+		return -EOPNOTSUPP;
+	if (!io_fs_same(&from, &to))
+		return -EXDEV;
+	return share_is_known(s->dst.tail_fd, &to) ? 0 : -EOPNOTSUPP;
+}
+
 /* Of all or of the rest. A tail of less than a block is moved whatever was asked for. */
 static uint32_t clone_refused(struct stream *s, int error, const struct piece *p,
 			      struct rp_error *err)
 {
-	const char *why = strerrordesc_np(-error);
+	bool tail = p && error == -EINVAL && is_tail(s, p);
+	int r = tail ? what_hinders(s, p) : error;
 
-	if (p && error == -EINVAL && is_tail(s, p)) {
-		why = "less than a block";
-		if (s->shared_to) {
-			stream_because(s,
-				       "same file system, blocks shared by FICLONERANGE "
-				       "but the last %u bytes: %s",
-				       (unsigned)(p->end - p->start), why);
-			return RP_OK;
-		}
+	if (tail && r == 0) {
+		stream_because(s,
+			       "same file system, blocks shared by FICLONERANGE but the "
+			       "last %u bytes: less than a block",
+			       (unsigned)(p->end - p->start));
+		return RP_OK;
 	}
 	if (s->clone == RP_CLONE_ALWAYS) {
 		rp_fail(err, RP_NOT_SUPPORTED, "clone", "clone %s to %s: %s", s->src_path,
-			s->dst_path, why);
+			s->dst_path, strerrordesc_np(-r));
 		if (err)
-			err->os_error = -error;
+			err->os_error = -r;
 		rp_fail_of(err, NULL, s->disk);
 		return RP_NOT_SUPPORTED;
 	}
-	stream_because(s, "FICLONERANGE%s: %s", s->shared_to ? " of the rest" : "", why);
+	stream_because(s, "FICLONERANGE%s: %s", s->shared_to ? " of the rest" : "",
+		       strerrordesc_np(-r));
 	return RP_OK;
 }
 

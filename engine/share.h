@@ -5,6 +5,7 @@
 #ifndef ENGINE_SHARE_H
 #define ENGINE_SHARE_H
 
+#include "io/fs.h"
 #include "stream.h"
 #include "watch.h"
 
@@ -17,6 +18,9 @@ uint32_t share_clone(struct stream *s, struct watch *w, struct rp_error *err);
 
 /* copy_file_range where a server does it; what it does not do is left. */
 uint32_t share_server_copy(struct stream *s, struct watch *w, struct rp_error *err);
+
+/* Whether the file system @fs, of @fd, is one of which is known that it shares blocks. */
+bool share_is_known(int fd, const struct io_fs *fs);
 
 /* H18: whether a clone has all that was cloned, the source being frozen. 0 or -errno. */
 int share_check(int src, int dst, uint64_t size);
