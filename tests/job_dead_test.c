@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "badfs.h"
@@ -196,6 +197,17 @@ TEST_F(dead, has_ended_when_it_died)
 	EXPECT_TRUE(elapsed(j) == before, "%f and %f", elapsed(j), before);
 }
 
+/* With all its threads: what one of them still answers would be taken for an answer. */
+static void stop_server(const struct dead_fixture *self)
+{
+	pid_t server = self->fs.server;
+	int status;
+
+	ASSERT_OK(kill(server, SIGSTOP));
+	ASSERT_EQ(waitpid(server, &status, WUNTRACED), server);
+	ASSERT_TRUE(WIFSTOPPED(status));
+}
+
 /* Its server is gone, and may never be back. */
 TEST_F(dead, does_not_hold_others)
 {
@@ -205,7 +217,7 @@ TEST_F(dead, does_not_hold_others)
 	struct rp_error err;
 
 	kill_process(j, process_of(j));
-	ASSERT_OK(kill(self->fs.server, SIGSTOP));
+	stop_server(self);
 	open_store(j);
 	GIVES(OK, rp_job_list(j->stage.store, &text, &err));
 	rp_free(text);
@@ -235,7 +247,7 @@ TEST_F(dead, does_not_hold_the_end_of_its_point)
 	struct rp_error err;
 
 	jobs_request(j->job, RP_JOB_TERMINATE);
-	ASSERT_OK(kill(self->fs.server, SIGSTOP));
+	stop_server(self);
 	GIVES(OK, rp_destroy_reference_point(j->stage.store, j->stage.point, &err));
 	EXPECT_EQ(rp_job_request_state_change(j->job, RP_JOB_KILL, SOON_MS, &err),
 		  RP_JOB_UNSPECIFIED);
