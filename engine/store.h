@@ -30,6 +30,7 @@
  *			its data
  *	.../requests	exclusive, briefly: to request something of a job (job_ref.c)
  *	jobs/queue	exclusive, briefly: to look whose turn it is, and to change it
+ *	jobs/forgot	exclusive, and never waited for: who has it forgets old records
  *	the others	exclusive: whose they are works on them; jobs/.../UUID shared, for
  *			a moment, to see whether anybody does
  */
