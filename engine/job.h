@@ -6,8 +6,8 @@
  *	progress	how far it is: a slip, rewritten some 10 times a second; there is
  *			none of one that ended before the first time. Its state too,
  *			while that could not be saved in the record
- *	requests	what is asked of it: a slip, written by others (job_request.c); made
- *			before anybody asks, as later there may be no room for it
+ *	requests	what is asked of it: a slip, written by others (job_request.c);
+ *			made before anybody asks, as later there may be no room for it
  *	bell		rung when there is a request; owned while somebody works on it
  *
  * A job's folder is in jobs/active/ and locked while its export runs or waits, and in
