@@ -31,6 +31,14 @@ TEST(is_one_line)
 	expect_line("\u00e4\xff", "???: not there");
 }
 
+/* Characters of three bytes each, behind @from of one. */
+static void fill(char *path, size_t size, size_t from)
+{
+	memset(path, 'x', from);
+	for (size_t i = from; i + 4 < size; i += 3)
+		memcpy(path + i, "\u20ac", 4);
+}
+
 /* However long a path is, and where it is cut. */
 TEST(is_text_where_it_was_cut)
 {
@@ -39,9 +47,7 @@ TEST(is_text_where_it_was_cut)
 	for (size_t from = 0; from < 4; from++) {
 		struct rp_error err;
 
-		memset(path, 'x', from);
-		for (size_t i = from; i + 4 < sizeof(path); i += 3)
-			memcpy(path + i, "\u20ac", 4);
+		fill(path, sizeof(path), from);
 		rp_fail(&err, RP_FAILED, "open", "%s", path);
 		EXPECT_TRUE(doc_is_text(err.message), "%s", err.message);
 		rp_fail_os(&err, -ENOENT, "open", "%s", path);
@@ -60,9 +66,7 @@ TEST(a_long_one_loses_its_middle)
 	for (size_t from = 0; from < 3; from++) {
 		struct rp_error err;
 
-		memset(path, 'x', from);
-		for (size_t i = from; i + 4 < sizeof(path); i += 3)
-			memcpy(path + i, "\u20ac", 4);
+		fill(path, sizeof(path), from);
 		rp_fail(&err, RP_FAILED, "open", "open %s: exists already", path);
 		EXPECT_GT(strlen(err.message), sizeof(err.message) - 8);
 		EXPECT_EQ(strchr(err.message, '?'), NULL, "%s", err.message);
