@@ -1,22 +1,20 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# nightly.sh - a disk of 20 GiB with 4 GiB of data, of which 1 % changes here and there in pieces of 64 KiB
+# nightly.sh - a full disk of 20 GiB, of which 1 % changes here and there in pieces of 64 KiB
 #
 # "alone" is the full export of a disk that holds nothing but those pieces, where they lie
 # on the device: the least that can be had with the same engine. "packed" is the same with
 # its pieces written one behind the other, as no guest would leave them. cmp and rsync,
 # which read everything, run once.
-. "$(dirname "$0")/lib.sh" 2048
+. "$(dirname "$0")/lib.sh" 20480
 
-pieces=$((size * 2)) # of 1 MiB, one every 5 MiB
-total=$((pieces * 5))
-changed=$((total / 100))
+changed=$((size / 100)) # MiB
 store=$work/xfs/store
 rp() { "$REFPOINT" --store "$store" "$@"; }
 
-make_fs xfs xfs $((pieces + 4 * changed + 512))
-make_fs ext ext4 $((pieces + 4 * changed + 512))
-make_point xfs sparse "${total}M" "${pieces}M" "$pieces"
+make_fs xfs xfs $((size + 4 * changed + 512))
+make_fs ext ext4 $((size + 4 * changed + 512))
+make_point xfs dense "${size}M"
 base=$(rp --json show vm@latest | jq -r '"vm@" + .InstanceID')
 old=${points[xfs]}
 "$O/bench/disk" change "$work/xfs/disk.raw" "${changed}M" 64K

@@ -11,7 +11,8 @@ set -euo pipefail
 : "${O:?}" "${REFPOINT:?}"
 QUICK=${QUICK:-0}
 cd "$(dirname "$0")"
-all=(same cross btrfs sparse images fragmented change many backend digest resume memory hog growth nightly)
+# What is asked for comes first: a run may have to end early.
+all=(same cross btrfs sparse nightly many backend digest images fragmented change resume memory hog growth)
 ((EUID == 0)) || { echo "bench: needs root: it mounts, and drops the page cache" >&2; exit 1; }
 for tool in qemu-img nbdcopy rsync fio gnuplot mkfs.xfs mkfs.btrfs jq; do
 	command -v "$tool" >/dev/null || { echo "bench: $tool is missing; see make deps" >&2; exit 1; }
