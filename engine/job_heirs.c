@@ -70,7 +70,7 @@ static int load_active(const struct rp_store *store, const char *id, json_t **re
 }
 
 /* Takes @value over. */
-static void note(json_t *table, const char *point, json_t *value)
+static int note(json_t *table, const char *point, json_t *value)
 {
 	json_t *list = json_object_get(table, point);
 
@@ -78,48 +78,55 @@ static void note(json_t *table, const char *point, json_t *value)
 		list = json_array();
 		if (json_object_set_new(table, point, list) < 0) {
 			json_decref(value);
-			return;
+			return -ENOMEM;
 		}
 	}
-	json_array_append_new(list, value);
+	return json_array_append_new(list, value) < 0 ? -ENOMEM : 0;
 }
 
-static void note_active(struct job_heirs *h, const char *id)
+static int note_active(struct job_heirs *h, const char *id)
 {
 	_cleanup_doc_ json_t *doc = NULL;
+	int r = load_active(h->store, id, &doc);
 	struct place its;
-	bool known = load_active(h->store, id, &doc) == 0 && place_of(doc, &its);
+	bool known = r == 0 && place_of(doc, &its);
 
-	note(h->active, known ? its.point : ANY_POINT, json_string(id));
+	if (is_shortage(r))
+		return r;
+	return note(h->active, known ? its.point : ANY_POINT, json_string(id));
 }
 
 /* No more of it than what is asked for: there may be many. */
-static void note_ended(struct job_heirs *h, const char *id)
+static int note_ended(struct job_heirs *h, const char *id)
 {
 	_cleanup_doc_ json_t *doc = NULL;
 	struct place its;
+	int r = job_record_load_resumable(h->store->ended_fd, id, NULL, &doc);
 
-	if (job_record_load_resumable(h->store->ended_fd, id, NULL, &doc) < 0 ||
-	    !job_record_has_kept(doc) || !place_of(doc, &its))
-		return;
-	note(h->ended, its.point,
-	     json_pack("{s:s, s:s, s:s, s:s}", "ExportDirectory", its.directory,
-		       "VirtualSystemIdentifier", its.system, "ReferencePointId",
-		       its.point, "TimeOfLastStateChange", its.since));
+	if (is_shortage(r))
+		return r;
+	if (r < 0 || !job_record_has_kept(doc) || !place_of(doc, &its))
+		return 0;
+	return note(h->ended, its.point,
+		    json_pack("{s:s, s:s, s:s, s:s}", "ExportDirectory", its.directory,
+			      "VirtualSystemIdentifier", its.system, "ReferencePointId",
+			      its.point, "TimeOfLastStateChange", its.since));
 }
 
-static void read_folder(struct job_heirs *h, int dirfd,
-			void (*note_job)(struct job_heirs *h, const char *id))
+static int read_folder(struct job_heirs *h, int dirfd,
+		       int (*note_job)(struct job_heirs *h, const char *id))
 {
 	char **names;
 	size_t count;
+	int r = io_dir_names(dirfd, &names, &count);
 
-	if (io_dir_names(dirfd, &names, &count) < 0)
-		return;
-	for (size_t i = 0; i < count; i++)
+	if (r < 0)
+		return r;
+	for (size_t i = 0; r == 0 && i < count; i++)
 		if (id_valid(names[i]))
-			note_job(h, names[i]);
+			r = note_job(h, names[i]);
 	io_names_free(names, count);
+	return r;
 }
 
 static int64_t nanoseconds(const struct timespec *t)
@@ -145,10 +152,11 @@ static bool await_tick(const struct timespec *changed)
 }
 
 /* Those that begin meanwhile, or go from one folder to the other, change jobs/active/. */
-static void read_records(struct job_heirs *h)
+static int read_records(struct job_heirs *h)
 {
 	uint64_t began = io_now_ns();
 	struct stat st;
+	int r;
 
 	job_heirs_close(h);
 	h->ended = json_object();
@@ -156,9 +164,12 @@ static void read_records(struct job_heirs *h)
 	h->settled = fstat(h->store->active_fd, &st) == 0 && await_tick(&st.st_ctim);
 	if (h->settled)
 		h->changed = st.st_ctim;
-	read_folder(h, h->store->active_fd, note_active);
-	read_folder(h, h->store->ended_fd, note_ended);
+	r = read_folder(h, h->store->active_fd, note_active);
+	if (r == 0)
+		r = read_folder(h, h->store->ended_fd, note_ended);
+	h->settled = h->settled && r == 0; /* else not all of them are known */
 	h->took_ns = io_now_ns() - began;
+	return r;
 }
 
 /* ------------------------------------------------------------------------- asking */
@@ -172,49 +183,56 @@ static bool is_current(const struct job_heirs *h)
 }
 
 /* One that has never worked has not gone on from anything. */
-static bool is_at_work(const struct job_heirs *h, const char *id, const json_t *doc)
+static int is_at_work(const struct job_heirs *h, const char *id, const json_t *doc)
 {
 	_cleanup_doc_ json_t *other = NULL;
+	int r = load_active(h->store, id, &other);
 
-	return load_active(h->store, id, &other) == 0 &&
-	       !json_is_null(json_object_get(other, "StartTime")) &&
+	if (is_shortage(r))
+		return r;
+	return r == 0 && !json_is_null(json_object_get(other, "StartTime")) &&
 	       went_on(h->store, doc, other);
 }
 
-static bool are_at_work(const struct job_heirs *h, const char *point, const json_t *doc)
+static int are_at_work(const struct job_heirs *h, const char *point, const json_t *doc)
 {
 	json_t *id;
 	size_t i;
+	int r;
 
-	json_array_foreach(json_object_get(h->active, point), i, id)
-		if (is_at_work(h, json_string_value(id), doc))
-			return true;
-	return false;
+	json_array_foreach(json_object_get(h->active, point), i, id) {
+		r = is_at_work(h, json_string_value(id), doc);
+		if (r != 0)
+			return r;
+	}
+	return 0;
 }
 
-static bool is_among(const struct job_heirs *h, const char *point, const json_t *doc)
+static int is_among(const struct job_heirs *h, const char *point, const json_t *doc)
 {
 	json_t *other;
 	size_t i;
+	int r;
 
 	json_array_foreach(json_object_get(h->ended, point), i, other)
 		if (went_on(h->store, doc, other))
-			return true;
-	return are_at_work(h, point, doc) || are_at_work(h, ANY_POINT, doc);
+			return 1;
+	r = are_at_work(h, point, doc);
+	return r == 0 ? are_at_work(h, ANY_POINT, doc) : r;
 }
 
-bool job_heirs_have(struct job_heirs *h, const json_t *doc)
+int job_heirs_have(struct job_heirs *h, const json_t *doc)
 {
 	struct place mine;
 	unsigned looks = 0;
-	bool taken;
+	int r;
 
 	if (!place_of(doc, &mine))
-		return false;
+		return 0;
 	do {
-		if (!is_current(h))
-			read_records(h);
-		taken = is_among(h, mine.point, doc);
-	} while (!taken && ++looks < LOOKS && !is_current(h));
-	return taken;
+		r = is_current(h) ? 0 : read_records(h);
+		if (r == 0)
+			r = is_among(h, mine.point, doc);
+	} while (r == 0 && ++looks < LOOKS && !is_current(h));
+	return r;
 }

@@ -28,7 +28,8 @@ struct job_heirs {
 
 void job_heirs_close(struct job_heirs *h);
 
-/* Whether another has gone on, or may have, from what the job of @doc has kept. */
-bool job_heirs_have(struct job_heirs *h, const json_t *doc);
+/* Whether another has gone on, or may have, from what the job of @doc has kept: 0 or 1,
+ * or -errno if the records cannot be read for now. */
+int job_heirs_have(struct job_heirs *h, const json_t *doc);
 
 #endif

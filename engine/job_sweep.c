@@ -57,7 +57,9 @@ static int discard_kept(const struct job *job, struct job_heirs *heirs)
 	if (!job_record_has_kept(job->doc))
 		return 0;
 	r = job_record_answers(job->store, job->doc);
-	if (r == 0 && !job_heirs_have(heirs, job->doc))
+	if (r == 0)
+		r = job_heirs_have(heirs, job->doc);
+	if (r == 0)
 		r = discard_target(job->doc, NULL);
 	return r < 0 ? r : 0;
 }
@@ -250,13 +252,16 @@ static void set_dead(struct job *job, bool published, uint32_t request)
 	job_record_set_dead(job->doc, job->fd, published ? RP_JOB_COMPLETED : state);
 }
 
-static bool was_taken_over(const struct job *job)
+/* As discard_target(): all of it, if nobody will go on from it. */
+static int discard_dead(const struct job *job, uint32_t request)
 {
 	struct job_heirs heirs = JOB_HEIRS(job->store);
-	bool taken = job_heirs_have(&heirs, job->doc);
+	int wanted = is_unwanted(job, request) ? job_heirs_have(&heirs, job->doc) : 1;
 
 	job_heirs_close(&heirs);
-	return taken;
+	if (wanted < 0)
+		return wanted;
+	return discard_target(job->doc, wanted ? journal_worth_keeping : NULL);
 }
 
 static void end_dead(struct job *job)
@@ -268,10 +273,7 @@ static void end_dead(struct job *job)
 	if (r == 0) {
 		/* Asked before what shows that it has not is removed. */
 		published = job_record_is_published(job->doc);
-		r = discard_target(job->doc,
-				   is_unwanted(job, request) && !was_taken_over(job)
-					   ? NULL
-					   : journal_worth_keeping);
+		r = discard_dead(job, request);
 	}
 	if (r < 0 && !is_old(job)) {
 		job_release(job);
