@@ -1,6 +1,7 @@
 # refpoint - reference points of virtual machine disks, and their export
 #
 # make [all]     refpoint, librefpoint.so.0, librefpoint.a and refpoint.pc in build/
+# make tests     the programs of tests/ and bench/
 # make deps      install the Debian packages that all targets need (as root)
 # make check     run all tests; as root, or those that mount are skipped
 # make demo      the main job on a real guest, from nothing
@@ -15,7 +16,7 @@
 # Variables on the command line:
 #   O=build      where everything is built       V=1     show the commands
 #   CC=cc        the compiler                    CFLAGS, CPPFLAGS, LDFLAGS  yours
-#   T=map_test   check: only these tests (% is a wildcard)
+#   T=job_test   check: only these tests (% is a wildcard)
 #   SAN=address,undefined   or thread: build with sanitizers (use another O)
 #   WERROR=1     warnings are errors             PKG_CONFIG=pkg-config, OBJCOPY=objcopy
 #   PREFIX=/usr/local  BINDIR  LIBDIR  INCLUDEDIR  MANDIR  DESTDIR

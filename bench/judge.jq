@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # judge.jq - what is asked of refpoint, what was measured, and whether that is it
 #
-# A median decides; of memory, the most that any run took. "times" are speeds: how often
+# A median decides; of resident memory, the most that any run took. "times" are speeds: how often
 # refpoint is done while the other is done once.
 include "stats";
 
@@ -25,7 +25,7 @@ def full: ("ext4 to ext4", "ext4 to XFS", "XFS to ext4") as $path
 	| at_least(0.95; "\($it), times fio's reads and writes at once"; times($path; "fio-both"; $tool)),
 	at_least(1.5; "\($it), times qemu-img at its best"; times($path; "qemu-img-best"; $tool)),
 	at_least(1; "\($it), times cp"; times($path; "cp"; $tool)),
-	at_most(1 / 6; "\($it), CPU per GiB over qemu-img's"; cpu($path; "qemu-img-best"; $tool)),
+	at_most(1 / 6; "\($it), CPU per GiB over qemu-img's at its best"; cpu($path; "qemu-img-best"; $tool)),
 	at_most(1 / 6; "\($it), CPU per GiB over cp's"; cpu($path; "cp"; $tool));
 
 def btrfs: "XFS to Btrfs, NOCOW" as $nocow

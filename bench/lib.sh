@@ -9,8 +9,8 @@
 #	workload 'XFS to ext4' xfs ext cp dd	# rounds of refpoint and these tools
 #
 # Tools take turns, in another order each round: what a device has just done for one is
-# felt by the next. Every run begins cold and ends on stable storage. Each adds one JSON
-# line to $O/bench/runs/SCRIPT.jsonl.
+# felt by the next. Every run begins cold and ends on stable storage, but for ficlone, which
+# is the bare ioctl. Each adds one JSON line to $O/bench/runs/SCRIPT.jsonl.
 # All file systems lie in images that are written in full before: holes of them would be
 # filled while we measure. That of $TMPDIR itself takes no part: what is removed from it may
 # be given back to a host that has it in a sparse file, and takes twice as long the next time.
@@ -213,7 +213,7 @@ empty_out() {
 # one WORKLOAD TOOL FROM TO
 one() {
 	local name=$1 tool=$2 from=$3 to=$4 src=${points[$3]} dst=$work/$4/out/disk.raw
-	local command flags line method='{}'
+	local command flags line method=null
 	local notes=(-n workload="$name" -n tool="$tool" -n round="$round"
 		-n from="${filesystem[$from]}" -n to="${filesystem[$to]}" -b "${data[$from]}"
 		-n size="$(stat -c %s "$src")" "${counted[@]}" -c "$work/$from"
@@ -232,7 +232,7 @@ one() {
 	fio-*) line=$(fio_seconds <<<"$line") ;;
 	refpoint*) method=$(method_of "$to") ;;
 	esac
-	jq -c --argjson method "${method:-null}" '. + $method' <<<"$line" >>"$runs"
+	jq -c --argjson method "$method" '. + $method' <<<"$line" >>"$runs"
 	empty_out
 }
 

@@ -253,7 +253,7 @@ static void run(const struct args *a, struct cost *ret, struct counters *before,
 		ret->punts = -1;
 }
 
-/* "key=text" as a member; digits and points alone are a number. */
+/* "key=text" as a member; digits alone are a number. */
 static void print_note(const char *note)
 {
 	const char *text = strchr(note, '=');

@@ -4,7 +4,7 @@
 #
 #	make bench [QUICK=1] [W='cross many']
 #
-# QUICK=1 ends in five minutes and is good for one thing: to see that it all works. What
+# QUICK=1 is to end in five minutes and is good for one thing: to see that it all works. What
 # is reported is of this run alone. A workload that fails does not keep the others from it.
 set -euo pipefail
 

@@ -5,8 +5,8 @@
 #
 # A Linux machine writes to its disk, a reference point is taken meanwhile, exported
 # to the same file system and to another one, verified, and each export is booted. The
-# next night only what has changed since is exported; what is restored of both boots, and
-# so do the same two exports as a chain of qcow2 images, and a VHDX one.
+# next night only what has changed since is exported. The disk restored from both exports
+# is booted, and so are a merged export, a chain of qcow2 images and a VHDX.
 # As root the machine's disk and the store are on an XFS image, loop-mounted under
 # ${TMPDIR:-/var/tmp}, and the disk is cloned while it is written to. Without root
 # they are ordinary files there; the machine is then stopped and its disk may be
