@@ -46,7 +46,7 @@ enum rp_return {
 	RP_TIMEOUT = 32772,	   /* a lock's or a job's time limit passed */
 	RP_INVALID_PARAMETER = 32773,
 	RP_IN_USE = 32774, /* locked by another operation */
-	RP_INVALID_STATE = 32775,
+	RP_INVALID_STATE = 32775, /* exists, is needed, or no base to build on */
 	RP_INVALID_TYPE = 32776,  /* settings of a wrong class, property or type */
 	RP_NOT_AVAILABLE = 32777, /* does not exist or is gone */
 	RP_OUT_OF_MEMORY = 32778,
@@ -382,8 +382,8 @@ struct rp_export_options {
 	/* "SYSTEM@POINT", an older point of the same system: only what has changed since
 	 * is exported. NULL = everything. */
 	const char *base;
-	/* A disk without usable base, or whose base DIRECTORY has no export of that could
-	 * be restored, is an error, not a warning. */
+	/* RP_INVALID_STATE where there would be a warning: a disk has no usable base, or
+	 * DIRECTORY has no export of the base from which the disk could be restored. */
 	bool strict;
 	/* With a base: if DIRECTORY holds an export of it, the new one is whole, at the
 	 * cost of what has changed. */
@@ -546,7 +546,9 @@ uint32_t rp_probe(struct rp_store *store, const char *source, const char *target
  * ExportDirectory, VirtualMachineId, ReferencePointId, BaseReferencePointId,
  * ExportedDisks[], ExportedConfigFilePath, Disks[] (what was done, per disk, and why),
  * Warnings[] (sentences, there when it has ended), ProcessId, Resumable, BandwidthLimit,
- * TimeBeforeRemoval (seconds).
+ * TimeBeforeRemoval (seconds), FormatVersion, VirtualSystemIdentifier, ExportPath (where
+ * the export is to appear), Settings (its ExportSettingData) and, if it failed, Error:
+ * Step, System, Disk, Errno, Offset. Others are the engine's own.
  *
  * PercentComplete never goes back, and is 100 only in state Completed.
  */
@@ -708,7 +710,8 @@ uint32_t rp_job_error(struct rp_job *job, struct rp_error *reterr);
  *	Terminated  4097    4097     4097       4097
  *	Killed      4097    4097     4097       4097
  *	Exception   4097    4097     4097       4097
- *	 Resumable  4096    4097     4097       0
+ *	these, if Resumable:
+ *	            4096    4097     4097       0
  *
  * Where the table says 4096 and there is time, the transition is waited for: 0 when it
  * is through, RP_JOB_FORBIDDEN if the job came to another end before, else
