@@ -37,8 +37,10 @@ int change_list_create(int dirfd, const char *name, const struct change_list_hea
 		       struct change_list_writer **ret);
 int change_list_add(struct change_list_writer *w, uint64_t start, uint64_t end,
 		    bool zero);
-/* Completes the file, on stable storage. The writer is gone in any case. */
-int change_list_finish(struct change_list_writer *w, char ret_digest[DIGEST_TEXT_SIZE]);
+/* Completes the file: 0 or -errno. The writer is gone in any case; what it wrote on is
+ * *@ret_fd, which the caller syncs and closes. */
+int change_list_finish(struct change_list_writer *w, char ret_digest[DIGEST_TEXT_SIZE],
+		       int *ret_fd);
 void change_list_abandon(struct change_list_writer *w); /* NULL is fine */
 
 struct change_list;

@@ -79,19 +79,18 @@ int change_list_add(struct change_list_writer *w, uint64_t start, uint64_t end, 
 	return put_hashed(w, line, (size_t)len);
 }
 
-int change_list_finish(struct change_list_writer *w, char ret_digest[DIGEST_TEXT_SIZE])
+int change_list_finish(struct change_list_writer *w, char ret_digest[DIGEST_TEXT_SIZE],
+		       int *ret_fd)
 {
 	char digest[DIGEST_TEXT_SIZE], tail[LIST_TAIL_LENGTH + 1];
 	int r = put(w, tail, (size_t)list_put_tail(w->hash, tail, digest));
 
 	if (r == 0)
 		r = flush(w);
-	if (r == 0)
-		r = io_fsync(w->fd);
-	if (close(take_fd(&w->fd)) < 0 && r == 0)
-		r = -errno;
-	if (r == 0)
+	if (r == 0) {
 		memcpy(ret_digest, digest, sizeof(digest));
+		*ret_fd = take_fd(&w->fd);
+	}
 	change_list_abandon(w);
 	return r;
 }

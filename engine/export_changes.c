@@ -206,7 +206,7 @@ uint32_t export_changes_apply(struct export_changes *c, struct export_disks *dis
 
 static int write_list(const struct change_map *map, int dirfd, const char *name,
 		      const struct change_list_head *head,
-		      char ret_digest[DIGEST_TEXT_SIZE])
+		      char ret_digest[DIGEST_TEXT_SIZE], int *ret_fd)
 {
 	struct ranges_cursor cursor = {.ranges = &map->ranges};
 	struct change_list_writer *w;
@@ -222,21 +222,21 @@ static int write_list(const struct change_map *map, int dirfd, const char *name,
 			break;
 	}
 	if (r == -ENXIO)
-		return change_list_finish(w, ret_digest);
+		return change_list_finish(w, ret_digest, ret_fd);
 	change_list_abandon(w);
 	return r;
 }
 
 /* *ret: what the manifest says of the list; null if the disk is whole. */
 static int make_list(struct export_change *change, const struct export_changes *c,
-		     const char *disk, const struct point *point,
-		     const struct target *target, json_t **ret)
+		     const char *disk, const struct point *point, struct target *target,
+		     json_t **ret)
 {
 	const struct change_map *map = change->map;
 	struct change_list_head head = {
 		.size = map->size, .base_size = map->base_size, .count = map->count};
 	char digest[DIGEST_TEXT_SIZE];
-	int r;
+	int fd, r;
 
 	if (!change->differential) {
 		*ret = json_null();
@@ -246,16 +246,17 @@ static int make_list(struct export_change *change, const struct export_changes *
 	snprintf(head.disk, sizeof(head.disk), "%s", disk);
 	memcpy(head.point, point->id, sizeof(head.point));
 	memcpy(head.base, c->base.id, sizeof(head.base));
-	r = write_list(map, target->fd, change->list, &head, digest);
+	r = write_list(map, target->fd, change->list, &head, digest, &fd);
 	if (r < 0)
 		return r;
+	io_unsynced_take(&target->unsynced, fd, change->list);
 	*ret = json_pack("{s:s, s:s, s:I}", "File", change->list, "Digest", digest,
 			 "Count", (json_int_t)map->count);
 	return *ret ? 0 : -ENOMEM;
 }
 
 int export_changes_finish(struct export_changes *c, size_t i, const struct point *point,
-			  const struct export_disks *disks, const struct target *target,
+			  const struct export_disks *disks, struct target *target,
 			  json_t *manifest)
 {
 	struct export_change *change = &c->disks[i];

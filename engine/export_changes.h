@@ -78,10 +78,10 @@ void export_change_give_back(struct export_change *change, struct stream *s);
 uint32_t export_changes_apply(struct export_changes *c, struct export_disks *disks,
 			      const struct watch *w, struct rp_error *err);
 
-/* After disk @i is complete and in the manifest: its list, and what is said of it. 0 or
- * -errno. */
+/* After disk @i is complete and in the manifest: its list, which is synced with what else
+ * @target has, and what is said of it. 0 or -errno. */
 int export_changes_finish(struct export_changes *c, size_t i, const struct point *point,
-			  const struct export_disks *disks, const struct target *target,
+			  const struct export_disks *disks, struct target *target,
 			  json_t *manifest);
 
 void export_changes_close(struct export_changes *c); /* unopened is fine */

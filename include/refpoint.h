@@ -45,7 +45,7 @@ enum rp_return {
 	RP_UNKNOWN_STATUS = 32771, /* metadata unreadable or damaged */
 	RP_TIMEOUT = 32772,	   /* a lock's or a job's time limit passed */
 	RP_INVALID_PARAMETER = 32773,
-	RP_IN_USE = 32774, /* locked by another operation */
+	RP_IN_USE = 32774,	  /* locked by another operation */
 	RP_INVALID_STATE = 32775, /* exists, is needed, or no base to build on */
 	RP_INVALID_TYPE = 32776,  /* settings of a wrong class, property or type */
 	RP_NOT_AVAILABLE = 32777, /* does not exist or is gone */

@@ -33,12 +33,14 @@ static void write_list(int dirfd, const struct change_list_head *head,
 		       const struct layer_range *ranges, char digest[DIGEST_TEXT_SIZE])
 {
 	struct change_list_writer *w;
+	int fd;
 
 	ASSERT_OK(change_list_create(dirfd, "vda.changes", head, &w));
 	for (uint64_t i = 0; i < head->count; i++)
 		ASSERT_OK(change_list_add(w, ranges[i].start, ranges[i].end,
 					  ranges[i].state == LAYER_ZERO));
-	ASSERT_OK(change_list_finish(w, digest));
+	ASSERT_OK(change_list_finish(w, digest, &fd));
+	close(fd);
 }
 
 static int open_dir(void)
