@@ -13,7 +13,7 @@
 #include "cli/text.h"
 
 const struct option_def changes_options[] = {
-	{"base", "NAME@POINT", "the older reference point", false},
+	{"base", "[NAME]@POINT", "the older reference point", false},
 	{"disk", "ID", "only this disk", false},
 	{"prove", NULL, "compare the bytes of what is called unchanged", false},
 	{NULL, NULL, NULL, false},

@@ -24,7 +24,7 @@
 const struct option_def export_options[] = {
 	{"all", NULL, "export the latest point of every virtual system", false},
 	{"disk", "ID", "only this disk (repeatable)", false},
-	{"base", "NAME@POINT", "only what has changed since this older point", false},
+	{"base", "[NAME]@POINT", "only what has changed since this older point", false},
 	{"merge", NULL, "with the export of the base in DIRECTORY, to a whole one",
 	 false},
 	{"strict", NULL, "fail rather than export a disk in full for want of a base",

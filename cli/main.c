@@ -39,7 +39,7 @@ static const struct command commands[] = {
 	 1, cmd_destroy},
 	{"release", NULL, "NAME@POINT", "drop the data of a point, keep it as a base",
 	 NULL, 1, 1, cmd_release},
-	{"changes", NULL, "NAME@POINT --base NAME@POINT [--disk ID] [--prove]",
+	{"changes", NULL, "NAME@POINT --base [NAME]@POINT [--disk ID] [--prove]",
 	 "list what changed between two reference points", changes_options, 1, 1,
 	 cmd_changes},
 	{"export", NULL, "{NAME@POINT ... | --all} DIRECTORY [OPTIONS]",

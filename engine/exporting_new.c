@@ -55,6 +55,23 @@ static struct exporting *new (struct rp_store *store, const char *directory,
 	return NULL;
 }
 
+/* "@POINT" is asked of many systems, and a new one has no such point. */
+static uint32_t go_without_base(struct exporting *x, struct rp_error *err)
+{
+	struct rp_error why = *err;
+
+	if (x->options.strict)
+		return rp_fail(err, RP_INVALID_STATE, "check", "no usable base: %s",
+			       why.message);
+	watch_warn(&x->watch, "exported in full, there is no usable base: %s",
+		   why.message);
+	rp_error_clear(err);
+	free((char *)x->options.base);
+	x->options.base = NULL;
+	x->options.merge = false;
+	return RP_OK;
+}
+
 /* From now on the base has its full name, which goes on meaning the same. */
 static uint32_t begin_changes(struct exporting *x, struct rp_error *err)
 {
@@ -62,6 +79,8 @@ static uint32_t begin_changes(struct exporting *x, struct rp_error *err)
 					   &x->point, x->options.strict, &x->watch, err);
 	char *name;
 
+	if (rc == RP_NOT_AVAILABLE && *x->options.base == '@')
+		return go_without_base(x, err);
 	if (rc)
 		return rc;
 	if (asprintf(&name, "%s@%s", x->changes.base.system, x->changes.base.id) < 0)
@@ -209,7 +228,7 @@ uint32_t exporting_check(struct rp_store *store, const char *directory,
 	rc = tuning_of_options(&x->tuning, &x->options, err);
 	if (rc == RP_OK)
 		rc = check_limits(x, err);
-	if (rc == RP_OK && x->options.base)
+	if (rc == RP_OK && x->options.base && *x->options.base != '@')
 		rc = point_open(store, x->options.base, POINT_UNLOCKED, 0, NULL,
 				&x->changes.base, err);
 	if (rc == RP_OK)

@@ -307,7 +307,7 @@ struct rp_changes_options {
 /**
  * rp_changes() - which bytes of a system's disks differ between two points
  * @point:      the newer point, as rp_show_reference_point()
- * @base:       the older one
+ * @base:       the older one, also "@POINT"
  * @options:    borrowed for the call; NULL means defaults
  * @ret_report: a JSON object with Disks[]: DiskId, Source, SourceReason, HasBase,
  *              sizes, sums, and ChangedByteOffsets[], ChangedByteLengths[],
@@ -379,8 +379,9 @@ struct rp_export_options {
 	unsigned queue_depth; /* blocks on their way at once, up to 256 */
 	uint64_t memory;      /* limit of all buffers together, in steps of 2 MiB; if it
 			       * cannot hold one set of them: RP_OUT_OF_MEMORY */
-	/* "SYSTEM@POINT", an older point of the same system: only what has changed since
-	 * is exported. NULL = everything. */
+	/* "SYSTEM@POINT", an older point of the same system, or "@POINT", that of the
+	 * system of each point exported: only what has changed since is exported. Of a
+	 * system without such a point all is, with a warning. NULL = everything. */
 	const char *base;
 	/* RP_INVALID_STATE where there would be a warning: a disk has no usable base, or
 	 * DIRECTORY has no export of the base from which the disk could be restored. */
@@ -486,8 +487,8 @@ uint32_t rp_export_reference_point(struct rp_store *store, const char *reference
  * @options: as rp_export(), for each of them; options->watch sees them together, its
  *           progress adds up. memory and timeout_ms bound all of them together; with a
  *           limit of the rate (bandwidth, iops, max_pressure) they are exported one
- *           after another. So it is with what options->settings say. With a base all
- *           points are of its system; those of others fail
+ *           after another. So it is with what options->settings say. With a base
+ *           "SYSTEM@POINT" the points of other systems fail
  * @done:    called for each as it ends, from the thread that called, with what
  *           rp_export() would have returned: report or error. May be NULL
  *

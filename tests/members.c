@@ -4,6 +4,7 @@
  */
 #include "members.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -26,23 +27,30 @@ static void make_scattered(const char *path, uint64_t size)
 	close(fd);
 }
 
+/* Its latest point. */
+static void take(struct members *m, unsigned i)
+{
+	struct rp_error err;
+	char *point;
+
+	ASSERT_EQ(rp_create_reference_point(m->e.store, fmt("vm%02u", i), NULL, &point,
+					    &err),
+		  RP_OK, "%s", err.message);
+	snprintf(m->names[i], POINT_SIZE, "%s", point);
+	rp_free(point);
+}
+
 /* With a disk that was made. */
 static void add(struct members *m, unsigned i)
 {
 	const char *name = fmt("vm%02u", i);
 	struct rp_disk disk = {.id = "vda", .path = engine_disk(&m->e, fmt("disk%u", i))};
-	const struct rp_create_options options = {.size = sizeof(options),
-						  .allow_copy = true};
 	struct rp_error err;
-	char *point;
 
 	ASSERT_EQ(rp_system_add(m->e.store, name, &disk, 1, NULL, 0, &err), RP_OK, "%s",
 		  err.message);
-	ASSERT_EQ(rp_create_reference_point(m->e.store, name, &options, &point, &err),
-		  RP_OK, "%s", err.message);
-	snprintf(m->names[i], POINT_SIZE, "%s", point);
+	take(m, i);
 	m->points[i] = m->names[i];
-	rp_free(point);
 }
 
 void members_open(struct members *m)
@@ -53,6 +61,24 @@ void members_open(struct members *m)
 		add(m, i);
 	}
 	m->caller = pthread_self();
+}
+
+static void change(const char *path, uint64_t seed)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	ASSERT_GE(fd, 0);
+	data_write(fd, seed, 4096, 8192);
+	close(fd);
+}
+
+void members_go_on(struct members *m, unsigned first)
+{
+	for (unsigned i = first; i < MEMBERS; i++) {
+		change(engine_disk(&m->e, fmt("disk%u", i)), i);
+		change(engine_twin(&m->e, fmt("disk%u", i)), i);
+		take(m, i);
+	}
 }
 
 void members_close(struct members *m)
@@ -89,9 +115,14 @@ uint32_t members_export(struct members *m, const struct rp_export_options *optio
 			     members_told, m, err);
 }
 
+static const char *export_of(const struct members *m, unsigned i)
+{
+	return fmt("%s/vm%02u/%s", m->e.out, i, strchr(m->names[i], '@') + 1);
+}
+
 bool members_arrived(const struct members *m, unsigned i)
 {
-	const char *path = fmt("%s/vm%02u/%s", m->e.out, i, strchr(m->names[i], '@') + 1);
+	const char *path = export_of(m, i);
 	struct rp_error err;
 
 	if (!exists(path))
@@ -99,6 +130,24 @@ bool members_arrived(const struct members *m, unsigned i)
 	EXPECT_EQ(rp_verify(path, NULL, NULL, &err), RP_OK, "%s", err.message);
 	EXPECT_TRUE(
 		data_same(fmt("%s/vda.raw", path), engine_twin(&m->e, fmt("disk%u", i))));
+	return true;
+}
+
+bool members_arrived_as_change(const struct members *m, unsigned i)
+{
+	const char *path = export_of(m, i), *restored = fmt("%s/restored", m->e.out);
+	struct rp_error err;
+	json_t *manifest;
+
+	if (!exists(path))
+		return false;
+	manifest = load_json(fmt("%s/export.json", path));
+	EXPECT_STREQ(json_text(manifest, "Kind"), "differential");
+	json_decref(manifest);
+	EXPECT_EQ(rp_restore(path, "vda", restored, NULL, NULL, &err), RP_OK, "%s",
+		  err.message);
+	EXPECT_TRUE(data_same(restored, engine_twin(&m->e, fmt("disk%u", i))));
+	EXPECT_OK(unlink(restored));
 	return true;
 }
 

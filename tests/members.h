@@ -31,6 +31,10 @@ void members_close(struct members *m);
  */
 void members_add_scattered(struct members *m);
 
+/* Of each but those before @first the next night: its disk changes, and its latest point
+ * is the one that is exported. */
+void members_go_on(struct members *m, unsigned first);
+
 /* To be given as set_done, with the members as context. */
 void members_told(void *context, size_t index, uint32_t value, const char *report,
 		  const struct rp_error *error);
@@ -41,6 +45,10 @@ uint32_t members_export(struct members *m, const struct rp_export_options *optio
 
 /* Whether point @i is there; then it must verify, and be the disk. */
 bool members_arrived(const struct members *m, unsigned i);
+
+/* Whether point @i is there as what has changed, with what it is based on; then it must
+ * verify, and the disk be restored from it. */
+bool members_arrived_as_change(const struct members *m, unsigned i);
 
 /* Each was told of once, and has arrived, and the store is idle. */
 void members_expect_all(const struct members *m);

@@ -51,7 +51,7 @@ walk() {
 			-e "s|/srv/vm|$DIR/vm|g; s|/etc/libvirt/qemu|$DIR/vm|g" \
 			-e "s|/backup|$DIR/backup|g; s|/<uuid>|/*|g" -e "s#^\( *\(job=\$(\)*\)refpoint#\1\"$REFPOINT\"#"
 }
-check 'the walk has all of it' test "$(walk | wc -l)" -eq 11
+check 'the walk has all of it' test "$(walk | wc -l)" -eq 13
 check 'the walk works' bash -euc "$(walk)"
 check 'what is restored is the disk' cmp "$DIR/vm/web1.raw" "$DIR/vm/web1-restored.raw"
 

@@ -107,6 +107,21 @@ TEST_F(set, syncs_serve_many)
 	EXPECT_LE(together, 2 * MEMBERS);
 }
 
+/* A list of changes is one file more of each. */
+TEST_F(set, syncs_serve_many_that_are_differential)
+{
+	const struct rp_export_options o = {.size = sizeof(o), .base = "@latest~1"};
+	struct rp_error err;
+
+	GIVES(OK, members_export(&self->m, NULL, &err));
+	members_go_on(&self->m, 0);
+	whole_syncs = file_syncs = 0;
+	GIVES(OK, members_export(&self->m, &o, &err));
+	test_log("%u syncs for %u", whole_syncs + file_syncs, MEMBERS);
+	EXPECT_LT(whole_syncs + file_syncs, MEMBERS);
+	EXPECT_TRUE(members_arrived_as_change(&self->m, 5));
+}
+
 /* The kernel tells of it to whoever asks first; it is asked for each file then. */
 TEST_F(set, a_failed_sync_is_told_of_whose_it_was)
 {

@@ -197,6 +197,40 @@ TEST_F(set, a_warning_says_of_which_point_it_is)
 	}
 }
 
+/* The next night of many. A system that is new has no such point. */
+TEST_F(set, each_has_a_base_of_its_own)
+{
+	struct members *m = &self->m;
+	struct rp_export_options o = {.size = sizeof(o), .base = "@latest~1"};
+	struct rp_error err;
+	json_t *report;
+	char *text;
+
+	GIVES(OK, rp_export_set(m->e.store, m->points + 1, MEMBERS - 1, m->e.out, NULL,
+				NULL, NULL, &err));
+	members_go_on(m, 1);
+	o.strict = true;
+	GIVES(INVALID_STATE, members_export(m, &o, &err));
+	EXPECT_STREQ(err.system, "vm00");
+	EXPECT_NE(strstr(err.message, "no usable base: reference point vm00@latest~1"),
+		  NULL, "%s", err.message);
+	for (unsigned i = 1; i < MEMBERS; i++) {
+		EXPECT_EQ(m->values[i], RP_OK, "%s", m->messages[i]);
+		EXPECT_TRUE(members_arrived_as_change(m, i), "%u", i);
+	}
+	o.strict = false;
+	ASSERT_EQ(rp_export(m->e.store, m->points[0], m->e.out, &o, &text, &err), RP_OK,
+		  "%s", err.message);
+	report = take_json(text);
+	EXPECT_STREQ(json_text(report, "Kind"), "full");
+	EXPECT_NE(strstr(json_string_value(
+				 json_array_get(json_object_get(report, "Warnings"), 0)),
+			 "exported in full"),
+		  NULL);
+	json_decref(report);
+	EXPECT_TRUE(members_arrived(m, 0));
+}
+
 /* One of the two is refused, and harms nothing. */
 TEST_F(set, the_same_point_twice)
 {
