@@ -282,20 +282,27 @@ make_systems() {
 	disks=$2
 }
 
+# prepare_set TOOL FROM FOLDER: a tool may want something to be there before it runs.
+prepare_set() { :; }
+
 # set_of WORKLOAD TOOL FROM TO: all disks of FROM/disks at once.
 set_of() {
 	local name=$1 tool=$2 from=$3 to=$4 flags=(-S "$work/$4") command
-	local src=$work/$from/disks dst=$work/$to/out
+	local src=$work/$from/disks dst=$work/$to/out more=()
+	[[ $tool != *:* ]] || read -ra more <<<"${tool#*:}"
 	case $tool in
-	refpoint) command=("$REFPOINT" --store "$work/$from/store" export --all "$dst") flags=() ;;
+	refpoint*) flags=()
+		command=("$REFPOINT" --store "$work/$from/store" export --all "$dst" "${more[@]}") ;;
 	bare) command=("$O/bench/bare" set "$src" "$dst") flags=() ;;
 	cp-reflink) command=(cp -r --reflink=always "$src" "$dst/disks") ;;
 	cp) command=(cp -r --reflink=never "$src" "$dst/disks") ;;
 	rsync) command=(rsync -r --whole-file "$src" "$dst/disks") ;;
+	rsync-delta) command=(rsync -r --inplace --no-whole-file "$src/" "$dst/disks") ;;
 	esac
 	flags+=(-r "${device[$from]}" -w "${device[$to]}")
 	[[ $from = "$to" ]] || flags+=(-c "$work/$to")
 	empty_out
+	prepare_set "$tool" "$from" "$dst"
 	"$measure" -n workload="$name" -n tool="$tool" -n round="$round" \
 		-n from="${filesystem[$from]}" -n to="${filesystem[$to]}" -n disks="$disks" \
 		-n x="${x-}" -b "${data[$from]}" "${flags[@]}" "${counted[@]}" -c "$work/$from" \
