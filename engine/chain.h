@@ -11,7 +11,7 @@
 #ifndef ENGINE_CHAIN_H
 #define ENGINE_CHAIN_H
 
-#include "manifest.h"
+#include "exported.h"
 #include "stream.h"
 #include "tuning.h"
 #include "watch.h"

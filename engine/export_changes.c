@@ -10,6 +10,7 @@
 
 #include "chain_disk.h"
 #include "doc.h"
+#include "manifest.h"
 
 uint32_t export_changes_begin(struct export_changes *c, struct rp_store *store,
 			      const char *ref, const struct point *point, bool strict,

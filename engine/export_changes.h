@@ -11,8 +11,8 @@
 
 #include "change.h"
 #include "export_disks.h"
+#include "exported.h"
 #include "layer_diff.h"
-#include "manifest.h"
 
 /* Of one disk. */
 struct export_change {

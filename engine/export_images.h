@@ -12,7 +12,6 @@
 #include "export_changes.h"
 #include "export_disks.h"
 #include "format.h"
-#include "manifest.h"
 
 /* Of one disk. */
 struct export_image {

@@ -15,7 +15,7 @@
 #include "io/extent.h"
 #include "io/tree.h"
 #include "leaves.h"
-#include "manifest.h"
+#include "exported.h"
 #include "point.h"
 
 static bool is_file_name(const char *name)

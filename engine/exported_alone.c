@@ -7,7 +7,7 @@
 
 #include "io/tree.h"
 #include "journal.h"
-#include "manifest.h"
+#include "exported.h"
 
 /* Of a disk, its digests, its changes. */
 static bool has_file(const json_t *object, const char *name)

@@ -11,7 +11,7 @@
 #include "doc.h"
 #include "io/tree.h"
 #include "leaves.h"
-#include "manifest.h"
+#include "exported.h"
 #include "points.h"
 #include "released.h"
 

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "doc.h"
-#include "manifest.h"
+#include "exported.h"
 #include "slip.h"
 #include "target.h"
 

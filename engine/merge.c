@@ -20,6 +20,7 @@
 #include "exported_image.h"
 #include "io/tree.h"
 #include "leaves.h"
+#include "manifest.h"
 #include "merged.h"
 #include "touched.h"
 

@@ -16,7 +16,7 @@
 #include "io/tree.h"
 #include "job_sweep.h"
 #include "leaves.h"
-#include "manifest.h"
+#include "exported.h"
 #include "point.h"
 #include "released.h"
 

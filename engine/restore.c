@@ -6,7 +6,7 @@
 #include "chain_disk.h"
 #include "copy.h"
 #include "doc.h"
-#include "manifest.h"
+#include "exported.h"
 #include "output.h"
 #include "salvage.h"
 

@@ -6,7 +6,7 @@
 #include "chain_disk.h"
 #include "copy.h"
 #include "doc.h"
-#include "manifest.h"
+#include "exported.h"
 #include "verify.h"
 
 /* What was compared of part @k: "digest", "size" as it has no digest, or only that as it
