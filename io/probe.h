@@ -33,7 +33,7 @@ int io_probe_mount(int dirfd, struct io_mount_facts *ret);
 
 /* What can be done between two folders. */
 struct io_pair_facts {
-	int clone_error;	     /* 0 = FICLONERANGE works, else -errno */
+	int clone_error;	     /* 0 = FICLONE works, else -errno */
 	uint64_t clone_ns;	     /* of a file that is one extent */
 	uint64_t extent_ns;	     /* of each extent more */
 	enum io_fact tail_refused;   /* a partial last block into the middle of a file */
