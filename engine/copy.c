@@ -174,16 +174,18 @@ static uint32_t sync_all(struct stream *streams, size_t count, struct watch *w,
 	return RP_OK;
 }
 
-/* The one that was asked for does not work here; "auto" always has one. */
+/* The one that was asked for does not work here, or not now; "auto" always has one. */
 static uint32_t no_backend(int error, const char *name, struct rp_error *err)
 {
 	uint32_t rc = rp_fail_os(err, error, "open", "I/O backend %s", name);
 
-	if (rc == RP_OUT_OF_MEMORY)
-		return rc;
+	if (error == -EPERM) /* seccomp or kernel.io_uring_disabled: nobody's files */
+		rc = RP_NOT_SUPPORTED;
+	else if (error == -EAGAIN) /* fs.aio-max-nr: nothing that is locked */
+		rc = RP_FAILED;
 	if (err)
-		err->code = RP_NOT_SUPPORTED;
-	return RP_NOT_SUPPORTED;
+		err->code = rc;
+	return rc;
 }
 
 /* Why the bytes were moved this way. */

@@ -104,8 +104,9 @@ static uint32_t check_limits(struct exporting *x, struct rp_error *err)
 	if (r < 0) {
 		rc = rp_fail_os(err, r, "open", "I/O pressure of %s",
 				o->pressure_of ?: "the system");
-		if (!o->pressure_of || access(o->pressure_of, F_OK) == 0)
-			rc = RP_NOT_SUPPORTED;
+		if (r == -ENOENT &&
+		    (!o->pressure_of || access(o->pressure_of, F_OK) == 0))
+			rc = RP_NOT_SUPPORTED; /* it is not kept here */
 		if (err)
 			err->code = rc;
 		return rc;

@@ -37,18 +37,18 @@ static json_t *fact(enum io_fact fact)
 
 /* ---------------------------------------------------------------- what it counts for */
 
-static json_t *describe_mount(int dirfd)
+static int describe_mount(int dirfd, json_t **ret)
 {
 	struct io_mount mount;
-	json_t *doc;
+	int r = io_mount_of(dirfd, &mount);
 
-	if (io_mount_of(dirfd, &mount) < 0)
-		return NULL;
-	doc = json_pack("{s:s, s:s, s:s, s:o}", "FileSystem", mount.type, "Device",
-			mount.source, "Options", mount.options, "Id",
-			json_sprintf("%016llx", (unsigned long long)mount.id));
+	if (r < 0)
+		return r;
+	*ret = json_pack("{s:s, s:s, s:s, s:o}", "FileSystem", mount.type, "Device",
+			 mount.source, "Options", mount.options, "Id",
+			 json_sprintf("%016llx", (unsigned long long)mount.id));
 	io_mount_free(&mount);
-	return doc;
+	return *ret ? 0 : -ENOMEM;
 }
 
 /* The file is named after the mounts, so that a new kernel or option replaces it. */
@@ -79,13 +79,15 @@ static int name_it(struct probing *p)
 
 static int identify(struct probing *p)
 {
-	json_t *from = describe_mount(p->dirfd[0]), *to = describe_mount(p->dirfd[1]);
+	json_t *from = NULL, *to = NULL;
 	struct utsname uts;
+	int r = uname(&uts) < 0 ? -errno : describe_mount(p->dirfd[0], &from);
 
-	if (!from || !to || uname(&uts) < 0) {
+	if (r == 0)
+		r = describe_mount(p->dirfd[1], &to);
+	if (r < 0) {
 		json_decref(from);
-		json_decref(to);
-		return -ENOMEM;
+		return r;
 	}
 	p->identity = json_pack("{s:s, s:s, s:[o, o]}", "Kernel", uts.release,
 				"KernelVersion", uts.version, "Mounts", from, to);

@@ -174,6 +174,29 @@ TEST(exports_arrive)
 	stage_close(&s);
 }
 
+/* The kernel knows, but it could not be asked. */
+TEST(a_want_of_descriptors_is_no_want_of_support)
+{
+	const char *cgroup = make_cgroup("cgroup", "some a b c total=1000\n");
+	struct rp_export_options o = stage_copying(RP_IO_AUTO);
+	struct rp_error err;
+	struct stage s;
+	rlim_t limit;
+
+	stage_make(&s, test_dir(), MIB, test_seed());
+	o.max_pressure = 5;
+	for (unsigned i = 0; i < 2; i++) {
+		limit = limit_files(getpid(), 0);
+		GIVES(FAILED, stage_export(&s, &o, &err));
+		limit_files(getpid(), limit);
+		EXPECT_EQ(err.os_error, EMFILE, "%s", err.message);
+		EXPECT_NE(strstr(err.message, "I/O pressure"), NULL, "%s", err.message);
+		o.pressure_of = cgroup;
+	}
+	stage_expect_unharmed(&s, "");
+	stage_close(&s);
+}
+
 /* The settings say the same. */
 TEST(settings)
 {

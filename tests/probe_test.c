@@ -4,9 +4,11 @@
  * leaves nothing behind, and an export does as it was found best
  */
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "badfs.h"
+#include "blocked.h"
 #include "data.h"
 #include "engine_fixture.h"
 #include "harness.h"
@@ -265,6 +267,9 @@ TEST(errors)
 	GIVES(NOT_AVAILABLE, rp_probe(NULL, missing, NULL, &text, &err));
 	GIVES(NOT_AVAILABLE, rp_probe(NULL, test_dir(), missing, &text, &err));
 	GIVES(ACCESS_DENIED, rp_probe(NULL, "/sys/kernel", NULL, &text, &err));
+	block_syscall(SYS_fstatfs, ESTALE); /* of a server */
+	GIVES(FAILED, rp_probe(NULL, test_dir(), NULL, &text, &err));
+	EXPECT_EQ(err.os_error, ESTALE);
 	EXPECT_EQ(text, NULL);
 }
 
