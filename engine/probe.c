@@ -19,8 +19,8 @@
 /* What is found out again by itself for a move of at least this much. */
 #define WORTH_IT (4 * GIB)
 
-/* Another may measure for a while. */
-#define KEEP_WAIT_MS 10000
+/* Another may measure for a while: 20 MB a second make it 20 s. */
+#define KEEP_WAIT_MS 60000
 
 /* One pair that is looked at. */
 struct probing {
@@ -274,6 +274,9 @@ uint32_t rp_probe(struct rp_store *store, const char *source, const char *target
 	p.dirfd[0] = from;
 	p.dirfd[1] = to;
 	r = identify(&p);
+	/* Keeping it is a service: a store that is read-only has no use for it. */
+	if (r == 0 && store)
+		locked = lock_probes(store, KEEP_WAIT_MS);
 	rc = r < 0 ? rp_fail_os(reterr, r, "probe", "%s", source)
 		   : find_out(&p, &doc, reterr);
 	if (rc == RP_OK) {
@@ -284,10 +287,7 @@ uint32_t rp_probe(struct rp_store *store, const char *source, const char *target
 		else
 			*ret_json = text;
 	}
-	/* Keeping it is a service: a store that is read-only has no use for it. */
-	if (rc == RP_OK && store)
-		locked = lock_probes(store, KEEP_WAIT_MS);
-	if (locked >= 0)
+	if (rc == RP_OK && locked >= 0)
 		doc_save(locked, p.name, doc);
 	json_decref(p.identity);
 	return rc;

@@ -3,15 +3,20 @@
  * probe_test.c - rp_probe() tells the truth about real file systems and one that lies,
  * leaves nothing behind, and an export does as it was found best
  */
+#include <fcntl.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "badfs.h"
 #include "blocked.h"
 #include "data.h"
+#include "engine/doc.h"
 #include "engine_fixture.h"
 #include "harness.h"
+#include "io/tree.h"
 #include "stage.h"
 
 static json_t *probe(struct rp_store *store, const char *source, const char *target)
@@ -227,6 +232,38 @@ TEST(is_kept_and_used)
 	export_it(&s, &block, why);
 	EXPECT_EQ(strstr(why, "probed"), NULL, "%s", why);
 	stage_expect_idle(&s);
+	stage_close(&s);
+}
+
+static void *probe_stage(void *arg)
+{
+	const struct stage *s = arg;
+
+	return probe(s->store, s->path, s->exports);
+}
+
+/* Two at once would measure each other. */
+TEST(waits_for_another)
+{
+	char now[DOC_TIME_SIZE];
+	pthread_t thread;
+	struct stage s;
+	void *doc;
+	int fd;
+
+	stage_make(&s, test_dir(), MIB, test_seed());
+	json_decref(probe(s.store, s.path, s.exports));
+	fd = open(fmt("%s/probes", s.path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ASSERT_GE(fd, 0);
+	ASSERT_OK(io_lock(fd, true, 0));
+	ASSERT_EQ(pthread_create(&thread, NULL, probe_stage, &s), 0);
+	nanosleep(&(struct timespec){.tv_nsec = 500000000}, NULL);
+	doc_time(now);
+	io_unlock_close(fd);
+	ASSERT_EQ(pthread_join(thread, &doc), 0);
+	EXPECT_GE(strcmp(json_text(doc, "ProbeTime"), now), 0, "%s was before %s",
+		  json_text(doc, "ProbeTime"), now);
+	json_decref(doc);
 	stage_close(&s);
 }
 
