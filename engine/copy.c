@@ -13,6 +13,7 @@
 #include "io/base.h"
 #include "io/tree.h"
 #include "move.h"
+#include "probe.h"
 #include "share.h"
 
 #ifndef ZFS_SUPER_MAGIC
@@ -23,6 +24,12 @@
 static uint64_t left_bytes(const struct stream *s)
 {
 	return stream_writes(s) ? s->data_bytes - s->cloned_bytes - s->server_bytes : 0;
+}
+
+/* And is not there from an export that this one goes on with. */
+static uint64_t unwritten_bytes(const struct stream *s)
+{
+	return left_bytes(s) - (stream_writes(s) ? s->kept_bytes : 0);
 }
 
 static uint32_t measure(struct stream *streams, size_t count, struct watch *w,
@@ -96,7 +103,7 @@ static uint32_t check_space(const struct stream *streams, size_t count,
 			continue;
 		if (!first && left_bytes(&streams[i]))
 			first = &streams[i];
-		need += left_bytes(&streams[i]) - streams[i].kept_bytes;
+		need += unwritten_bytes(&streams[i]);
 	}
 	if (!first || fstatfs(first->dst.tail_fd, &fs) < 0)
 		return RP_OK; /* the writes will tell */
@@ -221,6 +228,21 @@ static uint32_t move(struct stream *streams, size_t count, const struct tuning *
 	return rc;
 }
 
+/* Not before it is known how much there is to move. */
+static uint32_t tune_and_move(struct stream *streams, size_t count,
+			      const struct tuning *tuning, struct watch *w,
+			      struct rp_error *err)
+{
+	struct tuning t = *tuning;
+	uint64_t bytes = 0;
+	int r;
+
+	for (size_t i = 0; i < count; i++)
+		bytes += unwritten_bytes(&streams[i]);
+	r = probe_tune(&t, bytes, w);
+	return r < 0 ? watch_fail(w, r, err) : move(streams, count, &t, w, err);
+}
+
 uint32_t copy_streams(struct stream *streams, size_t count, const struct tuning *tuning,
 		      struct watch *w, struct rp_error *err)
 {
@@ -237,7 +259,7 @@ uint32_t copy_streams(struct stream *streams, size_t count, const struct tuning 
 	if (rc == RP_OK)
 		rc = check_space(streams, count, err);
 	if (rc == RP_OK)
-		rc = moves ? move(streams, count, tuning, w, err)
+		rc = moves ? tune_and_move(streams, count, tuning, w, err)
 			   : sync_all(streams, count, w, err);
 	if (rc)
 		return rc;

@@ -183,16 +183,6 @@ uint32_t export_disks_open(struct rp_store *store, const struct point *point,
 	return rc;
 }
 
-uint64_t export_disks_size(const struct export_disks *d)
-{
-	uint64_t size = 0;
-
-	for (size_t i = 0; i < d->count; i++)
-		if (add_overflows(size, stream_size(&d->streams[i]), &size))
-			return UINT64_MAX;
-	return size;
-}
-
 int export_disks_finish(struct export_disks *d, size_t i, struct target *target)
 {
 	struct stream *s = &d->streams[i];

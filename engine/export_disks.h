@@ -43,8 +43,6 @@ uint32_t export_disks_open(struct rp_store *store, const struct point *point,
 			   struct journal *journal, struct export_disks *ret,
 			   struct rp_error *err);
 
-uint64_t export_disks_size(const struct export_disks *d); /* of all, holes included */
-
 /* After disk @i is complete: keeps its leaves if they are too, else removes them; what is
  * to be synced is added to the target's. 0 or -errno. */
 int export_disks_finish(struct export_disks *d, size_t i, struct target *target);

@@ -26,7 +26,6 @@
 #include "io/tree.h"
 #include "job_sweep.h"
 #include "manifest.h"
-#include "probe.h"
 #include "resume.h"
 
 static uint32_t export_configs(struct exporting *x, struct rp_error *err)
@@ -136,9 +135,8 @@ static uint32_t fill_target(struct exporting *x, struct rp_error *err)
 					   &x->target, &x->disks, &x->watch, err);
 	if (rc == RP_OK)
 		rc = export_configs(x, err);
-	if (rc == RP_OK)
-		probe_tune(x->store, x->point.fd, x->target.fd,
-			   export_disks_size(&x->disks), &x->tuning);
+	x->pair = (struct probe_pair){x->store, x->point.fd, x->target.fd};
+	x->tuning.pair = &x->pair;
 	if (rc == RP_OK && x->options.merge && x->options.format == RP_FORMAT_RAW)
 		rc = export_merged(&x->changes, &x->disks, &x->target, &x->tuning,
 				   &x->watch, err);

@@ -14,6 +14,7 @@
 #include "journal.h"
 #include "point.h"
 #include "pressure.h"
+#include "probe.h"
 #include "target.h"
 #include "tuning.h"
 #include "watch.h"
@@ -30,6 +31,7 @@ struct exporting {
 	bool queued;
 	struct job job;
 	struct tuning tuning;
+	struct probe_pair pair;
 	struct gear gear; /* unless it is lent one */
 	struct pressure pressure;
 	struct pressure *before; /* of the export before it, or NULL; borrowed */

@@ -146,7 +146,8 @@ static int add_pair(json_t *doc, const struct probing *p)
 }
 
 /* The whole document. */
-static uint32_t find_out(const struct probing *p, json_t **ret, struct rp_error *err)
+static uint32_t find_out(const struct probing *p, struct watch *w, json_t **ret,
+			 struct rp_error *err)
 {
 	_cleanup_doc_ json_t *doc = doc_new();
 	char now[DOC_TIME_SIZE];
@@ -159,11 +160,15 @@ static uint32_t find_out(const struct probing *p, json_t **ret, struct rp_error 
 	r = add_mount(doc, p, 0);
 	if (r < 0)
 		return rp_fail_os(err, r, "probe", "%s", p->path[0] ?: "source");
-	r = add_mount(doc, p, 1);
+	r = probe_tick(w);
+	if (r == 0)
+		r = add_mount(doc, p, 1);
+	if (r == 0)
+		r = probe_tick(w);
 	if (r == 0)
 		r = add_pair(doc, p);
 	if (r == 0)
-		r = probe_speed(doc, p->dirfd[0], p->dirfd[1]);
+		r = probe_speed(doc, p->dirfd[0], p->dirfd[1], w);
 	if (r < 0)
 		return rp_fail_os(err, r, "probe", "%s", p->path[1] ?: "target");
 	*ret = take_ptr(doc);
@@ -217,28 +222,47 @@ static void tune_by(const json_t *doc, struct tuning *t)
 		snprintf(t->reason, sizeof(t->reason), "probed: %s", why);
 }
 
-void probe_tune(struct rp_store *store, int src_dirfd, int dst_dirfd, uint64_t bytes,
-		struct tuning *t)
+/* By who moves bytes and has no time to wait for another. */
+static void find_again(const struct probing *p, struct tuning *t, struct watch *w)
 {
-	struct probing p = {.dirfd = {src_dirfd, dst_dirfd}};
-	_cleanup_doc_ json_t *doc = NULL, *again = NULL;
-	_cleanup_unlock_ int locked = -1;
-	int r = -ENOENT;
+	_cleanup_doc_ json_t *doc = NULL;
+	_cleanup_unlock_ int locked = lock_probes(t->pair->store, 0);
 
-	/* To know the mounts takes longer than to export a small disk. */
-	if (bytes < WORTH_IT && faccessat(store->fd, "probes", F_OK, 0) < 0)
+	if (locked < 0)
 		return;
-	if (t->choose && identify(&p) == 0)
-		r = recall(store, &p, &doc);
-	if (r == 0 && bytes >= WORTH_IT)
-		locked = lock_probes(store, 0);
-	if (locked >= 0 && find_out(&p, &again, NULL) == RP_OK) {
-		doc_save(locked, p.name, again); /* or it is found out once more */
-		tune_by(again, t);
-	} else if (r > 0) {
+	watch_phase(w, "planning");
+	w->holds = true; /* what was timed across a rest would be wrong, too */
+	if (find_out(p, w, &doc, NULL) == RP_OK) {
+		doc_save(locked, p->name, doc); /* or it is found out once more */
 		tune_by(doc, t);
 	}
+	w->holds = false;
+}
+
+int probe_tune(struct tuning *t, uint64_t bytes, struct watch *w)
+{
+	_cleanup_doc_ json_t *doc = NULL;
+	struct rp_store *store;
+	struct probing p = {0};
+	int r;
+
+	if (!t->choose || !t->pair)
+		return 0;
+	store = t->pair->store;
+	/* To know the mounts takes longer than to export a small disk. */
+	if (bytes < WORTH_IT && faccessat(store->fd, "probes", F_OK, 0) < 0)
+		return 0;
+	p.dirfd[0] = t->pair->src_dirfd;
+	p.dirfd[1] = t->pair->dst_dirfd;
+	r = identify(&p);
+	if (r == 0)
+		r = recall(store, &p, &doc);
+	if (r > 0)
+		tune_by(doc, t);
+	else if (r == 0 && bytes >= WORTH_IT)
+		find_again(&p, t, w);
 	json_decref(p.identity);
+	return watch_tick(w);
 }
 
 static uint32_t open_folder(const char *path, int *ret, struct rp_error *err)
@@ -260,6 +284,7 @@ uint32_t rp_probe(struct rp_store *store, const char *source, const char *target
 	_cleanup_unlock_ int locked = -1;
 	_cleanup_doc_ json_t *doc = NULL;
 	struct probing p = {.path = {source, target ?: source}};
+	struct watch w;
 	uint32_t rc;
 	int r;
 
@@ -277,8 +302,9 @@ uint32_t rp_probe(struct rp_store *store, const char *source, const char *target
 	/* Keeping it is a service: a store that is read-only has no use for it. */
 	if (r == 0 && store)
 		locked = lock_probes(store, KEEP_WAIT_MS);
+	watch_init(&w, NULL, 0);
 	rc = r < 0 ? rp_fail_os(reterr, r, "probe", "%s", source)
-		   : find_out(&p, &doc, reterr);
+		   : find_out(&p, &w, &doc, reterr);
 	if (rc == RP_OK) {
 		char *text = doc_text(doc);
 

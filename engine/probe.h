@@ -9,17 +9,22 @@
 #ifndef ENGINE_PROBE_H
 #define ENGINE_PROBE_H
 
-#include <stddef.h>
-
 #include "store.h"
 #include "tuning.h"
+#include "watch.h"
+
+/* Two folders, and the store that keeps what is found between them. */
+struct probe_pair {
+	struct rp_store *store;
+	int src_dirfd, dst_dirfd;
+};
 
 /*
- * Lets what was found between the two folders decide where @t has nothing that was asked
- * for. If it was found on another kernel or mount it is found out again, where @bytes to
- * move make that worth its second. Without a result, and on any error, @t stays.
+ * Lets what was found between the two folders of @t decide where @t has nothing that was
+ * asked for. If it was found on another kernel or mount it is found out again, where
+ * @bytes to move make that worth its second. Without a result, and on any error, @t
+ * stays. 0, or what a tick of @w says; one that is to rest measures another time.
  */
-void probe_tune(struct rp_store *store, int src_dirfd, int dst_dirfd, uint64_t bytes,
-		struct tuning *t);
+int probe_tune(struct tuning *t, uint64_t bytes, struct watch *w);
 
 #endif

@@ -15,8 +15,9 @@
 #include "tuning.h"
 
 #define SIZE	  (64 * MIB)
-#define ADVANTAGE 1.15 /* less than this is noise */
-#define TRIES	  2    /* fewer are, too: the first has cold memory and new blocks */
+#define STEP	  (4 * MIB) /* a slow device syncs no more in 200 ms */
+#define ADVANTAGE 1.15	    /* less than this is noise */
+#define TRIES	  2	    /* fewer are, too: the first has cold memory and new blocks */
 
 /* Nothing of a round is begun when so much time has passed. */
 static const uint64_t rounds_ns[] = {UINT64_MAX, 6000 * IO_MS, 700 * IO_MS};
@@ -37,8 +38,21 @@ struct timing {
 	unsigned tries;
 };
 
+int probe_tick(struct watch *w)
+{
+	int r = watch_tick(w);
+
+	return r == 0 && w->to_rest ? -ECANCELED : r;
+}
+
+/* Whether that was a tick's; from then on nothing is measured any more. */
+static bool is_stop(int r)
+{
+	return r == -ECANCELED || r == -ETIME;
+}
+
 /* Incompressible, for file systems that would not write it otherwise. */
-static int fill(struct io_file *file)
+static int fill(struct io_file *file, struct watch *w)
 {
 	uint64_t state = 88172645463325252u, block[8192];
 	int r = io_file_set_size(file, SIZE);
@@ -51,13 +65,24 @@ static int fill(struct io_file *file)
 			block[i] = state;
 		}
 		r = io_pwrite_all(file->tail_fd, block, sizeof(block), at);
+		if (r == 0 && (at + sizeof(block)) % STEP == 0)
+			r = io_fsync(file->tail_fd);
+		if (r == 0)
+			r = probe_tick(w);
 	}
-	return r < 0 ? r : io_fsync(file->tail_fd);
+	return r;
+}
+
+/* Of a copy, for those that wait for all of them. */
+static int attend(void *measuring, struct watch *w)
+{
+	(void)w;
+	return probe_tick(measuring);
 }
 
 /* One copy to a new file: nanoseconds, or -errno. */
 static int64_t time_copy(struct io_file *src, int dst_dirfd, struct io_queue *q,
-			 struct io_pool *pool)
+			 struct io_pool *pool, struct watch *measuring)
 {
 	struct stream s = {
 		.disk = "probe",
@@ -75,7 +100,9 @@ static int64_t time_copy(struct io_file *src, int dst_dirfd, struct io_queue *q,
 	if (r < 0)
 		return r;
 	r = io_file_set_size(&s.dst, SIZE);
-	watch_init(&w, NULL, 0);
+	watch_init(&w, NULL, 0); /* its bytes are none of the operation's */
+	w.attend = attend;
+	w.attendant = measuring;
 	rp_error_clear(&err);
 	begin = io_now_ns();
 	if (r == 0)
@@ -88,7 +115,7 @@ static int64_t time_copy(struct io_file *src, int dst_dirfd, struct io_queue *q,
 
 /* With the candidate's backend; -errno if it does not work here. */
 static int64_t try_candidate(const struct candidate *c, struct io_file *src,
-			     int dst_dirfd)
+			     int dst_dirfd, struct watch *w)
 {
 	const char *const names[] = {c->backend, NULL};
 	struct io_pool *pool;
@@ -104,15 +131,16 @@ static int64_t try_candidate(const struct candidate *c, struct io_file *src,
 		return r;
 	}
 	io_queue_set_block(q, c->block);
-	ns = time_copy(src, dst_dirfd, q, pool);
+	ns = time_copy(src, dst_dirfd, q, pool, w);
 	io_queue_close(q);
 	io_pool_close(pool);
 	return ns;
 }
 
-static int time_candidate(size_t i, struct io_file *src, int dst_dirfd, struct timing *t)
+static int time_candidate(size_t i, struct io_file *src, int dst_dirfd, struct watch *w,
+			  struct timing *t)
 {
-	int64_t ns = try_candidate(&candidates[i], src, dst_dirfd);
+	int64_t ns = try_candidate(&candidates[i], src, dst_dirfd, w);
 
 	if (ns < 0)
 		return (int)ns;
@@ -122,8 +150,9 @@ static int time_candidate(size_t i, struct io_file *src, int dst_dirfd, struct t
 	return 0;
 }
 
-/* 0, or -errno if nothing works. */
-static int measure(struct io_file *src, int dst_dirfd, struct timing times[COUNT])
+/* 0, -errno if nothing works, or what a tick says. */
+static int measure(struct io_file *src, int dst_dirfd, struct watch *w,
+		   struct timing times[COUNT])
 {
 	uint64_t begin = io_now_ns();
 	int error = 0;
@@ -136,7 +165,9 @@ static int measure(struct io_file *src, int dst_dirfd, struct timing times[COUNT
 			if ((round && !times[i].best_ns) ||
 			    io_now_ns() - begin > rounds_ns[round])
 				continue;
-			r = time_candidate(i, src, dst_dirfd, &times[i]);
+			r = time_candidate(i, src, dst_dirfd, w, &times[i]);
+			if (is_stop(r))
+				return r;
 			error = error ?: r;
 			any |= r == 0;
 		}
@@ -220,17 +251,19 @@ static json_t *describe_uring(void)
 	return doc;
 }
 
-int probe_speed(json_t *doc, int src_dirfd, int dst_dirfd)
+int probe_speed(json_t *doc, int src_dirfd, int dst_dirfd, struct watch *w)
 {
 	struct timing times[COUNT] = {0};
 	struct io_file src = IO_FILE_NONE;
 	int r = io_file_create_unnamed(src_dirfd, &src);
 
 	if (r == 0)
-		r = fill(&src);
+		r = fill(&src, w);
 	if (r == 0)
-		r = measure(&src, dst_dirfd, times);
+		r = measure(&src, dst_dirfd, w, times);
 	io_file_close(&src);
+	if (is_stop(r))
+		return r;
 	return json_object_update_new(
 		       doc,
 		       json_pack("{s:o, s:o, s:o*, s:s?}", "IoUring", describe_uring(),

@@ -8,6 +8,11 @@
 
 #include <jansson.h>
 
+#include "watch.h"
+
+/* A tick of @w: 0, or what it says; -ECANCELED also if it is to rest. */
+int probe_tick(struct watch *w);
+
 /*
  * Copies a file of no name, over and over for about a second, and adds to @doc
  *
@@ -15,8 +20,9 @@
  *	"Speeds": [{"Backend", "BlockSize", "QueueDepth", "BytesPerSecond"}, ...]
  *	"Choice": {"Backend", "BlockSize", "QueueDepth", "Reason"}
  *
- * Where nothing could be measured Choice is null and "SpeedReason" says why. 0 or -errno.
+ * Where nothing could be measured Choice is null and "SpeedReason" says why. 0, -errno or
+ * what a tick says.
  */
-int probe_speed(json_t *doc, int src_dirfd, int dst_dirfd);
+int probe_speed(json_t *doc, int src_dirfd, int dst_dirfd, struct watch *w);
 
 #endif

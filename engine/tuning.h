@@ -15,6 +15,7 @@
 #define TUNING_MEMORY (16 * MIB)
 
 struct gear;
+struct probe_pair;
 
 struct tuning {
 	const char *const *backends; /* best first, NULL terminated */
@@ -23,7 +24,8 @@ struct tuning {
 	uint64_t memory;	     /* of all buffers: a multiple of 2 MiB */
 	struct gear *gear;	     /* to use; NULL = new ones; borrowed */
 	bool choose;		     /* a measurement may decide: nothing was asked for */
-	char reason[160];	     /* why not the defaults; "" if they are */
+	const struct probe_pair *pair; /* of these folders; NULL = none does; borrowed */
+	char reason[160];	       /* why not the defaults; "" if they are */
 };
 
 /* The defaults. */

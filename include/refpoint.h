@@ -526,8 +526,9 @@ uint32_t rp_export_set(struct rp_store *store, const char *const *points, size_t
  * Takes a second or two, of a slow device some more, and 64 MiB of space in each while it
  * runs, in files that have no name: nothing is left behind. Who measures for the same
  * @store is waited for, a minute at most. A result counts until the kernel or a mount
- * changes; a large export then finds it out again. What is null could not be found out,
- * or does not apply. Not for directories that are not the caller's to write to.
+ * changes; an export that moves 4 GiB or more then finds it out again. What is null could
+ * not be found out, or does not apply. Not for directories that are not the caller's to
+ * write to.
  *
  * Errors: RP_INVALID_PARAMETER (a path that is relative or not UTF-8), RP_NOT_AVAILABLE,
  * RP_ACCESS_DENIED (read-only), RP_FAILED, RP_OUT_OF_MEMORY.

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -14,8 +15,10 @@
 #include "blocked.h"
 #include "data.h"
 #include "engine/doc.h"
+#include "engine/probe.h"
 #include "engine_fixture.h"
 #include "harness.h"
+#include "io/clone.h"
 #include "io/tree.h"
 #include "stage.h"
 
@@ -267,26 +270,190 @@ TEST(waits_for_another)
 	stage_close(&s);
 }
 
-/* By an export to which it is worth it. */
-TEST(is_found_out_again_if_it_is_damaged)
+/* A disk with 4 GiB of data, all of them the same blocks; a result that is damaged. */
+FIXTURE(large)
 {
-	const struct rp_export_options options = stage_copying(RP_IO_AUTO);
+	struct loopfs fs;
+	struct stage s;
+	char kept[PATH_MAX];
+};
+
+static void make_large(const char *path)
+{
+	int fd = open(path, O_RDWR | O_TRUNC | O_CLOEXEC);
+
+	ASSERT_GE(fd, 0);
+	data_write(fd, test_seed(), 0, 64 * MIB);
+	ASSERT_OK(fsync(fd));
+	for (uint64_t size = 64 * MIB; size < 4 * GIB; size *= 2)
+		ASSERT_OK(io_clone_range(fd, 0, fd, size, size));
+	close(fd);
+}
+
+FIXTURE_SETUP(large)
+{
+	struct stage *s = &self->s;
+
+	loopfs_mount(&self->fs, "xfs", 16 * GIB, NULL, NULL);
+	stage_make(s, self->fs.mnt, 5 * MIB, test_seed());
+	make_large(s->disk);
+	json_decref(probe(s->store, s->path, s->exports));
+	snprintf(self->kept, sizeof(self->kept), "%s",
+		 only_file(fmt("%s/probes", s->path)));
+	save_text(self->kept, "{");
+}
+
+FIXTURE_TEARDOWN(large)
+{
+	stage_expect_idle(&self->s);
+	stage_close(&self->s);
+	loopfs_umount(&self->fs);
+}
+
+/* Whether it is there again. */
+static bool found_out(const char *kept)
+{
+	struct stat st;
+
+	ASSERT_OK(stat(kept, &st));
+	return st.st_size > 1;
+}
+
+static bool is_copying(const struct rp_progress *p, const struct stage *s)
+{
+	(void)s;
+	return !strcmp(p->phase, "copying");
+}
+
+/* Somebody has the lock. */
+static bool is_measured(const struct stage *s)
+{
+	int r, fd = open(fmt("%s/probes", s->path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	ASSERT_GE(fd, 0);
+	r = io_lock(fd, true, 0);
+	io_unlock_close(fd);
+	return r == -EWOULDBLOCK;
+}
+
+static bool is_measured_or_copying(const struct rp_progress *p, const struct stage *s)
+{
+	return is_measured(s) || is_copying(p, s);
+}
+
+/* When an export is cancelled. */
+struct until {
+	const struct stage *s;
+	bool (*is)(const struct rp_progress *p, const struct stage *s);
+};
+
+static int stop_then(void *context, const struct rp_progress *p)
+{
+	const struct until *until = context;
+
+	return until->is(p, until->s);
+}
+
+static void export_until(const struct stage *s, struct until until)
+{
+	const struct rp_watch watch = {sizeof(watch), &until, stop_then, NULL};
+	struct rp_export_options options = stage_copying(RP_IO_AUTO);
 	char point[POINT_SIZE];
 	struct rp_error err;
-	const char *kept;
-	struct stage s;
+
+	options.watch = &watch;
+	stage_take(s, point);
+	GIVES(FAILED, rp_export(s->store, point, s->exports, &options, NULL, &err));
+	EXPECT_EQ(err.os_error, ECANCELED, "%s", err.message);
+}
+
+/* By an export that moves so much. */
+TEST_F(large, is_found_out_again)
+{
 	json_t *doc;
 
-	stage_make(&s, test_dir(), 5 * MIB, test_seed());
+	export_until(&self->s, (struct until){&self->s, is_copying});
+	ASSERT_TRUE(found_out(self->kept));
+	doc = load_json(self->kept);
+	EXPECT_NE(json_text(doc, "ProbeTime")[0], '\0');
+	json_decref(doc);
+}
+
+/* It is large, but little of it is data; or there is much, which is cloned. */
+TEST_F(large, is_not_found_out_for_what_is_not_moved)
+{
+	struct rp_export_options options = stage_copying(RP_IO_AUTO);
+	const struct stage *s = &self->s;
+	char point[POINT_SIZE];
+	struct rp_error err;
+
+	stage_take(s, point);
+	GIVES(OK, rp_export(s->store, point, s->exports, NULL, NULL, &err));
+	EXPECT_FALSE(found_out(self->kept), "cloned");
+	ASSERT_OK(truncate(s->disk, 5 * (off_t)MIB));
+	ASSERT_OK(truncate(s->disk, 5 * (off_t)GIB));
+	stage_take(s, point);
+	GIVES(OK, rp_export(s->store, point, s->exports, &options, NULL, &err));
+	EXPECT_FALSE(found_out(self->kept), "holes");
+}
+
+TEST_F(large, who_measures_hears_a_stop)
+{
+	export_until(&self->s, (struct until){&self->s, is_measured_or_copying});
+	EXPECT_FALSE(found_out(self->kept), "it was not heard");
+}
+
+/* A job that is to be suspended as soon as it measures. */
+struct resting {
+	const struct stage *s;
+	bool rested;
+};
+
+static int rest_once(void *attendant, struct watch *w)
+{
+	struct resting *r = attendant;
+
+	w->attended_ns = 0; /* with each tick */
+	w->to_rest |= !r->rested && is_measured(r->s);
+	if (!w->to_rest || w->holds)
+		return 0;
+	w->to_rest = false;
+	r->rested = true;
+	EXPECT_FALSE(is_measured(r->s), "who rests keeps others from measuring");
+	return 0;
+}
+
+/* What it had timed would be of its rest. */
+TEST(who_rests_does_not_measure)
+{
+	struct probe_pair pair;
+	struct resting resting;
+	const char *kept;
+	struct tuning t;
+	struct stage s;
+	struct watch w;
+
+	stage_make(&s, test_dir(), MIB, test_seed());
+	resting = (struct resting){.s = &s};
 	json_decref(probe(s.store, s.path, s.exports));
 	kept = only_file(fmt("%s/probes", s.path));
 	save_text(kept, "{");
-	ASSERT_OK(truncate(s.disk, 5 * (off_t)GIB));
-	stage_take(&s, point);
-	GIVES(OK, rp_export(s.store, point, s.exports, &options, NULL, &err));
-	doc = load_json(kept);
-	EXPECT_NE(json_text(doc, "ProbeTime")[0], '\0');
-	json_decref(doc);
+	pair = (struct probe_pair){s.store, open(s.path, O_RDONLY | O_CLOEXEC),
+				   open(s.exports, O_RDONLY | O_CLOEXEC)};
+	tuning_init(&t, RP_IO_AUTO);
+	t.pair = &pair;
+	watch_init(&w, NULL, 0);
+	w.attend = rest_once;
+	w.attendant = &resting;
+	EXPECT_OK(probe_tune(&t, 4 * GIB, &w));
+	EXPECT_TRUE(resting.rested);
+	EXPECT_FALSE(w.holds);
+	EXPECT_FALSE(found_out(kept));
+	EXPECT_STREQ(t.reason, "");
+	EXPECT_OK(probe_tune(&t, 4 * GIB, &w));
+	EXPECT_TRUE(found_out(kept));
+	close(pair.src_dirfd);
+	close(pair.dst_dirfd);
 	stage_close(&s);
 }
 
