@@ -332,8 +332,8 @@ uint32_t rp_show_reference_point(struct rp_store *store, const char *ref, char *
 	return RP_OK;
 }
 
-static uint32_t destroy(struct rp_store *store, const struct system *system,
-			const struct point *point, struct rp_error *err)
+static uint32_t bury(struct rp_store *store, const struct system *system,
+		     const struct point *point, struct rp_error *err)
 {
 	int r;
 
@@ -344,6 +344,19 @@ static uint32_t destroy(struct rp_store *store, const struct system *system,
 	if (r == 0)
 		r = io_fsync(system->points_fd);
 	return r < 0 ? rp_fail_os(err, r, "remove", "%s", point->id) : RP_OK;
+}
+
+static uint32_t destroy(struct rp_store *store, const struct system *system,
+			const struct point *point, struct rp_error *err)
+{
+	uint32_t rc = bury(store, system, point, err);
+
+	/* It is gone, whatever becomes of its data. */
+	if (rc == RP_OK ||
+	    (faccessat(system->points_fd, point->id, F_OK, AT_SYMLINK_NOFOLLOW) < 0 &&
+	     errno == ENOENT))
+		job_forget_point(store, point->id);
+	return rc;
 }
 
 uint32_t rp_destroy_reference_point(struct rp_store *store, const char *ref,
@@ -365,8 +378,6 @@ uint32_t rp_destroy_reference_point(struct rp_store *store, const char *ref,
 				 reterr);
 	if (rc == RP_OK)
 		rc = destroy(store, &system, &point, reterr);
-	if (rc == RP_OK)
-		job_forget_point(store, point.id);
 	if (rc)
 		rp_fail_of(reterr, point.system, NULL);
 	system_close(&system);

@@ -105,8 +105,9 @@ int store_publish(struct rp_store *store, const char *id, int dirfd, const char 
 		  const char **ret_but);
 
 /*
- * Moves @name of @dirfd to pending/ and removes it there. The caller holds its
- * lock; after the move it is gone for everybody, whatever happens to us.
+ * Moves folder @name of @dirfd to pending/ and removes it there. The caller holds its
+ * lock; after the move it is gone for everybody, whatever happens to us. If it fails
+ * @name is as it was, unless it has gone by then: the message says where it lies.
  */
 uint32_t store_bury(struct rp_store *store, int dirfd, const char *name,
 		    struct rp_error *err);

@@ -3,12 +3,14 @@
  * store_entry.c - one entry of a store: its lock, its birth, its name, its end
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "io/base.h"
 #include "io/clock.h"
+#include "io/clone.h"
 #include "io/tree.h"
 #include "store.h"
 
@@ -96,17 +98,65 @@ int store_publish(struct rp_store *store, const char *id, int dirfd, const char 
 	return r;
 }
 
+/* Tried out: that we are root does not tell. */
+static int can_make_mutable(int dirfd, const char *name)
+{
+	_cleanup_close_ int fd = -1;
+	struct statx st;
+	int r;
+
+	if (statx(dirfd, name, AT_SYMLINK_NOFOLLOW, 0, &st) < 0)
+		return -errno;
+	if (!(st.stx_attributes & STATX_ATTR_IMMUTABLE))
+		return 0;
+	fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd < 0)
+		return -errno;
+	r = io_set_immutable(fd, false);
+	return r < 0 ? r : io_set_immutable(fd, true);
+}
+
+/* Whether folder @name can be emptied: 0, or -EPERM if what is immutable in it stays so,
+ * or -errno. */
+static int can_empty(int dirfd, const char *name)
+{
+	_cleanup_close_ int fd = io_dir_open(dirfd, name);
+	char **names;
+	size_t count;
+	int r;
+
+	if (fd < 0)
+		return fd;
+	r = io_dir_names(fd, &names, &count);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; r == 0 && i < count; i++)
+		r = can_make_mutable(fd, names[i]);
+	io_names_free(names, count);
+	return r;
+}
+
 uint32_t store_bury(struct rp_store *store, int dirfd, const char *name,
 		    struct rp_error *err)
 {
+	int r = can_empty(dirfd, name);
 	char grave[ID_SIZE];
-	int r;
 
+	if (r < 0)
+		return rp_fail_os(err, r, "remove", "%s%s", name,
+				  r == -EPERM ? ": immutable files" : "");
 	id_new(grave);
 	if (renameat(dirfd, name, store->pending_fd, grave) < 0)
 		return rp_fail_os(err, -errno, "remove", "%s", name);
 	r = io_fsync(dirfd);
+	/* Not known to be durable: it must not count. */
+	if (r < 0 && renameat(store->pending_fd, grave, dirfd, name) == 0)
+		return rp_fail_os(err, r, "remove", "%s", name);
 	if (r == 0)
 		r = io_tree_remove(store->pending_fd, grave);
-	return r < 0 ? rp_fail_os(err, r, "remove", "%s", name) : RP_OK;
+	return r < 0 ? rp_fail_os(err, r, "remove",
+				  "%s, what is left of which lies in pending/%s of the "
+				  "store",
+				  name, grave)
+		     : RP_OK;
 }

@@ -277,8 +277,11 @@ uint32_t rp_show_reference_point(struct rp_store *store, const char *point,
 /**
  * rp_destroy_reference_point() - delete a point and its data
  *
- * Errors: RP_IN_USE (being exported), as rp_show_reference_point() except that
- * a point with damaged metadata can be destroyed by its full UUID.
+ * Errors: RP_IN_USE (being exported), RP_ACCESS_DENIED (also: its disks are immutable,
+ * and the caller has no CAP_LINUX_IMMUTABLE; nothing has changed), as
+ * rp_show_reference_point() except that a point with damaged metadata can be destroyed by
+ * its full UUID. If the point has gone but not all of its data, the message names the
+ * folder of the store that is left; who opens the store next removes it.
  */
 uint32_t rp_destroy_reference_point(struct rp_store *store, const char *point,
 				    struct rp_error *reterr);

@@ -210,6 +210,24 @@ TEST_F(faulty, folder_of_points_cannot_be_synced_nor_put_back)
 	EXPECT_TRUE(data_same(fmt("%s/%.44s/vda.raw", s->path, at), s->twin));
 }
 
+/* It might be back after a power cut: it has not gone yet. */
+TEST_F(faulty, folder_of_a_destroyed_point_cannot_be_synced)
+{
+	struct rp_error err, want = failure(EIO, "remove", RP_NO_OFFSET);
+	const struct stage *s = &self->stage;
+	uint32_t rc;
+
+	want.disk[0] = '\0';
+	strcpy(self->fs.orders->unsynced, "points");
+	rc = rp_destroy_reference_point(s->store, s->point, &err);
+	strcpy(self->fs.orders->unsynced, "");
+	expect_error(rc, &err, &want);
+	EXPECT_EQ(strstr(err.message, "pending"), NULL, "%s", err.message);
+	stage_expect_unharmed(s, "");
+	GIVES(OK, rp_destroy_reference_point(s->store, s->point, &err));
+	stage_expect_idle(s);
+}
+
 /* As a point that is taken, one that is imported counts when its name is durable. */
 TEST_F(faulty, folder_of_an_imported_point_cannot_be_synced)
 {

@@ -25,6 +25,7 @@ static struct {
 } seen;
 
 static const char *unreadable; /* the job of a record that EMFILE is for */
+static const char *stays;      /* the file that a removal comes to EIO with */
 
 /* The library's calls come by here. */
 long syscall(long number, ...)
@@ -47,6 +48,15 @@ long syscall(long number, ...)
 		}
 	}
 	return real(number, arg[0], arg[1], arg[2], arg[3], arg[4], arg[5]);
+}
+
+int unlinkat(int dirfd, const char *name, int flags)
+{
+	if (stays && !strcmp(name, stays)) {
+		errno = EIO;
+		return -1;
+	}
+	return (int)syscall(SYS_unlinkat, dirfd, name, flags);
 }
 
 json_t *json_loadb(const char *text, size_t len, size_t flags, json_error_t *error)
@@ -218,6 +228,28 @@ TEST_F(forgotten, with_their_point)
 	json_decref(doc);
 	EXPECT_LT(seen.opened, 3 * (RECORDS + OLD));
 	EXPECT_LT(seen.parsed, 2 * OLD); /* who may be its heir, too */
+}
+
+/* Though its data, whose place is told, is still there. */
+TEST_F(forgotten, with_a_point_that_goes_by_halves)
+{
+	const struct stage *s = &self->stage;
+	const char *point = strchr(s->point, '@') + 1, *at;
+	struct rp_error err;
+
+	leave_record(s, id(3, 0), point, 3, true);
+	ASSERT_OK(mkdir(partial(s, point), 0700));
+	stays = "vda.raw";
+	GIVES(FAILED, rp_destroy_reference_point(s->store, s->point, &err));
+	stays = NULL;
+	EXPECT_EQ(err.os_error, EIO);
+	at = strstr(err.message, "pending/");
+	ASSERT_NE(at, NULL, "%s", err.message);
+	EXPECT_TRUE(exists(fmt("%s/%.44s/vda.raw", s->path, at)));
+	EXPECT_FALSE(exists(partial(s, point)));
+	GIVES(NOT_AVAILABLE, rp_destroy_reference_point(s->store, s->point, &err));
+	rp_store_close(stage_open(s, 0));
+	stage_expect_idle(s);
 }
 
 TEST_F(forgotten, cheaply_if_there_are_none)
