@@ -151,6 +151,21 @@ static int begin_forgetting(struct rp_store *store, time_t now)
 	return take_fd(&fd);
 }
 
+/* What an old one has kept goes with it: 0, -EAGAIN if it cannot be read for now, or as
+ * discard_kept(). What is damaged for good tells no more. */
+static int discard_old(struct job *job, struct job_heirs *heirs)
+{
+	int r = job_record_load(job->fd, &job->doc);
+
+	if (r == -ENOENT || r == -EBADMSG)
+		return 0;
+	if (r < 0)
+		return -EAGAIN;
+	return json_is_true(json_object_get(job->doc, "Resumable"))
+		       ? discard_kept(job, heirs)
+		       : 0;
+}
+
 /* With its folder locked, so that nobody takes it up by halves; who looks at it for a
  * moment leaves it to the next time. */
 static void forget_old(struct job_heirs *heirs, const char *name)
@@ -167,10 +182,8 @@ static void forget_old(struct job_heirs *heirs, const char *name)
 			    !io_dir_is_at(store->ended_fd, name, job.fd)))
 		r = -EAGAIN;
 	/* With what it has kept, when that answers. */
-	else if (job.fd >= 0 && id_valid(name) &&
-		 job_record_load(job.fd, &job.doc) == 0 &&
-		 json_is_true(json_object_get(job.doc, "Resumable")))
-		r = discard_kept(&job, heirs);
+	else if (job.fd >= 0 && id_valid(name))
+		r = discard_old(&job, heirs);
 	if (r != -EAGAIN && r != -ETIME && r != -ETIMEDOUT && !is_shortage(r))
 		io_tree_remove(store->ended_fd, name);
 	job_release(&job);

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -27,6 +28,17 @@ static struct {
 static const char *unreadable; /* the job of a record that EMFILE is for */
 static const char *stays;      /* the file that a removal comes to EIO with */
 
+static bool is_unreadable(int dirfd, const char *path)
+{
+	char link[64], folder[PATH_MAX];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", dirfd);
+	n = readlink(link, folder, sizeof(folder) - 1);
+	folder[n > 0 ? n : 0] = '\0';
+	return unreadable && (strstr(path, unreadable) || strstr(folder, unreadable));
+}
+
 /* The library's calls come by here. */
 long syscall(long number, ...)
 {
@@ -42,7 +54,7 @@ long syscall(long number, ...)
 		real = dlsym(RTLD_NEXT, "syscall");
 	if (number == SYS_openat2 && strstr((const char *)arg[1], "job.json")) {
 		seen.opened++;
-		if (unreadable && strstr((const char *)arg[1], unreadable)) {
+		if (is_unreadable((int)arg[0], (const char *)arg[1])) {
 			errno = EMFILE;
 			return -1;
 		}
@@ -189,6 +201,26 @@ TEST_F(forgotten, not_while_descriptors_are_short)
 	unreadable = NULL;
 	EXPECT_TRUE(exists(record(s, id(2, 0))));
 	EXPECT_TRUE(exists(partial(s, id(8, 0))));
+}
+
+/* By now, or by this version: they may have kept something. */
+TEST_F(forgotten, not_unread)
+{
+	const struct stage *s = &self->stage;
+
+	make_old(s, id(2, 0));
+	unreadable = id(2, 0);
+	set_version(fmt("%s/job.json", record(s, id(2, 1))), 1000);
+	make_old(s, id(2, 1));
+	save_text(fmt("%s/job.json", record(s, id(1, 0))), "{");
+	make_old(s, id(1, 0));
+	forget(s);
+	unreadable = NULL;
+	for (unsigned i = 0; i < 2; i++) {
+		EXPECT_TRUE(exists(record(s, id(2, i))), "%u", i);
+		EXPECT_TRUE(exists(partial(s, id(8, i))), "%u", i);
+	}
+	EXPECT_FALSE(exists(record(s, id(1, 0))), "damaged for good");
 }
 
 TEST_F(forgotten, by_one_at_a_time)
