@@ -26,7 +26,8 @@ struct taking {
 	const struct rp_create_options *options;
 	struct system system;
 	char id[ID_SIZE];
-	int fd; /* pending/UUID; locked */
+	char *name; /* SYSTEM@ID */
+	int fd;	    /* pending/UUID; locked */
 	struct taken *disks;
 	size_t disk_count;
 	json_t *warnings, *configs;
@@ -248,6 +249,10 @@ static uint32_t publish(struct taking *t, struct rp_error *err)
 	const char *but = "";
 	int r = describe(t, &doc);
 
+	if (r == 0 && asprintf(&t->name, "%s@%s", t->system.name, t->id) < 0) {
+		t->name = NULL;
+		r = -ENOMEM;
+	}
 	if (r == 0)
 		r = doc_save(t->fd, "point.json", doc); /* syncs the folder too */
 	if (r == 0)
@@ -290,6 +295,7 @@ static void taking_close(struct taking *t)
 	for (size_t i = 0; t->disks && i < t->disk_count; i++)
 		taken_close(&t->disks[i]);
 	free(t->disks);
+	free(t->name);
 	json_decref(t->warnings);
 	json_decref(t->configs);
 	io_unlock_close(t->fd);
@@ -320,7 +326,6 @@ uint32_t rp_create_reference_point(struct rp_store *store, const char *system,
 {
 	static const struct rp_create_options defaults = {.size = sizeof(defaults)};
 	struct taking t = {.store = store, .system = SYSTEM_NONE, .fd = -1};
-	char *name = NULL;
 	uint32_t rc;
 
 	rp_error_clear(reterr);
@@ -335,12 +340,10 @@ uint32_t rp_create_reference_point(struct rp_store *store, const char *system,
 	rc = system_open(store, system, SYSTEM_TAKE, &t.watch, &t.system, reterr);
 	if (rc == RP_OK)
 		rc = take(&t, reterr);
-	if (rc == RP_OK && asprintf(&name, "%s@%s", system, t.id) < 0)
-		rc = rp_fail_os(reterr, -ENOMEM, "create", "reference point of %s",
-				system);
+	if (rc == RP_OK)
+		*ret_point = take_ptr(t.name);
+	else
+		rp_fail_of(reterr, system, NULL);
 	taking_close(&t);
-	if (rc)
-		return rp_fail_of(reterr, system, NULL), rc;
-	*ret_point = name;
-	return RP_OK;
+	return rc;
 }

@@ -19,6 +19,7 @@ struct importing {
 	struct rp_store *store;
 	struct exported export;
 	const char *id; /* the point's; the manifest's */
+	char *name;	/* SYSTEM@ID */
 	struct system system;
 	char pending[ID_SIZE];
 	int fd;
@@ -173,9 +174,13 @@ static uint32_t open_system(struct importing *x, struct rp_error *err)
 
 static uint32_t publish(struct importing *x, struct rp_error *err)
 {
-	const char *but;
-	int r = store_publish(x->store, x->pending, x->system.points_fd, x->id, &but);
+	const char *but = "";
+	int r = -ENOMEM;
 
+	if (asprintf(&x->name, "%s@%s", x->export.system, x->id) < 0)
+		x->name = NULL;
+	else
+		r = store_publish(x->store, x->pending, x->system.points_fd, x->id, &but);
 	if (r == -EEXIST)
 		return rp_fail(err, RP_INVALID_STATE, "import",
 			       "import %s: reference point %s@%s exists", x->export.path,
@@ -214,21 +219,19 @@ static uint32_t import_export(struct rp_store *store, const char *path, char **r
 {
 	struct importing x = {
 		.store = store, .export = EXPORTED_NONE, .system = SYSTEM_NONE, .fd = -1};
-	char *name = NULL;
 	uint32_t rc = exported_open(path, &x.export, err);
 
 	*ret_again = false;
 	if (rc)
 		return rc;
 	rc = import(&x, err);
-	if (rc == RP_OK && asprintf(&name, "%s@%s", x.export.system, x.id) < 0)
-		rc = rp_fail_os(err, -ENOMEM, "import", "%s", path);
 	if (rc)
 		rp_fail_of(err, x.export.system, NULL);
 	else
-		*ret_point = name;
+		*ret_point = take_ptr(x.name);
 	*ret_again = rc == RP_NOT_AVAILABLE && exported_was_merged(&x.export);
 	io_unlock_close(x.fd);
+	free(x.name);
 	json_decref(x.doc);
 	system_close(&x.system);
 	exported_close(&x.export);

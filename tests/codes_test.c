@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/fs.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/mount.h>
@@ -22,6 +23,24 @@
 #include "stage.h"
 
 #define SIZE (4 * MIB)
+
+static bool nameless; /* there is no memory for the name of a point */
+
+/* The library's calls come by here. */
+int asprintf(char **ret, const char *format, ...)
+{
+	va_list args;
+	int length;
+
+	if (nameless && !strcmp(format, "%s@%s")) {
+		errno = ENOMEM;
+		return -1;
+	}
+	va_start(args, format);
+	length = vasprintf(ret, format, args);
+	va_end(args);
+	return length;
+}
 
 FIXTURE(codes)
 {
@@ -656,6 +675,31 @@ TEST_F(codes, out_of_memory)
 	stage_expect_unharmed(s, "");
 	EXPECT_EQ(stage_export(s, &options, &err), RP_OK, "%s", err.message);
 	EXPECT_TRUE(stage_good_export(s->exports, s->point, s->twin));
+}
+
+/* There is no point that nobody was told of. */
+TEST_F(codes, out_of_memory_for_the_name_of_a_point)
+{
+	const struct stage *s = &self->stage;
+	char *point = NULL;
+	const char *path;
+	struct rp_error err;
+
+	nameless = true;
+	GIVES(OUT_OF_MEMORY, create(s, &err));
+	stage_expect_unharmed(s, "");
+	nameless = false;
+	ASSERT_EQ(stage_export(s, NULL, &err), RP_OK, "%s", err.message);
+	path = stage_export_path(s->exports, s->point);
+	GIVES(OK, rp_destroy_reference_point(s->store, s->point, &err));
+	nameless = true;
+	GIVES(OUT_OF_MEMORY, rp_import(s->store, path, &point, &err));
+	nameless = false;
+	EXPECT_EQ(point, NULL);
+	stage_expect_idle(s);
+	GIVES(OK, rp_import(s->store, path, &point, &err));
+	EXPECT_STREQ(point, s->point);
+	rp_free(point);
 }
 
 TEST_MAIN
