@@ -192,6 +192,7 @@ static void deliver(struct set *set, set_done *done, void *context)
 	set->ended = NULL;
 	set->last = &set->ended;
 	set->warnings = NULL;
+	set->last_warning = &set->warnings;
 	pthread_mutex_unlock(&set->lock);
 	for (; warning; warning = next) {
 		next = warning->next;
@@ -325,6 +326,7 @@ uint32_t set_export(struct rp_store *store, const char *const *points, size_t co
 	if (!count) /* no export will do it */
 		return exporting_check(store, directory, options, err);
 	set.last = &set.ended;
+	set.last_warning = &set.warnings;
 	pthread_mutex_init(&set.lock, NULL);
 	pthread_cond_init(&set.changed, NULL);
 	watch_init(&set.watch, options->watch, options->timeout_ms);

@@ -73,7 +73,7 @@ struct set {
 	struct member *ended, **last;
 	struct member *alone; /* to be tried again when nobody else is at work */
 	unsigned times_alone; /* that they may be, still */
-	struct warning *warnings;
+	struct warning *warnings, **last_warning;
 };
 
 /* Threads that take the members planned, one after another. With fewer than wanted it

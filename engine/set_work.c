@@ -34,10 +34,11 @@ static void on_warning(void *context, const char *text)
 
 	if (!warning)
 		return;
+	warning->next = NULL;
 	snprintf(warning->text, size, "%s: %s", w->point, text);
 	pthread_mutex_lock(&w->set->lock);
-	warning->next = w->set->warnings;
-	w->set->warnings = warning;
+	*w->set->last_warning = warning;
+	w->set->last_warning = &warning->next;
 	pthread_mutex_unlock(&w->set->lock);
 }
 

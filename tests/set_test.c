@@ -231,6 +231,31 @@ TEST_F(set, each_has_a_base_of_its_own)
 	EXPECT_TRUE(members_arrived(m, 0));
 }
 
+/* As the export itself tells them. */
+TEST_F(set, warnings_keep_their_order)
+{
+	struct rp_watch watch = {
+		.size = sizeof(watch), .context = self, .warning = note_warning};
+	struct rp_export_options o = stage_copying(RP_IO_AUTO);
+	struct engine *e = &self->m.e;
+	struct rp_error err;
+	char base[POINT_SIZE];
+	const char *point = e->point;
+
+	engine_make_disk(e, "vda", MIB);
+	engine_make_disk(e, "vdb", MIB);
+	engine_add(e, (const char *[]){"vda", "vdb"}, 2);
+	json_decref(engine_take(e, NULL));
+	memcpy(base, e->point, sizeof(base));
+	json_decref(engine_take(e, NULL));
+	o.base = base; /* which was never exported */
+	o.watch = &watch;
+	GIVES(OK, rp_export_set(e->store, &point, 1, e->out, &o, NULL, NULL, &err));
+	ASSERT_EQ(self->calls, 2);
+	EXPECT_NE(strstr(self->m.messages[0], "disk vda"), NULL);
+	EXPECT_NE(strstr(self->m.messages[1], "disk vdb"), NULL);
+}
+
 /* One of the two is refused, and harms nothing. */
 TEST_F(set, the_same_point_twice)
 {
