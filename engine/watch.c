@@ -35,6 +35,7 @@ void watch_init(struct watch *w, const struct rp_watch *user, uint64_t timeout_m
 
 	*w = (struct watch){.user = user, .begin_ns = now, .phase_ns = now};
 	w->progress.phase = "planning";
+	w->limit_ms = timeout_ms;
 	w->deadline_ns = watch_deadline(timeout_ms);
 }
 
@@ -145,7 +146,7 @@ uint32_t watch_fail(const struct watch *w, int why, struct rp_error *err)
 	if (why == -ETIME)
 		rc = rp_fail(err, RP_TIMEOUT, w->progress.phase,
 			     "%s: the time limit of %.1f s has passed", w->progress.phase,
-			     (double)(w->deadline_ns - w->begin_ns) / 1e9);
+			     (double)w->limit_ms / 1000);
 	else if (w->stopped && w->stopped != -ECANCELED)
 		return rp_fail_os(err, w->stopped, "record", "what the job does");
 	else

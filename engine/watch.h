@@ -18,7 +18,8 @@ struct watch {
 	uint64_t phase_ns;    /* of the phase: its rate is measured from here */
 	uint64_t phase_bytes; /* done before the phase */
 	uint64_t told_ns;     /* when the caller was told last */
-	uint64_t deadline_ns; /* CLOCK_MONOTONIC; 0 = none */
+	uint64_t limit_ms;    /* of its time; 0 = none */
+	uint64_t deadline_ns; /* when that is over, CLOCK_MONOTONIC; 0 = none */
 	int stopped;	      /* why, by the caller or its job, who are not asked again */
 	uint64_t bandwidth;   /* bytes a second to move at most; 0 = no limit. May change
 			       * with a tick */
