@@ -379,6 +379,7 @@ static int start_all(const struct exporting *e)
 {
 	int first = 0;
 
+	catch_stop_signals(); /* a job that has begun is told of */
 	for (size_t i = 0; i < e->point_count; i++) {
 		int status;
 

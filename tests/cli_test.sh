@@ -699,6 +699,27 @@ rp 0 'job limit' job limit "$job" 1G --json
 json 'job limit: object' ".ReturnValue == 0 and .Job == \"$job\""
 rp 0 'job wait, resumed' job wait "$job"
 check 'resumed: has exported' "$REFPOINT" verify "$DIR/jobs/2/web1/${second#*@}"
+
+# A job that is about to begin is told of, and no other one begins.
+mkdir "$DIR/jobs/3"
+start_interrupted() {
+	local child
+	exec 7<"$store/jobs/queue"
+	flock 7
+	"$REFPOINT" --store "$store" export "$first" "$second" "$DIR/jobs/3" --async 7<&- &
+	child=$!
+	until compgen -G "$store/jobs/active/*" >"$DIR/active"; do
+		kill -0 "$child" || return
+	done
+	kill -TERM "$child"
+	exec 7<&-
+	wait "$child"
+}
+try 143 'async, SIGTERM' start_interrupted
+check 'async, SIGTERM: prints the ID' grep -qxE '[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}' "$out"
+said 'async, SIGTERM: one line' "refpoint: export $second: interrupted by SIGTERM (32768 Failed)"
+rp 0 'async, SIGTERM: the job goes on' job wait "$(cat "$out")"
+check 'async, SIGTERM: has exported one' test "$(ls "$DIR/jobs/3/web1")" = "${first#*@}"
 rm -r "$DIR/jobs"
 
 # ------------------------------------------------- changes, release, import
