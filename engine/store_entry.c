@@ -113,33 +113,33 @@ static int can_make_mutable(int dirfd, const char *name)
 	if (fd < 0)
 		return -errno;
 	r = io_set_immutable(fd, false);
-	return r < 0 ? r : io_set_immutable(fd, true);
+	if (r == 0)
+		io_set_immutable(fd, true); /* until it goes; if it can */
+	return r;
 }
 
-/* Whether folder @name can be emptied: 0, or -EPERM if what is immutable in it stays so,
- * or -errno. */
-static int can_empty(int dirfd, const char *name)
+/* Whether folder @name is known not to be emptied: -EPERM if what is immutable in it
+ * stays so, or a shortage; else 0. What is damaged must not be immortal. */
+static int cannot_empty(int dirfd, const char *name)
 {
 	_cleanup_close_ int fd = io_dir_open(dirfd, name);
-	char **names;
-	size_t count;
-	int r;
+	char **names = NULL;
+	size_t count = 0;
+	int r = fd < 0 ? fd : io_dir_names(fd, &names, &count);
 
-	if (fd < 0)
-		return fd;
-	r = io_dir_names(fd, &names, &count);
-	if (r < 0)
-		return r;
-	for (size_t i = 0; r == 0 && i < count; i++)
+	for (size_t i = 0; r == 0 && i < count; i++) {
 		r = can_make_mutable(fd, names[i]);
+		if (r != -EPERM && !is_shortage(r))
+			r = 0;
+	}
 	io_names_free(names, count);
-	return r;
+	return r == -EPERM || is_shortage(r) ? r : 0;
 }
 
 uint32_t store_bury(struct rp_store *store, int dirfd, const char *name,
 		    struct rp_error *err)
 {
-	int r = can_empty(dirfd, name);
+	int r = cannot_empty(dirfd, name);
 	char grave[ID_SIZE];
 
 	if (r < 0)
