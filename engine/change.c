@@ -104,19 +104,22 @@ static uint32_t open_target(struct change_pair *p, const struct point *target,
 }
 
 /* The base's data was released; what is left is its digest tree, if one was made. */
-static void open_leaves(struct change_pair *p, const struct point *base,
-			const json_t *disk)
+static uint32_t open_leaves(struct change_pair *p, const struct point *base,
+			    const json_t *disk, struct rp_error *err)
 {
 	const json_t *digest = json_object_get(disk, "Digest");
 	int r;
 
 	if (!json_is_object(digest)) {
 		p->no_base = "base released, no digest tree kept";
-		return;
+		return RP_OK;
 	}
 	r = leaves_open(base->fd, digest, p->base_size, &p->leaves);
+	if (is_shortage(r))
+		return change_fail(p, NULL, r, "open", RP_NO_OFFSET, err);
 	if (r < 0)
 		p->no_base = "base released, and its digest tree is damaged";
+	return RP_OK;
 }
 
 /* A base that is unfit is no error: the disk has no base then. */
@@ -135,10 +138,8 @@ static uint32_t open_base(struct change_pair *p, const struct point *base,
 	doc_u64(disk, "VirtualSize", &p->base_size);
 	snprintf(p->base_path, sizeof(p->base_path), "%s@%s/%s", base->system, base->id,
 		 file);
-	if (!json_is_true(json_object_get(base->doc, "HasAssociatedData"))) {
-		open_leaves(p, base, disk);
-		return RP_OK;
-	}
+	if (!json_is_true(json_object_get(base->doc, "HasAssociatedData")))
+		return open_leaves(p, base, disk, err);
 	r = io_file_open_read(base->fd, file, &p->base);
 	if (r == -ENOENT)
 		p->no_base = "the base's file is missing";

@@ -42,21 +42,27 @@ uint32_t export_changes_refuse(const struct export_changes *c, const struct stre
 	return RP_OK;
 }
 
-/* The base's export beside @target, if there is one. */
+/* The base's export beside @target, if there is one: one that cannot be read is none,
+ * unless that is a shortage. */
 static uint32_t open_exported(struct export_changes *c, const struct target *target,
 			      struct rp_error *err)
 {
 	const char *slash = strrchr(target->path, '/');
-	struct rp_error ignored; /* a base that cannot be read is no base */
+	struct rp_error why;
+	uint32_t rc;
 
 	if (asprintf(&c->exported_path, "%.*s/%s", (int)(slash - target->path),
 		     target->path, c->base.id) < 0) {
 		c->exported_path = NULL;
 		return rp_fail_os(err, -ENOMEM, "open", "export of the base");
 	}
-	if (exported_open(c->exported_path, &c->exported, &ignored))
-		c->exported = (struct exported)EXPORTED_NONE;
-	else if (exported_check_point(&c->exported, c->base.system, c->base.id, &ignored))
+	rc = exported_open(c->exported_path, &c->exported, &why);
+	if (rp_is_shortage(rc, &why)) {
+		*err = why;
+		return rc;
+	}
+	if (rc == RP_OK &&
+	    exported_check_point(&c->exported, c->base.system, c->base.id, &why))
 		exported_close(&c->exported);
 	return RP_OK;
 }
