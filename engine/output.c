@@ -63,14 +63,33 @@ static uint32_t check_ground(const struct output *o, struct rp_error *err)
 		       ground == GROUND_STORE ? "a store" : "an export");
 }
 
+/* Writable, if we may, because a network file system wants that for the lock. */
+static int open_replaced(const struct output *o)
+{
+	const int flags = O_CLOEXEC | O_NONBLOCK;
+	int fd = o->device ? -1 : open(o->path, O_RDWR | flags);
+
+	if (fd < 0)
+		fd = open(o->path, O_RDONLY | flags);
+	return fd < 0 ? -errno : fd;
+}
+
+/* What cannot be looked at may well be in use. */
 static uint32_t check_replaced(const struct output *o, struct rp_error *err)
 {
-	_cleanup_close_ int fd = open(o->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	_cleanup_close_ int fd = open_replaced(o);
+	int r;
 
-	if (fd >= 0 && io_is_in_use(fd))
-		return rp_fail(err, RP_IN_USE, "check",
-			       "output %s: is in use, somebody has locked it", o->path);
-	return RP_OK;
+	if (fd == -ENOENT)
+		return RP_OK;
+	if (fd < 0)
+		return rp_fail_os(err, fd, "open", "output %s", o->path);
+	r = io_is_in_use(fd);
+	if (r < 0)
+		return rp_fail_os(err, r, "check", "locks of output %s", o->path);
+	return r ? rp_fail(err, RP_IN_USE, "check",
+			   "output %s: is in use, somebody has locked it", o->path)
+		 : RP_OK;
 }
 
 static uint32_t check_existing(struct output *o, struct rp_error *err)
@@ -233,14 +252,16 @@ static uint32_t take_back(const struct output *o, const struct stream *s, int wh
 
 uint32_t output_publish(struct output *o, const struct stream *s, struct rp_error *err)
 {
+	uint32_t rc;
 	int r = 0;
 
 	if (o->device)
 		return RP_OK;
 	if (!is_there(o))
 		return stream_fail(s, -ENOENT, "publish", o->path, RP_NO_OFFSET, err);
-	if (o->replace && check_replaced(o, err)) /* it may have come into use */
-		return rp_fail_of(err, NULL, s->disk), RP_IN_USE;
+	rc = o->replace ? check_replaced(o, err) : RP_OK; /* it may have come into use */
+	if (rc)
+		return rp_fail_of(err, NULL, s->disk), rc;
 	if (o->exists)
 		r = take_owner(o, s->dst.tail_fd);
 	if (r < 0)

@@ -36,7 +36,7 @@ struct output {
  * Nothing is made.
  *
  * Errors: RP_INVALID_PARAMETER, RP_INVALID_STATE (exists, or lies in an export or a
- * store), RP_IN_USE (locked).
+ * store), RP_IN_USE (locked), RP_ACCESS_DENIED, RP_FAILED (whether it is cannot be told).
  */
 uint32_t output_check(struct output *o, const char *path, bool replace,
 		      struct rp_error *err);

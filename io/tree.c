@@ -455,17 +455,19 @@ void io_unlock_close(int fd)
 	errno = saved;
 }
 
-bool io_is_in_use(int fd)
+int io_is_in_use(int fd)
 {
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 	int r;
 
-	if (fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK)
-		return true;
+	if (fcntl(fd, F_OFD_GETLK, &lock) < 0)
+		return -errno;
+	if (lock.l_type != F_UNLCK)
+		return 1;
 	r = io_lock(fd, true, GLANCE_MS);
 	if (r == 0)
 		flock(fd, LOCK_UN);
-	return r == -ETIME;
+	return r == -ETIME ? 1 : r;
 }
 
 /* Where there is no O_TMPFILE. Threads, and hosts, may want one at once. */

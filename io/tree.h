@@ -117,7 +117,8 @@ static inline void cleanup_unlock(const int *fd)
 }
 
 /* Whether anybody else holds a lock of a part of the file, as QEMU does of its images, or
- * flock()'s, for longer than a moment. @fd has none of its own. */
-bool io_is_in_use(int fd);
+ * flock()'s, for longer than a moment: 1, 0, or -errno if that cannot be told, as on NFS
+ * where @fd is not writable. It has no lock of its own. */
+int io_is_in_use(int fd);
 
 #endif

@@ -4,7 +4,9 @@
  * whole one: whatever was there before, fails on the way, dies, or wants it too
  */
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -218,6 +220,110 @@ TEST_F(name, is_not_taken_from_a_machine_that_has_begun_to_run)
 	EXPECT_STREQ(listing(self->folder), "vda");
 	EXPECT_TRUE(data_same(self->output, fmt("%s/copy", test_dir())));
 	close(fd);
+}
+
+/* What cannot be looked at is not known to be free. */
+
+static const char *short_of_files; /* to open this one with */
+static bool far;		   /* flock() is as NFS has it */
+
+/* The library's calls come by here. */
+int open(const char *path, int flags, ...)
+{
+	mode_t mode = 0;
+	va_list args;
+
+	va_start(args, flags);
+	if ((flags & O_CREAT) || (flags & O_TMPFILE) == O_TMPFILE)
+		mode = va_arg(args, mode_t);
+	va_end(args);
+	if (short_of_files && !strcmp(path, short_of_files)) {
+		errno = EMFILE;
+		return -1;
+	}
+	return (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
+}
+
+int flock(int fd, int operation)
+{
+	if (far && (operation & LOCK_EX) &&
+	    (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY) {
+		errno = EBADF;
+		return -1;
+	}
+	return (int)syscall(SYS_flock, fd, operation);
+}
+
+static int become_short(void *context, const struct rp_progress *progress)
+{
+	(void)progress;
+	short_of_files = context;
+	return 0;
+}
+
+TEST_F(name, is_not_taken_from_what_there_is_no_descriptor_for)
+{
+	const struct rp_watch watch = {
+		.size = sizeof(watch), .progress = become_short, .context = self->output};
+	struct rp_read_options options = replace;
+	struct rp_error err;
+
+	save_text(self->output, "precious");
+	short_of_files = self->output;
+	for (unsigned i = 0; i < 2; i++) {
+		GIVES(FAILED,
+		      rp_restore(self->first, "vda", self->output, &options, NULL, &err));
+		EXPECT_EQ(err.os_error, EMFILE, "%s", err.message);
+		EXPECT_STREQ(listing(self->folder), "vda");
+		short_of_files = NULL; /* and then, when it is published */
+		options.watch = &watch;
+	}
+	GIVES(OK, rp_restore(self->first, "vda", self->output, &replace, NULL, &err));
+}
+
+/* As root may otherwise. */
+static void give_up_reading_all(void)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct caps[_LINUX_CAPABILITY_U32S_3];
+
+	ASSERT_OK(syscall(SYS_capget, &head, caps));
+	caps[0].effective &= ~(1U << CAP_DAC_OVERRIDE | 1U << CAP_DAC_READ_SEARCH);
+	ASSERT_OK(syscall(SYS_capset, &head, caps));
+}
+
+TEST_F(name, is_not_taken_from_what_may_not_be_read)
+{
+	struct rp_error err;
+
+	save_text(self->output, "precious");
+	ASSERT_OK(chmod(self->output, 0));
+	give_up_reading_all();
+	GIVES(ACCESS_DENIED,
+	      rp_restore(self->first, "vda", self->output, &replace, NULL, &err));
+	EXPECT_STREQ(listing(self->folder), "vda");
+	ASSERT_OK(chmod(self->output, 0400)); /* that is enough here */
+	GIVES(OK, rp_restore(self->first, "vda", self->output, &replace, NULL, &err));
+}
+
+TEST_F(name, is_not_taken_from_who_has_locked_it_far_away)
+{
+	struct rp_error err;
+	int fd;
+
+	save_text(self->output, "precious");
+	fd = open(self->output, O_RDWR | O_CLOEXEC);
+	ASSERT_OK(flock(fd, LOCK_EX));
+	far = true;
+	GIVES(IN_USE, rp_restore(self->first, "vda", self->output, &replace, NULL, &err));
+	close(fd);
+	ASSERT_OK(chmod(self->output, 0400));
+	give_up_reading_all();
+	GIVES(FAILED, rp_restore(self->first, "vda", self->output, &replace, NULL, &err));
+	EXPECT_EQ(err.os_error, EBADF, "%s", err.message);
+	EXPECT_STREQ(listing(self->folder), "vda");
+	ASSERT_OK(chmod(self->output, 0600));
+	GIVES(OK, rp_restore(self->first, "vda", self->output, &replace, NULL, &err));
 }
 
 TEST_F(name, is_a_good_one)
