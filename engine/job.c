@@ -238,10 +238,20 @@ uint32_t job_begin(struct rp_store *store, const struct job_order *order, struct
 	return RP_OK;
 }
 
-/* With its folder locked. The limit may have been changed since it was ordered. */
+/* Locked, as others may be asking. The limit may have been changed since it was ordered.
+ */
+static int forget_requests(struct job *job)
+{
+	_cleanup_unlock_ int fd = slip_open(job->fd, JOB_REQUESTS);
+	int r = fd < 0 ? fd : io_lock(fd, true, job->store->wait_ms);
+
+	return r < 0 ? r : reset_requests(job, job_bandwidth(job));
+}
+
+/* With its folder locked. */
 static int take_up(struct job *job)
 {
-	uint64_t priority = DEFAULT_PRIORITY, bandwidth = job_bandwidth(job);
+	uint64_t priority = DEFAULT_PRIORITY;
 	int r;
 
 	doc_u64(job->doc, "Priority", &priority);
@@ -255,7 +265,7 @@ static int take_up(struct job *job)
 	    json_object_set_new(job->doc, "Cancellable", json_true()) < 0 ||
 	    json_object_set_new(job->doc, "ProcessId", json_integer(getpid())) < 0)
 		return -ENOMEM;
-	r = reset_requests(job, bandwidth);
+	r = forget_requests(job);
 	return r < 0 ? r : open_bell(job);
 }
 

@@ -3,13 +3,16 @@
  * job_request.c - asking things of a job
  *
  * Who requests something locks the requests, decides by the table of job_states.c, writes
- * the request and rings the bell.
+ * the request and rings the bell. Of a job that has ended there is nobody who would hear
+ * it: then he does it himself, without the lock, as that may take long; and if another
+ * was there first, he decides again.
  */
 #include <errno.h>
 #include <string.h>
 
 #include "doc.h"
 #include "io/bell.h"
+#include "io/clock.h"
 #include "io/tree.h"
 #include "job.h"
 #include "job_ref.h"
@@ -118,29 +121,45 @@ static uint32_t await(struct rp_job *job, uint32_t request, uint64_t timeout_ms,
 	return reached ? RP_JOB_DONE : RP_JOB_FORBIDDEN;
 }
 
+static bool is_active(const struct rp_job *job)
+{
+	return io_dir_is_at(job->store->active_fd, job->id, job->fd);
+}
+
+/* It was not where the ended ones are, but may be by now. */
+static uint32_t refuse_active(const struct rp_job *job, struct rp_error *err)
+{
+	if (job_is_alive(job->fd) || !is_active(job))
+		return rp_fail(err, RP_INVALID_STATE, "resume",
+			       "job %s: another has resumed it", job->id);
+	return rp_fail(err, RP_NOT_AVAILABLE, "request",
+		       "job %s: what it has left cannot be seen now; is its directory "
+		       "mounted?",
+		       job->id);
+}
+
 /* A job nobody works on: it lies in jobs/ended/, or its owner has died just now. */
-static uint32_t request_of_ended(struct rp_job *job, uint32_t request,
-				 struct rp_error *err)
+static uint32_t change_ended(struct rp_job *job, uint32_t request, struct rp_error *err)
 {
 	/* It may have ended a moment ago, and be on its way to jobs/ended/. */
 	waiting_release(&(struct waiting){.job = job});
 	job_sweep(job->store, job->id);
-	if (io_dir_is_at(job->store->active_fd, job->id, job->fd)) {
-		rp_fail(err, RP_NOT_AVAILABLE, "request",
-			"job %s: what it has left cannot be seen now; is its directory "
-			"mounted?",
-			job->id);
-		return RP_JOB_UNSPECIFIED;
-	}
-	if (request == RP_JOB_START)
-		return worker_resume(job->store, job->id, err) ? RP_JOB_UNSPECIFIED
-							       : RP_JOB_TRANSITION;
-	return job_forget(job->store, job->id, err) ? RP_JOB_UNSPECIFIED : RP_JOB_DONE;
+	if (is_active(job))
+		return refuse_active(job, err);
+	return request == RP_JOB_START ? worker_resume(job->store, job->id, err)
+				       : job_forget(job->store, job->id, err);
 }
 
-/* With @requests locked. */
+/* By who has resumed it or removed what it has kept: it is not what we took it for. */
+static bool is_forestalled(uint32_t rc, const struct rp_error *err)
+{
+	return (rc == RP_INVALID_STATE || rc == RP_NOT_AVAILABLE) &&
+	       !strcmp(err->step, "resume");
+}
+
+/* With @requests locked; *ret_ended: what is left to do is change_ended()'s. */
 static uint32_t request_locked(struct rp_job *job, int requests, uint32_t request,
-			       struct rp_error *err)
+			       bool *ret_ended, struct rp_error *err)
 {
 	_cleanup_doc_ json_t *changes = json_pack("{s:i}", "Request", (int)request);
 	struct job_view v;
@@ -153,7 +172,7 @@ static uint32_t request_locked(struct rp_job *job, int requests, uint32_t reques
 	if (answer != RP_JOB_TRANSITION && answer != RP_JOB_DONE) {
 		refuse(job, answer, &v, err);
 	} else if (job_has_ended(v.state)) {
-		answer = request_of_ended(job, request, err);
+		*ret_ended = true;
 	} else {
 		r = changes ? put_request(job, requests, changes) : -ENOMEM;
 		if (r < 0) {
@@ -165,26 +184,41 @@ static uint32_t request_locked(struct rp_job *job, int requests, uint32_t reques
 	return answer;
 }
 
+static uint32_t ask(struct rp_job *job, uint32_t request, bool *ret_ended,
+		    struct rp_error *err)
+{
+	_cleanup_unlock_ int requests = lock_requests(job);
+
+	*ret_ended = false;
+	if (requests >= 0)
+		return request_locked(job, requests, request, ret_ended, err);
+	rp_fail_os(err, requests, "request", "of job %s", job->id);
+	return RP_JOB_UNSPECIFIED;
+}
+
 uint32_t rp_job_request_state_change(struct rp_job *job, uint32_t requested,
 				     uint64_t timeout_ms, struct rp_error *reterr)
 {
-	_cleanup_unlock_ int requests = -1;
-	uint32_t answer;
+	const uint64_t deadline_ns = watch_deadline(LOCK_MS);
+	struct rp_error own, *err = reterr ?: &own;
+	uint32_t answer, rc;
+	bool ended, late;
 
-	rp_error_clear(reterr);
+	rp_error_clear(err);
 	if (!job) {
-		rp_fail(reterr, RP_INVALID_PARAMETER, "check", "job is NULL");
+		rp_fail(err, RP_INVALID_PARAMETER, "check", "job is NULL");
 		return RP_JOB_INVALID;
 	}
-	requests = lock_requests(job);
-	if (requests < 0) {
-		rp_fail_os(reterr, requests, "request", "of job %s", job->id);
+	do { /* once more at least, however long it took to come too late */
+		late = io_now_ns() >= deadline_ns;
+		rp_error_clear(err);
+		answer = ask(job, requested, &ended, err);
+		rc = ended ? change_ended(job, requested, err) : RP_OK;
+	} while (is_forestalled(rc, err) && !late);
+	if (rc)
 		return RP_JOB_UNSPECIFIED;
-	}
-	answer = request_locked(job, requests, requested, reterr);
-	io_unlock_close(take_fd(&requests));
 	return answer == RP_JOB_TRANSITION && timeout_ms
-		       ? await(job, requested, timeout_ms, reterr)
+		       ? await(job, requested, timeout_ms, err)
 		       : answer;
 }
 

@@ -24,8 +24,8 @@ void job_view_close(struct job_view *v)
 	*v = (struct job_view){0};
 }
 
-/* Whoever works on it has it locked. Who cannot see that does not take it for dead. */
-static bool is_alive(int fd)
+/* Whoever works on it has it locked. */
+bool job_is_alive(int fd)
 {
 	_cleanup_unlock_ int look = io_dir_open(fd, ".");
 
@@ -49,7 +49,8 @@ static int load_whole(int fd, struct job_view *v)
 {
 	int r = load(fd, v);
 
-	for (int tries = 0; (r == -EBADMSG || r == -ENOENT) && is_alive(fd); tries++) {
+	for (int tries = 0; (r == -EBADMSG || r == -ENOENT) && job_is_alive(fd);
+	     tries++) {
 		if (tries == MEND_TRIES)
 			return -EAGAIN;
 		io_bell_ring(fd, JOB_BELL);
@@ -143,7 +144,7 @@ static int load_state(struct rp_store *store, int fd, struct job_view *v)
 		r = load_whole(fd, v);
 		if (r < 0 || job_has_ended(v->state))
 			return r;
-		v->alive = is_alive(fd);
+		v->alive = job_is_alive(fd);
 		if (v->alive)
 			return 0;
 		if (before && json_equal(before, v->doc))

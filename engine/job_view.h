@@ -23,6 +23,10 @@ struct job_view {
 int job_view(struct rp_store *store, int fd, struct job_view *ret);
 void job_view_close(struct job_view *v); /* zeros are fine */
 
+/* Whether somebody works on the job whose folder is @fd. Who cannot see that does not
+ * take it for dead. */
+bool job_is_alive(int fd);
+
 /* The error of a job_view() that failed with @error. */
 uint32_t job_view_fail(int error, const char *id, struct rp_error *err);
 

@@ -28,7 +28,8 @@
  *	systems/NAME	exclusive: taking points, removing the system
  *	points/UUID	shared: reading the point's data; exclusive: destroying it, or
  *			its data
- *	.../requests	exclusive, briefly: to request something of a job (job_request.c)
+ *	.../requests	exclusive, briefly: to request something of a job (job_request.c);
+ *			what that takes of one that has ended is done without it
  *	jobs/queue	exclusive, briefly: to look whose turn it is, and to change it
  *	jobs/forgot	exclusive, and never waited for: who has it forgets old records
  *	the others	exclusive: whose they are works on them; jobs/.../UUID shared, for

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * job_requests_test.c - jobs of which one thing is asked, and then another before they
- * have come to the first
+ * have come to the first, or several at once of one that has ended
  *
  * While its process is held nothing is carried out, however long that takes.
  */
 #include <fcntl.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -145,6 +146,7 @@ TEST_F(taken_back, but_for_a_stop)
 /* Another thread, which waits for what it has asked for. */
 struct asker {
 	struct jobs *jobs;
+	struct rp_store *store; /* NULL = that of the jobs */
 	uint32_t requested, answer;
 	struct rp_error err;
 	pthread_t thread;
@@ -155,7 +157,8 @@ static void *ask(void *context)
 	struct asker *a = context;
 	struct rp_job *job;
 
-	ASSERT_EQ(rp_job_open(a->jobs->stage.store, rp_job_id(a->jobs->job), &job, NULL),
+	ASSERT_EQ(rp_job_open(a->store ?: a->jobs->stage.store, rp_job_id(a->jobs->job),
+			      &job, NULL),
 		  RP_OK);
 	a->answer = rp_job_request_state_change(job, a->requested, SOON_MS, &a->err);
 	rp_job_close(job);
@@ -301,6 +304,141 @@ TEST_F(overtaken, at_random)
 		ASSERT_EQ(jobs_state(j->job), variant->state, "round %u", round);
 		usleep((useconds_t)(data_random(&random) % 30000));
 		ASSERT_EQ(jobs_state(j->job), variant->state, "round %u", round);
+	}
+}
+
+/* ---------------------------------------------------------- of one that has ended */
+
+FIXTURE(ended)
+{
+	struct jobs jobs;
+};
+
+FIXTURE_SETUP(ended)
+{
+	make(&self->jobs);
+	jobs_make_running(&self->jobs);
+	jobs_request(self->jobs.job, RP_JOB_TERMINATE);
+}
+
+FIXTURE_TEARDOWN(ended)
+{
+	jobs_close(&self->jobs);
+}
+
+/* Who starts it and has to wait for that keeps nobody from asking for something else. */
+TEST_F(ended, is_killed_while_its_point_is_waited_for)
+{
+	struct jobs *j = &self->jobs;
+	struct asker a = {.jobs = j,
+			  .store = stage_open(&j->stage, 10000),
+			  .requested = RP_JOB_START};
+	int point = open(stage_point_path(&j->stage, j->stage.point),
+			 O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	uint64_t begin;
+
+	ASSERT_OK(flock(point, LOCK_EX)); /* as if it was being released */
+	ASSERT_OK(pthread_create(&a.thread, NULL, ask, &a));
+	usleep(500000);
+	begin = now_ms();
+	expect_answer(j->job, RP_JOB_KILL, 0, RP_JOB_DONE);
+	EXPECT_LT(now_ms() - begin, 5000);
+	EXPECT_EQ(jobs_state(j->job), RP_JOB_KILLED);
+	close(point);
+	ASSERT_OK(pthread_join(a.thread, NULL));
+	EXPECT_EQ(a.answer, RP_JOB_FORBIDDEN, "%s", a.err.message);
+	EXPECT_EQ(a.err.code, RP_INVALID_STATE);
+	EXPECT_EQ(jobs_state(j->job), RP_JOB_KILLED);
+	rp_store_close(a.store);
+}
+
+#define ASKERS 4
+
+static void ask_at_once(struct asker askers[ASKERS])
+{
+	for (unsigned i = 0; i < ASKERS; i++)
+		ASSERT_OK(pthread_create(&askers[i].thread, NULL, ask, &askers[i]));
+	for (unsigned i = 0; i < ASKERS; i++)
+		ASSERT_OK(pthread_join(askers[i].thread, NULL));
+}
+
+/* For the same, which one of them comes to. */
+static void expect_one(struct jobs *j, uint32_t requested)
+{
+	struct asker askers[ASKERS];
+	unsigned done = 0;
+
+	for (unsigned i = 0; i < ASKERS; i++)
+		askers[i] = (struct asker){.jobs = j, .requested = requested};
+	ask_at_once(askers);
+	for (unsigned i = 0; i < ASKERS; i++) {
+		done += askers[i].answer == RP_JOB_DONE;
+		if (askers[i].answer == RP_JOB_DONE)
+			continue;
+		EXPECT_EQ(askers[i].answer, RP_JOB_FORBIDDEN, "%s",
+			  askers[i].err.message);
+		EXPECT_EQ(askers[i].err.code, RP_INVALID_STATE);
+	}
+	EXPECT_EQ(done, 1);
+}
+
+static void make_ended_again(struct jobs *j)
+{
+	rp_job_close(j->job);
+	jobs_make_running(j);
+	jobs_request(j->job, RP_JOB_TERMINATE);
+}
+
+TEST_F(ended, is_started_once)
+{
+	struct jobs *j = &self->jobs;
+
+	for (unsigned round = 0; round < 20; round++) {
+		expect_one(j, RP_JOB_START);
+		jobs_expect(j->job, RP_JOB_RUNNING);
+		jobs_request(j->job, RP_JOB_TERMINATE);
+	}
+}
+
+TEST_F(ended, is_killed_once)
+{
+	struct jobs *j = &self->jobs;
+
+	for (unsigned round = 0; round < 10; round++) {
+		expect_one(j, RP_JOB_KILL);
+		EXPECT_EQ(jobs_state(j->job), RP_JOB_KILLED);
+		make_ended_again(j);
+	}
+}
+
+/* Whichever is first, it is killed: before it goes on, or then. */
+TEST_F(ended, is_started_or_killed)
+{
+	struct jobs *j = &self->jobs;
+
+	for (unsigned round = 0; round < 20; round++) {
+		struct asker askers[ASKERS];
+		bool killed = false;
+
+		for (unsigned i = 0; i < ASKERS; i++)
+			askers[i] = (struct asker){.jobs = j,
+						   .requested = i % 2 ? RP_JOB_KILL
+								      : RP_JOB_START};
+		ask_at_once(askers);
+		for (unsigned i = 0; i < ASKERS; i++) {
+			const struct asker *a = &askers[i];
+
+			EXPECT_TRUE(a->answer == RP_JOB_DONE ||
+					    a->answer == RP_JOB_FORBIDDEN ||
+					    (a->answer == RP_JOB_BUSY &&
+					     a->requested == RP_JOB_START),
+				    "%u: %u, %s", a->requested, a->answer,
+				    a->err.message);
+			killed |= a->answer == RP_JOB_DONE && a->requested == RP_JOB_KILL;
+		}
+		EXPECT_TRUE(killed);
+		EXPECT_EQ(jobs_state(j->job), RP_JOB_KILLED);
+		make_ended_again(j);
 	}
 }
 
