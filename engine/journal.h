@@ -53,7 +53,8 @@ void journal_close(struct journal *j); /* unopened is fine */
 /* Why @identity is not that of the journal; NULL if it is. */
 const char *journal_differs(const struct journal *j, const json_t *identity);
 
-/* The disk's place in the journal, which has no mark if it is new there. -ENOMEM. */
+/* The disk's place in the journal, which has no mark if it is new there; -ESTALE if it
+ * has another size there, or -ENOMEM. */
 int journal_disk(struct journal *j, const char *disk, const char *file, uint64_t size);
 
 /* Its mark: 0 if nothing is known of it. */

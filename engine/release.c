@@ -11,7 +11,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 
-#include "config.h"
 #include "doc.h"
 #include "io/tree.h"
 #include "job_sweep.h"
