@@ -10,6 +10,7 @@
 
 #include "change_source.h"
 #include "doc.h"
+#include "io/reason.h"
 #include "leaves.h"
 
 /* Best first; the last one always fits. */
@@ -19,14 +20,10 @@ static const struct change_source *const sources[] = {
 
 void change_because(struct change_pair *p, const char *format, ...)
 {
-	size_t used = strlen(p->reason);
 	va_list args;
 
-	if (used && used + 2 < sizeof(p->reason))
-		used += (size_t)snprintf(p->reason + used, sizeof(p->reason) - used,
-					 "; ");
 	va_start(args, format);
-	vsnprintf(p->reason + used, sizeof(p->reason) - used, format, args);
+	io_reason_add_va(p->reason, sizeof(p->reason), format, args);
 	va_end(args);
 }
 

@@ -5,12 +5,11 @@
 #include "copy.h"
 
 #include <linux/magic.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/vfs.h>
 
 #include "gear.h"
 #include "io/base.h"
+#include "io/reason.h"
 #include "io/tree.h"
 #include "move.h"
 #include "probe.h"
@@ -198,11 +197,9 @@ static uint32_t no_backend(int error, const char *name, struct rp_error *err)
 /* Why the bytes were moved this way. */
 static void explain(struct stream *s, const struct tuning *t)
 {
-	size_t used = strlen(s->backend_reason);
-
 	if (s->backend && t->reason[0])
-		snprintf(s->backend_reason + used, sizeof(s->backend_reason) - used,
-			 "; %s", t->reason);
+		io_reason_add(s->backend_reason, sizeof(s->backend_reason), "%s",
+			      t->reason);
 }
 
 static uint32_t move(struct stream *streams, size_t count, const struct tuning *t,

@@ -6,10 +6,9 @@
 
 #include <inttypes.h>
 #include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
 
 #include "io/extent.h"
+#include "io/reason.h"
 #include "leaves.h"
 #include "watch.h"
 
@@ -26,14 +25,10 @@ const char *stream_method(const struct stream *s)
 
 void stream_because(struct stream *s, const char *format, ...)
 {
-	size_t used = strlen(s->reason);
 	va_list args;
 
-	if (used && used + 2 < sizeof(s->reason))
-		used += (size_t)snprintf(s->reason + used, sizeof(s->reason) - used,
-					 "; ");
 	va_start(args, format);
-	vsnprintf(s->reason + used, sizeof(s->reason) - used, format, args);
+	io_reason_add_va(s->reason, sizeof(s->reason), format, args);
 	va_end(args);
 }
 

@@ -19,6 +19,7 @@
 
 #include "base.h"
 #include "clock.h"
+#include "reason.h"
 
 #define MAX_PIECE UINT64_C(0x7ffff000) /* the kernel moves no more at once */
 #define MEM_ALIGN 4096		       /* of memory for direct I/O */
@@ -38,19 +39,12 @@ static const struct io_backend *find_backend(const char *name)
 	return NULL;
 }
 
-/* Adds to the reason, parted by "; "; cut where the room ends. */
 void io_queue_remark(struct io_queue *q, const char *format, ...)
 {
-	size_t used = strlen(q->reason);
 	va_list args;
 
-	if (used)
-		used += (size_t)snprintf(q->reason + used, sizeof(q->reason) - used,
-					 "; ");
-	if (used >= sizeof(q->reason))
-		return;
 	va_start(args, format);
-	vsnprintf(q->reason + used, sizeof(q->reason) - used, format, args);
+	io_reason_add_va(q->reason, sizeof(q->reason), format, args);
 	va_end(args);
 }
 
