@@ -83,6 +83,7 @@ static void work(int to_parent, start_job *start, void *context)
 	struct rp_job *job = NULL;
 
 	leave_shell(to_parent);
+	forget_stop_signal();
 	started.value = start(context, &job, &started.error);
 	leave_folder();
 	if (job)

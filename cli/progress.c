@@ -33,6 +33,11 @@ int stop_signal(void)
 	return stopped_by;
 }
 
+void forget_stop_signal(void)
+{
+	stopped_by = 0;
+}
+
 static uint64_t now_ms(void)
 {
 	struct timespec now;

@@ -32,5 +32,6 @@ void catch_stop_signals(void);
 
 /* The signal that asked to stop, 0 = none. */
 int stop_signal(void);
+void forget_stop_signal(void); /* it was for another process */
 
 #endif
