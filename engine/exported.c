@@ -2,6 +2,8 @@
 /*
  * exported.c - reading an export: its manifest is not believed, it is checked
  */
+#include "exported.h"
+
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -15,7 +17,6 @@
 #include "io/extent.h"
 #include "io/tree.h"
 #include "leaves.h"
-#include "exported.h"
 #include "point.h"
 
 static bool is_file_name(const char *name)

@@ -5,9 +5,9 @@
  */
 #include <string.h>
 
+#include "exported.h"
 #include "io/tree.h"
 #include "journal.h"
-#include "exported.h"
 
 /* Of a disk, its digests, its changes. */
 static bool has_file(const json_t *object, const char *name)

@@ -9,9 +9,9 @@
 #include <string.h>
 
 #include "doc.h"
+#include "exported.h"
 #include "io/tree.h"
 #include "leaves.h"
-#include "exported.h"
 #include "points.h"
 #include "released.h"
 

@@ -12,10 +12,10 @@
 #include <stdio.h>
 
 #include "doc.h"
+#include "exported.h"
 #include "io/tree.h"
 #include "job_sweep.h"
 #include "leaves.h"
-#include "exported.h"
 #include "point.h"
 #include "released.h"
 
