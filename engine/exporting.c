@@ -135,7 +135,8 @@ static uint32_t fill_target(struct exporting *x, struct rp_error *err)
 					   &x->target, &x->disks, &x->watch, err);
 	if (rc == RP_OK)
 		rc = export_configs(x, err);
-	x->pair = (struct probe_pair){x->store, x->point.fd, x->target.fd};
+	x->pair = (struct probe_pair){
+		.store = x->store, .src_dirfd = x->point.fd, .dst_dirfd = x->target.fd};
 	x->tuning.pair = &x->pair;
 	if (rc == RP_OK && x->options.merge && x->options.format == RP_FORMAT_RAW)
 		rc = export_merged(&x->changes, &x->disks, &x->target, &x->tuning,

@@ -309,6 +309,7 @@ void exporting_free(struct exporting *x)
 		return;
 	export_changes_close(&x->changes);
 	journal_close(&x->journal);
+	probe_pair_close(&x->pair);
 	point_close(&x->point);
 	if (x->job.id[0]) /* nobody waits for that, nor for what was closed */
 		job_forget_old(x->store);

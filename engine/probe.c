@@ -222,46 +222,64 @@ static void tune_by(const json_t *doc, struct tuning *t)
 		snprintf(t->reason, sizeof(t->reason), "probed: %s", why);
 }
 
-/* By who moves bytes and has no time to wait for another. */
-static void find_again(const struct probing *p, struct tuning *t, struct watch *w)
+void probe_pair_close(struct probe_pair *pair)
 {
-	_cleanup_doc_ json_t *doc = NULL;
-	_cleanup_unlock_ int locked = lock_probes(t->pair->store, 0);
+	json_decref(pair->found);
+	*pair = (struct probe_pair){0};
+}
 
+/* By who moves bytes and has no time to wait for another. */
+static void find_again(struct probe_pair *pair, const struct probing *p, struct watch *w)
+{
+	_cleanup_unlock_ int locked = lock_probes(pair->store, 0);
+
+	pair->known = PROBE_NONE;
 	if (locked < 0)
 		return;
 	watch_phase(w, "planning");
 	w->holds = true; /* what was timed across a rest would be wrong, too */
-	if (find_out(p, w, &doc, NULL) == RP_OK) {
-		doc_save(locked, p->name, doc); /* or it is found out once more */
-		tune_by(doc, t);
+	if (find_out(p, w, &pair->found, NULL) == RP_OK) {
+		doc_save(locked, p->name, pair->found); /* or the next one finds it out */
+		pair->known = PROBE_FOUND;
+	} else if (w->to_rest) {
+		pair->known = PROBE_STALE; /* another time */
 	}
 	w->holds = false;
 }
 
-int probe_tune(struct tuning *t, uint64_t bytes, struct watch *w)
+static void ask(struct probe_pair *pair, bool worth_it, struct watch *w)
 {
-	_cleanup_doc_ json_t *doc = NULL;
-	struct rp_store *store;
-	struct probing p = {0};
+	struct probing p = {.dirfd = {pair->src_dirfd, pair->dst_dirfd}};
 	int r;
 
-	if (!t->choose || !t->pair)
-		return 0;
-	store = t->pair->store;
 	/* To know the mounts takes longer than to export a small disk. */
-	if (bytes < WORTH_IT && faccessat(store->fd, "probes", F_OK, 0) < 0)
-		return 0;
-	p.dirfd[0] = t->pair->src_dirfd;
-	p.dirfd[1] = t->pair->dst_dirfd;
+	if (!worth_it && faccessat(pair->store->fd, "probes", F_OK, 0) < 0)
+		return;
 	r = identify(&p);
-	if (r == 0)
-		r = recall(store, &p, &doc);
-	if (r > 0)
-		tune_by(doc, t);
-	else if (r == 0 && bytes >= WORTH_IT)
-		find_again(&p, t, w);
+	if (r == 0 && pair->known == PROBE_UNASKED) {
+		_cleanup_doc_ json_t *doc = NULL;
+
+		r = recall(pair->store, &p, &doc);
+		pair->known = r < 0 ? PROBE_NONE : r ? PROBE_FOUND : PROBE_STALE;
+		if (pair->known == PROBE_FOUND)
+			pair->found = take_ptr(doc);
+	}
+	if (pair->known == PROBE_STALE && worth_it)
+		find_again(pair, &p, w);
 	json_decref(p.identity);
+}
+
+int probe_tune(struct tuning *t, uint64_t bytes, struct watch *w)
+{
+	struct probe_pair *pair = t->choose ? t->pair : NULL;
+	bool worth_it = bytes >= WORTH_IT;
+
+	if (!pair)
+		return 0;
+	if (pair->known == PROBE_UNASKED || (pair->known == PROBE_STALE && worth_it))
+		ask(pair, worth_it, w);
+	if (pair->known == PROBE_FOUND)
+		tune_by(pair->found, t);
 	return watch_tick(w);
 }
 
@@ -315,6 +333,8 @@ uint32_t rp_probe(struct rp_store *store, const char *source, const char *target
 	}
 	if (rc == RP_OK && locked >= 0)
 		doc_save(locked, p.name, doc);
+	else if (locked >= 0) /* if it was made for this */
+		unlinkat(store->fd, "probes", AT_REMOVEDIR);
 	json_decref(p.identity);
 	return rc;
 }

@@ -9,6 +9,8 @@
 #ifndef ENGINE_PROBE_H
 #define ENGINE_PROBE_H
 
+#include <jansson.h>
+
 #include "store.h"
 #include "tuning.h"
 #include "watch.h"
@@ -17,7 +19,17 @@
 struct probe_pair {
 	struct rp_store *store;
 	int src_dirfd, dst_dirfd;
+	/* What was, once it was looked for: who merges moves bytes several times. */
+	enum {
+		PROBE_UNASKED,
+		PROBE_NONE,
+		PROBE_STALE,
+		PROBE_FOUND
+	} known;
+	json_t *found;
 };
+
+void probe_pair_close(struct probe_pair *pair); /* zeros are fine */
 
 /*
  * Lets what was found between the two folders of @t decide where @t has nothing that was

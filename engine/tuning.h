@@ -24,8 +24,8 @@ struct tuning {
 	uint64_t memory;	     /* of all buffers: a multiple of 2 MiB */
 	struct gear *gear;	     /* to use; NULL = new ones; borrowed */
 	bool choose;		     /* a measurement may decide: nothing was asked for */
-	const struct probe_pair *pair; /* of these folders; NULL = none does; borrowed */
-	char reason[160];	       /* why not the defaults; "" if they are */
+	struct probe_pair *pair;     /* of these folders; NULL = none does; borrowed */
+	char reason[160];	     /* why not the defaults; "" if they are */
 };
 
 /* The defaults. */

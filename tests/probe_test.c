@@ -438,8 +438,9 @@ TEST(who_rests_does_not_measure)
 	json_decref(probe(s.store, s.path, s.exports));
 	kept = only_file(fmt("%s/probes", s.path));
 	save_text(kept, "{");
-	pair = (struct probe_pair){s.store, open(s.path, O_RDONLY | O_CLOEXEC),
-				   open(s.exports, O_RDONLY | O_CLOEXEC)};
+	pair = (struct probe_pair){.store = s.store,
+				   .src_dirfd = open(s.path, O_RDONLY | O_CLOEXEC),
+				   .dst_dirfd = open(s.exports, O_RDONLY | O_CLOEXEC)};
 	tuning_init(&t, RP_IO_AUTO);
 	t.pair = &pair;
 	watch_init(&w, NULL, 0);
