@@ -741,13 +741,14 @@ rp 0 'changes of two disks' changes "$third" --base "$second" --prove
 printed 'changes of two disks: each by its name' \
 	$'vda:\n8192 4096 zero\n1048576 4096 data\nvdb:\n69632 368 data'
 rp 0 'changes of one disk' changes web1@latest --base web1@latest~1 --disk vdb
+printed 'changes of one disk: nothing but ranges' '69632 368 data'
 rp 0 'changes since a point of the same system' changes web1@latest --base @latest~1 --disk vdb
+printed 'changes since a point of the same system: the same' '69632 368 data'
 rp 6 'changes since no point' changes web1@latest --base @
 mkdir "$DIR/nights"
 rp 0 'export of all, each from its own base' export --all "$DIR/nights" --base @latest~1 --json
 check 'export of all, each from its own base: what has changed' jq -s -e \
 	'map(select(.VirtualSystemIdentifier == "web1") | .Kind) == ["differential"]' "$out"
-printed 'changes of one disk: nothing but ranges' '69632 368 data'
 rp 0 'changes, JSON' changes "$third" --base "$first" --json
 json 'changes, JSON: object' ".ReturnValue == 0 and \"web1@\" + .BaseReferencePointId == \"$first\" and
 	[.Disks[].DiskId] == [\"vda\", \"vdb\"] and .Disks[0].ChangedByteOffsets == [8192, 1048576] and
