@@ -164,8 +164,8 @@ uint32_t rp_changes(struct rp_store *store, const char *point, const char *base,
 	rc = point_open(store, point, POINT_SHARED, store->busy_ms, &x.watch, &x.target,
 			reterr);
 	if (rc == RP_OK)
-		rc = point_open_base(store, base, &x.target, store->busy_ms, &x.watch,
-				     &x.base, reterr);
+		rc = point_open_base(store, base, &x.target, POINT_SHARED, store->busy_ms,
+				     &x.watch, &x.base, reterr);
 	if (rc == RP_OK)
 		rc = change_check(&x.target, &x.base, reterr);
 	if (rc == RP_OK)

@@ -19,8 +19,8 @@ uint32_t export_changes_begin(struct export_changes *c, struct rp_store *store,
 	uint32_t rc;
 
 	c->strict = strict;
-	rc = point_open_base(store, ref, point, watch_left_ms(w, store->busy_ms), w,
-			     &c->base, err);
+	rc = point_open_base(store, ref, point, POINT_SHARED,
+			     watch_left_ms(w, store->busy_ms), w, &c->base, err);
 	if (rc == RP_OK)
 		rc = change_check(point, &c->base, err);
 	if (rc)

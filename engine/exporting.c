@@ -109,7 +109,8 @@ static uint32_t settle(struct exporting *x, struct rp_error *err)
 	target_written(&x->target);
 	rc = target_settle(&x->target, &name, err);
 	for (size_t i = 0; rc && i < x->disks.count; i++)
-		if (name == x->disks.disks[i].file || name == x->disks.disks[i].leaves)
+		if (name == x->disks.disks[i].file || name == x->disks.disks[i].leaves ||
+		    (i < x->changes.count && name == x->changes.disks[i].list))
 			rp_fail_of(err, NULL, x->disks.streams[i].disk);
 	return rc;
 }
@@ -361,6 +362,7 @@ void exporting_use(struct exporting *x, const struct exporting_tools *tools)
 	x->ferry = tools->ferry;
 	x->yields = tools->yields;
 	x->before = tools->pressure;
+	x->watch.limit_ms = tools->limit_ms; /* what is left of it is for the deadline */
 	if (x->before && x->before->limit && x->pressure.limit)
 		pressure_follow(&x->pressure, x->before);
 }
@@ -376,6 +378,8 @@ uint32_t exporting_run(struct exporting *x, char **ret_report, struct rp_error *
 		x->tuning.gear = &x->gear;
 	if (x->job.doc)
 		job_attend(&x->job, &x->watch);
+	if (x->queued)
+		watch_warn_again(&x->watch);
 	rc = take_turn(x, err);
 	if (rc == RP_OK)
 		rc = run(x, ret_report, err);

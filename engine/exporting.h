@@ -38,6 +38,7 @@ struct exporting_tools {
 	struct io_ferry *ferry;	   /* of the file system of its directory */
 	struct pressure *pressure; /* where it gave way to last: goes on from there */
 	bool yields; /* keeps nothing where there is no room: it is tried again alone */
+	uint64_t limit_ms; /* of the time of all that use them; 0 = none */
 };
 
 /* Before it runs. */

@@ -55,7 +55,13 @@ static struct exporting *new (struct rp_store *store, const char *directory,
 	return NULL;
 }
 
-/* "@POINT" is asked of many systems, and a new one has no such point. */
+/* Of many systems that are asked for it a new one may have no older point. */
+static bool is_new(const struct exporting *x, uint32_t rc, const struct rp_error *err)
+{
+	return rc == RP_NOT_AVAILABLE && !strcmp(err->step, "find") &&
+	       !strncmp(x->options.base, "@latest", strlen("@latest"));
+}
+
 static uint32_t go_without_base(struct exporting *x, struct rp_error *err)
 {
 	struct rp_error why = *err;
@@ -79,7 +85,7 @@ static uint32_t begin_changes(struct exporting *x, struct rp_error *err)
 					   &x->point, x->options.strict, &x->watch, err);
 	char *name;
 
-	if (rc == RP_NOT_AVAILABLE && *x->options.base == '@')
+	if (is_new(x, rc, err))
 		return go_without_base(x, err);
 	if (rc)
 		return rc;
@@ -217,6 +223,19 @@ uint32_t exporting_new(struct rp_store *store, const char *point, const char *di
 	return rc;
 }
 
+/* Without a point that it would be the base of. */
+static uint32_t check_base(struct exporting *x, struct rp_error *err)
+{
+	const struct point nobody = {.system = "any"};
+	uint32_t rc = point_open_base(x->store, x->options.base, &nobody, POINT_UNLOCKED,
+				      0, NULL, &x->changes.base, err);
+
+	if (*x->options.base != '@' || rc == RP_INVALID_PARAMETER)
+		return rc;
+	rp_error_clear(err);
+	return RP_OK;
+}
+
 uint32_t exporting_check(struct rp_store *store, const char *directory,
 			 const struct rp_export_options *options, struct rp_error *err)
 {
@@ -229,9 +248,8 @@ uint32_t exporting_check(struct rp_store *store, const char *directory,
 	rc = tuning_of_options(&x->tuning, &x->options, err);
 	if (rc == RP_OK)
 		rc = check_limits(x, err);
-	if (rc == RP_OK && x->options.base && *x->options.base != '@')
-		rc = point_open(store, x->options.base, POINT_UNLOCKED, 0, NULL,
-				&x->changes.base, err);
+	if (rc == RP_OK && x->options.base)
+		rc = check_base(x, err);
 	if (rc == RP_OK)
 		rc = open_directory(x, &fd, err);
 	exporting_free(x);

@@ -298,8 +298,8 @@ uint32_t point_open(struct rp_store *store, const char *ref, enum point_lock loc
 }
 
 uint32_t point_open_base(struct rp_store *store, const char *ref, const struct point *of,
-			 uint64_t busy_ms, struct watch *w, struct point *ret,
-			 struct rp_error *err)
+			 enum point_lock lock, uint64_t busy_ms, struct watch *w,
+			 struct point *ret, struct rp_error *err)
 {
 	_cleanup_free_ char *whole = NULL;
 
@@ -307,7 +307,7 @@ uint32_t point_open_base(struct rp_store *store, const char *ref, const struct p
 		whole = NULL;
 		return rp_fail_os(err, -ENOMEM, "open", "base %s", ref);
 	}
-	return point_open(store, whole ?: ref, POINT_SHARED, busy_ms, w, ret, err);
+	return point_open(store, whole ?: ref, lock, busy_ms, w, ret, err);
 }
 
 uint32_t rp_show_reference_point(struct rp_store *store, const char *ref, char **ret_json,

@@ -40,10 +40,10 @@ uint32_t point_open(struct rp_store *store, const char *ref, enum point_lock loc
 		    struct rp_error *err);
 void point_close(struct point *point); /* unopened is fine */
 
-/* The same, to read a base of @of: @ref may be "@POINT", which is of the same system. */
+/* The same of a base of @of: @ref may be "@POINT", which is of the same system. */
 uint32_t point_open_base(struct rp_store *store, const char *ref, const struct point *of,
-			 uint64_t busy_ms, struct watch *w, struct point *ret,
-			 struct rp_error *err);
+			 enum point_lock lock, uint64_t busy_ms, struct watch *w,
+			 struct point *ret, struct rp_error *err);
 
 /* Opens its folder and reads it, without a lock; the caller closes it, whatever this
  * gives. -EBADMSG: it is damaged; without a folder it has no fd. With any error it has

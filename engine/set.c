@@ -25,11 +25,24 @@
 /* How often those are tried again alone that found no room beside others. */
 #define TIMES_ALONE 2
 
-/* Descriptors: of an export, of each of its disks, and what others in the process want
- * to open meanwhile. */
+/* Descriptors: of an export, of each of its disks (its file at both ends twice, digests
+ * and a list of changes), and what others in the process want to open meanwhile. */
 #define EXPORT_FILES 16
-#define DISK_FILES   5
+#define DISK_FILES   6
 #define OTHERS_FILES 32
+
+/* What an older "latest" is, too. One that is not there is for the export to tell. */
+static void look_at_base(const struct set *set, struct member *m, const struct point *of)
+{
+	struct point base = POINT_NONE;
+
+	if (!set->options->base ||
+	    point_open_base(set->store, set->options->base, of, POINT_UNLOCKED, 0, NULL,
+			    &base, NULL) != RP_OK)
+		return;
+	snprintf(m->base, sizeof(m->base), "%s@%s", base.system, base.id);
+	point_close(&base);
+}
 
 /* What is not known is small: it fails soon. */
 static void look_at(void *context, size_t i)
@@ -49,6 +62,7 @@ static void look_at(void *context, size_t i)
 			m->size = UINT64_MAX;
 	snprintf(m->ref, sizeof(m->ref), "%s@%s", point.system, point.id);
 	m->point = m->ref; /* "latest" is looked for once */
+	look_at_base(set, m, &point);
 	point_close(&point);
 }
 

@@ -20,7 +20,8 @@
 /* One point. */
 struct member {
 	const char *point;
-	char ref[NAME_SIZE + ID_SIZE]; /* its name and ID, if it was found */
+	char ref[NAME_SIZE + ID_SIZE];	/* its name and ID, if it was found */
+	char base[NAME_SIZE + ID_SIZE]; /* and those of its base */
 	uint64_t size;
 	size_t disks;
 	uint32_t value;

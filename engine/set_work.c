@@ -108,6 +108,7 @@ static uint32_t export_member(struct worker *w, struct member *m,
 		.ferry = w->set->to_directory,
 		.pressure = &w->pressure,
 		.yields = w->set->times_alone, /* as long as it may be tried again */
+		.limit_ms = w->set->watch.limit_ms,
 	};
 	struct exporting *x;
 	uint32_t rc;
@@ -133,6 +134,7 @@ static void *work(void *arg)
 	while ((m = take(w))) {
 		/* The limit is one of the whole set. */
 		options.timeout_ms = watch_left_ms(&w->set->watch, 0);
+		options.base = m->base[0] ? m->base : w->set->options->base;
 		w->point = m->point ?: "";
 		be_inside(w, is_little(w->set, m));
 		if (m->value)

@@ -137,6 +137,17 @@ void watch_warn(const struct watch *w, const char *format, ...)
 		w->user->warning(w->user->context, text);
 }
 
+void watch_warn_again(const struct watch *w)
+{
+	json_t *text;
+	size_t i;
+
+	if (!w->user || !w->user->warning)
+		return;
+	json_array_foreach(w->warnings, i, text)
+		w->user->warning(w->user->context, json_string_value(text));
+}
+
 uint32_t watch_fail(const struct watch *w, int why, struct rp_error *err)
 {
 	uint32_t rc;

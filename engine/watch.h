@@ -64,6 +64,7 @@ uint64_t watch_work_left_ns(const struct watch *w, uint64_t now);
 
 void watch_warn(const struct watch *w, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+void watch_warn_again(const struct watch *w); /* a user who was not there before */
 
 /* The error of an operation that watch_tick() stopped with @why. */
 uint32_t watch_fail(const struct watch *w, int why, struct rp_error *err);

@@ -384,7 +384,7 @@ struct rp_export_options {
 			       * cannot hold one set of them: RP_OUT_OF_MEMORY */
 	/* "SYSTEM@POINT", an older point of the same system, or "@POINT", that of the
 	 * system of each point exported: only what has changed since is exported. Of a
-	 * system without such a point all is, with a warning. NULL = everything. */
+	 * system that has no "@latest~N" all is, with a warning. NULL = everything. */
 	const char *base;
 	/* RP_INVALID_STATE where there would be a warning: a disk has no usable base, or
 	 * DIRECTORY has no export of the base from which the disk could be restored. */

@@ -201,10 +201,11 @@ TEST_F(set, a_warning_says_of_which_point_it_is)
 TEST_F(set, each_has_a_base_of_its_own)
 {
 	struct members *m = &self->m;
+	struct rp_watch watch = {
+		.size = sizeof(watch), .context = self, .warning = note_warning};
 	struct rp_export_options o = {.size = sizeof(o), .base = "@latest~1"};
 	struct rp_error err;
-	json_t *report;
-	char *text;
+	struct rp_job *job;
 
 	GIVES(OK, rp_export_set(m->e.store, m->points + 1, MEMBERS - 1, m->e.out, NULL,
 				NULL, NULL, &err));
@@ -219,16 +220,53 @@ TEST_F(set, each_has_a_base_of_its_own)
 		EXPECT_TRUE(members_arrived_as_change(m, i), "%u", i);
 	}
 	o.strict = false;
-	ASSERT_EQ(rp_export(m->e.store, m->points[0], m->e.out, &o, &text, &err), RP_OK,
-		  "%s", err.message);
-	report = take_json(text);
-	EXPECT_STREQ(json_text(report, "Kind"), "full");
-	EXPECT_NE(strstr(json_string_value(
-				 json_array_get(json_object_get(report, "Warnings"), 0)),
-			 "exported in full"),
-		  NULL);
-	json_decref(report);
+	o.base = "@ffff"; /* there is none of the others, either */
+	GIVES(NOT_AVAILABLE,
+	      rp_export(m->e.store, m->points[0], m->e.out, &o, NULL, &err));
+	o.base = "@latest~1";
+	o.watch = &watch;
+	ASSERT_EQ(rp_export_start(m->e.store, m->points[0], m->e.out, &o, &job, &err),
+		  RP_JOB_STARTED, "%s", err.message);
+	GIVES(OK, rp_job_wait(job, NULL, 60000, &err));
+	rp_job_close(job);
+	EXPECT_EQ(self->calls, 1);
+	EXPECT_NE(strstr(m->messages[0], "exported in full"), NULL, "%s", m->messages[0]);
 	EXPECT_TRUE(members_arrived(m, 0));
+}
+
+/* By one who sees that the first is done. */
+static void take_of_last(void *context, size_t index, uint32_t value, const char *report,
+			 const struct rp_error *error)
+{
+	struct members *m = context;
+	struct rp_store *store = NULL;
+	char *point;
+
+	members_told(m, index, value, report, error);
+	if (index)
+		return;
+	ASSERT_EQ(rp_store_open(fmt("%s/store", m->e.fs.mnt), NULL, &store, NULL), RP_OK);
+	ASSERT_EQ(rp_create_reference_point(store, fmt("vm%02u", MEMBERS - 1), NULL,
+					    &point, NULL),
+		  RP_OK);
+	rp_free(point);
+	rp_store_close(store);
+}
+
+/* However long it takes until one is begun. */
+TEST_F(set, bases_are_those_of_its_begin)
+{
+	struct members *m = &self->m;
+	struct rp_export_options o = {.size = sizeof(o),
+				      .base = "@latest~1",
+				      .bandwidth = GIB}; /* one after another */
+	struct rp_error err;
+
+	GIVES(OK, members_export(m, NULL, &err));
+	members_go_on(m, 0);
+	GIVES(OK, rp_export_set(m->e.store, m->points, MEMBERS, m->e.out, &o,
+				take_of_last, m, &err));
+	EXPECT_TRUE(members_arrived_as_change(m, MEMBERS - 1));
 }
 
 /* As the export itself tells them. */
@@ -383,6 +421,10 @@ TEST_F(set, of_nothing_is_checked_as_others_are)
 	EXPECT_EQ(export_nothing(self, self->m.e.out, &options, &err), RP_OK);
 	options.base = "vm00@latest~9";
 	GIVES(NOT_AVAILABLE, export_nothing(self, self->m.e.out, &options, &err));
+	options.base = "@latest~9";
+	EXPECT_EQ(export_nothing(self, self->m.e.out, &options, &err), RP_OK);
+	options.base = "@";
+	GIVES(INVALID_PARAMETER, export_nothing(self, self->m.e.out, &options, &err));
 	options.settings = "{";
 	GIVES(INVALID_PARAMETER, export_nothing(self, self->m.e.out, &options, &err));
 }
