@@ -455,6 +455,7 @@ TEST(who_rests_does_not_measure)
 	EXPECT_TRUE(found_out(kept));
 	close(pair.src_dirfd);
 	close(pair.dst_dirfd);
+	probe_pair_close(&pair);
 	stage_close(&s);
 }
 
