@@ -5,6 +5,7 @@
  * seen whole meanwhile
  */
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -68,7 +69,8 @@ FIXTURE(set)
 	struct members m;
 	/* By the watch. */
 	uint64_t last_done, last_total;
-	unsigned calls, stop_after;
+	atomic_uint calls; /* may be a job's thread's */
+	unsigned stop_after;
 };
 
 FIXTURE_SETUP(set)
@@ -163,8 +165,8 @@ static void note_warning(void *context, const char *text)
 	struct set_fixture *self = context;
 
 	ASSERT_LT(self->calls, MEMBERS);
-	snprintf(self->m.messages[self->calls++], sizeof(self->m.messages[0]), "%s",
-		 text);
+	snprintf(self->m.messages[self->calls], sizeof(self->m.messages[0]), "%s", text);
+	self->calls++;
 }
 
 /* Of hundreds it would not be known whom it is about. */
