@@ -233,7 +233,8 @@ static void find_again(struct probe_pair *pair, const struct probing *p, struct 
 {
 	_cleanup_unlock_ int locked = lock_probes(pair->store, 0);
 
-	pair->known = PROBE_NONE;
+	/* Who measures now will have found it out the next time. */
+	pair->known = locked == -EWOULDBLOCK ? PROBE_UNASKED : PROBE_NONE;
 	if (locked < 0)
 		return;
 	watch_phase(w, "planning");
@@ -242,7 +243,7 @@ static void find_again(struct probe_pair *pair, const struct probing *p, struct 
 		doc_save(locked, p->name, pair->found); /* or the next one finds it out */
 		pair->known = PROBE_FOUND;
 	} else if (w->to_rest) {
-		pair->known = PROBE_STALE; /* another time */
+		pair->known = PROBE_UNASKED; /* by then another may have */
 	}
 	w->holds = false;
 }
@@ -260,7 +261,10 @@ static void ask(struct probe_pair *pair, bool worth_it, struct watch *w)
 		_cleanup_doc_ json_t *doc = NULL;
 
 		r = recall(pair->store, &p, &doc);
-		pair->known = r < 0 ? PROBE_NONE : r ? PROBE_FOUND : PROBE_STALE;
+		pair->known = is_shortage(r) ? PROBE_UNASKED
+			      : r < 0	     ? PROBE_NONE
+			      : r	     ? PROBE_FOUND
+					     : PROBE_STALE;
 		if (pair->known == PROBE_FOUND)
 			pair->found = take_ptr(doc);
 	}
@@ -333,8 +337,6 @@ uint32_t rp_probe(struct rp_store *store, const char *source, const char *target
 	}
 	if (rc == RP_OK && locked >= 0)
 		doc_save(locked, p.name, doc);
-	else if (locked >= 0) /* if it was made for this */
-		unlinkat(store->fd, "probes", AT_REMOVEDIR);
 	json_decref(p.identity);
 	return rc;
 }

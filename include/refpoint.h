@@ -491,7 +491,8 @@ uint32_t rp_export_reference_point(struct rp_store *store, const char *reference
  *           progress adds up. memory and timeout_ms bound all of them together; with a
  *           limit of the rate (bandwidth, iops, max_pressure) they are exported one
  *           after another. So it is with what options->settings say. With a base
- *           "SYSTEM@POINT" the points of other systems fail
+ *           that names a system or an ID the points of other systems fail; "latest" is
+ *           what it is at the begin, and one whose base goes meanwhile, or comes, fails
  * @done:    called for each as it ends, from the thread that called, with what
  *           rp_export() would have returned: report or error. May be NULL
  *

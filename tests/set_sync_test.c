@@ -115,6 +115,11 @@ TEST_F(set, syncs_serve_many_that_are_differential)
 	GIVES(OK, members_export(&self->m, NULL, &err));
 	members_go_on(&self->m, 0);
 	list_syncs = 0;
+	GIVES(OK, rp_export(self->m.e.store, self->m.points[0], self->m.e.out, &o, NULL,
+			    &err));
+	EXPECT_EQ(list_syncs, 1, "alone");
+	remove_tree(fmt("%s/vm00/%s", self->m.e.out, strchr(self->m.points[0], '@') + 1));
+	list_syncs = 0;
 	GIVES(OK, members_export(&self->m, &o, &err));
 	EXPECT_EQ(list_syncs, 0);
 	EXPECT_TRUE(members_arrived_as_change(&self->m, 5));
