@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -30,13 +29,7 @@ static const char *stays;      /* the file that a removal comes to EIO with */
 
 static bool is_unreadable(int dirfd, const char *path)
 {
-	char link[64], folder[PATH_MAX];
-	ssize_t n;
-
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", dirfd);
-	n = readlink(link, folder, sizeof(folder) - 1);
-	folder[n > 0 ? n : 0] = '\0';
-	return unreadable && (strstr(path, unreadable) || strstr(folder, unreadable));
+	return unreadable && (strstr(path, unreadable) || fd_path_has(dirfd, unreadable));
 }
 
 /* The library's calls come by here. */

@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -20,22 +19,11 @@ static atomic_uint whole_syncs, file_syncs, list_syncs;
 static atomic_int whole_error; /* of the next one */
 static const char *broken;     /* files whose path has this in it fail */
 
-static bool has_in_path(int fd, const char *text)
-{
-	char link[64], path[PATH_MAX];
-	ssize_t n;
-
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	n = readlink(link, path, sizeof(path) - 1);
-	path[n > 0 ? n : 0] = '\0';
-	return strstr(path, text);
-}
-
 static int sync_file(int fd, long call)
 {
 	atomic_fetch_add(&file_syncs, 1);
-	atomic_fetch_add(&list_syncs, has_in_path(fd, ".changes"));
-	if (!broken || !has_in_path(fd, broken))
+	atomic_fetch_add(&list_syncs, fd_path_has(fd, ".changes"));
+	if (!broken || !fd_path_has(fd, broken))
 		return (int)syscall(call, fd);
 	errno = EIO;
 	return -1;

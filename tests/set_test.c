@@ -24,17 +24,6 @@ static struct rp_store *watcher;
 static pthread_mutex_t watcher_lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned records_seen, damaged_seen;
 
-static bool has_in_path(int fd, const char *text)
-{
-	char link[64], path[PATH_MAX];
-	ssize_t n;
-
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	n = readlink(link, path, sizeof(path) - 1);
-	path[n > 0 ? n : 0] = '\0';
-	return strstr(path, text);
-}
-
 static void look_at_records(void)
 {
 	struct rp_error err;
@@ -50,7 +39,7 @@ static void look_at_records(void)
 
 ssize_t pwrite(int fd, const void *buf, size_t len, off_t at)
 {
-	if (watcher && has_in_path(fd, "job.json"))
+	if (watcher && fd_path_has(fd, "job.json"))
 		look_at_records();
 	return syscall(SYS_pwrite64, fd, buf, len, at);
 }

@@ -93,6 +93,9 @@ const char *fmt(const char *format, ...) __attribute__((format(printf, 1, 2)));
 const char *listing(const char *folder);
 
 bool exists(const char *path);
+
+/* Whether the path of what is open as @fd has @text in it. */
+bool fd_path_has(int fd, const char *text);
 void save_text(const char *path, const char *text);
 
 /* The JSON document in a file, or in a text of the library's, which is freed. */
