@@ -152,41 +152,46 @@ void export_change_give_back(struct export_change *change, struct stream *s)
 	change->layer = NULL;
 }
 
-/* What is exported could not be restored by what is there: strictly it is not exported.
- */
-static uint32_t check_base(const struct export_changes *c, const char *disk,
-			   uint64_t base_size, const struct watch *w,
+/* What is exported could not be restored by what is there: strictly it is not exported,
+ * and where that was asked to be there, in full: !*ret_usable. */
+static uint32_t check_base(const struct export_changes *c, const struct stream *s,
+			   uint64_t base_size, const struct watch *w, bool *ret_usable,
 			   struct rp_error *err)
 {
 	const struct point *base = &c->base;
 	struct rp_error why;
 	uint32_t rc = RP_OK;
 
+	*ret_usable = true;
 	rp_error_clear(&why);
-	if (!export_changes_exported(c, disk)) {
+	if (!export_changes_exported(c, s->disk)) {
 		snprintf(why.message, sizeof(why.message), "it is not at %s",
 			 c->exported_path);
 	} else {
-		rc = export_changes_check_exported(c, disk, base_size, &why);
+		rc = export_changes_check_exported(c, s->disk, base_size, &why);
 		if (rc == RP_OK)
 			return RP_OK;
 	}
-	if (c->strict && rp_is_shortage(rc, &why)) {
+	if ((c->strict || c->needs_export) && rp_is_shortage(rc, &why)) {
 		*err = why;
 		return rc;
+	}
+	if (c->needs_export) {
+		*ret_usable = false;
+		return export_changes_refuse(c, s, why.message, w, err);
 	}
 	if (c->strict) {
 		rp_fail(err, RP_INVALID_STATE, "check",
 			"to restore it the export of %s@%s is needed, too, and %s",
 			base->system, base->id, why.message);
-		rp_fail_of(err, NULL, disk);
+		rp_fail_of(err, NULL, s->disk);
 		return RP_INVALID_STATE;
 	}
 	watch_warn(
 		w,
 		"disk %s: only what has changed since %s@%s is exported; to restore it "
 		"the export of that is needed, too, and %s",
-		disk, base->system, base->id, why.message);
+		s->disk, base->system, base->id, why.message);
 	return RP_OK;
 }
 
@@ -196,13 +201,16 @@ uint32_t export_changes_apply(struct export_changes *c, struct export_disks *dis
 	for (size_t i = 0; i < c->count; i++) {
 		struct export_change *change = &c->disks[i];
 		struct stream *s = &disks->streams[i];
+		bool usable;
 		uint32_t rc;
 
 		if (change->map->whole)
 			continue;
-		rc = check_base(c, s->disk, change->map->base_size, w, err);
+		rc = check_base(c, s, change->map->base_size, w, &usable, err);
 		if (rc)
 			return rc;
+		if (!usable)
+			continue;
 		change->differential = true;
 		export_change_layer(change, s);
 		layers_init(&change->layers, &change->layer, 1);

@@ -29,6 +29,8 @@ struct export_change {
 struct export_changes {
 	struct point base; /* unopened: the export has none */
 	bool strict;
+	/* Of the base: a disk that cannot be restored from it is exported in full. */
+	bool needs_export;
 	char *exported_path; /* where the base's export is, if it is beside the new one */
 	struct exported exported;    /* that; unopened: there is none */
 	struct export_change *disks; /* as many as the export has */

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "doc.h"
+#include "export_base.h"
 #include "exporting_state.h"
 #include "io/tree.h"
 #include "job_sweep.h"
@@ -55,11 +56,13 @@ static struct exporting *new (struct rp_store *store, const char *directory,
 	return NULL;
 }
 
-/* Of many systems that are asked for it a new one may have no older point. */
+/* Of many systems that are asked for it a new one may have no older point, or none that
+ * was exported. */
 static bool is_new(const struct exporting *x, uint32_t rc, const struct rp_error *err)
 {
 	return rc == RP_NOT_AVAILABLE && !strcmp(err->step, "find") &&
-	       !strncmp(x->options.base, "@latest", strlen("@latest"));
+	       (!strncmp(x->options.base, "@latest", strlen("@latest")) ||
+		export_base_is_told(x->options.base));
 }
 
 static uint32_t go_without_base(struct exporting *x, struct rp_error *err)
@@ -78,11 +81,24 @@ static uint32_t go_without_base(struct exporting *x, struct rp_error *err)
 	return RP_OK;
 }
 
+static uint32_t open_base(struct exporting *x, struct rp_error *err)
+{
+	_cleanup_free_ char *name = NULL;
+	uint32_t rc = RP_OK;
+
+	x->changes.needs_export = export_base_is_told(x->options.base);
+	if (x->changes.needs_export)
+		rc = export_base_find(x->store, x->options.base, &x->point, x->directory,
+				      &x->watch, &name, err);
+	return rc ? rc
+		  : export_changes_begin(&x->changes, x->store, name ?: x->options.base,
+					 &x->point, x->options.strict, &x->watch, err);
+}
+
 /* From now on the base has its full name, which goes on meaning the same. */
 static uint32_t begin_changes(struct exporting *x, struct rp_error *err)
 {
-	uint32_t rc = export_changes_begin(&x->changes, x->store, x->options.base,
-					   &x->point, x->options.strict, &x->watch, err);
+	uint32_t rc = open_base(x, err);
 	char *name;
 
 	if (is_new(x, rc, err))
@@ -227,9 +243,12 @@ uint32_t exporting_new(struct rp_store *store, const char *point, const char *di
 static uint32_t check_base(struct exporting *x, struct rp_error *err)
 {
 	const struct point nobody = {.system = "any"};
-	uint32_t rc = point_open_base(x->store, x->options.base, &nobody, POINT_UNLOCKED,
-				      0, NULL, &x->changes.base, err);
+	uint32_t rc;
 
+	if (export_base_is_told(x->options.base))
+		return RP_OK;
+	rc = point_open_base(x->store, x->options.base, &nobody, POINT_UNLOCKED, 0, NULL,
+			     &x->changes.base, err);
 	if (*x->options.base != '@' || rc == RP_INVALID_PARAMETER)
 		return rc;
 	rp_error_clear(err);

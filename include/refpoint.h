@@ -384,7 +384,10 @@ struct rp_export_options {
 			       * cannot hold one set of them: RP_OUT_OF_MEMORY */
 	/* "SYSTEM@POINT", an older point of the same system, or "@POINT", that of the
 	 * system of each point exported: only what has changed since is exported. Of a
-	 * system that has no "@latest~N" all is, with a warning. NULL = everything. */
+	 * system that has no "@latest~N" all is, with a warning. "@exported" is the
+	 * newest older point that DIRECTORY has an export of: of a system that has none
+	 * all is exported, and of a disk that could not be restored from there, each with
+	 * a warning. NULL = everything. */
 	const char *base;
 	/* RP_INVALID_STATE where there would be a warning: a disk has no usable base, or
 	 * DIRECTORY has no export of the base from which the disk could be restored. */
@@ -436,7 +439,8 @@ struct rp_export_options {
  * With options->base a disk's file holds only what has changed since, and has a list
  * of that beside it (refpoint(1), "Differential disks"). A disk for which the base is
  * of no use is exported whole, with a warning to options->watch; there is one, too, if
- * DIRECTORY has no export of the base that has the disk and could be restored.
+ * DIRECTORY has no export of the base that has the disk and could be restored, which
+ * with "@exported" makes the base one of no use.
  *
  * Errors: RP_INVALID_PARAMETER (relative path or one into a store or an export, unknown
  * disk), RP_NOT_AVAILABLE (point or directory), RP_IN_USE (the same export is running),
@@ -492,7 +496,8 @@ uint32_t rp_export_reference_point(struct rp_store *store, const char *reference
  *           limit of the rate (bandwidth, iops, max_pressure) they are exported one
  *           after another. So it is with what options->settings say. With a base
  *           that names a system or an ID the points of other systems fail; "latest" is
- *           what it is at the begin, and one whose base goes meanwhile, or comes, fails
+ *           what it is at the begin, and one whose base goes meanwhile, or comes, fails;
+ *           what is "@exported" is seen when the point's turn comes
  * @done:    called for each as it ends, from the thread that called, with what
  *           rp_export() would have returned: report or error. May be NULL
  *

@@ -225,6 +225,23 @@ TEST_F(set, each_has_a_base_of_its_own)
 	EXPECT_TRUE(members_arrived(m, 0));
 }
 
+/* The first has a point of the night before, too, but no export of it. */
+TEST_F(set, bases_are_what_was_exported)
+{
+	struct members *m = &self->m;
+	const struct rp_export_options o = {.size = sizeof(o), .base = "@exported"};
+	struct rp_error err;
+
+	GIVES(OK, rp_export_set(m->e.store, m->points + 1, MEMBERS - 1, m->e.out, NULL,
+				NULL, NULL, &err));
+	members_go_on(m, 0);
+	GIVES(OK, members_export(m, &o, &err));
+	EXPECT_TRUE(members_arrived(m, 0));
+	for (unsigned i = 1; i < MEMBERS; i++)
+		EXPECT_TRUE(members_arrived_as_change(m, i), "%u", i);
+	GIVES(OK, rp_export_set(m->e.store, NULL, 0, m->e.out, &o, NULL, NULL, &err));
+}
+
 /* By one who sees that the first is done. */
 static void take_of_last(void *context, size_t index, uint32_t value, const char *report,
 			 const struct rp_error *error)
