@@ -335,12 +335,13 @@ void target_keep(struct target *t)
 	target_close(t);
 }
 
-/* Nobody remembers who made the folder; ours are private. */
+/* Nobody remembers who made the folder; ours are private. A setgid bit comes from the
+ * folder it was made in. */
 static bool looks_ours(int fd)
 {
 	struct stat st;
 
-	return fstat(fd, &st) == 0 && (st.st_mode & 07777) == 0700 &&
+	return fstat(fd, &st) == 0 && (st.st_mode & 07777 & ~S_ISGID) == 0700 &&
 	       st.st_uid == geteuid();
 }
 

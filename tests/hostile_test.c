@@ -207,6 +207,20 @@ TEST_F(place, of_a_system_may_be_anothers_folder)
 	stage_expect_unharmed(s, "");
 }
 
+/* And to what is made in that. */
+TEST_F(place, may_give_its_group_to_what_is_made_in_it)
+{
+	const struct stage *s = &self->stage;
+	struct stat st;
+
+	ASSERT_OK(chmod(s->exports, 02775));
+	export_killed(s);
+	ASSERT_OK(stat(self->system, &st));
+	EXPECT_EQ(st.st_mode & 07777, 02700);
+	open_and_close(s);
+	stage_expect_unharmed(s, "");
+}
+
 /* What is put into a store is swept, whosever it is and whatever leads there. */
 TEST_F(place, may_lie_in_a_store)
 {
