@@ -80,10 +80,19 @@ static int look_at(const struct taken *d, struct stat *ret)
 	return fstat(fd, ret) < 0 ? -errno : 0;
 }
 
+/* A file system that is never written to (squashfs) has no sync, and nothing for it. One
+ * that became read-only on an error (EROFS) may have. */
+static int sync_source(int fd)
+{
+	int r = io_fsync(fd);
+
+	return r == -EINVAL ? 0 : r;
+}
+
 uint32_t taken_prepare(struct taken *d, struct rp_error *err)
 {
 	struct stream *s = &d->stream;
-	int r = io_fsync(s->src.tail_fd);
+	int r = sync_source(s->src.tail_fd);
 
 	if (r < 0)
 		return stream_fail(s, r, "sync", d->path, RP_NO_OFFSET, err);

@@ -46,6 +46,22 @@ int statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *r
 	return (int)syscall(SYS_statx, dirfd, path, flags, mask, ret);
 }
 
+/* What a sync of the file with this inode says. */
+static ino_t synced_inode;
+static int sync_error;
+
+int fsync(int fd)
+{
+	struct stat st;
+
+	if (synced_inode && syscall(SYS_fstat, fd, &st) == 0 &&
+	    st.st_ino == synced_inode) {
+		errno = sync_error;
+		return -1;
+	}
+	return (int)syscall(SYS_fsync, fd);
+}
+
 /* A create of web1 that fails, and leaves nothing. */
 static void expect_refused(const struct engine *e,
 			   const struct rp_create_options *options, uint32_t code,
@@ -138,6 +154,26 @@ TEST_F(copy, is_of_what_is_on_the_disk)
 	EXPECT_EQ(dirty, 0);
 	EXPECT_TRUE(data_same(disk, engine_clone(&self->e, "vda")));
 	close(fd);
+}
+
+/* As a squashfs has it, to which nobody ever writes. */
+TEST_F(copy, is_of_what_has_no_sync)
+{
+	const char *const ids[] = {"vda"};
+	const char *disk = engine_disk(&self->e, "vda");
+	struct stat st;
+
+	engine_make_disk(&self->e, "vda", 5 * MIB);
+	engine_add(&self->e, ids, 1);
+	ASSERT_OK(stat(disk, &st));
+	synced_inode = st.st_ino;
+	sync_error = EIO;
+	expect_refused(&self->e, &allow_copy, RP_FAILED, EIO, "vda", "sync");
+	sync_error = EROFS; /* it became so on an error */
+	expect_refused(&self->e, &allow_copy, RP_ACCESS_DENIED, EROFS, "vda", "sync");
+	sync_error = EINVAL;
+	json_decref(engine_take(&self->e, &allow_copy));
+	EXPECT_TRUE(data_same(disk, engine_clone(&self->e, "vda")));
 }
 
 /* A machine that was said to be stopped and is not. */
