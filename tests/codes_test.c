@@ -13,10 +13,10 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "blocked.h"
 #include "data.h"
 #include "engine_fixture.h"
 #include "harness.h"
@@ -223,19 +223,6 @@ TEST_F(codes, access_denied_to_another_user)
 	stage_expect_unharmed(&self->stage, "");
 }
 
-/* CAP_LINUX_IMMUTABLE, which root in a container need not have. */
-static void let_make_mutable(bool on)
-{
-	const uint32_t bit = CAP_TO_MASK(CAP_LINUX_IMMUTABLE);
-	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct caps[2];
-
-	ASSERT_OK(syscall(SYS_capget, &head, caps));
-	caps[0].effective &= ~bit;
-	caps[0].effective |= on ? bit : 0;
-	ASSERT_OK(syscall(SYS_capset, &head, caps));
-}
-
 /* EPERM: the point is all there, and so it stays. */
 TEST(access_denied_to_immutable_disks)
 {
@@ -252,13 +239,13 @@ TEST(access_denied_to_immutable_disks)
 	stage_make(&s, fs.mnt, SIZE, test_seed());
 	disk = fmt("%s/vda.raw", stage_point_path(&s, s.point));
 	ASSERT_TRUE(inode_flags(disk) & FS_IMMUTABLE_FL);
-	let_make_mutable(false);
+	let_have(CAP_LINUX_IMMUTABLE, false);
 	expect_error(rp_destroy_reference_point(s.store, s.point, &err), &err, &want);
 	EXPECT_NE(strstr(err.message, "immutable"), NULL, "%s", err.message);
 	stage_expect_unharmed(&s, "");
 	GIVES(OK, stage_export(&s, NULL, &err));
 	EXPECT_TRUE(stage_good_export(s.exports, s.point, s.twin));
-	let_make_mutable(true);
+	let_have(CAP_LINUX_IMMUTABLE, true);
 	EXPECT_TRUE(inode_flags(disk) & FS_IMMUTABLE_FL);
 	GIVES(OK, rp_destroy_reference_point(s.store, s.point, &err));
 	stage_expect_idle(&s);
