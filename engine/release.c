@@ -128,6 +128,8 @@ static uint32_t release(struct releasing *x, struct rp_error *err)
 			       x->point.system, x->point.id);
 	rc = system_open(x->store, x->point.system, SYSTEM_POINTS, NULL, &x->system, err);
 	if (rc == RP_OK)
+		rc = store_check_removable(x->system.points_fd, x->point.id, err);
+	if (rc == RP_OK)
 		rc = store_birth(x->store, x->store->pending_fd, x->id, &x->fd, err);
 	if (rc)
 		return rc;
@@ -146,9 +148,12 @@ static uint32_t release(struct releasing *x, struct rp_error *err)
 	r = io_tree_remove(x->store->pending_fd, x->id);
 	if (rc == RP_OK) /* it is released, whatever becomes of that */
 		job_forget_point(x->store, x->point.id);
-	return rc == RP_OK && r < 0 ? rp_fail_os(err, r, "remove", "data of %s@%s",
-						 x->point.system, x->point.id)
-				    : rc;
+	return rc == RP_OK && r < 0
+		       ? rp_fail_os(err, r, "remove",
+				    "data of %s@%s, what is left of which lies in "
+				    "pending/%s of the store",
+				    x->point.system, x->point.id, x->id)
+		       : rc;
 }
 
 uint32_t rp_release(struct rp_store *store, const char *point,

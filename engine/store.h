@@ -105,6 +105,10 @@ uint32_t store_birth(struct rp_store *store, int parent_fd, char ret_id[ID_SIZE]
 int store_publish(struct rp_store *store, const char *id, int dirfd, const char *name,
 		  const char **ret_but);
 
+/* Fails if folder @name of @dirfd is known not to go: what is immutable in it stays so
+ * (RP_ACCESS_DENIED), or there is a shortage. Changes nothing. */
+uint32_t store_check_removable(int dirfd, const char *name, struct rp_error *err);
+
 /*
  * Moves folder @name of @dirfd to pending/ and removes it there. The caller holds its
  * lock; after the move it is gone for everybody, whatever happens to us. If it fails

@@ -118,9 +118,8 @@ static int can_make_mutable(int dirfd, const char *name)
 	return r;
 }
 
-/* Whether folder @name is known not to be emptied: -EPERM if what is immutable in it
- * stays so, or a shortage; else 0. What is damaged must not be immortal. */
-static int cannot_empty(int dirfd, const char *name)
+/* -EPERM is of what is immutable. What is damaged must not be immortal. */
+uint32_t store_check_removable(int dirfd, const char *name, struct rp_error *err)
 {
 	_cleanup_close_ int fd = io_dir_open(dirfd, name);
 	char **names = NULL;
@@ -133,18 +132,21 @@ static int cannot_empty(int dirfd, const char *name)
 			r = 0;
 	}
 	io_names_free(names, count);
-	return r == -EPERM || is_shortage(r) ? r : 0;
+	if (r != -EPERM && !is_shortage(r))
+		return RP_OK;
+	return rp_fail_os(err, r, "remove", "%s%s", name,
+			  r == -EPERM ? ": immutable files" : "");
 }
 
 uint32_t store_bury(struct rp_store *store, int dirfd, const char *name,
 		    struct rp_error *err)
 {
-	int r = cannot_empty(dirfd, name);
+	uint32_t rc = store_check_removable(dirfd, name, err);
 	char grave[ID_SIZE];
+	int r;
 
-	if (r < 0)
-		return rp_fail_os(err, r, "remove", "%s%s", name,
-				  r == -EPERM ? ": immutable files" : "");
+	if (rc)
+		return rc;
 	id_new(grave);
 	if (renameat(dirfd, name, store->pending_fd, grave) < 0)
 		return rp_fail_os(err, -errno, "remove", "%s", name);

@@ -855,7 +855,11 @@ uint32_t rp_restore(const char *export_path, const char *disk, const char *outpu
  *
  * Errors: RP_IN_USE (it, or what it is the base of, is being exported),
  * RP_INVALID_STATE (released already), RP_NOT_SUPPORTED (the store's file system cannot
- * exchange two folders), RP_FAILED, as rp_show_reference_point().
+ * exchange two folders), RP_ACCESS_DENIED (also: its disks are immutable, and the caller
+ * has no CAP_LINUX_IMMUTABLE; nothing has changed), RP_FAILED, as
+ * rp_show_reference_point(). If the point has been released but not all of its data has
+ * gone, the message names the folder of the store that is left; who opens the store next
+ * removes it.
  */
 uint32_t rp_release(struct rp_store *store, const char *point,
 		    const struct rp_read_options *options, struct rp_error *reterr);

@@ -242,6 +242,8 @@ TEST(access_denied_to_immutable_disks)
 	let_have(CAP_LINUX_IMMUTABLE, false);
 	expect_error(rp_destroy_reference_point(s.store, s.point, &err), &err, &want);
 	EXPECT_NE(strstr(err.message, "immutable"), NULL, "%s", err.message);
+	expect_error(rp_release(s.store, s.point, NULL, &err), &err, &want);
+	EXPECT_NE(strstr(err.message, "immutable"), NULL, "%s", err.message);
 	stage_expect_unharmed(&s, "");
 	GIVES(OK, stage_export(&s, NULL, &err));
 	EXPECT_TRUE(stage_good_export(s.exports, s.point, s.twin));

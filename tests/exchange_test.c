@@ -84,4 +84,27 @@ TEST(none)
 	stage_close(&s);
 }
 
+/* A point that has been released, but for what could not be removed. */
+TEST(but_what_was_exchanged_stays)
+{
+	const char *pending;
+	struct rp_error err;
+	struct stage s;
+
+	stage_make(&s, test_dir(), 4 * MIB, test_seed());
+	pending = fmt("%s/pending", s.path);
+	exchanges = true;
+	stays = "vda.raw";
+	GIVES(FAILED, rp_release(s.store, s.point, NULL, &err));
+	EXPECT_EQ(err.os_error, EIO, "%s", err.message);
+	EXPECT_NE(listing(pending)[0], '\0');
+	EXPECT_NE(strstr(err.message, fmt("pending/%s ", listing(pending))), NULL, "%s",
+		  err.message);
+	EXPECT_TRUE(exists(fmt("%s/vda.digest", stage_point_path(&s, s.point))));
+	rp_store_close(s.store);
+	s.store = stage_open(&s, 0);
+	stage_expect_idle(&s);
+	stage_close(&s);
+}
+
 TEST_MAIN
