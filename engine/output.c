@@ -6,8 +6,10 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/xattr.h>
 
 #include "doc.h"
 #include "ground.h"
@@ -15,6 +17,8 @@
 
 /* A ring holds the files of a process that was killed for some 20 ms more. */
 #define GLANCE_MS 50
+
+#define ACL "system.posix_acl_access"
 
 /* A link is followed: what it leads to is replaced, not the link. */
 static uint32_t follow_link(struct output *o, const char *path, struct rp_error *err)
@@ -92,8 +96,25 @@ static uint32_t check_replaced(const struct output *o, struct rp_error *err)
 		 : RP_OK;
 }
 
+static int read_acl(struct output *o)
+{
+	_cleanup_free_ char *acl = malloc(XATTR_SIZE_MAX);
+	ssize_t size;
+
+	if (!acl)
+		return -ENOMEM;
+	size = getxattr(o->path, ACL, acl, XATTR_SIZE_MAX);
+	if (size < 0)
+		return errno == ENODATA || errno == EOPNOTSUPP ? 0 : -errno;
+	o->acl = take_ptr(acl);
+	o->acl_size = (size_t)size;
+	return 0;
+}
+
 static uint32_t check_existing(struct output *o, struct rp_error *err)
 {
+	int r;
+
 	if (stat(o->path, &o->old) < 0)
 		return errno == ENOENT
 			       ? RP_OK
@@ -106,7 +127,9 @@ static uint32_t check_existing(struct output *o, struct rp_error *err)
 	if (!o->device && !o->replace)
 		return rp_fail(err, RP_INVALID_STATE, "check",
 			       "output %s: exists already", o->path);
-	return check_replaced(o, err);
+	r = o->device ? 0 : read_acl(o);
+	return r < 0 ? rp_fail_os(err, r, "check", "access list of output %s", o->path)
+		     : check_replaced(o, err);
 }
 
 uint32_t output_check(struct output *o, const char *path, bool replace,
@@ -230,13 +253,28 @@ uint32_t output_open(struct output *o, struct stream *s, int twin_fd,
 	return o->device ? open_device(o, s, err) : open_file(o, s, twin_fd, err);
 }
 
-/* Who could open the old one must be able to open the new one, after a crash too. */
+/* If the old one has none, nor must the new one, which may have got one from its folder.
+ */
+static int take_acl(const struct output *o, int fd)
+{
+	if (o->acl)
+		return fsetxattr(fd, ACL, o->acl, o->acl_size, 0) < 0 ? -errno : 0;
+	if (fremovexattr(fd, ACL) < 0 && errno != ENODATA && errno != EOPNOTSUPP)
+		return -errno;
+	return 0;
+}
+
+/*
+ * Who could open the old one, and nobody else, must be able to open the new one, after a
+ * crash too. The group's bits of the mode are the mask of the ACL, so that comes first.
+ */
 static int take_owner(const struct output *o, int fd)
 {
-	if (fchown(fd, o->old.st_uid, o->old.st_gid) < 0 ||
-	    fchmod(fd, o->old.st_mode & 07777) < 0)
-		return -errno;
-	return io_fsync(fd);
+	int r = fchown(fd, o->old.st_uid, o->old.st_gid) < 0 ? -errno : take_acl(o, fd);
+
+	if (r == 0 && fchmod(fd, o->old.st_mode & 07777) < 0)
+		r = -errno;
+	return r < 0 ? r : io_fsync(fd);
 }
 
 /* Not known to be durable, it must not count; but what it has replaced is gone. */
@@ -284,5 +322,6 @@ void output_close(struct output *o)
 	if (o->dirfd >= 0)
 		close(o->dirfd);
 	free(o->real);
+	free(o->acl);
 	*o = (struct output)OUTPUT_NONE;
 }

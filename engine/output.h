@@ -19,6 +19,8 @@ struct output {
 	char *real; /* path, if what was given is a link */
 	bool exists;
 	struct stat old; /* if it exists */
+	char *acl;	 /* that of the old one, if it has one */
+	size_t acl_size;
 	char partial[NAME_MAX + 1];
 	int dirfd;
 	int fd; /* of the partial file, which is ours; -1 = there is none */

@@ -820,7 +820,8 @@ uint32_t rp_merge(const char *export_path, const struct rp_read_options *options
  *
  * A file appears under its name only when it is complete and on stable storage. Where the
  * folder cannot be synced then, the file is removed again; but one that has replaced
- * another keeps the name, and the error says that it has it.
+ * another keeps the name, and the error says that it has it. That has the other's owner,
+ * mode and access control list.
  * A block device is written in place; what lies behind the disk's size stays.
  * Where the export has digests the bytes are checked while they pass, and those that are
  * shared are read for it; a disk that is put together from a chain of exports is checked

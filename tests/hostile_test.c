@@ -3,7 +3,10 @@
  * hostile_test.c - places that are not as they should be: links, folders, locks and names
  * of others, targets that are not mounted, stores that cannot be written
  */
+#include <endian.h>
 #include <fcntl.h>
+#include <linux/posix_acl.h>
+#include <linux/posix_acl_xattr.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +16,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "data.h"
@@ -449,6 +453,63 @@ TEST_F(place, of_a_replaced_disk_may_be_anothers)
 	EXPECT_EQ(st.st_gid, 64055);
 	EXPECT_EQ(st.st_mode & 07777, 0664);
 	EXPECT_STREQ(listing(folder), "vda");
+}
+
+#define ACL_ACCESS  "system.posix_acl_access"
+#define ACL_DEFAULT "system.posix_acl_default"
+
+/* Gives a user and, by the mask, a group all but execution; the owning group nothing. */
+static void set_acl(const char *path, const char *kind, unsigned user)
+{
+	struct {
+		struct posix_acl_xattr_header head;
+		struct posix_acl_xattr_entry entries[5];
+	} acl = {
+		{htole32(POSIX_ACL_XATTR_VERSION)},
+		{{htole16(ACL_USER_OBJ), htole16(6), htole32(UINT32_MAX)},
+		 {htole16(ACL_USER), htole16(6), htole32(user)},
+		 {htole16(ACL_GROUP_OBJ), 0, htole32(UINT32_MAX)},
+		 {htole16(ACL_MASK), htole16(6), htole32(UINT32_MAX)},
+		 {htole16(ACL_OTHER), 0, htole32(UINT32_MAX)}},
+	};
+
+	if (setxattr(path, kind, &acl, sizeof(acl), 0) < 0 && errno == EOPNOTSUPP)
+		SKIP("no access control lists here");
+	ASSERT_EQ(getxattr(path, kind, NULL, 0), sizeof(acl));
+}
+
+/* The group's bits of the mode are its mask then, and not what the group may. */
+TEST_F(place, of_a_replaced_disk_may_have_an_acl)
+{
+	const struct rp_read_options replace = {.size = sizeof(replace), .replace = true};
+	const char *folder = fmt("%s/restored", test_dir());
+	const char *output = fmt("%s/vda", folder);
+	const struct stage *s = &self->stage;
+	const char *path = stage_export_path(s->exports, s->point);
+	char before[256], after[256];
+	struct rp_error err;
+	struct stat st;
+	ssize_t size;
+
+	GIVES(OK, stage_export(s, NULL, &err));
+	ASSERT_OK(mkdir(folder, 0755));
+	save_text(output, "old");
+	set_acl(output, ACL_ACCESS, 107);
+	size = getxattr(output, ACL_ACCESS, before, sizeof(before));
+	GIVES(OK, rp_restore(path, "vda", output, &replace, NULL, &err));
+	EXPECT_EQ(getxattr(output, ACL_ACCESS, after, sizeof(after)), size);
+	EXPECT_EQ(memcmp(before, after, (size_t)size), 0);
+	ASSERT_OK(stat(output, &st));
+	EXPECT_EQ(st.st_mode & 07777, 0660);
+
+	/* Nor does a new one get what the old one had not, from its folder. */
+	ASSERT_OK(removexattr(output, ACL_ACCESS));
+	ASSERT_OK(chmod(output, 0660));
+	set_acl(folder, ACL_DEFAULT, 108);
+	GIVES(OK, rp_restore(path, "vda", output, &replace, NULL, &err));
+	EXPECT_EQ(getxattr(output, ACL_ACCESS, after, sizeof(after)), -1);
+	ASSERT_OK(stat(output, &st));
+	EXPECT_EQ(st.st_mode & 07777, 0660);
 }
 
 /* ------------------------------------------------------ file systems come and go */
