@@ -365,6 +365,18 @@ int io_write_new_file(int dirfd, const char *name, const void *data, size_t len)
 	return r;
 }
 
+/* What is to replace @name stays whose that is, as far as it is ours to give. */
+static void keep_owner(int dirfd, const char *name, int fd)
+{
+	struct stat old, new;
+
+	if (fstatat(dirfd, name, &old, AT_SYMLINK_NOFOLLOW) < 0 || fstat(fd, &new) < 0 ||
+	    (old.st_uid == new.st_uid &&old.st_gid == new.st_gid))
+		return;
+	if (fchown(fd, old.st_uid, old.st_gid) < 0)
+		return; /* then it is ours */
+}
+
 int io_swap_begin(int dirfd, const char *name, const void *data, size_t len, mode_t mode)
 {
 	char temp[300];
@@ -383,6 +395,7 @@ int io_swap_begin(int dirfd, const char *name, const void *data, size_t len, mod
 		unlinkat(dirfd, temp, 0);
 		return r;
 	}
+	keep_owner(dirfd, name, fd);
 	return fd;
 }
 

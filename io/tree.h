@@ -72,7 +72,8 @@ int io_temporary_file(int dirfd);
 int io_read_file(int dirfd, const char *name, size_t max, char **ret, size_t *ret_len);
 
 /* Writes a file of mode @mode so that after a crash there is the old one or the
- * new one: temporary name, fsync, rename, fsync of the folder. */
+ * new one: temporary name, fsync, rename, fsync of the folder. It stays whose it was,
+ * if who writes may give it away. */
 int io_replace_file(int dirfd, const char *name, const void *data, size_t len,
 		    mode_t mode);
 

@@ -331,6 +331,48 @@ TEST_F(doc, is_for_its_owner_alone)
 	}
 }
 
+static void expect_owner(int dir, uid_t uid, gid_t gid)
+{
+	struct stat st;
+
+	ASSERT_EQ(fstatat(dir, NAME, &st, AT_SYMLINK_NOFOLLOW), 0);
+	EXPECT_EQ(st.st_uid, uid);
+	EXPECT_EQ(st.st_gid, gid);
+}
+
+/* Root may come to replace what is another's, who is to go on reading it. */
+TEST_F(doc, stays_whose_it_was)
+{
+	static const struct {
+		uid_t uid;
+		gid_t gid;
+	} owners[] = {{65534, 65533}, {65534, 0}, {0, 65533}, {0, 0}};
+
+	if (geteuid() != 0)
+		SKIP("must be root to make it somebody else's");
+	for (size_t i = 0; i < ARRAY_SIZE(owners); i++) {
+		ASSERT_OK(save_number(self->dir, i));
+		ASSERT_EQ(fchownat(self->dir, NAME, owners[i].uid, owners[i].gid, 0), 0);
+		ASSERT_OK(save_number(self->dir, i + 1));
+		expect_owner(self->dir, owners[i].uid, owners[i].gid);
+		EXPECT_EQ(mode_of(self->dir, NAME), 0600);
+	}
+}
+
+TEST_F(doc, is_replaced_by_who_may_not_give_it_back)
+{
+	if (geteuid() != 0)
+		SKIP("must be root to become somebody else");
+	ASSERT_OK(save_number(self->dir, 1));
+	ASSERT_EQ(fchmod(self->dir, 0777), 0);
+	ASSERT_EQ(seteuid(65534), 0);
+	ASSERT_OK(save_number(self->dir, 2));
+	EXPECT_EQ(load_number(self->dir), 2);
+	ASSERT_EQ(seteuid(0), 0);
+	expect_owner(self->dir, 65534, 0);
+	expect_alone(self->dir);
+}
+
 TEST_F(doc, an_open_file_keeps_the_old_content)
 {
 	_cleanup_close_ int fd = -1;

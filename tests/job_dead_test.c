@@ -197,6 +197,23 @@ TEST_F(dead, has_ended_when_it_died)
 	EXPECT_TRUE(elapsed(j) == before, "%f and %f", elapsed(j), before);
 }
 
+/* Root, who only looks, does not take it from the user whose it is. */
+TEST_F(dead, stays_its_owners)
+{
+	struct jobs *j = &self->jobs;
+	struct stat st;
+
+	kill_process(j, process_of(j));
+	ASSERT_OK(system(fmt("chown -R 65534:65533 '%s/jobs/active/%s'", j->stage.path,
+			     rp_job_id(j->job))));
+	open_store(j);
+	ASSERT_OK(stat(fmt("%s/jobs/ended/%s/job.json", j->stage.path, rp_job_id(j->job)),
+		       &st));
+	EXPECT_EQ(st.st_uid, 65534);
+	EXPECT_EQ(st.st_gid, 65533);
+	EXPECT_TRUE(resumable(j));
+}
+
 /* With all its threads: what one of them still answers would be taken for an answer. */
 static void stop_server(const struct dead_fixture *self)
 {
