@@ -279,18 +279,26 @@ static const char *unreadable_status(int error)
 		return "damaged";
 	case -EOPNOTSUPP:
 		return "made by a newer version";
+	case -EACCES:
+	case -EPERM:
+		return "not permitted to be read";
 	default:
 		return NULL;
 	}
 }
 
-/* One that has no record yet is not begun, and not waited for. */
+/* Of the job whose folder is @fd, or -errno. One that has no record yet is not begun, and
+ * not waited for. */
 static int list_job(struct rp_store *store, int fd, const char *id, json_t *list)
 {
+	const char *status;
 	struct job_view v;
-	int r = faccessat(fd, "job.json", F_OK, 0) < 0 ? -errno : job_view(store, fd, &v);
-	const char *status = unreadable_status(r);
+	int r = fd;
 
+	if (r >= 0)
+		r = faccessat(fd, "job.json", F_OK, 0) < 0 ? -errno
+							   : job_view(store, fd, &v);
+	status = unreadable_status(r);
 	if (is_shortage(r))
 		return r;
 	if (r == 0) {
@@ -305,8 +313,8 @@ static int list_job(struct rp_store *store, int fd, const char *id, json_t *list
 	return r < 0 ? -ENOMEM : 0;
 }
 
-/* Adds what jobs lie in @dirfd, but for those it has; one that is damaged must not hide
- * the others. */
+/* Adds what jobs lie in @dirfd, but for those it has; one that cannot be read must not
+ * hide the others. */
 static int list_folder(struct rp_store *store, int dirfd, json_t *list)
 {
 	char **names;
@@ -316,13 +324,12 @@ static int list_folder(struct rp_store *store, int dirfd, json_t *list)
 	if (r < 0)
 		return r;
 	for (size_t i = 0; r == 0 && i < count; i++) {
-		bool is_new = id_valid(names[i]) && !json_object_get(list, names[i]);
-		_cleanup_close_ int fd = is_new ? io_dir_open(dirfd, names[i]) : -1;
+		_cleanup_close_ int fd = -1;
 
-		if (is_shortage(fd))
-			r = fd;
-		else if (fd >= 0)
-			r = list_job(store, fd, names[i], list);
+		if (!id_valid(names[i]) || json_object_get(list, names[i]))
+			continue;
+		fd = io_dir_open(dirfd, names[i]);
+		r = list_job(store, fd, names[i], list);
 	}
 	io_names_free(names, count);
 	return r;

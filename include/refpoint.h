@@ -620,8 +620,9 @@ uint32_t rp_export_start(struct rp_store *store, const char *point, const char *
 /**
  * rp_job_list() - a JSON array of all job records, oldest first
  *
- * Of one that cannot be read there are InstanceID and JobStatus, "damaged" or "made by a
- * newer version". Errors: RP_FAILED (EMFILE, ...), RP_OUT_OF_MEMORY.
+ * Of one that cannot be read there are InstanceID and JobStatus, "damaged", "made by a
+ * newer version" or, of another user's, "not permitted to be read". Errors: RP_FAILED
+ * (EMFILE, ...), RP_OUT_OF_MEMORY.
  */
 uint32_t rp_job_list(struct rp_store *store, char **ret_json, struct rp_error *reterr);
 
@@ -631,8 +632,8 @@ uint32_t rp_job_list(struct rp_store *store, char **ret_json, struct rp_error *r
  *
  * Errors: RP_INVALID_PARAMETER (syntax, ambiguous), RP_NOT_AVAILABLE,
  * RP_UNKNOWN_STATUS (its record is damaged; while somebody works on the job it is written
- * again), RP_NOT_SUPPORTED (made by a newer version), RP_FAILED (EMFILE, ...),
- * RP_OUT_OF_MEMORY.
+ * again), RP_NOT_SUPPORTED (made by a newer version), RP_ACCESS_DENIED, RP_FAILED
+ * (EMFILE, ...), RP_OUT_OF_MEMORY.
  */
 uint32_t rp_job_show(struct rp_store *store, const char *id, char **ret_json,
 		     struct rp_error *reterr);

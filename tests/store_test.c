@@ -270,29 +270,49 @@ TEST(is_for_its_owner_alone)
 	}
 }
 
-/* Lists, as user nobody, a store that it may read. */
-static void list_as_nobody(const struct stage *s)
+/* Calls @look with a handle of user nobody. */
+static void as_nobody(const struct stage *s, void (*look)(const struct stage *mine))
 {
 	struct stage mine = *s;
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		ASSERT_OK(setresgid(65534, 65534, 65534));
+		ASSERT_OK(setresuid(65534, 65534, 65534));
+		mine.store = stage_open(s, 0);
+		look(&mine);
+		stage_close(&mine);
+		_exit(0);
+	}
+	ASSERT_EQ(waitpid(pid, &status, 0), pid);
+	EXPECT_EQ(status, 0);
+}
+
+static void let_read(const struct stage *s)
+{
+	ASSERT_OK(system(fmt("chmod -R a+rX '%s' 2>/dev/null; chmod a+rX "
+			     "'%s/systems/web1/points'",
+			     s->path, s->path)));
+}
+
+static void look_and_no_more(const struct stage *mine)
+{
 	struct rp_error err;
 	json_t *points;
 	char *text = NULL;
 
-	ASSERT_OK(setresgid(65534, 65534, 65534));
-	ASSERT_OK(setresuid(65534, 65534, 65534));
-	mine.store = stage_open(s, 0);
-	points = stage_points(mine.store);
+	points = stage_points(mine->store);
 	EXPECT_EQ(json_array_size(points), 1);
 	json_decref(points);
-	GIVES(OK, rp_show_reference_point(mine.store, s->point, &text, &err));
+	GIVES(OK, rp_show_reference_point(mine->store, mine->point, &text, &err));
 	rp_free(text);
-	GIVES(ACCESS_DENIED, rp_destroy_reference_point(mine.store, s->point, &err));
+	GIVES(ACCESS_DENIED, rp_destroy_reference_point(mine->store, mine->point, &err));
 	text = NULL;
 	GIVES(ACCESS_DENIED,
-	      rp_create_reference_point(mine.store, "web1", NULL, &text, &err));
+	      rp_create_reference_point(mine->store, "web1", NULL, &text, &err));
 	EXPECT_EQ(text, NULL);
-	GIVES(ACCESS_DENIED, stage_export(&mine, NULL, &err));
-	stage_close(&mine);
+	GIVES(ACCESS_DENIED, stage_export(mine, NULL, &err));
 }
 
 /* Who may read it, but not write, can look; and leaves even the dead alone. */
@@ -301,24 +321,53 @@ TEST_F(store, may_be_shown_to_others)
 	const struct stage *s = &self->stage;
 	const char *left = fmt("%s/pending/00000000-0000-4000-8000-000000000000",
 			       s->path);
-	int status;
-	pid_t pid;
 
 	if (geteuid() != 0)
 		SKIP("not root");
 	ASSERT_OK(mkdir(left, 0700));
-	ASSERT_OK(system(fmt("chmod -R a+rX '%s' 2>/dev/null; chmod a+rX "
-			     "'%s/systems/web1/points'",
-			     s->path, s->path)));
-	pid = fork();
-	if (pid == 0) {
-		list_as_nobody(s);
-		_exit(0);
-	}
-	ASSERT_EQ(waitpid(pid, &status, 0), pid);
-	EXPECT_EQ(status, 0);
+	let_read(s);
+	as_nobody(s, look_and_no_more);
 	EXPECT_TRUE(exists(left));
 	EXPECT_TRUE(data_same(fmt("%s/vda.raw", stage_point_path(s, s->point)), s->twin));
+}
+
+/* There are two, of which one must not hide the other. */
+static void list_jobs(const struct stage *mine)
+{
+	static const char unread[] = "not permitted to be read";
+	const char *status[2], *id;
+	struct rp_error err;
+	json_t *list;
+	char *text;
+
+	GIVES(OK, rp_job_list(mine->store, &text, &err));
+	list = take_json(text);
+	ASSERT_EQ(json_array_size(list), 2);
+	for (size_t i = 0; i < 2; i++)
+		status[i] = json_text(json_array_get(list, i), "JobStatus");
+	EXPECT_STREQ(status[0], unread);
+	EXPECT_STREQ(status[1], "Exception");
+	id = json_text(json_array_get(list, 0), "InstanceID");
+	GIVES(ACCESS_DENIED, rp_job_show(mine->store, id, &text, &err));
+	json_decref(list);
+}
+
+TEST_F(store, tells_of_jobs_that_may_not_be_read)
+{
+	const struct stage *s = &self->stage;
+	struct rp_error err;
+	const char *folder;
+
+	if (geteuid() != 0)
+		SKIP("not root");
+	GIVES(OK, stage_export(s, NULL, &err));
+	folder = fmt("%s/jobs/ended/%s", s->path, listing(fmt("%s/jobs/ended", s->path)));
+	GIVES(INVALID_STATE, stage_export(s, NULL, &err));
+	let_read(s);
+	ASSERT_OK(chmod(fmt("%s/job.json", folder), 0600));
+	as_nobody(s, list_jobs);
+	ASSERT_OK(chmod(folder, 0700));
+	as_nobody(s, list_jobs);
 }
 
 /* ---------------------------------------------------------------- what documents say */
