@@ -92,6 +92,7 @@ int point_load(const struct system *system, const char *id, struct point *point)
 		point_close(point);
 		r = load(system, id, point);
 	}
+	point->error = r;
 	return r;
 }
 
@@ -164,32 +165,27 @@ static uint32_t find_by_prefix(const struct system *system, const char *ref,
 	return RP_OK;
 }
 
-/* Why point @ref, of which point_load() gave @r, cannot be used. */
-static uint32_t unusable(int r, const char *ref, struct rp_error *err)
+uint32_t point_load_fail(int error, const char *ref, struct rp_error *err)
 {
-	if (r == -EBADMSG || r == -EIO)
+	if (error == -EBADMSG || error == -EIO)
 		return rp_fail(err, RP_UNKNOWN_STATUS, "open",
 			       "reference point %s: its metadata is damaged (%s)", ref,
-			       strerrordesc_np(-r));
-	if (r == -EOPNOTSUPP)
+			       strerrordesc_np(-error));
+	if (error == -EOPNOTSUPP)
 		return rp_fail(err, RP_NOT_SUPPORTED, "open",
 			       "reference point %s: made by a newer version of refpoint",
 			       ref);
-	return rp_fail_os(err, r, "open", "reference point %s", ref);
+	return rp_fail_os(err, error, "open", "reference point %s", ref);
 }
 
-/* The age of point @id is unknown, and so is which one is @ref. */
-static uint32_t ageless(const struct system *system, const char *ref, const char *id,
-			struct rp_error *err)
+/* The age of @point is unknown, and so is which one is @ref. */
+static uint32_t ageless(const struct point *point, const char *ref, struct rp_error *err)
 {
-	struct point point;
 	char name[NAME_SIZE + ID_SIZE];
 	uint32_t rc;
-	int r = point_load(system, id, &point);
 
-	point_close(&point);
-	snprintf(name, sizeof(name), "%s@%s", system->name, id);
-	rc = unusable(r < 0 ? r : -EBADMSG, name, err);
+	snprintf(name, sizeof(name), "%s@%s", point->system, point->id);
+	rc = point_load_fail(point->error, name, err);
 	if (rc != RP_UNKNOWN_STATUS)
 		return rc;
 	return rp_fail(err, rc, "find",
@@ -213,7 +209,7 @@ static uint32_t find_by_age(const struct system *system, const char *ref, uint64
 			     "reference point %s: system %s has %zu reference point%s",
 			     ref, system->name, count, count == 1 ? "" : "s");
 	else if (!points[0].doc)
-		rc = ageless(system, ref, points[0].id, err);
+		rc = ageless(&points[0], ref, err);
 	else
 		memcpy(ret_id, points[count - 1 - back].id, ID_SIZE);
 	points_free(points, count);
@@ -257,7 +253,7 @@ static uint32_t open_found(const struct system *system, const char *ref,
 	    strlen(what->prefix) == ID_SIZE - 1)
 		r = 0;
 	if (r < 0)
-		return unusable(r, ref, err);
+		return point_load_fail(r, ref, err);
 	return lock_point(system, ref, lock, busy_ms, w, point, err);
 }
 

@@ -25,7 +25,8 @@ struct point {
 	char system[NAME_SIZE];
 	char id[ID_SIZE];
 	int fd;	     /* its folder; holds the lock */
-	json_t *doc; /* point.json, checked; NULL if it is damaged */
+	json_t *doc; /* point.json, checked; NULL if it cannot be read */
+	int error;   /* of point_load(): why */
 };
 
 #define POINT_NONE       \
@@ -49,6 +50,9 @@ uint32_t point_open_base(struct rp_store *store, const char *ref, const struct p
  * gives. -EBADMSG: it is damaged; without a folder it has no fd. With any error it has
  * no doc. */
 int point_load(const struct system *system, const char *id, struct point *ret);
+
+/* The error of point @ref, of which point_load() gave @error. */
+uint32_t point_load_fail(int error, const char *ref, struct rp_error *err);
 
 /* Which of its system's points it is; 0 if nobody knows. */
 uint64_t point_sequence(const struct point *point);

@@ -4,6 +4,7 @@
  */
 #include "points.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "doc.h"
@@ -105,12 +106,16 @@ int points_sequence_at(const struct system *system, const char *time, uint64_t *
 
 static json_t *describe(const struct point *point)
 {
+	char name[NAME_SIZE + ID_SIZE];
+	struct rp_error err;
+
 	if (point->doc)
 		return json_incref(point->doc);
+	snprintf(name, sizeof(name), "%s@%s", point->system, point->id);
+	point_load_fail(point->error, name, &err);
 	return json_pack("{s:s, s:s, s:s, s:s}", "InstanceID", point->id,
-			 "VirtualSystemIdentifier", point->system, "Status", "damaged",
-			 "StatusReason",
-			 "point.json is unreadable or of a newer version");
+			 "VirtualSystemIdentifier", point->system, "Status",
+			 system_status(&err), "StatusReason", err.message);
 }
 
 static uint32_t list_system(struct rp_store *store, const char *name, json_t *list,
@@ -158,9 +163,10 @@ uint32_t rp_list_reference_points(struct rp_store *store, const char *system,
 			if (!name_valid(names[i]))
 				continue; /* not ours */
 			rc = list_system(store, names[i], list, reterr);
-			/* Removed meanwhile; damaged; newer: it must not hide others. */
+			/* Removed meanwhile; damaged; newer; another user's: it must not
+			 * hide others. */
 			if (rc == RP_NOT_AVAILABLE || rc == RP_UNKNOWN_STATUS ||
-			    rc == RP_NOT_SUPPORTED)
+			    rc == RP_NOT_SUPPORTED || rc == RP_ACCESS_DENIED)
 				rc = RP_OK;
 		}
 		io_names_free(names, count);

@@ -358,11 +358,16 @@ static uint32_t show(struct rp_store *store, const char *name, json_t **ret,
 	return r < 0 ? rp_fail_os(err, r, "read", "system %s", name) : RP_OK;
 }
 
+const char *system_status(const struct rp_error *err)
+{
+	return err->code == RP_ACCESS_DENIED ? "not permitted to be read" : "damaged";
+}
+
 /* A damaged system is listed as such: one must not hide the others. */
 static json_t *show_damaged(const char *name, const struct rp_error *err)
 {
 	return json_pack("{s:s, s:s, s:s}", "VirtualSystemIdentifier", name, "Status",
-			 "damaged", "StatusReason", err->message);
+			 system_status(err), "StatusReason", err->message);
 }
 
 /* All systems, and what is to be said of each; NULL = nothing. */

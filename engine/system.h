@@ -34,6 +34,9 @@ uint32_t system_open(struct rp_store *store, const char *name, enum system_use u
 		     struct watch *w, struct system *ret, struct rp_error *err);
 void system_close(struct system *system); /* unopened is fine */
 
+/* The Status by which a system, or a point, is listed that could not be read. */
+const char *system_status(const struct rp_error *err);
+
 /* Disk @index of the system: ID and path, borrowed. */
 size_t system_disk_count(const struct system *system);
 void system_disk(const struct system *system, size_t index, const char **ret_id,

@@ -193,7 +193,8 @@ uint32_t rp_system_add(struct rp_store *store, const char *name,
 /**
  * rp_system_list() - all systems: a JSON array of the documents of rp_system_show()
  *
- * A system whose metadata is damaged is listed with a Status that says so.
+ * A system whose metadata cannot be read is listed with a Status, "damaged" or, of
+ * another user's, "not permitted to be read", and a StatusReason.
  */
 uint32_t rp_system_list(struct rp_store *store, char **ret_json, struct rp_error *reterr);
 
@@ -257,8 +258,10 @@ uint32_t rp_create_reference_point(struct rp_store *store, const char *system,
  * rp_list_reference_points() - a JSON array of points, system by system, oldest first
  * @system: NULL = of all systems, by name
  *
- * A point whose metadata is damaged is listed with a Status that says so, before those
- * of its system whose age is known.
+ * A point whose metadata cannot be read is listed with a Status and a StatusReason, as
+ * systems are by rp_system_list(), before those of its system whose age is known. A
+ * system that cannot be read hides no other: it is left out, unless it is the one asked
+ * for.
  */
 uint32_t rp_list_reference_points(struct rp_store *store, const char *system,
 				  char **ret_json, struct rp_error *reterr);
@@ -269,7 +272,7 @@ uint32_t rp_list_reference_points(struct rp_store *store, const char *system,
  *         4 characters, "latest" or "latest~N"
  *
  * Errors: RP_INVALID_PARAMETER (syntax, ambiguous), RP_NOT_AVAILABLE,
- * RP_UNKNOWN_STATUS (its metadata is damaged).
+ * RP_UNKNOWN_STATUS (its metadata is damaged), RP_ACCESS_DENIED.
  */
 uint32_t rp_show_reference_point(struct rp_store *store, const char *point,
 				 char **ret_json, struct rp_error *reterr);

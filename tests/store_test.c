@@ -331,10 +331,84 @@ TEST_F(store, may_be_shown_to_others)
 	EXPECT_TRUE(data_same(fmt("%s/vda.raw", stage_point_path(s, s->point)), s->twin));
 }
 
+static const char unread[] = "not permitted to be read";
+
+/* Of the two points of web1 the second may not be read. */
+static void list_points(const struct stage *mine)
+{
+	json_t *list = stage_points(mine->store), *second = json_array_get(list, 0);
+	const char *ref = fmt("web1@%s", json_text(second, "InstanceID"));
+	struct rp_error err;
+	char *text;
+
+	EXPECT_EQ(json_array_size(list), 2);
+	EXPECT_STREQ(json_text(second, "Status"), unread);
+	EXPECT_NE(strstr(json_text(second, "StatusReason"), "Permission denied"), NULL,
+		  "%s", json_text(second, "StatusReason"));
+	EXPECT_STREQ(status_of(list, "InstanceID", strchr(mine->point, '@') + 1), "");
+	GIVES(OK, rp_list_reference_points(mine->store, NULL, &text, &err));
+	rp_free(text);
+	GIVES(ACCESS_DENIED, rp_show_reference_point(mine->store, ref, &text, &err));
+	GIVES(ACCESS_DENIED, rp_destroy_reference_point(mine->store, ref, &err));
+	/* Nobody knows which it is. */
+	GIVES(ACCESS_DENIED,
+	      rp_show_reference_point(mine->store, "web1@latest", &text, &err));
+	GIVES(ACCESS_DENIED,
+	      rp_export(mine->store, "web1@latest", mine->exports, NULL, &text, &err));
+}
+
+TEST_F(store, tells_of_points_that_may_not_be_read)
+{
+	const struct stage *s = &self->stage;
+	char second[POINT_SIZE];
+
+	if (geteuid() != 0)
+		SKIP("not root");
+	stage_take(s, second);
+	let_read(s);
+	ASSERT_OK(chmod(fmt("%s/point.json", stage_point_path(s, second)), 0600));
+	as_nobody(s, list_points);
+	ASSERT_OK(chmod(stage_point_path(s, second), 0700));
+	as_nobody(s, list_points);
+}
+
+static void list_systems(const struct stage *mine)
+{
+	struct rp_error err;
+	json_t *list;
+	char *text;
+
+	GIVES(OK, rp_list_reference_points(mine->store, NULL, &text, &err));
+	list = take_json(text);
+	EXPECT_EQ(json_array_size(list), 1);
+	json_decref(list);
+	GIVES(ACCESS_DENIED, rp_list_reference_points(mine->store, "web0", &text, &err));
+	GIVES(OK, rp_system_list(mine->store, &text, &err));
+	list = take_json(text);
+	EXPECT_EQ(json_array_size(list), 2);
+	EXPECT_STREQ(status_of(list, "VirtualSystemIdentifier", "web0"), unread);
+}
+
+TEST_F(store, tells_of_systems_that_may_not_be_read)
+{
+	const struct stage *s = &self->stage;
+	const struct rp_disk disk = {"vda", s->disk};
+	const char *folder = fmt("%s/systems/web0", s->path);
+	struct rp_error err;
+
+	if (geteuid() != 0)
+		SKIP("not root");
+	GIVES(OK, rp_system_add(s->store, "web0", &disk, 1, NULL, 0, &err));
+	let_read(s);
+	ASSERT_OK(chmod(fmt("%s/points", folder), 0700));
+	as_nobody(s, list_systems);
+	ASSERT_OK(chmod(folder, 0700));
+	as_nobody(s, list_systems);
+}
+
 /* There are two, of which one must not hide the other. */
 static void list_jobs(const struct stage *mine)
 {
-	static const char unread[] = "not permitted to be read";
 	const char *status[2], *id;
 	struct rp_error err;
 	json_t *list;
