@@ -58,14 +58,26 @@ int doc_load(int dirfd, const char *name, json_t **ret)
 	return r < 0 ? r : doc_parse(text, len, ret);
 }
 
+/* Not json_dumps(): the process may have given jansson an allocator of its own. */
+char *doc_dump(const json_t *value, size_t flags)
+{
+	size_t len = json_dumpb(value, NULL, 0, flags);
+	_cleanup_free_ char *text = len ? malloc(len + 1) : NULL;
+
+	if (!text || json_dumpb(value, text, len, flags) != len)
+		return NULL;
+	text[len] = '\0';
+	return take_ptr(text);
+}
+
 /* How a document's text gets into a file. */
 typedef int doc_write(int dirfd, const char *name, const void *data, size_t len,
 		      mode_t mode);
 
 static int save(int dirfd, const char *name, const json_t *doc, doc_write *write)
 {
-	_cleanup_free_ char *text = json_dumps(doc,
-					       JSON_INDENT(2) | JSON_REAL_PRECISION(6));
+	_cleanup_free_ char *text = doc_dump(doc,
+					     JSON_INDENT(2) | JSON_REAL_PRECISION(6));
 	size_t len;
 
 	if (!text)
@@ -104,7 +116,7 @@ int doc_write_unsynced(int dirfd, const char *name, const json_t *doc)
 
 char *doc_text(const json_t *doc)
 {
-	return json_dumps(doc, JSON_COMPACT | JSON_REAL_PRECISION(6));
+	return doc_dump(doc, JSON_COMPACT | JSON_REAL_PRECISION(6));
 }
 
 bool doc_is_text(const char *text)

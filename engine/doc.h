@@ -43,6 +43,10 @@ int doc_swap_begin(int dirfd, const char *name, const json_t *doc);
 /* Writes atomically: after a power cut there may still be the one before. */
 int doc_swap(int dirfd, const char *name, const json_t *doc);
 
+/* @value as text, with jansson's @flags, to be given up by free(); NULL = no memory, or
+ * there is none. */
+char *doc_dump(const json_t *value, size_t flags);
+
 /* The document as text for a caller of the library; NULL = no memory. */
 char *doc_text(const json_t *doc);
 

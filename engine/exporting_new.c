@@ -287,7 +287,7 @@ static uint32_t again(struct rp_store *store, const json_t *doc, struct exportin
 	struct exporting *x;
 	uint32_t rc;
 
-	text = json_dumps(json_object_get(doc, "Settings"), JSON_COMPACT);
+	text = doc_dump(json_object_get(doc, "Settings"), JSON_COMPACT);
 	if (!text || doc_string(doc, "VirtualSystemIdentifier", &system) < 0 ||
 	    doc_string(doc, "ReferencePointId", &id) < 0 ||
 	    doc_string(doc, "ExportDirectory", &directory) < 0)

@@ -33,7 +33,7 @@ static void checksum(const char *text, char ret[SUM_LEN + 1])
 
 int slip_write(int fd, const json_t *doc)
 {
-	_cleanup_free_ char *text = json_dumps(doc, JSON_COMPACT);
+	_cleanup_free_ char *text = doc_dump(doc, JSON_COMPACT);
 	char slip[SLIP_SIZE], sum[SUM_LEN + 1];
 	size_t len = text ? strlen(text) : 0;
 

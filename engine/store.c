@@ -72,7 +72,7 @@ static uint32_t read_setting(const struct rp_store *store, const json_t *doc,
 	if (!given ||
 	    (doc_u64(doc, key, value) == 0 && *value >= least && *value <= most))
 		return RP_OK;
-	text = json_dumps(given, JSON_ENCODE_ANY | JSON_ENSURE_ASCII | JSON_COMPACT);
+	text = doc_dump(given, JSON_ENCODE_ANY | JSON_ENSURE_ASCII | JSON_COMPACT);
 	if (most < UINT64_MAX)
 		snprintf(range, sizeof(range), "from %llu to %llu",
 			 (unsigned long long)least, (unsigned long long)most);

@@ -47,6 +47,8 @@ check 'the library never ends the process' never_calls \
 # (Its threads block signals, with pthread_sigmask, so that handlers run in the caller's.)
 check 'the library leaves signals, umask, locale, folder, environment and limits alone' \
 	never_calls 'signal sigaction sigprocmask umask setlocale chdir fchdir setenv putenv unsetenv clearenv setrlimit' "${library[@]}"
+check 'texts are not of the allocator that a process has given to jansson' \
+	never_calls 'json_dumps' "${library[@]}"
 check 'bytes are moved in io only' never_calls \
 	'read write pread pwrite preadv pwritev preadv2 pwritev2 readv writev ioctl fallocate
 	copy_file_range sendfile splice mmap fopen fdopen fread fwrite syscall
