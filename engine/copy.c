@@ -7,6 +7,7 @@
 #include <linux/magic.h>
 #include <sys/vfs.h>
 
+#include "doc.h"
 #include "gear.h"
 #include "io/base.h"
 #include "io/reason.h"
@@ -113,8 +114,8 @@ static uint32_t check_space(const struct stream *streams, size_t count,
 	if (need <= have)
 		return RP_OK;
 	rp_fail(err, RP_FAILED, "check space",
-		"check space for %s: needs %.1f MiB, %.1f MiB are free: No space left on device",
-		first->dst_path, (double)need / (double)MIB, (double)have / (double)MIB);
+		"check space for %s: needs %s MiB, %s MiB are free: No space left on device",
+		first->dst_path, decimal_of(need, MIB).text, decimal_of(have, MIB).text);
 	if (err)
 		err->os_error = ENOSPC;
 	rp_fail_of(err, NULL, first->disk);
@@ -135,8 +136,8 @@ static uint32_t share(struct stream *s, struct watch *w, struct rp_error *err)
 	if (!stream_writes(s))
 		return RP_OK;
 	if (s->kept_to) {
-		stream_because(s, "resumed: %.1f MiB were there already",
-			       (double)s->kept_bytes / (double)MIB);
+		stream_because(s, "resumed: %s MiB were there already",
+			       decimal_of(s->kept_bytes, MIB).text);
 		return RP_OK;
 	}
 	rc = share_clone(s, w, err);

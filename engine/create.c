@@ -50,9 +50,9 @@ static void warn_of_stall(struct taking *t, const struct taken *d)
 	if (ms < STALL_WARN_MS)
 		return;
 	snprintf(text, sizeof(text),
-		 "%s: %llu extents: a running guest's writes will wait for about %.1f s; "
+		 "%s: %llu extents: a running guest's writes will wait for about %s s; "
 		 "defragment the image, or set an extent size hint",
-		 d->id, (unsigned long long)d->extents, (double)ms / 1000);
+		 d->id, (unsigned long long)d->extents, decimal_of(ms, 1000).text);
 	warn(t, text);
 }
 

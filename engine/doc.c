@@ -195,6 +195,7 @@ double doc_time_seconds(const char *text)
 	struct timespec now;
 	struct tm tm = {0};
 	const char *rest;
+	unsigned ms = 0;
 
 	if (!text) {
 		clock_gettime(CLOCK_REALTIME, &now);
@@ -203,5 +204,17 @@ double doc_time_seconds(const char *text)
 	rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
 	if (!rest)
 		return 0;
-	return (double)timegm(&tm) + (*rest == '.' ? strtod(rest, NULL) : 0);
+	sscanf(rest, ".%3u", &ms);
+	return (double)timegm(&tm) + ms / 1000.0;
+}
+
+struct decimal decimal_of(uint64_t number, uint64_t unit)
+{
+	uint64_t tenths = (number % unit * 10 + unit / 2) / unit;
+	struct decimal ret;
+
+	snprintf(ret.text, sizeof(ret.text), "%llu.%llu",
+		 (unsigned long long)(number / unit + tenths / 10),
+		 (unsigned long long)(tenths % 10));
+	return ret;
 }

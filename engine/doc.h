@@ -69,4 +69,11 @@ bool doc_time_valid(const char *text);
 /* The other way round: seconds since 1970, of now for NULL; 0 if it is no time. */
 double doc_time_seconds(const char *text);
 
+/* @number in units with one decimal, for a sentence: printf() would write it as the
+ * locale of the process has it. */
+struct decimal {
+	char text[32];
+};
+struct decimal decimal_of(uint64_t number, uint64_t unit);
+
 #endif

@@ -195,22 +195,27 @@ static size_t choose(const struct timing times[COUNT])
 	return fastest;
 }
 
+/* Bytes a second. */
+static uint64_t speed_of(const struct timing *t)
+{
+	return (uint64_t)((double)SIZE / (double)t->best_ns * 1e9);
+}
+
 static json_t *describe_choice(const struct timing times[COUNT])
 {
 	size_t i = choose(times);
 
-	return json_pack(
-		"{s:s, s:I, s:i, s:o}", "Backend", candidates[i].backend, "BlockSize",
-		(json_int_t)candidates[i].block, "QueueDepth",
-		(int)(TUNING_MEMORY / candidates[i].block), "Reason",
-		json_sprintf("%s in blocks of %llu MiB moved %.2f GiB/s here%s",
-			     candidates[i].backend,
-			     (unsigned long long)(candidates[i].block / MIB),
-			     (double)SIZE / (double)times[i].best_ns * 1e9 / (double)GIB,
-			     times[i].tries < TRIES
-				     ? "; the default, for that is too slow "
-				       "to measure each twice"
-				     : ""));
+	return json_pack("{s:s, s:I, s:i, s:o}", "Backend", candidates[i].backend,
+			 "BlockSize", (json_int_t)candidates[i].block, "QueueDepth",
+			 (int)(TUNING_MEMORY / candidates[i].block), "Reason",
+			 json_sprintf("%s in blocks of %llu MiB moved %llu MiB/s here%s",
+				      candidates[i].backend,
+				      (unsigned long long)(candidates[i].block / MIB),
+				      (unsigned long long)(speed_of(&times[i]) / MIB),
+				      times[i].tries < TRIES
+					      ? "; the default, for that is too slow "
+						"to measure each twice"
+					      : ""));
 }
 
 static json_t *describe_speeds(const struct timing times[COUNT])
@@ -226,8 +231,7 @@ static json_t *describe_speeds(const struct timing times[COUNT])
 					  (json_int_t)candidates[i].block, "QueueDepth",
 					  (int)(TUNING_MEMORY / candidates[i].block),
 					  "BytesPerSecond",
-					  (json_int_t)((double)SIZE /
-						       (double)times[i].best_ns * 1e9)));
+					  (json_int_t)speed_of(&times[i])));
 	return speeds;
 }
 

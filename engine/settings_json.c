@@ -200,18 +200,21 @@ static uint32_t read_digest(struct settings *s, const json_t *value, struct rp_e
 static uint32_t read_timeout(struct settings *s, const json_t *value,
 			     struct rp_error *err)
 {
+	_cleanup_free_ char *text = NULL;
 	double seconds = json_number_value(value);
 
 	if (!json_is_number(value))
 		return wrong_type(err, "Timeout", "a number of seconds", value);
-	if (!(seconds > 0 && seconds <= TIMEOUT_MAX))
-		return rp_fail(
-			err, RP_INVALID_PARAMETER, "settings",
-			"ExportSettingData: option Timeout is %g seconds, but must "
-			"be more than 0 and at most %u",
-			seconds, TIMEOUT_MAX);
-	s->timeout_ms = max_u64(1, (uint64_t)(seconds * 1000 + 0.5));
-	return RP_OK;
+	if (seconds > 0 && seconds <= TIMEOUT_MAX) {
+		s->timeout_ms = max_u64(1, (uint64_t)(seconds * 1000 + 0.5));
+		return RP_OK;
+	}
+	text = doc_dump(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
+	return rp_fail(
+		err, RP_INVALID_PARAMETER, "settings",
+		"ExportSettingData: option Timeout is %s seconds, but must be more "
+		"than 0 and at most %u",
+		text ?: "wrong", TIMEOUT_MAX);
 }
 
 static uint32_t read_number(const char *option, const json_t *value, uint64_t least,

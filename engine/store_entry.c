@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "doc.h"
 #include "io/base.h"
 #include "io/clock.h"
 #include "io/clone.h"
@@ -42,8 +43,8 @@ uint32_t store_lock(int fd, bool exclusive, uint64_t wait_ms, const char *what,
 			       "lock %s: in use by another operation", what);
 	if (r == -ETIME)
 		return rp_fail(err, RP_TIMEOUT, "lock",
-			       "lock %s: still in use by another operation after %.1f s",
-			       what, (double)wait_ms / 1000);
+			       "lock %s: still in use by another operation after %s s",
+			       what, decimal_of(wait_ms, 1000).text);
 	return r < 0 ? rp_fail_os(err, r, "lock", "%s", what) : RP_OK;
 }
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "doc.h"
 #include "io/base.h"
 
 #define GRAIN	  (2 * MIB) /* the pool is made of huge pages */
@@ -79,8 +80,8 @@ static uint32_t check(const struct rp_export_options *o, struct rp_error *err)
 static uint32_t too_small(uint64_t need, uint64_t memory, struct rp_error *err)
 {
 	return rp_fail(err, RP_OUT_OF_MEMORY, "check",
-		       "memory limit of %.1f MiB: the buffers take at least %.0f MiB",
-		       (double)memory / (double)MIB, (double)need / (double)MIB);
+		       "memory limit of %s MiB: the buffers take at least %llu MiB",
+		       decimal_of(memory, MIB).text, (unsigned long long)(need / MIB));
 }
 
 uint32_t tuning_of_options(struct tuning *ret, const struct rp_export_options *o,

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "doc.h"
 #include "io/base.h"
 #include "io/clock.h"
 
@@ -156,8 +157,8 @@ uint32_t watch_fail(const struct watch *w, int why, struct rp_error *err)
 		return rp_fail_os(err, why, "wait", "for the job's turn");
 	if (why == -ETIME)
 		rc = rp_fail(err, RP_TIMEOUT, w->progress.phase,
-			     "%s: the time limit of %.1f s has passed", w->progress.phase,
-			     (double)w->limit_ms / 1000);
+			     "%s: the time limit of %s s has passed", w->progress.phase,
+			     decimal_of(w->limit_ms, 1000).text);
 	else if (w->stopped && w->stopped != -ECANCELED)
 		return rp_fail_os(err, w->stopped, "record", "what the job does");
 	else

@@ -28,6 +28,11 @@ never_calls() {
 		END { exit found || !NR }'
 }
 
+# never_says REGEX SOURCE...: there is no such text in them.
+never_says() {
+	! grep -nE "$@"
+}
+
 own='"[a-z0-9_]+\.h"'
 
 check 'io includes io only' \
@@ -49,6 +54,8 @@ check 'the library leaves signals, umask, locale, folder, environment and limits
 	never_calls 'signal sigaction sigprocmask umask setlocale chdir fchdir setenv putenv unsetenv clearenv setrlimit' "${library[@]}"
 check 'texts are not of the allocator that a process has given to jansson' \
 	never_calls 'json_dumps' "${library[@]}"
+check 'no number has a comma where the locale of a process has one' \
+	never_says '%[-+#0-9.*]*[aefgAEFG]|strto(d|f|ld)|atof' "${library[@]}"
 check 'bytes are moved in io only' never_calls \
 	'read write pread pwrite preadv pwritev preadv2 pwritev2 readv writev ioctl fallocate
 	copy_file_range sendfile splice mmap fopen fdopen fread fwrite syscall
