@@ -154,6 +154,8 @@ struct rp_store_options {
  * Removes what operations that died have left behind; what is still being
  * worked on by others is left alone, and what lies where nobody answers within
  * two seconds (a server that is gone) or nothing is mounted is left for later.
+ * What may be edited in store.json, JobLimit and TimeBeforeRemoval, is read here and
+ * counts as it was then for all that is done with the handle, its jobs included.
  *
  * Errors: RP_INVALID_PARAMETER, RP_NOT_AVAILABLE (no store there), RP_NOT_SUPPORTED
  * (made by a newer version), RP_UNKNOWN_STATUS (damaged), RP_ACCESS_DENIED.
