@@ -93,16 +93,9 @@ static uint32_t copy_disks(struct taking *t, struct rp_error *err)
 
 	if (!streams)
 		return rp_fail_os(err, -ENOMEM, "copy", "disks");
-	for (size_t i = 0; i < t->disk_count; i++) {
-		struct stream *s = &t->disks[i].stream;
-		int r = t->disks[i].cloned ? 0 : io_file_set_size(&s->dst, s->src.size);
-
-		if (r < 0)
-			return stream_fail(s, r, "resize", s->dst_path, RP_NO_OFFSET,
-					   err);
+	for (size_t i = 0; i < t->disk_count; i++)
 		if (!t->disks[i].cloned)
-			streams[n++] = *s;
-	}
+			streams[n++] = t->disks[i].stream;
 	if (n == 0)
 		return RP_OK;
 	tuning_init(&tuning, t->options->io);

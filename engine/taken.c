@@ -179,6 +179,11 @@ uint32_t taken_clone(struct taken *d, bool allow_copy, struct rp_error *err)
 			stream_because(s, "a block device cannot be cloned");
 		else
 			stream_because(s, "FICLONE: %s", strerrordesc_np(-r));
+		/* A limit of the size looks like that, too; and a copy wants it set. */
+		r = io_file_set_size(&s->dst, s->src.size);
+		if (r < 0)
+			return stream_fail(s, r, "resize", s->dst_path, RP_NO_OFFSET,
+					   err);
 		return allow_copy ? RP_OK : refuse_copy(d, err);
 	}
 	d->clone_ms = (double)(io_now_ns() - begin) / 1e6;

@@ -50,7 +50,7 @@ const char *taken_needs(const struct taken *d);
 /* How long a running guest's writes will wait, in milliseconds; 0 if unknown. */
 uint64_t taken_stall_ms(const struct taken *d);
 
-/* FICLONE. Where it is refused: RP_OK and not cloned if @allow_copy, else
+/* FICLONE. Where it is refused: RP_OK and not cloned, but as large, if @allow_copy; else
  * RP_NOT_SUPPORTED. */
 uint32_t taken_clone(struct taken *d, bool allow_copy, struct rp_error *err);
 

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <linux/fiemap.h>
 #include <linux/fs.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -263,6 +264,31 @@ static int make_fragments(const struct engine *e, unsigned holes)
 		ASSERT_OK(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 				    (off_t)at, 4096));
 	return fd;
+}
+
+/* FICLONE says EINVAL then, as it does where it cannot share. */
+TEST_F(clone, beyond_a_file_size_limit)
+{
+	const struct rlimit limit = {4 * MIB, RLIM_INFINITY},
+			    none = {RLIM_INFINITY, RLIM_INFINITY};
+	const char *const ids[] = {"vda"};
+	struct engine *e = &self->e;
+	struct rp_error err;
+	char *point = NULL;
+	uint32_t rc;
+
+	engine_make_disk(e, "vda", 9 * MIB);
+	engine_add(e, ids, 1);
+	signal(SIGXFSZ, SIG_IGN);
+	ASSERT_OK(setrlimit(RLIMIT_FSIZE, &limit));
+	rc = rp_create_reference_point(e->store, "web1", NULL, &point, &err);
+	ASSERT_OK(setrlimit(RLIMIT_FSIZE, &none));
+	EXPECT_EQ(rc, RP_FAILED, "%s", err.message);
+	EXPECT_EQ(err.os_error, EFBIG, "%s", err.message);
+	EXPECT_STREQ(err.disk, "vda");
+	EXPECT_NE(strstr(err.message, "File too large"), NULL, "%s", err.message);
+	engine_expect_idle(e);
+	json_decref(engine_take(e, NULL));
 }
 
 TEST(a_long_stall_is_warned_of)
