@@ -206,6 +206,14 @@ static int recall(struct rp_store *store, const struct probing *p, json_t **ret)
 	return 1;
 }
 
+/* Where nothing could be measured (no space, a quota) what was found before counts on,
+ * and the next one looks again. */
+static void keep(int dirfd, const struct probing *p, const json_t *doc)
+{
+	if (json_object_get(doc, "Choice"))
+		doc_save(dirfd, p->name, doc); /* or the next one finds it out */
+}
+
 static void tune_by(const json_t *doc, struct tuning *t)
 {
 	const json_t *choice = json_object_get(doc, "Choice");
@@ -240,7 +248,7 @@ static void find_again(struct probe_pair *pair, const struct probing *p, struct 
 	watch_phase(w, "planning");
 	w->holds = true; /* what was timed across a rest would be wrong, too */
 	if (find_out(p, w, &pair->found, NULL) == RP_OK) {
-		doc_save(locked, p->name, pair->found); /* or the next one finds it out */
+		keep(locked, p, pair->found);
 		pair->known = PROBE_FOUND;
 	} else if (w->to_rest) {
 		pair->known = PROBE_UNASKED; /* by then another may have */
@@ -336,7 +344,7 @@ uint32_t rp_probe(struct rp_store *store, const char *source, const char *target
 			*ret_json = text;
 	}
 	if (rc == RP_OK && locked >= 0)
-		doc_save(locked, p.name, doc);
+		keep(locked, &p, doc);
 	json_decref(p.identity);
 	return rc;
 }

@@ -528,9 +528,9 @@ uint32_t rp_export_set(struct rp_store *store, const char *const *points, size_t
 
 /**
  * rp_probe() - find out what works between two directories, and how fast
- * @store:    keeps the result, for later exports that move bytes between these two mounts
- *            and leave io, block size, depth and memory to the engine, without a limit of
- *            the rate; NULL = nobody does
+ * @store:    keeps the result, if there is a Choice, for later exports that move bytes
+ *            between these two mounts and leave io, block size, depth and memory to the
+ *            engine, without a limit of the rate; NULL = nobody does
  * @source:   absolute path of an existing directory
  * @target:   another; NULL = the same
  * @ret_json: Source and Target (file system, direct I/O and its alignment, whether

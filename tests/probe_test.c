@@ -5,6 +5,7 @@
  */
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -235,6 +236,34 @@ TEST(is_kept_and_used)
 	export_it(&s, &block, why);
 	EXPECT_EQ(strstr(why, "probed"), NULL, "%s", why);
 	stage_expect_idle(&s);
+	stage_close(&s);
+}
+
+/* It says so, and what was found before counts on. */
+TEST(that_cannot_measure_is_not_kept)
+{
+	const struct rlimit limit = {4 * MIB, RLIM_INFINITY},
+			    none = {RLIM_INFINITY, RLIM_INFINITY};
+	const char *probes;
+	struct stage s;
+	json_t *doc;
+
+	signal(SIGXFSZ, SIG_IGN);
+	stage_make(&s, test_dir(), MIB, test_seed());
+	probes = fmt("%s/probes", s.path);
+	ASSERT_OK(setrlimit(RLIMIT_FSIZE, &limit));
+	doc = probe(s.store, s.path, s.exports);
+	EXPECT_STREQ(json_text(doc, "SpeedReason"), "File too large");
+	json_decref(doc);
+	EXPECT_STREQ(listing(probes), "");
+	ASSERT_OK(setrlimit(RLIMIT_FSIZE, &none));
+	json_decref(probe(s.store, s.path, s.exports));
+	ASSERT_OK(setrlimit(RLIMIT_FSIZE, &limit));
+	json_decref(probe(s.store, s.path, s.exports));
+	ASSERT_OK(setrlimit(RLIMIT_FSIZE, &none));
+	doc = load_json(only_file(probes));
+	EXPECT_TRUE(json_is_object(json_object_get(doc, "Choice")));
+	json_decref(doc);
 	stage_close(&s);
 }
 
