@@ -356,12 +356,14 @@ static uint32_t start_export(void *context, struct rp_job **ret, struct rp_error
 	return value;
 }
 
-static int start_one(const struct exporting *e, size_t index)
+/* *@ret_there: there is none, as the point is exported there already. */
+static int start_one(const struct exporting *e, size_t index, bool *ret_there)
 {
 	struct starting starting = {e, e->points[index]};
 	struct started started;
 
 	detach_job(start_export, &starting, &started);
+	*ret_there = started.error.os_error == EEXIST;
 	if (started.value != RP_JOB_STARTED)
 		return fail(e->cli, e->points[index], &started.error);
 	if (e->cli->json) {
@@ -377,29 +379,30 @@ static int start_one(const struct exporting *e, size_t index)
 
 static int start_all(const struct exporting *e)
 {
-	int first = 0;
+	int first = 0, first_there = 0; /* as of a set: the one, or else the other */
 
 	catch_stop_signals(); /* a job that has begun is told of */
 	for (size_t i = 0; i < e->point_count; i++) {
-		int status;
+		int status, *counted;
+		bool there;
 
 		if (stop_signal()) /* between two points: no method is there to say so */
 			return fail_here(e->cli, e->points[i], RP_FAILED, ECANCELED,
 					 "export");
-		status = start_one(e, i);
-		if (!first)
-			first = status;
+		status = start_one(e, i, &there);
+		counted = there ? &first_there : &first;
+		if (!*counted)
+			*counted = status;
 	}
-	return first;
+	return first ? first : first_there;
 }
 
 /* A set while it is exported. */
 struct exporting_set {
 	const struct exporting *e;
 	struct progress progress;
-	size_t first; /* of those that failed */
-	int status;   /* its exit status, 0 = none has failed */
-	bool stopped; /* said so */
+	bool told;   /* one has failed, and said so */
+	int stopped; /* the exit status of one that was, which said so; 0 = none */
 };
 
 static void export_done(void *context, size_t index, uint32_t value, const char *report,
@@ -428,12 +431,10 @@ static void export_done(void *context, size_t index, uint32_t value, const char 
 			print_failure(s->e->points[index], error);
 		return;
 	}
+	s->told = true;
 	status = fail(cli, s->e->points[index], error);
-	if (stopped || (!s->stopped && (!s->status || index < s->first))) {
-		s->first = index;
-		s->status = status;
-	}
-	s->stopped |= stopped;
+	if (stopped)
+		s->stopped = status;
 }
 
 static int export_set(const struct exporting *e)
@@ -448,9 +449,9 @@ static int export_set(const struct exporting *e)
 	value = rp_export_set(e->store, (const char *const *)e->points, e->point_count,
 			      e->directory, &options, export_done, &set, &error);
 	progress_end(&set.progress);
-	if (value && !set.status) /* none was begun */
+	if (value && !set.told) /* none was begun */
 		return fail(e->cli, NULL, &error);
-	return set.status;
+	return set.stopped ? set.stopped : exit_status(value);
 }
 
 /* What was asked for is checked all the same. */

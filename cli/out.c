@@ -13,8 +13,6 @@
 #include "cli/progress.h"
 #include "cli/text.h"
 
-#define FIRST_ERROR RP_FAILED
-
 static int lost_output; /* errno of the first failed write */
 
 void flush_output(void)
@@ -113,6 +111,11 @@ void print_failure(const char *operand, const struct rp_error *error)
 	print_json_error(operand, &shown);
 }
 
+int exit_status(uint32_t value)
+{
+	return value ? (int)(value - RP_FAILED + 1) : 0;
+}
+
 int fail(const struct cli *cli, const char *operand, const struct rp_error *error)
 {
 	_cleanup_free_ char *what = printable(operand ? operand : "");
@@ -126,7 +129,7 @@ int fail(const struct cli *cli, const char *operand, const struct rp_error *erro
 		rp_return_name(shown.code));
 	if (cli->json)
 		print_json_error(operand, &shown);
-	return sig ? 128 + sig : (int)(shown.code - FIRST_ERROR + 1);
+	return sig ? 128 + sig : exit_status(shown.code);
 }
 
 void warn(const struct cli *cli, const char *operand, const char *text)
@@ -248,7 +251,7 @@ int close_output(const struct cli *cli, int status)
 	if (!lost_output)
 		return status;
 	if (lost_output == EPIPE) /* as in "| head": nobody wants to know */
-		return status ? status : (int)(RP_FAILED - FIRST_ERROR + 1);
+		return status ? status : exit_status(RP_FAILED);
 	text_only.json = false; /* there is no stdout to say it on */
 	failed = fail_here(&text_only, NULL, RP_FAILED, lost_output,
 			   "write standard output");

@@ -20,6 +20,9 @@
  */
 int fail(const struct cli *cli, const char *operand, const struct rp_error *error);
 
+/* That of a method's return value. */
+int exit_status(uint32_t value);
+
 /* The member Error of the object. */
 json_t *error_document(const char *operand, const struct rp_error *error);
 

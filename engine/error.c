@@ -162,6 +162,8 @@ static const char *reason(int error)
 {
 	if (error == -ENOTBLK) /* as io_file_open_read() means it */
 		return "not a regular file or block device";
+	if (error == -EEXIST)
+		return "exists already";
 	return strerrordesc_np(-error) ?: "unknown error";
 }
 

@@ -4,6 +4,7 @@
  */
 #include "set_state.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -291,14 +292,26 @@ static void set_close(struct set *set)
 	free(set->order);
 }
 
+static bool was_there(const struct member *m)
+{
+	return m->err.os_error == EEXIST;
+}
+
+/* What is there already, as after a set that was cut off, hides no other failure. */
 static uint32_t first_failure(const struct set *set, struct rp_error *err)
 {
-	for (size_t i = 0; i < set->count; i++)
-		if (set->members[i].value) {
-			*err = set->members[i].err;
-			return set->members[i].value;
-		}
-	return RP_OK;
+	const struct member *first = NULL;
+
+	for (size_t i = 0; i < set->count; i++) {
+		const struct member *m = &set->members[i];
+
+		if (m->value && (!first || (was_there(first) && !was_there(m))))
+			first = m;
+	}
+	if (!first)
+		return RP_OK;
+	*err = first->err;
+	return first->value;
 }
 
 /*

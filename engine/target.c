@@ -82,8 +82,7 @@ static uint32_t check_unpublished(const struct target *t, struct rp_error *err)
 	struct stat st;
 
 	if (fstatat(t->system_fd, t->name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-		return rp_fail(err, RP_INVALID_STATE, "export",
-			       "export %s: exists already", t->path);
+		return rp_fail_os(err, -EEXIST, "export", "%s", t->path);
 	if (errno != ENOENT)
 		return rp_fail_os(err, -errno, "open", "%s", t->path);
 	return RP_OK;
@@ -117,8 +116,7 @@ uint32_t target_check(int fd, const char *directory, const char *system, const c
 
 	snprintf(name, sizeof(name), "%s/%s", system, id);
 	if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-		return rp_fail(err, RP_INVALID_STATE, "export",
-			       "export %s/%s: exists already", directory, name);
+		return rp_fail_os(err, -EEXIST, "export", "%s/%s", directory, name);
 	target_name(&t, id);
 	if (!waits && is_worked_on(&t))
 		return rp_fail(err, RP_IN_USE, "lock",

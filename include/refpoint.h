@@ -450,11 +450,11 @@ struct rp_export_options {
  * Errors: RP_INVALID_PARAMETER (relative path or one into a store or an export, unknown
  * disk), RP_NOT_AVAILABLE (point or directory), RP_IN_USE (the same export is running),
  * RP_UNKNOWN_STATUS (the point, or the base, is damaged),
- * RP_INVALID_STATE (it exists already; the base is of another system, the same point or a
- * newer one; options->strict and a disk has no usable base), RP_TIMEOUT, RP_NOT_SUPPORTED
- * (RP_CLONE_ALWAYS; options->format cannot hold such a disk, or the disk is an
- * image itself), RP_ACCESS_DENIED, RP_FAILED (EIO, ENOSPC, ... with disk and offset;
- * cancelled), RP_OUT_OF_MEMORY.
+ * RP_INVALID_STATE (it exists already, and os_error is EEXIST; the base is of another
+ * system, the same point or a newer one; options->strict and a disk has no usable base),
+ * RP_TIMEOUT, RP_NOT_SUPPORTED (RP_CLONE_ALWAYS; options->format cannot hold such a disk,
+ * or the disk is an image itself), RP_ACCESS_DENIED, RP_FAILED (EIO, ENOSPC, ... with
+ * disk and offset; cancelled), RP_OUT_OF_MEMORY.
  */
 uint32_t rp_export(struct rp_store *store, const char *point, const char *directory,
 		   const struct rp_export_options *options, char **ret_report,
@@ -516,7 +516,9 @@ uint32_t rp_export_reference_point(struct rp_store *store, const char *reference
  * export, and @options are checked.
  *
  * Return: RP_OK if all were exported; else the value of the first of @points that was
- * not, with @reterr. If there are no threads or buffers, the error of that.
+ * not, with @reterr: of those that exist already (os_error EEXIST), as after a set that
+ * was cut off, only if nothing else has failed. If there are no threads or buffers, the
+ * error of that.
  */
 uint32_t rp_export_set(struct rp_store *store, const char *const *points, size_t count,
 		       const char *directory, const struct rp_export_options *options,

@@ -316,14 +316,18 @@ said 'export: no progress bar, no message' ''
 rp 8 'export again' export "$first" "$exports"
 rp 10 'export to nowhere' export "$first" "$DIR/nowhere"
 
-rp 8 'several points: the first failure counts, the others are exported' \
-	export "$first" "$second" $no_point "$exports" --json
-check 'several points: one line for each' test "$(wc -l <"$out")" = 3
+rp 10 'several points: the first failure counts, the others are exported' \
+	export "$first" $no_point "$second" web1@latest~9 "$exports" --json
+check 'several points: one line for each' test "$(wc -l <"$out")" = 4
 two=$exports/web1/${second#*@}
 check 'several points: their values' jq -s -e "sort_by(.ReturnValue) |
-	[.[].ReturnValue] == [0, 32775, 32777] and
+	[.[].ReturnValue] == [0, 32775, 32777, 32777] and .[1].Error.Errno == 17 and
 	.[1].Error.Operand == \"$first\" and .[0].ExportPath == \"$two\"" "$out"
-check 'several points: a line for each failure' test "$(wc -l <"$err")" = 2
+check 'several points: a line for each failure' test "$(wc -l <"$err")" = 3
+rp 8 'several points: all there already' export "$first" "$second" "$exports"
+rp 10 'several jobs: one there already hides no other failure' \
+	export "$first" $no_point "$exports" --async
+rp 8 'several jobs: all there already' export "$first" "$second" "$exports" --async
 
 mkdir "$DIR/all" "$DIR/relative" "$DIR/settings" "$DIR/part"
 rp 0 'export of all' export --all "$DIR/all"

@@ -149,6 +149,32 @@ TEST_F(set, one_that_fails_stops_no_other)
 	engine_expect_idle(&self->m.e);
 }
 
+/* One that is done again after it was cut off: what is there already is no news. */
+TEST_F(set, what_is_there_already_hides_no_other_failure)
+{
+	struct members *m = &self->m;
+	struct rp_error err;
+
+	GIVES(OK,
+	      rp_export_set(m->e.store, m->points, 5, m->e.out, NULL, NULL, NULL, &err));
+	m->points[7] = "nobody@latest";
+	GIVES(NOT_AVAILABLE, members_export(m, NULL, &err));
+	EXPECT_STREQ(err.message, m->messages[7]);
+	for (unsigned i = 0; i < MEMBERS; i++) {
+		EXPECT_EQ(m->values[i],
+			  i < 5	   ? RP_INVALID_STATE
+			  : i == 7 ? RP_NOT_AVAILABLE
+				   : RP_OK,
+			  "%u: %s", i, m->messages[i]);
+		EXPECT_EQ(members_arrived(m, i), i != 7);
+	}
+	m->points[7] = m->names[7];
+	GIVES(INVALID_STATE, members_export(m, NULL, &err));
+	EXPECT_EQ(err.os_error, EEXIST);
+	EXPECT_STREQ(err.message, m->messages[0]);
+	EXPECT_TRUE(members_arrived(m, 7));
+}
+
 static void note_warning(void *context, const char *text)
 {
 	struct set_fixture *self = context;
