@@ -18,13 +18,39 @@ static const char *id_of(const struct exported *e)
 
 bool chain_needs(const struct chain *c, size_t k, const char *id)
 {
-	for (size_t i = 0; i < k; i++) {
-		const json_t *disk = exported_disk(&c->parts[i], id);
+	return k <= (size_t)json_integer_value(json_object_get(c->depths, id));
+}
 
-		if (!disk || !exported_is_differential(disk))
-			return false;
+/* The disks of the export, of no depth yet. */
+static int begin_depths(struct chain *c, const struct exported *e)
+{
+	json_t *disk;
+	size_t i;
+
+	c->depths = json_object();
+	json_array_foreach(exported_disks(e), i, disk) {
+		const json_t *id = json_object_get(disk, "DiskId");
+
+		if (json_object_set_new(c->depths, json_string_value(id),
+					json_integer(0)) < 0)
+			return -ENOMEM;
 	}
-	return true;
+	return c->depths ? 0 : -ENOMEM;
+}
+
+/* For the last part. */
+static void go_deeper(struct chain *c)
+{
+	const struct exported *last = &c->parts[c->count - 1];
+	const char *id;
+	json_t *depth;
+
+	json_object_foreach(c->depths, id, depth) {
+		const json_t *disk = exported_disk(last, id);
+
+		if (chain_needs(c, c->count - 1, id) && exported_is_differential(disk))
+			json_integer_set(depth, (json_int_t)c->count);
+	}
 }
 
 /* The first disk of the export (@filter, if not NULL) that needs what is below the last
@@ -89,11 +115,13 @@ static uint32_t add_part(struct chain *c, char *path, const struct exported *e,
 	if (parts)
 		c->parts = parts;
 	paths = parts ? realloc(c->paths, (c->count + 1) * sizeof(*paths)) : NULL;
-	if (!paths)
+	if (paths)
+		c->paths = paths;
+	if (!paths || (!c->count && begin_depths(c, e) < 0))
 		return rp_fail_os(err, -ENOMEM, "open", "export %s", path);
-	c->paths = paths;
 	c->paths[c->count] = path;
 	c->parts[c->count++] = *e;
+	go_deeper(c);
 	return RP_OK;
 }
 
@@ -250,6 +278,7 @@ void chain_close(struct chain *c)
 		exported_close(&c->parts[i]);
 		free(c->paths[i]);
 	}
+	json_decref(c->depths);
 	free(c->parts);
 	free(c->paths);
 	*c = (struct chain){0};

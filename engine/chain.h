@@ -20,6 +20,7 @@ struct chain {
 	struct exported *parts; /* the export itself first */
 	char **paths;		/* of the parts */
 	size_t count;
+	json_t *depths; /* of each disk: how many parts leave something to the next */
 };
 
 /*

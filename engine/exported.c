@@ -76,13 +76,13 @@ static int check_kind(const json_t *manifest, bool *ret_differential)
 	return 0;
 }
 
-/* Each once: a second one would be nobody's. */
-static int check_disks(const json_t *disks, bool differential)
+/* Each once: a second one would be nobody's. *ret: they by their IDs. */
+static int check_disks(const json_t *disks, bool differential, json_t **ret)
 {
-	_cleanup_doc_ json_t *seen = json_object();
+	_cleanup_doc_ json_t *by_id = json_object();
 	json_t *disk;
 	size_t i;
-	int r = seen ? 0 : -ENOMEM;
+	int r = by_id ? 0 : -ENOMEM;
 
 	json_array_foreach(disks, i, disk) {
 		const char *id;
@@ -92,14 +92,16 @@ static int check_disks(const json_t *disks, bool differential)
 		if (r < 0)
 			return r;
 		doc_string(disk, "DiskId", &id);
-		if (json_object_get(seen, id))
+		if (json_object_get(by_id, id))
 			return -EBADMSG;
-		r = json_object_set_new(seen, id, json_true()) < 0 ? -ENOMEM : 0;
+		r = json_object_set(by_id, id, disk) < 0 ? -ENOMEM : 0;
 	}
+	if (r == 0)
+		*ret = take_ptr(by_id);
 	return r;
 }
 
-static int check_manifest(const json_t *manifest)
+static int check_manifest(const json_t *manifest, json_t **ret_by_id)
 {
 	json_t *disks, *configs, *digests, *item;
 	const char *text;
@@ -120,16 +122,13 @@ static int check_manifest(const json_t *manifest)
 	r = check_kind(manifest, &differential);
 	if (r < 0)
 		return r;
-	r = check_disks(disks, differential);
-	if (r < 0)
-		return r;
 	json_array_foreach(configs, i, item)
 		if (!json_is_string(item) ||
 		    strncmp(json_string_value(item), "config/", 7) ||
 		    !is_file_name(json_string_value(item) + 7) ||
 		    !json_is_string(json_array_get(digests, i)))
 			return -EBADMSG;
-	return 0;
+	return check_disks(disks, differential, ret_by_id);
 }
 
 static uint32_t load(struct exported *e, struct rp_error *err)
@@ -151,7 +150,7 @@ static uint32_t load(struct exported *e, struct rp_error *err)
 			       "open export %s: no export (there is no export.json)",
 			       e->path);
 	if (r == 0)
-		r = check_manifest(e->manifest);
+		r = check_manifest(e->manifest, &e->by_id);
 	if (r == -EBADMSG || r == -EIO)
 		return rp_fail(err, RP_UNKNOWN_STATUS, "open",
 			       "open export %s: export.json is %s", e->path,
@@ -218,6 +217,7 @@ void exported_close(struct exported *e)
 {
 	if (e->fd >= 0)
 		close(e->fd);
+	json_decref(e->by_id);
 	json_decref(e->manifest);
 	*e = (struct exported)EXPORTED_NONE;
 }
@@ -244,13 +244,7 @@ json_t *exported_disks(const struct exported *e)
 
 json_t *exported_disk(const struct exported *e, const char *id)
 {
-	json_t *disk;
-	size_t i;
-
-	json_array_foreach(exported_disks(e), i, disk)
-		if (!strcmp(json_string_value(json_object_get(disk, "DiskId")), id))
-			return disk;
-	return NULL;
+	return json_object_get(e->by_id, id);
 }
 
 bool exported_is_differential(const json_t *disk)

@@ -15,6 +15,7 @@ struct exported {
 	const char *system; /* the manifest's */
 	int fd;
 	json_t *manifest; /* checked: Disks[], ConfigFiles[] */
+	json_t *by_id;	  /* the same disks */
 };
 
 #define EXPORTED_NONE    \
