@@ -58,13 +58,19 @@ int doc_load(int dirfd, const char *name, json_t **ret)
 	return r < 0 ? r : doc_parse(text, len, ret);
 }
 
-/* Not json_dumps(): the process may have given jansson an allocator of its own. */
+/* Not json_dumps(): the process may have given jansson an allocator of its own. What is
+ * small, as most is, is gone through once. */
 char *doc_dump(const json_t *value, size_t flags)
 {
-	size_t len = json_dumpb(value, NULL, 0, flags);
+	char small[4096];
+	size_t len = json_dumpb(value, small, sizeof(small), flags);
 	_cleanup_free_ char *text = len ? malloc(len + 1) : NULL;
 
-	if (!text || json_dumpb(value, text, len, flags) != len)
+	if (!text)
+		return NULL;
+	if (len <= sizeof(small))
+		memcpy(text, small, len);
+	else if (json_dumpb(value, text, len, flags) != len)
 		return NULL;
 	text[len] = '\0';
 	return take_ptr(text);

@@ -368,10 +368,10 @@ int io_write_new_file(int dirfd, const char *name, const void *data, size_t len)
 /* What is to replace @name stays whose that is, as far as it is ours to give. */
 static void keep_owner(int dirfd, const char *name, int fd)
 {
-	struct stat old, new;
+	struct stat old, ours;
 
-	if (fstatat(dirfd, name, &old, AT_SYMLINK_NOFOLLOW) < 0 || fstat(fd, &new) < 0 ||
-	    (old.st_uid == new.st_uid &&old.st_gid == new.st_gid))
+	if (fstatat(dirfd, name, &old, AT_SYMLINK_NOFOLLOW) < 0 || fstat(fd, &ours) < 0 ||
+	    (old.st_uid == ours.st_uid && old.st_gid == ours.st_gid))
 		return;
 	if (fchown(fd, old.st_uid, old.st_gid) < 0)
 		return; /* then it is ours */
