@@ -111,10 +111,24 @@ static int read_acl(struct output *o)
 	return 0;
 }
 
-static uint32_t check_existing(struct output *o, struct rp_error *err)
+/* Whether a rename can replace it, which is not found out after hours; and its ACL. */
+static uint32_t look_at_old(struct output *o, struct rp_error *err)
 {
+	struct statx st;
 	int r;
 
+	if (statx(AT_FDCWD, o->path, 0, 0, &st) < 0)
+		return rp_fail_os(err, -errno, "check", "output %s", o->path);
+	if (st.stx_attributes & (STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND))
+		return rp_fail_os(err, -EPERM, "check",
+				  "output %s: immutable or append-only", o->path);
+	r = read_acl(o);
+	return r < 0 ? rp_fail_os(err, r, "check", "access list of output %s", o->path)
+		     : RP_OK;
+}
+
+static uint32_t check_existing(struct output *o, struct rp_error *err)
+{
 	if (stat(o->path, &o->old) < 0)
 		return errno == ENOENT
 			       ? RP_OK
@@ -127,9 +141,7 @@ static uint32_t check_existing(struct output *o, struct rp_error *err)
 	if (!o->device && !o->replace)
 		return rp_fail(err, RP_INVALID_STATE, "check",
 			       "output %s: exists already", o->path);
-	r = o->device ? 0 : read_acl(o);
-	return r < 0 ? rp_fail_os(err, r, "check", "access list of output %s", o->path)
-		     : check_replaced(o, err);
+	return check_replaced(o, err);
 }
 
 uint32_t output_check(struct output *o, const char *path, bool replace,
@@ -146,6 +158,8 @@ uint32_t output_check(struct output *o, const char *path, bool replace,
 		rc = check_existing(o, err);
 	if (rc == RP_OK && !o->device)
 		rc = check_ground(o, err);
+	if (rc == RP_OK && o->exists && !o->device)
+		rc = look_at_old(o, err);
 	if (rc)
 		return rc;
 	o->name = strrchr(o->path, '/') + 1;
@@ -228,7 +242,12 @@ static uint32_t open_file(struct output *o, struct stream *s, int twin_fd,
 			o->path);
 		return rp_fail_of(err, NULL, s->disk), RP_IN_USE;
 	}
-	return r < 0 ? stream_fail(s, r, "create", o->path, RP_NO_OFFSET, err) : RP_OK;
+	if (r < 0)
+		return stream_fail(s, r, "create", o->path, RP_NO_OFFSET, err);
+	/* Nor is that found out after hours. The mode follows when it is whole. */
+	if (o->exists && fchown(o->fd, o->old.st_uid, o->old.st_gid) < 0)
+		return stream_fail(s, -errno, "set owner of", o->path, RP_NO_OFFSET, err);
+	return RP_OK;
 }
 
 static uint32_t open_device(const struct output *o, struct stream *s,
@@ -268,9 +287,9 @@ static int take_acl(const struct output *o, int fd)
  * Who could open the old one, and nobody else, must be able to open the new one, after a
  * crash too. The group's bits of the mode are the mask of the ACL, so that comes first.
  */
-static int take_owner(const struct output *o, int fd)
+static int take_mode(const struct output *o, int fd)
 {
-	int r = fchown(fd, o->old.st_uid, o->old.st_gid) < 0 ? -errno : take_acl(o, fd);
+	int r = take_acl(o, fd);
 
 	if (r == 0 && fchmod(fd, o->old.st_mode & 07777) < 0)
 		r = -errno;
@@ -301,9 +320,9 @@ uint32_t output_publish(struct output *o, const struct stream *s, struct rp_erro
 	if (rc)
 		return rp_fail_of(err, NULL, s->disk), rc;
 	if (o->exists)
-		r = take_owner(o, s->dst.tail_fd);
+		r = take_mode(o, s->dst.tail_fd);
 	if (r < 0)
-		return stream_fail(s, r, "set owner of", o->path, RP_NO_OFFSET, err);
+		return stream_fail(s, r, "set mode of", o->path, RP_NO_OFFSET, err);
 	if (o->replace)
 		r = renameat(o->dirfd, o->partial, o->dirfd, o->name) < 0 ? -errno : 0;
 	else

@@ -843,7 +843,8 @@ uint32_t rp_merge(const char *export_path, const struct rp_read_options *options
  *
  * Errors: as rp_verify(); RP_INVALID_STATE (output exists, or lies in an export or a
  * store), RP_IN_USE (device is mounted, device or file is locked), RP_ACCESS_DENIED (may
- * not be written, or an existing file be read to see whether it is locked),
+ * not be written, or an existing file be read to see whether it is locked; the new file
+ * cannot be given to the owner of the old one, or that is immutable),
  * RP_INVALID_PARAMETER (unknown disk, device too small, a file name of more than 246
  * bytes), RP_NOT_AVAILABLE (the device has no medium: its size is 0).
  */

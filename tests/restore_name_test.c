@@ -302,6 +302,58 @@ TEST_F(name, is_not_taken_from_what_may_not_be_read)
 	GIVES(OK, rp_restore(self->first, "vda", self->output, &replace, NULL, &err));
 }
 
+/* The bytes of a restore that may not replace a file are not moved for nothing. */
+static int note(void *context, const struct rp_progress *progress)
+{
+	*(bool *)context |= !strcmp(progress->phase, "copying");
+	return 0;
+}
+
+static void expect_denied(const struct name_fixture *self, const char *words)
+{
+	bool moved = false;
+	const struct rp_watch watch = {
+		.size = sizeof(watch), .progress = note, .context = &moved};
+	struct rp_read_options options = replace;
+	struct rp_error err;
+
+	save_text(fmt("%s/copy", test_dir()), "precious");
+	options.watch = &watch;
+	options.clone = RP_CLONE_NEVER;
+	GIVES(ACCESS_DENIED,
+	      rp_restore(self->first, "vda", self->output, &options, NULL, &err));
+	EXPECT_EQ(err.os_error, EPERM);
+	EXPECT_NE(strstr(err.message, words), NULL, "%s", err.message);
+	EXPECT_FALSE(moved);
+	EXPECT_STREQ(listing(self->folder), "vda");
+	EXPECT_TRUE(data_same(self->output, fmt("%s/copy", test_dir())));
+}
+
+TEST_F(name, is_not_taken_from_whom_it_cannot_be_given_to)
+{
+	struct rp_error err;
+
+	save_text(self->output, "precious");
+	ASSERT_OK(chown(self->output, 107, 64055));
+	let_have(CAP_CHOWN, false);
+	expect_denied(self, "set owner of");
+	let_have(CAP_CHOWN, true);
+	GIVES(OK, rp_restore(self->first, "vda", self->output, &replace, NULL, &err));
+}
+
+TEST_F(name, is_not_taken_from_what_stays)
+{
+	static const char flags[] = {'i', 'a'}; /* immutable, append-only */
+
+	save_text(self->output, "precious");
+	for (size_t i = 0; i < ARRAY_SIZE(flags); i++) {
+		if (system(fmt("chattr +%c '%s'", flags[i], self->output)))
+			SKIP("no such flags here");
+		expect_denied(self, "immutable or append-only");
+		ASSERT_EQ(system(fmt("chattr -%c '%s'", flags[i], self->output)), 0);
+	}
+}
+
 TEST_F(name, is_not_taken_from_who_has_locked_it_far_away)
 {
 	struct rp_error err;
