@@ -360,12 +360,13 @@ static uint32_t merge(struct merge *m, char **ret_report, struct rp_error *err)
 	uint32_t rc = make_folder(m, err);
 	int r;
 
-	if (rc)
-		return rc;
+	/* Even if what another one has left cannot be removed. */
 	if (strcmp(json_string_value(json_object_get(tip(m)->manifest, "Kind")),
 		   "differential"))
 		return rp_fail(err, RP_INVALID_STATE, "merge", "export %s: is whole",
 			       m->chain.paths[0]);
+	if (rc)
+		return rc;
 	rc = exported_check_alone(tip(m), err);
 	r = rc ? 0 : io_can_exchange(m->fd); /* not found out after hours */
 	if (r < 0)
@@ -392,6 +393,16 @@ static uint32_t merge(struct merge *m, char **ret_report, struct rp_error *err)
 	return rc;
 }
 
+/* By now it is the old one, unless something has failed. */
+static void remove_other(const struct merge *m)
+{
+	int r = io_tree_remove(m->parent, m->partial);
+
+	if (r < 0)
+		watch_warn(&m->watch, "export %s: %s beside it cannot be removed: %s",
+			   m->chain.paths[0], m->partial, strerrordesc_np(-r));
+}
+
 static uint32_t merge_export(const char *path, const struct rp_read_options *options,
 			     char **ret_report, bool *ret_again, struct rp_error *err)
 {
@@ -406,8 +417,8 @@ static uint32_t merge_export(const char *path, const struct rp_read_options *opt
 		rc = find_place(&m, path, err);
 	if (rc == RP_OK)
 		rc = merge(&m, ret_report, err);
-	if (m.made) /* by now the old one, unless something has failed */
-		io_tree_remove(m.parent, m.partial);
+	if (m.made)
+		remove_other(&m);
 	io_unlock_close(m.fd);
 	if (m.parent >= 0)
 		close(m.parent);

@@ -806,10 +806,11 @@ uint32_t rp_verify(const char *export_path, const struct rp_read_options *option
  *
  * Of the full export at the end of its chain and all changes since whole disks are made,
  * by sharing blocks where the file system can, in a folder beside the export; then the
- * two change places at one instant, and the old one is removed. The bases are not
- * touched, and not needed by it any more. Digest trees go on from that of the full
- * export; all parts are read and compared with theirs first. Who reads a chain with the
- * export in it meanwhile begins again with the whole one. Needs no store.
+ * two change places at one instant, and the old one is removed; what of it cannot be is
+ * warned of, and goes with the next merge that can. The bases are not touched, and not
+ * needed by it any more. Digest trees go on from that of the full export; all parts are
+ * read and compared with theirs first. Who reads a chain with the export in it meanwhile
+ * begins again with the whole one. Needs no store.
  *
  * Errors: as rp_verify() with a chain; RP_INVALID_STATE (it is whole already, or there is
  * something in its folder that is no part of it and would be removed with it),

@@ -5,6 +5,8 @@
  * clones and holes do to those who merge
  */
 #include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/fs.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "blocked.h"
 #include "data.h"
 #include "engine_fixture.h"
 #include "harness.h"
@@ -281,6 +284,38 @@ TEST_F(merge, not_of_what_has_something_else_in_it)
 	expect_complete(self, 2);
 	free(notes);
 	free(path);
+}
+
+static void keep_warning(void *context, const char *text)
+{
+	snprintf(context, PATH_MAX, "%s", text);
+}
+
+/* What cannot be removed of the old one is told, and goes with the next that can. */
+TEST_F(merge, of_what_has_immutable_files)
+{
+	char warning[PATH_MAX] = "";
+	const struct rp_watch watch = {
+		.size = sizeof(watch), .context = warning, .warning = keep_warning};
+	const struct rp_read_options options = {.size = sizeof(options), .watch = &watch};
+	const char *left = fmt("%s/web1/.%s.merging", self->out,
+			       strchr(self->points[2], '@') + 1);
+	struct rp_error err;
+
+	set_inode_flag(fmt("%s/vda.raw", path_of(self, 2)), FS_IMMUTABLE_FL);
+	let_have(CAP_LINUX_IMMUTABLE, false);
+	GIVES(OK, rp_merge(path_of(self, 2), &options, NULL, &err));
+	EXPECT_STREQ(listing(left), "vda.raw");
+	EXPECT_STREQ(warning,
+		     fmt("export %s: %s beside it cannot be removed: %s",
+			 path_of(self, 2), strrchr(left, '/') + 1, strerror(EPERM)));
+	GIVES(INVALID_STATE, rp_merge(path_of(self, 2), NULL, NULL, &err));
+	EXPECT_NE(strstr(err.message, "is whole"), NULL, "%s", err.message);
+	EXPECT_TRUE(exists(left));
+	let_have(CAP_LINUX_IMMUTABLE, true);
+	GIVES(INVALID_STATE, rp_merge(path_of(self, 2), NULL, NULL, &err));
+	EXPECT_FALSE(exists(left));
+	expect_complete(self, 2);
 }
 
 /* It is looked for a hundred times, not for ever. */
