@@ -100,7 +100,7 @@ static int job_fill(struct job *job, const struct job_order *o)
 
 void job_release(struct job *job)
 {
-	int *fds[] = {&job->progress, &job->bell};
+	int *fds[] = {&job->progress, &job->bell, &job->place};
 
 	json_decref(job->doc);
 	job->doc = NULL;

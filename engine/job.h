@@ -39,6 +39,7 @@ struct job {
 	unsigned priority;
 	bool queued;	  /* works only when it is its turn */
 	char entry[96];	  /* in jobs/queue/, "" = not in it */
+	int place;	  /* that entry; owned */
 	bool rung;	  /* and the request was not read yet */
 	uint64_t serial;  /* of the request that was seen last */
 	unsigned percent; /* told already: never goes back */
@@ -52,9 +53,9 @@ struct job {
 	bool kept; /* something is at its target, or may be: it is for a resume */
 };
 
-#define JOB_NONE                                     \
-	{                                            \
-		.fd = -1, .bell = -1, .progress = -1 \
+#define JOB_NONE                                                  \
+	{                                                         \
+		.fd = -1, .bell = -1, .progress = -1, .place = -1 \
 	}
 
 /* What is to be done. */

@@ -91,14 +91,27 @@ static size_t next_waiting(const struct queue *q, size_t from)
 
 static void ring(const struct rp_store *store, const struct queue *q, size_t at)
 {
-	if (at < q->count)
-		io_bell_ring(store->queue_fd, q->names[at]);
+	const char *id = at < q->count ? strrchr(q->names[at], '.') : NULL;
+	char bell[ID_SIZE + sizeof("/" JOB_BELL)];
+
+	if (!id || !id_valid(++id))
+		return;
+	snprintf(bell, sizeof(bell), "%s/" JOB_BELL, id);
+	io_bell_ring(store->active_fd, bell);
+}
+
+static void drop_entry(struct job *job)
+{
+	unlinkat(job->store->queue_fd, job->entry, 0);
+	job->entry[0] = '\0';
+	if (job->place >= 0)
+		close(take_fd(&job->place));
 }
 
 int job_queue_enter(struct job *job)
 {
 	struct timespec now;
-	int lock, r = 0;
+	int lock, r;
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	lock = queue_lock(job->store);
@@ -106,12 +119,13 @@ int job_queue_enter(struct job *job)
 		return lock;
 	snprintf(job->entry, sizeof(job->entry), "w.%02u.%011lld%09ld.%s", job->priority,
 		 (long long)now.tv_sec, now.tv_nsec, job->id);
-	if (linkat(job->fd, JOB_BELL, job->store->queue_fd, job->entry, 0) < 0) {
-		r = -errno;
-		job->entry[0] = '\0';
-	}
+	r = io_bell_make(job->store->queue_fd, job->entry);
+	if (r == 0)
+		r = job->place = io_bell_own(job->store->queue_fd, job->entry);
+	if (r < 0)
+		drop_entry(job);
 	io_unlock_close(lock);
-	return r;
+	return r < 0 ? r : 0;
 }
 
 /* All that work, if @self is the first that waits; else the one before it. */
@@ -174,16 +188,14 @@ void job_queue_leave(struct job *job)
 		return;
 	/* Without the lock the others are woken a little too often, or by our end. */
 	if (queue_open(job->store, &q) < 0) {
-		unlinkat(job->store->queue_fd, job->entry, 0);
-		job->entry[0] = '\0';
+		drop_entry(job);
 		return;
 	}
 	for (self = 0; self < q.count && strcmp(q.names[self], job->entry); self++)
 		;
-	unlinkat(job->store->queue_fd, job->entry, 0);
+	drop_entry(job);
 	if (next_waiting(&q, 0) != self)
 		ring(job->store, &q, next_waiting(&q, 0));
 	ring(job->store, &q, self + 1);
 	queue_close(&q);
-	job->entry[0] = '\0';
 }

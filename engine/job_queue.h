@@ -5,10 +5,12 @@
  *	jobs/queue/r.PP.TIME.UUID	works
  *	jobs/queue/w.PP.TIME.UUID	waits; PP: its priority, TIME: its start
  *
- * Each entry is a link to its job's bell (io/bell.h), so whose owner is gone does not
- * count, whatever has killed it. The folder is locked, briefly, to look and to change.
- * Nobody asks again and again: the first that waits watches all that work, each of the
- * others the one before it, and who leaves rings the first, and the one behind it.
+ * Each entry is a FIFO that its job owns as it does its bell (io/bell.h), so whose owner
+ * is gone does not count, whatever has killed it. The folder is locked, briefly, to look
+ * and to change. Nobody asks again and again: the first that waits watches all that work,
+ * each of the others the one before it, and who leaves rings the first, and the one
+ *behind it, by their jobs' bells. (No links to these: where paths are all that is known
+ *of files, a link is another FIFO.)
  */
 #ifndef ENGINE_JOB_QUEUE_H
 #define ENGINE_JOB_QUEUE_H

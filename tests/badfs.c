@@ -55,6 +55,11 @@ static int bad_mkdir(const char *path, mode_t mode)
 	return or_errno(mkdirat(root, below(path), mode));
 }
 
+static int bad_mknod(const char *path, mode_t mode, dev_t device)
+{
+	return or_errno(mknodat(root, below(path), mode, device));
+}
+
 static int bad_unlink(const char *path)
 {
 	return or_errno(unlinkat(root, below(path), 0));
@@ -237,6 +242,7 @@ static const struct fuse_operations operations = {
 	.init = bad_init,
 	.getattr = bad_getattr,
 	.mkdir = bad_mkdir,
+	.mknod = bad_mknod,
 	.unlink = bad_unlink,
 	.rmdir = bad_rmdir,
 	.rename = bad_rename,

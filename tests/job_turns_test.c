@@ -10,9 +10,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "badfs.h"
 #include "data.h"
 #include "harness.h"
 #include "jobs.h"
+#include "loopfs.h"
 
 /* ------------------------------------------------------------------------------ turns */
 
@@ -280,6 +282,35 @@ TEST_F(turns, are_left_while_the_target_is_waited_for)
 	rp_job_close(first);
 	rp_job_close(again);
 	rp_job_close(other);
+}
+
+/* The store may lie where two names of a file are two files to the kernel (bindfs,
+ * ntfs-3g and others). */
+TEST(turns_on_a_file_system_of_paths)
+{
+	struct loopfs lower = {0};
+	struct badfs fs = {0};
+	struct jobs j = {0};
+	struct rp_job *jobs[3];
+	struct rp_error err;
+
+	loopfs_mount(&lower, "ext4", 96 * MIB, NULL, NULL);
+	badfs_mount(&fs, &lower);
+	stage_make(&j.stage, fs.mnt, MIB, test_seed());
+	jobs_limit(&j.stage, 1);
+	for (size_t i = 0; i < ARRAY_SIZE(jobs); i++)
+		jobs[i] = jobs_start(&j, i < 2);
+	jobs_expect(jobs[0], RP_JOB_RUNNING);
+	EXPECT_EQ(jobs_state(jobs[1]), RP_JOB_NEW);
+	jobs_request(jobs[0], RP_JOB_SUSPEND); /* leaves its turn to the next one */
+	jobs_expect(jobs[1], RP_JOB_RUNNING);
+	ASSERT_OK(kill((pid_t)jobs_shown(&j, jobs[1], "ProcessId"), SIGKILL));
+	GIVES(OK, rp_job_wait(jobs[2], NULL, SOON_MS, &err));
+	for (size_t i = 0; i < ARRAY_SIZE(jobs); i++)
+		rp_job_close(jobs[i]);
+	jobs_close(&j);
+	badfs_umount(&fs);
+	loopfs_umount(&lower);
 }
 
 TEST_MAIN_REQUIRES(jobs_missing)
