@@ -10,9 +10,11 @@
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 
+#include "blocked.h"
 #include "harness.h"
 #include "io/tree.h"
 #include "loopfs.h"
@@ -299,6 +301,41 @@ TEST_F(doc, a_link_is_not_followed_to_load)
 		expect_refused(self->dir, -ELOOP, targets[i]);
 		ASSERT_EQ(unlinkat(self->dir, NAME, 0), 0);
 	}
+}
+
+static void expect_opened_below(int dir)
+{
+	static const struct {
+		const char *path;
+		int error;
+	} paths[] = {
+		{"folder/file", 0},
+		{"link", -ELOOP},
+		{"link/file", -ELOOP},
+		{"folder/none", -ENOENT},
+		{"folder/../..", -EXDEV},
+		{"/dev/null", -EXDEV},
+		{"folder/file/file", -ENOTDIR},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+		int fd = io_open_read(dir, paths[i].path);
+
+		EXPECT_EQ(fd < 0 ? fd : 0, paths[i].error, "%s", paths[i].path);
+		if (fd >= 0)
+			close(fd);
+	}
+}
+
+/* A kernel before 5.6 has no openat2(), nor have some filters. */
+TEST_F(doc, nothing_is_opened_but_what_is_below)
+{
+	ASSERT_EQ(mkdirat(self->dir, "folder", 0700), 0);
+	put_bytes(self->dir, "folder/file", "x", 1);
+	ASSERT_EQ(symlinkat("folder", self->dir, "link"), 0);
+	expect_opened_below(self->dir);
+	block_syscall(SYS_openat2, ENOSYS);
+	expect_opened_below(self->dir);
 }
 
 TEST_F(doc, a_file_of_somebody_else_is_no_damage)

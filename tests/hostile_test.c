@@ -15,10 +15,12 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "blocked.h"
 #include "data.h"
 #include "engine_fixture.h"
 #include "harness.h"
@@ -153,14 +155,13 @@ TEST_F(place, of_a_partial_folder_may_be_taken)
 }
 
 /* Nothing below an export leads out of it. */
-TEST_F(place, of_an_exported_file_may_be_taken)
+static void expect_no_way_out(const struct stage *s)
 {
 	static const char *const names[] = {"vda.raw", "vda.digest", "config",
 					    "config/web1.xml", "export.json"};
 	struct rp_export_options options = stage_copying(RP_IO_AUTO);
 	const char *output = fmt("%s/restored", test_dir());
 	const char *away = fmt("%s/away", test_dir());
-	const struct stage *s = &self->stage;
 	const char *path = stage_export_path(s->exports, s->point);
 	struct rp_error err;
 
@@ -182,6 +183,24 @@ TEST_F(place, of_an_exported_file_may_be_taken)
 		ASSERT_OK(rename(away, name));
 	}
 	GIVES(OK, rp_verify(path, NULL, NULL, &err));
+}
+
+TEST_F(place, of_an_exported_file_may_be_taken)
+{
+	expect_no_way_out(&self->stage);
+}
+
+/* By a kernel before 5.6, or by a filter. */
+TEST_F(place, of_an_exported_file_may_be_taken_without_openat2)
+{
+	block_syscall(SYS_openat2, ENOSYS);
+	expect_no_way_out(&self->stage);
+}
+
+TEST_F(place, of_an_exported_file_may_be_taken_where_openat2_is_forbidden)
+{
+	block_syscall(SYS_openat2, EPERM);
+	expect_no_way_out(&self->stage);
 }
 
 /* ----------------------------------------------------------------- folders of others */
