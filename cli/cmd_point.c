@@ -18,17 +18,29 @@ const struct option_def create_options[] = {
 	{NULL, NULL, NULL, false},
 };
 
-/* The new point's document, or only its name should it be gone again already. */
-static void print_point_made(struct rp_store *store, const char *point)
+/* The new point's document; NULL should it be gone again already. */
+static json_t *point_made(struct rp_store *store, const char *point)
 {
-	json_auto_t *result = json_object(), *shown = NULL;
 	char *text;
 
-	set_member(result, "ReferencePoint", json_text(point));
-	if (rp_show_reference_point(store, point, &text, NULL) == RP_OK) {
-		shown = document(text);
-		add_members(result, shown);
+	return rp_show_reference_point(store, point, &text, NULL) == RP_OK
+		       ? document(text)
+		       : NULL;
+}
+
+static void print_point_made(const struct cli *cli, struct rp_store *store,
+			     const char *point)
+{
+	json_auto_t *result = json_object(), *made = NULL;
+
+	if (!cli->json) {
+		puts(point);
+		return;
 	}
+	set_member(result, "ReferencePoint", json_text(point));
+	made = point_made(store, point);
+	if (made)
+		add_members(result, made);
 	print_result(NULL, result);
 }
 
@@ -56,10 +68,7 @@ int cmd_create(const struct cli *cli)
 	progress_end(&progress);
 	if (value)
 		return fail(cli, system, &error);
-	if (cli->json)
-		print_point_made(store, point);
-	else
-		puts(point);
+	print_point_made(cli, store, point);
 	rp_free(point);
 	return 0;
 }
@@ -153,6 +162,21 @@ static void print_point_disks(const json_t *point)
 	table_print(&table, "");
 }
 
+/* Of a point without data: whether digests tell what has changed since. */
+static const char *data_text(const json_t *point)
+{
+	const json_t *disks = json_object_get(point, "Disks"), *disk;
+	size_t count = 0, i;
+
+	if (json_is_true(json_object_get(point, "HasAssociatedData")))
+		return "held";
+	json_array_foreach(disks, i, disk)
+		count += json_is_object(json_object_get(disk, "Digest"));
+	if (count && count < json_array_size(disks))
+		return "released, can be a base of some disks";
+	return count ? "released, can be a base" : "released, cannot be a base";
+}
+
 static void print_point(const json_t *point)
 {
 	_cleanup_free_ char *name = point_name(point);
@@ -165,9 +189,7 @@ static void print_point(const json_t *point)
 	print_field("Created", member_text(point, "CreationTime"));
 	print_field("Sequence", number_text(member_number(point, "Sequence")).s);
 	print_field("Consistency", member_text(point, "Consistency"));
-	print_field("Data", json_is_true(json_object_get(point, "HasAssociatedData"))
-				    ? "held"
-				    : "released");
+	print_field("Data", data_text(point));
 	json_array_foreach(json_object_get(point, "ConfigFiles"), i, item)
 		print_field("Config file", json_string_value(item));
 	json_array_foreach(json_object_get(point, "Warnings"), i, item)
@@ -217,6 +239,18 @@ int cmd_release(const struct cli *cli)
 	return 0;
 }
 
+/* What an import has to say stands in the point: nobody watches it. */
+static void warn_of_import(const struct cli *cli, struct rp_store *store,
+			   const char *point)
+{
+	json_auto_t *made = point_made(store, point);
+	const json_t *text;
+	size_t i;
+
+	json_array_foreach(json_object_get(made, "Warnings"), i, text)
+		warn(cli, cli->args.operands[0], json_string_value(text));
+}
+
 int cmd_import(const struct cli *cli)
 {
 	_cleanup_(cleanup_store) struct rp_store *store = NULL;
@@ -232,10 +266,8 @@ int cmd_import(const struct cli *cli)
 	if (absolute_path(operand, &path, &error) ||
 	    rp_import(store, path, &point, &error))
 		return fail(cli, operand, &error);
-	if (cli->json)
-		print_point_made(store, point);
-	else
-		puts(point);
+	warn_of_import(cli, store, point);
+	print_point_made(cli, store, point);
 	rp_free(point);
 	return 0;
 }

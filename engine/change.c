@@ -100,6 +100,13 @@ static uint32_t open_target(struct change_pair *p, const struct point *target,
 	return RP_UNKNOWN_STATUS;
 }
 
+static bool was_imported(const json_t *disk)
+{
+	const char *method;
+
+	return doc_string(disk, "Method", &method) == 0 && !strcmp(method, "import");
+}
+
 /* The base's data was released; what is left is its digest tree, if one was made. */
 static uint32_t open_leaves(struct change_pair *p, const struct point *base,
 			    const json_t *disk, struct rp_error *err)
@@ -108,7 +115,8 @@ static uint32_t open_leaves(struct change_pair *p, const struct point *base,
 	int r;
 
 	if (!json_is_object(digest)) {
-		p->no_base = "base released, no digest tree kept";
+		p->no_base = was_imported(disk) ? "base imported without a digest tree"
+						: "base released, no digest tree kept";
 		return RP_OK;
 	}
 	r = leaves_open(base->fd, digest, p->base_size, &p->leaves);

@@ -26,9 +26,10 @@ struct importing {
 	json_t *doc;
 };
 
-/* 0 and no digest where the export has none of the whole disk (of a differential one it
- * is that of the file), or lost it. */
-static int import_leaves(struct importing *x, const json_t *from, json_t **ret)
+/* 0 and no digest, but *@ret_why, where the export has none of the whole disk (of a
+ * differential one it is that of the file), or lost it. */
+static int import_leaves(struct importing *x, const json_t *from, json_t **ret,
+			 const char **ret_why)
 {
 	const json_t *digest = json_object_get(from, "Digest");
 	struct digest old, leaves = {.fd = -1};
@@ -40,11 +41,17 @@ static int import_leaves(struct importing *x, const json_t *from, json_t **ret)
 
 	doc_string(from, "DiskId", &id);
 	doc_u64(from, "VirtualSize", &size);
-	if (!json_is_object(digest) || json_is_object(json_object_get(from, "Changes")))
+	if (exported_is_differential(from))
+		*ret_why = "the export is differential; merge it first";
+	else if (!json_is_object(digest))
+		*ret_why = "the export has no digests";
+	if (*ret_why)
 		return 0;
 	r = leaves_open(x->export.fd, digest, size, &old);
-	if (r == -ENOENT || r == -ELOOP || r == -EBADMSG || r == -EOPNOTSUPP)
-		return 0; /* lost, or of no use */
+	if (r == -ENOENT || r == -ELOOP || r == -EBADMSG || r == -EOPNOTSUPP) {
+		*ret_why = "the digests in the export are missing or damaged";
+		return 0;
+	}
 	if (r < 0)
 		return r;
 	released_leaves_name(id, name);
@@ -67,13 +74,18 @@ static int import_leaves(struct importing *x, const json_t *from, json_t **ret)
 static int import_disk(struct importing *x, const json_t *from)
 {
 	json_t *disk, *digest = NULL;
+	const char *id, *why = NULL;
 	char tracking[ID_SIZE];
-	const char *id;
 	uint64_t size;
 	int r;
 
 	doc_string(from, "DiskId", &id);
-	r = import_leaves(x, from, &digest);
+	r = import_leaves(x, from, &digest, &why);
+	if (r == 0 && why &&
+	    json_array_append_new(json_object_get(x->doc, "Warnings"),
+				  json_sprintf("disk %s cannot be a base: %s", id, why)) <
+		    0)
+		r = -ENOMEM;
 	if (r < 0)
 		return r;
 	doc_u64(from, "VirtualSize", &size);

@@ -881,8 +881,9 @@ uint32_t rp_release(struct rp_store *store, const char *point,
  * @ret_point:   "NAME@UUID", as it was
  *
  * It comes back as one without data, as after rp_release(); it can be a base if the
- * export has digests of whole disks. Its age among the system's points is that of its
- * creation time. Its system must be registered.
+ * export has digests of whole disks: its Warnings say of which disks it cannot be one. A
+ * differential export is to be merged first. Its age among the system's points is that of
+ * its creation time. Its system must be registered.
  *
  * Errors: RP_INVALID_STATE (the point exists), RP_NOT_AVAILABLE (no export there; the
  * system is not registered), RP_UNKNOWN_STATUS (the export is damaged), RP_FAILED (a

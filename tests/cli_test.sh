@@ -766,15 +766,23 @@ rp 0 'release' release "$first"
 printed 'release: silent' ''
 rp 8 'release twice' release "$first"
 rp 0 'show of a released point' show "$first"
-check 'show of a released point: says so' grep -qE '^Data: +released$' "$out"
+check 'show of a released point: says so' grep -qE '^Data: +released, can be a base$' "$out"
 rp 8 'export of a released point' export "$first" "$DIR/settings"
 rp 0 'changes since a released point' changes "$third" --base "$first" --disk vdb --json
 json 'changes since a released point: by digest' '.Disks[0].Source == "digest" and
 	.Disks[0].ChangedByteOffsets == [65536]'
 rp 8 'import of a point that is there' import "$one"
 rp 0 'destroy, to import' destroy "$first"
+rp 0 'import without digests' import "$DIR/part/web1/${first#*@}"
+said 'import without digests: it is no base' \
+	"$(printf "refpoint: import $DIR/part/web1/${first#*@}: warning: disk %s cannot be a base: the export has no digests\n" vda vdb)"
+rp 0 'show of an imported point' show "$first"
+check 'show of an imported point: it is no base' \
+	grep -qE '^Data: +released, cannot be a base$' "$out"
+rp 0 'destroy, to import again' destroy "$first"
 try 0 'import' relative import "exports/web1/${first#*@}"
 printed 'import: prints NAME@UUID' "$first"
+said 'import: silently' ''
 rp 0 'imported: the oldest again' show web1@latest~2 --json
 json 'imported: the same' "\"web1@\" + .InstanceID == \"$first\" and .HasAssociatedData == false"
 rp 10 'import of no export' import "$exports"

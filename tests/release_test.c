@@ -88,6 +88,13 @@ static const char *root_of(const json_t *disk)
 	return json_text(json_object_get(disk, "Digest"), "Root");
 }
 
+static const char *warning_of(const json_t *point, size_t index)
+{
+	return json_string_value(
+		       json_array_get(json_object_get(point, "Warnings"), index))
+		       ?: "";
+}
+
 /* "SOURCE BYTES" of vda since @base. */
 static const char *changes_since(struct released_fixture *self, const char *base)
 {
@@ -271,6 +278,7 @@ TEST_F(released, import_brings_a_point_back_as_a_base)
 	EXPECT_STREQ(root_of(disk_of(after, "vda")), root_of(disk_of(manifest, "vda")));
 	EXPECT_TRUE(json_equal(json_object_get(after, "ConfigFiles"),
 			       json_object_get(before, "ConfigFiles")));
+	EXPECT_STREQ(warning_of(after, 0), "");
 	json_decref(before);
 	json_decref(after);
 	json_decref(manifest);
@@ -317,6 +325,9 @@ TEST_F(released, import_into_a_new_store)
 	/* Without digests there is nothing to compare with. */
 	EXPECT_TRUE(json_is_null(
 		json_object_get(disk_of(json_array_get(list, 1), "vda"), "Digest")));
+	EXPECT_STREQ(warning_of(json_array_get(list, 1), 0),
+		     "disk vda cannot be a base: the export has no digests");
+	EXPECT_STREQ(warning_of(json_array_get(list, 0), 0), "");
 	json_decref(list);
 	rp_store_close(self->e.store);
 	self->e.store = store;
@@ -389,6 +400,10 @@ TEST_F(released, damaged_leaves_are_not_imported)
 	point = show(self, self->point);
 	EXPECT_TRUE(json_is_null(json_object_get(disk_of(point, "vda"), "Digest")));
 	EXPECT_NE(root_of(disk_of(point, "vdb"))[0], 0);
+	EXPECT_STREQ(warning_of(point, 0),
+		     "disk vda cannot be a base: the digests in the "
+		     "export are missing or damaged");
+	EXPECT_STREQ(warning_of(point, 1), "");
 	EXPECT_STREQ(listing(folder_of(self, self->point)),
 		     "config point.json vdb.digest");
 	json_decref(point);
@@ -400,7 +415,7 @@ TEST_F(released, import_of_a_differential_export)
 {
 	struct rp_export_options options = {.size = sizeof(options),
 					    .digest = RP_DIGEST_ALWAYS};
-	char base[POINT_SIZE], *name, *text;
+	char base[POINT_SIZE], imported[POINT_SIZE], *name, *text;
 	struct rp_error err;
 	json_t *point;
 
@@ -421,6 +436,15 @@ TEST_F(released, import_of_a_differential_export)
 	rp_free(name);
 	point = show(self, self->point);
 	EXPECT_TRUE(json_is_null(json_object_get(disk_of(point, "vda"), "Digest")));
+	EXPECT_STREQ(warning_of(point, 0), "disk vda cannot be a base: the export is "
+					   "differential; merge it first");
+	json_decref(point);
+	memcpy(imported, self->point, sizeof(imported));
+	take(self);
+	GIVES(OK, rp_changes(self->e.store, self->point, imported, NULL, &text, &err));
+	point = take_json(text);
+	EXPECT_STREQ(json_text(disk_of(point, "vda"), "SourceReason"),
+		     "base imported without a digest tree");
 	json_decref(point);
 }
 
