@@ -28,6 +28,9 @@ enum system_use {
 	SYSTEM_TAKE,   /* held exclusively, to take a point */
 };
 
+/* RP_INVALID_PARAMETER if @name, of a @what, cannot be one. */
+uint32_t system_check_name(const char *name, const char *what, struct rp_error *err);
+
 /* Opens system @name. What does without its metadata works if that is damaged. @w, asked
  * while its lock is waited for, may be NULL. */
 uint32_t system_open(struct rp_store *store, const char *name, enum system_use use,
