@@ -42,18 +42,25 @@ static void file_init(struct io_file *file, int fd, const struct stat *st)
 	};
 }
 
+static int device_block(struct io_file *file)
+{
+	int sector;
+
+	if (ioctl(file->tail_fd, BLKGETSIZE64, &file->size) < 0 ||
+	    ioctl(file->tail_fd, BLKSSZGET, &sector) < 0)
+		return -errno;
+	file->block = (uint32_t)max_u64((uint64_t)sector, PAGE);
+	/* Not connected, or nothing in the drive: that is no empty disk. */
+	return file->size ? 0 : -ENOMEDIUM;
+}
+
 /* The file system's block, which st_blksize is only a hint of (XFS, NFS). */
 static int file_block(struct io_file *file)
 {
 	struct statfs fs;
 
-	if (file->device) {
-		if (ioctl(file->tail_fd, BLKGETSIZE64, &file->size) < 0)
-			return -errno;
-		file->block = PAGE;
-		/* Not connected, or nothing in the drive: that is no empty disk. */
-		return file->size ? 0 : -ENOMEDIUM;
-	}
+	if (file->device)
+		return device_block(file);
 	if (fstatfs(file->tail_fd, &fs) < 0)
 		return -errno;
 	file->times_wait = (unsigned long)fs.f_type == XFS_SUPER_MAGIC;
@@ -65,11 +72,10 @@ static int file_block(struct io_file *file)
 	return 0;
 }
 
-/* Offset alignment of direct I/O: what statx says, else the logical sector. */
+/* Offset alignment of direct I/O: what statx says, else the block. */
 static int direct_align(const struct io_file *file, uint32_t *ret_align)
 {
 	struct statx stx;
-	int sector = 0;
 
 	if (statx(file->tail_fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &stx) == 0 &&
 	    (stx.stx_mask & STATX_DIOALIGN)) {
@@ -80,10 +86,7 @@ static int direct_align(const struct io_file *file, uint32_t *ret_align)
 			*ret_align = stx.stx_dio_mem_align;
 		return 0;
 	}
-	if (file->device && ioctl(file->tail_fd, BLKSSZGET, &sector) == 0 && sector > 0)
-		*ret_align = (uint32_t)sector;
-	else
-		*ret_align = file->block;
+	*ret_align = file->block;
 	return 0;
 }
 
@@ -361,8 +364,8 @@ int io_file_clear(struct io_file *file, uint64_t start, uint64_t len)
 int io_file_zero(struct io_file *file, uint64_t start, uint64_t len)
 {
 	uint64_t end = start + len;
-	uint64_t body = min_u64(round_up(start, PAGE), end);
-	uint64_t tail = max_u64(round_down(end, PAGE), body);
+	uint64_t body = min_u64(round_up(start, file->block), end);
+	uint64_t tail = max_u64(round_down(end, file->block), body);
 	int r;
 
 	r = write_zeros(file->tail_fd, start, body);

@@ -22,7 +22,8 @@ struct io_file {
 	bool device; /* a block device */
 	bool writable;
 	uint32_t align; /* body: offsets and lengths; power of two, >= 4096 if direct */
-	uint32_t block; /* file system block: the grain of its holes and clones */
+	uint32_t block; /* file system block: the grain of its holes and clones; of a
+			   device its logical sector, but >= 4096 */
 	uint64_t size;	/* bytes, when opened; set by io_file_set_size() */
 	const char *buffered; /* why not direct; NULL if direct; static text */
 	bool may_cache;	      /* direct, but what is read may stay in the page cache */

@@ -5,9 +5,11 @@
  */
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/loop.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -183,13 +185,15 @@ FIXTURE_VARIANT(device)
 {
 	uint64_t size;
 	unsigned runs;
+	int sector;
 };
 
-FIXTURE_VARIANT_ADD(device, aligned){8 * MIB, 20};
-FIXTURE_VARIANT_ADD(device, unaligned){9 * MIB + 4097, 30};
-FIXTURE_VARIANT_ADD(device, by_half_a_sector){3 * MIB + 255, 200};
-FIXTURE_VARIANT_ADD(device, tiny){777, 1};
-FIXTURE_VARIANT_ADD(device, no_data){5 * MIB + 1, 0};
+FIXTURE_VARIANT_ADD(device, aligned){8 * MIB, 20, 512};
+FIXTURE_VARIANT_ADD(device, unaligned){9 * MIB + 4097, 30, 512};
+FIXTURE_VARIANT_ADD(device, by_half_a_sector){3 * MIB + 255, 200, 512};
+FIXTURE_VARIANT_ADD(device, large_sectors){9 * MIB + 4097, 60, 16384};
+FIXTURE_VARIANT_ADD(device, tiny){777, 1, 512};
+FIXTURE_VARIANT_ADD(device, no_data){5 * MIB + 1, 0, 512};
 
 /* What the device holds before, so that what is left of it shows. */
 static void make_image(const char *path, uint64_t size)
@@ -199,6 +203,14 @@ static void make_image(const char *path, uint64_t size)
 	data_write(fd, 77, 0, size);
 	ASSERT_OK(fsync(fd));
 	close(fd);
+}
+
+/* Who opens a device first tells its page cache how large they are: that was before. */
+static void set_sector(int loop, int sector)
+{
+	if (ioctl(loop, LOOP_SET_BLOCK_SIZE, sector))
+		SKIP("no sectors of %d bytes: %s", sector, strerror(errno));
+	ASSERT_OK(ioctl(loop, BLKBSZSET, &sector));
 }
 
 FIXTURE_SETUP(device)
@@ -218,10 +230,12 @@ FIXTURE_SETUP(device)
 		  RP_OK, "%s", err.message);
 	snprintf(self->path, sizeof(self->path), "%s",
 		 stage_export_path(self->stage.exports, point));
-	self->size = round_up(variant->size, 512) + SPARE;
+	self->size = round_up(variant->size + SPARE, variant->sector);
 	snprintf(self->image, sizeof(self->image), "%s/image", test_dir());
 	make_image(self->image, self->size);
 	self->loop = loop_attach(self->image, self->device);
+	if (variant->sector != 512)
+		set_sector(self->loop, variant->sector);
 }
 
 FIXTURE_TEARDOWN(device)
@@ -254,13 +268,23 @@ static void expect_content(const struct device_fixture *self, const char *path,
 	free(want);
 }
 
+/* It holds again what it held before. */
+static void spoil(const struct device_fixture *self)
+{
+	int fd = open(self->device, O_RDWR | O_CLOEXEC);
+
+	ASSERT_GE(fd, 0);
+	data_write(fd, 77, 0, self->size);
+	ASSERT_OK(fsync(fd));
+	close(fd);
+}
+
 TEST_F(device, holds_the_disk)
 {
 	struct rp_read_options options = {.size = sizeof(options)};
 
 	for (enum rp_io io = RP_IO_AUTO; io <= RP_IO_SYNC; io++) {
 		json_t *report;
-		int fd;
 
 		if (!backend_works(io))
 			continue;
@@ -274,11 +298,7 @@ TEST_F(device, holds_the_disk)
 		expect_content(self, self->device, self->size, variant->size);
 		/* On stable storage, which here is the image. */
 		expect_content(self, self->image, self->size, variant->size);
-		fd = open(self->device, O_RDWR | O_CLOEXEC);
-		ASSERT_GE(fd, 0);
-		data_write(fd, 77, 0, self->size);
-		ASSERT_OK(fsync(fd));
-		close(fd);
+		spoil(self);
 	}
 }
 
