@@ -315,65 +315,73 @@ int io_file_set_size(struct io_file *file, uint64_t size)
 	return 0;
 }
 
-int io_file_allocate(struct io_file *file, uint64_t start, uint64_t len)
+/* Missing in the kernel or refused by a filter, it is as if the file system had it not.
+ */
+static int file_allocate(struct io_file *file, int mode, uint64_t start, uint64_t len)
 {
 	int r;
 
-	/* Reserving before a buffered write defeats delayed allocation. */
-	if (!file->direct || file->device)
-		return -EOPNOTSUPP;
 	do
-		r = fallocate(file->tail_fd, FALLOC_FL_KEEP_SIZE, (off_t)start,
+		r = fallocate(file->tail_fd, mode | FALLOC_FL_KEEP_SIZE, (off_t)start,
 			      (off_t)len);
 	while (r < 0 && errno == EINTR);
-	if (r < 0 && (errno == ENOSYS || errno == EPERM)) /* by a filter */
+	if (r < 0 && (errno == ENOSYS || errno == ENODEV || errno == EPERM))
 		return -EOPNOTSUPP;
 	return r < 0 ? -errno : 0;
 }
 
-static int write_zeros(int fd, uint64_t start, uint64_t end)
+int io_file_allocate(struct io_file *file, uint64_t start, uint64_t len)
 {
-	static const char zeros[PAGE];
+	/* Reserving before a buffered write defeats delayed allocation. */
+	if (!file->direct || file->device)
+		return -EOPNOTSUPP;
+	return file_allocate(file, 0, start, len);
+}
+
+int io_file_punch(struct io_file *file, uint64_t start, uint64_t len)
+{
+	return file_allocate(file, FALLOC_FL_PUNCH_HOLE, start, len);
+}
+
+/* Without filling the page cache: it may be a whole device. */
+static int write_zeros(struct io_file *file, uint64_t start, uint64_t end)
+{
+	static const char zeros[64 * KIB];
 	int r = 0;
 
 	while (r == 0 && start < end) {
 		size_t len = (size_t)min_u64(end - start, sizeof(zeros));
 
-		r = io_pwrite_all(fd, zeros, len, start);
+		r = io_pwrite_all(file->tail_fd, zeros, len, start);
 		start += len;
+		if (r == 0)
+			r = io_file_advance(file, start);
 	}
 	return r;
-}
-
-int io_file_punch(struct io_file *file, uint64_t start, uint64_t len)
-{
-	return fallocate(file->tail_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-			 (off_t)start, (off_t)len) < 0
-		       ? -errno
-		       : 0;
 }
 
 int io_file_clear(struct io_file *file, uint64_t start, uint64_t len)
 {
 	int r = io_file_punch(file, start, len);
 
-	return r == -EOPNOTSUPP ? write_zeros(file->tail_fd, start, start + len) : r;
+	return r == -EOPNOTSUPP ? write_zeros(file, start, start + len) : r;
 }
 
-/* The device zeroes whole sectors; the edges are written. */
+/* The device zeroes whole sectors, if it can; the edges are written. */
 int io_file_zero(struct io_file *file, uint64_t start, uint64_t len)
 {
 	uint64_t end = start + len;
 	uint64_t body = min_u64(round_up(start, file->block), end);
 	uint64_t tail = max_u64(round_down(end, file->block), body);
-	int r;
+	int r = 0;
 
-	r = write_zeros(file->tail_fd, start, body);
-	if (r == 0 && body < tail &&
-	    fallocate(file->tail_fd, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE,
-		      (off_t)body, (off_t)(tail - body)) < 0)
-		r = -errno;
-	return r < 0 ? r : write_zeros(file->tail_fd, tail, end);
+	if (body < tail)
+		r = file_allocate(file, FALLOC_FL_ZERO_RANGE, body, tail - body);
+	if (r == -EOPNOTSUPP)
+		return write_zeros(file, start, end);
+	if (r == 0)
+		r = write_zeros(file, start, body);
+	return r < 0 ? r : write_zeros(file, tail, end);
 }
 
 void io_file_touch(struct io_file *file)

@@ -78,7 +78,7 @@ int io_file_punch(struct io_file *file, uint64_t start, uint64_t len);
 /* Makes it read as zeros: a hole, where the file system has such a thing. */
 int io_file_clear(struct io_file *file, uint64_t start, uint64_t len);
 
-/* Makes [start, start+len) of a block device read as zeros. */
+/* Makes [start, start+len) of a block device read as zeros, by the device if it can. */
 int io_file_zero(struct io_file *file, uint64_t start, uint64_t len);
 
 /*

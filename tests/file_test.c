@@ -176,6 +176,9 @@ TEST(a_part_is_cleared)
 	badfs_mount(&fs, &lower);
 	expect_cleared(fmt("%s/punched", lower.mnt));
 	EXPECT_LT(data_allocated(fmt("%s/punched", lower.mnt)), MIB - 256 * KIB);
+	fs.orders->allocate_error = EPERM;
+	expect_cleared(fmt("%s/refused", fs.mnt));
+	EXPECT_EQ(data_allocated(fmt("%s/refused", lower.mnt)), MIB);
 	fs.orders->allocate_error = EOPNOTSUPP;
 	expect_cleared(fmt("%s/written", fs.mnt));
 	EXPECT_EQ(data_allocated(fmt("%s/written", lower.mnt)), MIB);

@@ -11,8 +11,10 @@
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "blocked.h"
 #include "data.h"
 #include "engine_fixture.h"
 #include "harness.h"
@@ -297,6 +299,19 @@ TEST_F(device, holds_the_disk)
 		json_decref(report);
 		expect_content(self, self->device, self->size, variant->size);
 		/* On stable storage, which here is the image. */
+		expect_content(self, self->image, self->size, variant->size);
+		spoil(self);
+	}
+}
+
+/* By the device, an old kernel or a filter. */
+TEST_F(device, holds_the_disk_if_it_cannot_be_asked_for_zeros)
+{
+	static const unsigned errors[] = {EOPNOTSUPP, ENOSYS, EPERM, ENODEV};
+
+	for (size_t i = 0; i < ARRAY_SIZE(errors); i++) {
+		block_syscall(SYS_fallocate, errors[i]);
+		json_decref(restore(self->path, "vda", self->device, NULL));
 		expect_content(self, self->image, self->size, variant->size);
 		spoil(self);
 	}
