@@ -57,15 +57,14 @@ static void go_deeper(struct chain *c)
  * part; NULL if the chain is complete. */
 static const char *open_end(const struct chain *c, const char *filter)
 {
-	json_t *disk;
-	size_t i;
+	const char *id;
+	json_t *depth;
 
-	json_array_foreach(exported_disks(&c->parts[0]), i, disk) {
-		const char *id = json_string_value(json_object_get(disk, "DiskId"));
-
-		if ((!filter || !strcmp(filter, id)) && chain_needs(c, c->count, id))
+	if (filter)
+		return chain_needs(c, c->count, filter) ? filter : NULL;
+	json_object_foreach(c->depths, id, depth)
+		if (chain_needs(c, c->count, id))
 			return id;
-	}
 	return NULL;
 }
 
@@ -81,6 +80,14 @@ struct search {
 	struct rp_error error;
 };
 
+static uint32_t lacks(const struct exported *e, const char *id, struct rp_error *err)
+{
+	rp_fail(err, RP_NOT_AVAILABLE, "open",
+		"open export %s: it was exported without this disk", e->path);
+	rp_fail_of(err, NULL, id);
+	return RP_NOT_AVAILABLE;
+}
+
 /* Whether @e is the base that is looked for, with what is needed of it. */
 static uint32_t check_base(const struct search *s, const struct exported *e,
 			   struct rp_error *err)
@@ -95,13 +102,9 @@ static uint32_t check_base(const struct search *s, const struct exported *e,
 	json_array_foreach(exported_disks(&c->parts[0]), i, disk) {
 		const char *id = json_string_value(json_object_get(disk, "DiskId"));
 
-		if ((s->filter && strcmp(s->filter, id)) ||
-		    !chain_needs(c, c->count, id) || exported_disk(e, id))
-			continue;
-		rp_fail(err, RP_NOT_AVAILABLE, "open",
-			"open export %s: it was exported without this disk", e->path);
-		rp_fail_of(err, NULL, id);
-		return RP_NOT_AVAILABLE;
+		if ((!s->filter || !strcmp(s->filter, id)) &&
+		    chain_needs(c, c->count, id) && !exported_disk(e, id))
+			return lacks(e, id, err);
 	}
 	return RP_OK;
 }
@@ -122,6 +125,8 @@ static uint32_t add_part(struct chain *c, char *path, const struct exported *e,
 	c->paths[c->count] = path;
 	c->parts[c->count++] = *e;
 	go_deeper(c);
+	if (c->rests)
+		exported_rest(&c->parts[c->count - 1]);
 	return RP_OK;
 }
 
@@ -235,6 +240,23 @@ uint32_t chain_open_alone(const char *path, struct chain *ret, struct rp_error *
 	return rc;
 }
 
+/* All that @disk needs, or NULL: every one. */
+static uint32_t find_bases(struct chain *c, const char *disk, const char *const *search,
+			   size_t search_count, struct rp_error *cut,
+			   struct rp_error *err)
+{
+	uint32_t rc = RP_OK;
+
+	while (rc == RP_OK && open_end(c, disk)) {
+		rc = find_base(c, disk, search, search_count, err);
+		if (chain_is_cut(rc, cut, err))
+			return RP_OK;
+	}
+	if (rc)
+		rp_fail_of(err, c->parts[0].system, NULL);
+	return rc;
+}
+
 static uint32_t open_parts(const char *path, const char *disk, const char *const *search,
 			   size_t search_count, struct chain *ret, struct rp_error *cut,
 			   struct rp_error *err)
@@ -248,14 +270,7 @@ static uint32_t open_parts(const char *path, const char *disk, const char *const
 				       "search '%s': not an absolute path in UTF-8",
 				       search[i] ?: "");
 	rc = chain_open_alone(path, ret, err);
-	while (rc == RP_OK && open_end(ret, disk)) {
-		rc = find_base(ret, disk, search, search_count, err);
-		if (chain_is_cut(rc, cut, err))
-			return RP_OK;
-	}
-	if (rc && ret->count)
-		rp_fail_of(err, ret->parts[0].system, NULL);
-	return rc;
+	return rc ?: find_bases(ret, disk, search, search_count, cut, err);
 }
 
 uint32_t chain_open(const char *path, const char *disk, const char *const *search,
@@ -270,6 +285,24 @@ uint32_t chain_open_some(const char *path, const char *disk, const char *const *
 {
 	rp_error_clear(ret_cut);
 	return open_parts(path, disk, search, search_count, ret, ret_cut, err);
+}
+
+uint32_t chain_reach(struct chain *c, const char *disk, struct rp_error *err)
+{
+	uint32_t rc = find_bases(c, disk, NULL, 0, NULL, err);
+	const struct exported *last;
+
+	if (rc)
+		return rc;
+	last = &c->parts[json_integer_value(json_object_get(c->depths, disk))];
+	return exported_disk(last, disk) ? RP_OK : lacks(last, disk, err);
+}
+
+void chain_rest(struct chain *c)
+{
+	c->rests = true;
+	for (size_t i = 0; i < c->count; i++)
+		exported_rest(&c->parts[i]);
 }
 
 void chain_close(struct chain *c)

@@ -21,6 +21,7 @@ struct chain {
 	char **paths;		/* of the parts */
 	size_t count;
 	json_t *depths; /* of each disk: how many parts leave something to the next */
+	bool rests;	/* the folders of its parts are closed */
 };
 
 /*
@@ -42,8 +43,13 @@ void chain_close(struct chain *chain); /* zeros are fine */
  */
 bool chain_was_merged(const struct chain *chain, uint32_t rc);
 
-/* @path alone, whatever its disks need. */
+/* @path alone, whatever its disks need; then what one of them needs, beside the parts
+ * there are. RP_NOT_AVAILABLE too if one of these does not have it. */
 uint32_t chain_open_alone(const char *path, struct chain *ret, struct rp_error *err);
+uint32_t chain_reach(struct chain *chain, const char *disk, struct rp_error *err);
+
+/* Of one whose disks are only opened, by chain_disk.h, no folder is open in between. */
+void chain_rest(struct chain *chain);
 
 /* The same, but what ends the chain before its time is no failure: *ret_cut tells why it
  * was, its code RP_OK if it was not. @err is not NULL. */

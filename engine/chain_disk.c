@@ -159,11 +159,36 @@ static void close_last(struct chain_disk *d)
 	d->path[i] = NULL;
 }
 
-static uint32_t open_layers(const struct chain *c, struct chain_disk *d,
+/* Of part @i, whose folder need not be open. */
+static uint32_t open_part(const struct chain *c, size_t i, struct chain_disk *d,
+			  bool some, struct rp_error *err)
+{
+	struct exported e = c->parts[i];
+	_cleanup_close_ int fd = -1;
+
+	if (e.fd < 0) {
+		fd = exported_wake(&e);
+		if (fd < 0)
+			return rp_fail_os(err, fd, "open", "export %s", e.path);
+		e.fd = fd;
+	}
+	return open_layer(d, &e, some, err);
+}
+
+/* The last layer was checked: of it only its size is known. */
+static void close_files(struct chain_disk *d)
+{
+	size_t i = d->count - 1;
+
+	io_file_close(&d->layer[i]->file);
+	change_list_close(take_ptr(d->list[i]));
+}
+
+static uint32_t open_layers(const struct chain *c, struct chain_disk *d, bool check,
 			    struct rp_error *cut, struct rp_error *err)
 {
 	for (size_t i = 0; i < c->count && chain_needs(c, i, d->id); i++) {
-		uint32_t rc = open_layer(d, &c->parts[i], cut, err);
+		uint32_t rc = open_part(c, i, d, cut, err);
 
 		if (rc == RP_OK && i)
 			rc = check_fit(d, i, err);
@@ -176,12 +201,15 @@ static uint32_t open_layers(const struct chain *c, struct chain_disk *d,
 		}
 		if (rc)
 			return rc;
+		if (check)
+			close_files(d);
 	}
 	return RP_OK;
 }
 
-static uint32_t open_disk(const struct chain *c, const char *id, struct chain_disk *ret,
-			  struct rp_error *cut, struct rp_error *err)
+static uint32_t open_disk(const struct chain *c, const char *id, bool check,
+			  struct chain_disk *ret, struct rp_error *cut,
+			  struct rp_error *err)
 {
 	struct chain_disk d = {.id = id};
 	uint32_t rc;
@@ -194,7 +222,7 @@ static uint32_t open_disk(const struct chain *c, const char *id, struct chain_di
 	if (!d.layer || !d.image || !d.list || !d.base_size || !d.path)
 		rc = rp_fail_os(err, -ENOMEM, "open", "export %s", c->paths[0]);
 	else
-		rc = open_layers(c, &d, cut, err);
+		rc = open_layers(c, &d, check, cut, err);
 	if (rc) {
 		chain_disk_close(&d);
 		return rc;
@@ -207,7 +235,19 @@ static uint32_t open_disk(const struct chain *c, const char *id, struct chain_di
 uint32_t chain_disk_open(const struct chain *c, const char *id, struct chain_disk *ret,
 			 struct rp_error *err)
 {
-	return open_disk(c, id, ret, NULL, err);
+	return open_disk(c, id, false, ret, NULL, err);
+}
+
+uint32_t chain_disk_check(const struct chain *c, const char *id, uint64_t *ret_size,
+			  struct rp_error *err)
+{
+	struct chain_disk d = {0};
+	uint32_t rc = open_disk(c, id, true, &d, NULL, err);
+
+	if (rc == RP_OK)
+		*ret_size = d.layers.source.size;
+	chain_disk_close(&d);
+	return rc;
 }
 
 uint32_t chain_disk_open_some(const struct chain *c, const char *id,
@@ -215,7 +255,7 @@ uint32_t chain_disk_open_some(const struct chain *c, const char *id,
 			      struct rp_error *err)
 {
 	rp_error_clear(ret_cut);
-	return open_disk(c, id, ret, ret_cut, err);
+	return open_disk(c, id, false, ret, ret_cut, err);
 }
 
 uint32_t chain_disk_open_leaves(const struct chain *c, const struct chain_disk *d,
@@ -260,14 +300,13 @@ uint32_t chain_disks_fit(const struct chain *c, struct rp_error *err)
 	size_t i;
 
 	json_array_foreach(exported_disks(&c->parts[0]), i, disk) {
-		struct chain_disk d = {0};
 		const char *id;
+		uint64_t size;
 
 		doc_string(disk, "DiskId", &id);
 		if (rc == RP_OK &&
 		    (exported_is_differential(disk) || exported_is_image(disk)))
-			rc = chain_disk_open(c, id, &d, err);
-		chain_disk_close(&d);
+			rc = chain_disk_check(c, id, &size, err);
 	}
 	return rc;
 }

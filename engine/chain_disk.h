@@ -26,8 +26,14 @@ struct chain_disk {
  * tables of a whole one are sound. @chain must outlive @ret. */
 uint32_t chain_disk_open(const struct chain *chain, const char *id,
 			 struct chain_disk *ret, struct rp_error *err);
-/* The same, but ends where a base cannot be opened, and believes no image and no size. Of
- * a part whose file cannot be opened the layer is its list, without a file. *ret_cut and
+/* Only checks that, with the files of one part open at a time. *ret_size is that of the
+ * disk. */
+uint32_t chain_disk_check(const struct chain *chain, const char *id, uint64_t *ret_size,
+			  struct rp_error *err);
+
+/* As chain_disk_open(), but ends where a base cannot be opened, and believes no image and
+ * no size. Of a part whose file cannot be opened the layer is its list, without a file.
+ * *ret_cut and
  * @err as of chain_open_some(). */
 uint32_t chain_disk_open_some(const struct chain *chain, const char *id,
 			      struct chain_disk *ret, struct rp_error *ret_cut,

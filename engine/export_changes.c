@@ -72,30 +72,38 @@ const json_t *export_changes_exported(const struct export_changes *c, const char
 	return c->exported.fd < 0 ? NULL : exported_disk(&c->exported, disk);
 }
 
-static uint32_t try_chain(const struct export_changes *c, const char *id, uint64_t size,
-			  bool *ret_again, struct rp_error *err)
+uint32_t export_changes_reach(struct export_changes *c, const char *disk, bool check,
+			      struct rp_error *err)
 {
-	struct chain_disk disk = {0};
-	struct chain chain = {0};
-	uint32_t rc = chain_open(c->exported_path, id, NULL, 0, &chain, err);
+	uint32_t rc = RP_OK;
 
-	if (rc == RP_OK && !exported_disk(&chain.parts[0], id))
-		rc = rp_fail(err, RP_NOT_AVAILABLE, "check",
-			     "export %s: does not have it", c->exported_path);
+	if (!c->chain.count) {
+		rc = chain_open_alone(c->exported_path, &c->chain, err);
+		if (rc)
+			chain_close(&c->chain);
+		else if (check)
+			chain_rest(&c->chain);
+	}
+	return rc ?: chain_reach(&c->chain, disk, err);
+}
+
+static uint32_t try_chain(struct export_changes *c, const char *disk, uint64_t size,
+			  struct rp_error *err)
+{
+	uint64_t has = 0;
+	uint32_t rc = export_changes_reach(c, disk, true, err);
+
 	if (rc == RP_OK)
-		rc = chain_disk_open(&chain, id, &disk, err);
-	if (rc == RP_OK && disk.layers.source.size != size)
+		rc = chain_disk_check(&c->chain, disk, &has, err);
+	if (rc == RP_OK && has != size)
 		rc = rp_fail(err, RP_UNKNOWN_STATUS, "check",
 			     "export %s: has %" PRIu64
 			     " bytes of it, the base had %" PRIu64,
-			     c->exported_path, disk.layers.source.size, size);
-	*ret_again = chain_was_merged(&chain, rc);
-	chain_disk_close(&disk);
-	chain_close(&chain);
+			     c->exported_path, has, size);
 	return rc;
 }
 
-uint32_t export_changes_check_exported(const struct export_changes *c, const char *disk,
+uint32_t export_changes_check_exported(struct export_changes *c, const char *disk,
 				       uint64_t size, struct rp_error *err)
 {
 	uint32_t rc;
@@ -103,7 +111,10 @@ uint32_t export_changes_check_exported(const struct export_changes *c, const cha
 
 	do {
 		rp_error_clear(err);
-		rc = try_chain(c, disk, size, &again, err);
+		rc = try_chain(c, disk, size, err);
+		again = chain_was_merged(&c->chain, rc);
+		if (again)
+			chain_close(&c->chain);
 	} while (again);
 	return rc;
 }
@@ -154,7 +165,7 @@ void export_change_give_back(struct export_change *change, struct stream *s)
 
 /* What is exported could not be restored by what is there: strictly it is not exported,
  * and where that was asked to be there, in full: !*ret_usable. */
-static uint32_t check_base(const struct export_changes *c, const struct stream *s,
+static uint32_t check_base(struct export_changes *c, const struct stream *s,
 			   uint64_t base_size, const struct watch *w, bool *ret_usable,
 			   struct rp_error *err)
 {
@@ -216,6 +227,7 @@ uint32_t export_changes_apply(struct export_changes *c, struct export_disks *dis
 		layers_init(&change->layers, &change->layer, 1);
 		s->from = &change->layers.source;
 	}
+	chain_close(&c->chain);
 	return RP_OK;
 }
 
@@ -308,6 +320,7 @@ void export_changes_close(struct export_changes *c)
 		change_close(c->disks[i].map);
 	}
 	free(c->disks);
+	chain_close(&c->chain);
 	exported_close(&c->exported);
 	free(c->exported_path);
 	point_close(&c->base);

@@ -9,6 +9,7 @@
 
 #include <jansson.h>
 
+#include "chain.h"
 #include "change.h"
 #include "export_disks.h"
 #include "exported.h"
@@ -33,6 +34,7 @@ struct export_changes {
 	bool needs_export;
 	char *exported_path; /* where the base's export is, if it is beside the new one */
 	struct exported exported;    /* that; unopened: there is none */
+	struct chain chain;	     /* and what of its own its disks need, so far */
 	struct export_change *disks; /* as many as the export has */
 	size_t count;
 };
@@ -58,9 +60,13 @@ uint32_t export_changes_find(struct export_changes *c, const struct point *point
  */
 const json_t *export_changes_exported(const struct export_changes *c, const char *disk);
 
-/* Whether that, and what it needs in turn, is there to restore a disk of @size bytes
- * from; no data is read. */
-uint32_t export_changes_check_exported(const struct export_changes *c, const char *disk,
+/* Lets c->chain have all that the disk needs of it. It is one of all disks, opened by the
+ * first of them and closed after the last, or to begin again. @check: as chain_rest(). */
+uint32_t export_changes_reach(struct export_changes *c, const char *disk, bool check,
+			      struct rp_error *err);
+
+/* Whether that is there to restore a disk of @size bytes from; no data is read. */
+uint32_t export_changes_check_exported(struct export_changes *c, const char *disk,
 				       uint64_t size, struct rp_error *err);
 
 /* The changes of a disk cannot be exported as such, for @reason: a warning, or if that is

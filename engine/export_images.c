@@ -124,7 +124,7 @@ static bool is_base_format(const struct format *format, const json_t *disk)
 	       !exported_is_differential(disk);
 }
 
-static uint32_t open_base(const struct export_changes *changes, struct export_image *x,
+static uint32_t open_base(struct export_changes *changes, struct export_image *x,
 			  const json_t *disk, const char **ret_why, struct rp_error *err)
 {
 	const char *id, *file;
@@ -152,7 +152,7 @@ static uint32_t open_base(const struct export_changes *changes, struct export_im
 
 /* *ret_why: why the disk cannot be based on what the directory has of its base. */
 static uint32_t find_base(const struct export_images *images, struct export_image *x,
-			  const char *id, const struct export_changes *changes,
+			  const char *id, struct export_changes *changes,
 			  const struct change_map *map, const char **ret_why,
 			  struct rp_error *err)
 {
@@ -178,7 +178,7 @@ static uint32_t find_base(const struct export_images *images, struct export_imag
 
 /* Whether the image will be differential: *ret. */
 static uint32_t choose_kind(const struct export_images *images, struct export_image *x,
-			    const struct stream *s, const struct export_changes *changes,
+			    const struct stream *s, struct export_changes *changes,
 			    struct export_change *change, const struct watch *w,
 			    bool *ret, struct rp_error *err)
 {
@@ -244,10 +244,9 @@ static uint32_t look(struct export_image *x, struct stream *s,
 }
 
 static uint32_t lay_out(struct export_images *images, struct stream *s,
-			const struct export_changes *changes,
-			struct export_change *change, const struct rp_export_options *o,
-			const struct target *target, struct watch *w,
-			struct rp_error *err)
+			struct export_changes *changes, struct export_change *change,
+			const struct rp_export_options *o, const struct target *target,
+			struct watch *w, struct rp_error *err)
 {
 	struct export_image *x = &images->disks[images->count++];
 	bool differential = false;
@@ -302,6 +301,7 @@ uint32_t export_images_lay_out(struct export_images *images,
 			   : lay_out(images, &d->streams[i], changes, change, o, target,
 				     w, err);
 	}
+	chain_close(&changes->chain);
 	return rc;
 }
 

@@ -25,32 +25,27 @@ struct merging {
 	const struct target *target;
 	const struct tuning *tuning;
 	struct watch *w;
-	/* The base's export, as far as the disk needs it. */
-	struct chain chain;
-	struct chain_disk disk;
+	struct chain_disk disk; /* of the base's export */
 	struct digest leaves;
 };
 
 /* Whether the base's export has the disk as the base had it. */
 static uint32_t check_base(const struct merging *m, struct rp_error *err)
 {
-	const json_t *disk = exported_disk(&m->chain.parts[0], m->s->disk);
+	const struct exported *e = &m->changes->chain.parts[0];
+	const json_t *disk = exported_disk(e, m->s->disk);
 	uint64_t size, want = m->change->map->base_size;
-	uint32_t rc = exported_check_point(&m->chain.parts[0], m->changes->base.system,
+	uint32_t rc = exported_check_point(e, m->changes->base.system,
 					   m->changes->base.id, err);
 
 	if (rc)
 		return rc;
-	if (!disk)
-		return rp_fail(err, RP_NOT_AVAILABLE, "merge",
-			       "export %s of the base does not have it",
-			       m->chain.paths[0]);
 	doc_u64(disk, "VirtualSize", &size);
 	if (size != want)
 		return rp_fail(err, RP_UNKNOWN_STATUS, "merge",
 			       "export %s of the base has %" PRIu64
 			       " bytes of it, the base had %" PRIu64,
-			       m->chain.paths[0], size, want);
+			       e->path, size, want);
 	return RP_OK;
 }
 
@@ -66,17 +61,17 @@ static size_t count_read(const struct merging *m)
 
 static uint32_t open_base(struct merging *m, struct rp_error *err)
 {
-	uint32_t rc = chain_open(m->changes->exported_path, m->s->disk, NULL, 0,
-				 &m->chain, err);
+	const struct chain *chain = &m->changes->chain;
+	uint32_t rc = export_changes_reach(m->changes, m->s->disk, false, err);
 
 	if (rc == RP_OK)
 		rc = check_base(m, err);
 	if (rc == RP_OK)
-		rc = chain_disk_open(&m->chain, m->s->disk, &m->disk, err);
+		rc = chain_disk_open(chain, m->s->disk, &m->disk, err);
 	if (rc == RP_OK)
-		rc = chain_disk_open_leaves(&m->chain, &m->disk, &m->leaves, err);
+		rc = chain_disk_open_leaves(chain, &m->disk, &m->leaves, err);
 	if (rc == RP_OK)
-		rc = chain_check(&m->chain, 0, count_read(m), m->s->disk, m->tuning, m->w,
+		rc = chain_check(chain, 0, count_read(m), m->s->disk, m->tuning, m->w,
 				 err);
 	return rc;
 }
@@ -87,7 +82,6 @@ static void close_base(struct merging *m)
 		close(m->leaves.fd);
 	m->leaves.fd = -1;
 	chain_disk_close(&m->disk);
-	chain_close(&m->chain);
 }
 
 static uint32_t merge(struct merging *m, struct rp_error *err)
@@ -177,11 +171,13 @@ static uint32_t merge_disk(struct merging *m, struct rp_error *err)
 	do {
 		rp_error_clear(err);
 		rc = open_base(m, err);
-		again = chain_was_merged(&m->chain, rc);
+		again = chain_was_merged(&m->changes->chain, rc);
 		opened = rc == RP_OK;
 		if (opened)
 			rc = merge(m, err);
 		close_base(m);
+		if (again)
+			chain_close(&m->changes->chain);
 	} while (again);
 	if (rc == RP_OK || !is_of_base(rc, err, opened))
 		return rc;
@@ -217,5 +213,6 @@ uint32_t export_merged(struct export_changes *changes, struct export_disks *disk
 		if (rc)
 			rp_fail_of(err, NULL, m.s->disk);
 	}
+	chain_close(&changes->chain);
 	return rc;
 }

@@ -133,6 +133,7 @@ static int check_manifest(const json_t *manifest, json_t **ret_by_id)
 
 static uint32_t load(struct exported *e, struct rp_error *err)
 {
+	struct stat st;
 	bool again;
 	int r;
 
@@ -151,6 +152,8 @@ static uint32_t load(struct exported *e, struct rp_error *err)
 			       e->path);
 	if (r == 0)
 		r = check_manifest(e->manifest, &e->by_id);
+	if (r == 0 && fstat(e->fd, &st) < 0)
+		r = -errno;
 	if (r == -EBADMSG || r == -EIO)
 		return rp_fail(err, RP_UNKNOWN_STATUS, "open",
 			       "open export %s: export.json is %s", e->path,
@@ -162,7 +165,15 @@ static uint32_t load(struct exported *e, struct rp_error *err)
 			e->path);
 	if (r < 0)
 		return rp_fail_os(err, r, "read", "%s/export.json", e->path);
+	e->dev = st.st_dev;
+	e->ino = st.st_ino;
 	return RP_OK;
+}
+
+/* Whether that is the folder that was opened first. */
+static bool is_same(const struct exported *e, const struct stat *st)
+{
+	return st->st_dev == e->dev && st->st_ino == e->ino;
 }
 
 uint32_t exported_check_options(const struct rp_read_options *o, struct rp_error *err)
@@ -234,7 +245,26 @@ bool exported_is_there(const char *path)
 
 bool exported_was_merged(const struct exported *e)
 {
-	return exported_is_there(e->path) && !io_dir_is_at(AT_FDCWD, e->path, e->fd);
+	struct stat st;
+
+	return exported_is_there(e->path) && (stat(e->path, &st) < 0 || !is_same(e, &st));
+}
+
+void exported_rest(struct exported *e)
+{
+	close(e->fd);
+	e->fd = -1;
+}
+
+int exported_wake(const struct exported *e)
+{
+	int fd = io_dir_open(AT_FDCWD, e->path);
+	struct stat st;
+
+	if (fd < 0 || (fstat(fd, &st) == 0 && is_same(e, &st)))
+		return fd;
+	close(fd);
+	return -ENOENT;
 }
 
 json_t *exported_disks(const struct exported *e)

@@ -6,6 +6,7 @@
 #define ENGINE_EXPORTED_H
 
 #include <jansson.h>
+#include <sys/types.h>
 
 #include "change_list.h"
 #include "stream.h"
@@ -13,7 +14,9 @@
 struct exported {
 	const char *path;   /* borrowed */
 	const char *system; /* the manifest's */
-	int fd;
+	int fd;		    /* of the folder; closed: see exported_rest() */
+	dev_t dev;
+	ino_t ino;
 	json_t *manifest; /* checked: Disks[], ConfigFiles[] */
 	json_t *by_id;	  /* the same disks */
 };
@@ -27,6 +30,11 @@ uint32_t exported_check_options(const struct rp_read_options *options,
 				struct rp_error *err);
 uint32_t exported_open(const char *path, struct exported *ret, struct rp_error *err);
 void exported_close(struct exported *e); /* unopened is fine */
+
+/* Closes the folder of one of which files are read again only later, if at all; and opens
+ * it: -ENOENT if another one is there now. */
+void exported_rest(struct exported *e);
+int exported_wake(const struct exported *e);
 
 /* Whether something in folder @path says that it is an export. */
 bool exported_is_there(const char *path);

@@ -6,9 +6,11 @@
  */
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "data.h"
@@ -19,7 +21,8 @@
 #define PARTS 16
 #define SIZE  (64 * KIB)
 
-static atomic_uint lookups; /* in documents */
+static atomic_uint lookups;   /* in documents */
+static atomic_uint manifests; /* opened */
 
 /* The library's calls come by here. */
 json_t *json_object_get(const json_t *object, const char *key)
@@ -30,6 +33,23 @@ json_t *json_object_get(const json_t *object, const char *key)
 		real = dlsym(RTLD_NEXT, "json_object_get");
 	lookups++;
 	return real(object, key);
+}
+
+long syscall(long number, ...)
+{
+	static long (*real)(long number, ...);
+	long arg[6];
+	va_list args;
+
+	va_start(args, number);
+	for (size_t i = 0; i < ARRAY_SIZE(arg); i++)
+		arg[i] = va_arg(args, long);
+	va_end(args);
+	if (!real)
+		real = dlsym(RTLD_NEXT, "syscall");
+	if (number == SYS_openat2 && !strcmp((const char *)arg[1], "export.json"))
+		manifests++;
+	return real(number, arg[0], arg[1], arg[2], arg[3], arg[4], arg[5]);
 }
 
 FIXTURE(chain)
@@ -121,6 +141,83 @@ TEST_F(chain, verify_looks_at_each_part_once)
 	unsigned all = lookups_of_verify(self, PARTS - 1);
 
 	EXPECT_LT(all, half * 9 / 4, "%u after %u", all, half);
+}
+
+/* However many disks need them. */
+TEST_F(chain, an_export_reads_each_part_once)
+{
+	struct rp_export_options options = stage_copying(RP_IO_SYNC);
+	struct rp_error err;
+
+	for (unsigned merge = 0; merge < 2; merge++) {
+		options.merge = merge;
+		manifests = 0;
+		GIVES(OK, export_night(self, PARTS, options, &err));
+		EXPECT_GE(manifests, PARTS);
+		EXPECT_LE(manifests, PARTS + 1, "merge %u", merge); /* the base's twice */
+		remove_tree(path_of(self, PARTS));
+	}
+}
+
+/* One that a part was exported without, though it is needed of it. */
+static void lose_disk(const struct chain_fixture *self, unsigned part, size_t i)
+{
+	const char *path = fmt("%s/export.json", path_of(self, part));
+	json_t *doc = load_json(path);
+
+	ASSERT_OK(json_array_remove(json_object_get(doc, "Disks"), i));
+	save_json(path, doc);
+}
+
+/* Others do not suffer for it, whichever was the first that needed the part. */
+TEST_F(chain, what_a_part_lacks_is_told_of_its_disk)
+{
+	static const char *const others[] = {"vda", "vd2", "vd7"};
+	struct rp_export_options options = stage_copying(RP_IO_SYNC);
+	struct rp_error err;
+
+	lose_disk(self, PARTS / 2, 3);
+	for (unsigned merge = 0; merge < 2; merge++) {
+		options.merge = merge;
+		options.disks = NULL;
+		options.disk_count = 0;
+		GIVES(INVALID_STATE, export_night(self, PARTS, options, &err));
+		EXPECT_STREQ(err.disk, "vd3");
+		EXPECT_NE(strstr(err.message, "exported without this disk"), NULL, "%s",
+			  err.message);
+		options.disks = others;
+		options.disk_count = ARRAY_SIZE(others);
+		GIVES(OK, export_night(self, PARTS, options, &err));
+		remove_tree(path_of(self, PARTS));
+	}
+}
+
+/* With so many descriptors more than there are night @i can be exported. */
+static int descriptors_of(const struct chain_fixture *self, unsigned i)
+{
+	const struct rp_export_options options = stage_copying(RP_IO_SYNC);
+	int free = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0), more = 0;
+	uint32_t rc = RP_FAILED;
+	struct rp_error err;
+
+	close(free);
+	for (; rc; more++) {
+		rlim_t limit = limit_files(getpid(), (rlim_t)(free + more));
+
+		rc = export_night(self, i, options, &err);
+		limit_files(getpid(), limit);
+		if (rc)
+			ASSERT_EQ(err.os_error, EMFILE, "%d more: %s", more, err.message);
+	}
+	return more;
+}
+
+TEST_F(chain, an_export_needs_no_descriptors_for_it)
+{
+	int all = descriptors_of(self, PARTS);
+
+	remove_tree(path_of(self, 1));
+	EXPECT_LE(all, descriptors_of(self, 1));
 }
 
 TEST_MAIN
