@@ -183,7 +183,7 @@ static uint32_t check_base(struct export_changes *c, const struct stream *s,
 		if (rc == RP_OK)
 			return RP_OK;
 	}
-	if ((c->strict || c->needs_export) && rp_is_shortage(rc, &why)) {
+	if (rp_is_shortage(rc, &why)) {
 		*err = why;
 		return rc;
 	}

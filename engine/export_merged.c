@@ -179,12 +179,10 @@ static uint32_t merge_disk(struct merging *m, struct rp_error *err)
 		if (again)
 			chain_close(&m->changes->chain);
 	} while (again);
-	if (rc == RP_OK || !is_of_base(rc, err, opened))
+	if (rc == RP_OK || rp_is_shortage(rc, err) || !is_of_base(rc, err, opened))
 		return rc;
-	if (m->changes->strict) /* as without merging; these say nothing of it */
-		return rp_is_shortage(rc, err) || is_of_disk(m, err)
-			       ? rc
-			       : (err->code = RP_INVALID_STATE);
+	if (m->changes->strict) /* as without merging */
+		return is_of_disk(m, err) ? rc : (err->code = RP_INVALID_STATE);
 	rc = start_over(m, err);
 	return rc == RP_OK ? copy_streams(m->s, 1, m->tuning, m->w, err) : rc;
 }
