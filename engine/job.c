@@ -9,6 +9,7 @@
 
 #include "doc.h"
 #include "io/bell.h"
+#include "io/clock.h"
 #include "io/tree.h"
 #include "job_queue.h"
 #include "job_record.h"
@@ -70,9 +71,17 @@ int job_set_device(struct job *job, dev_t device, bool found)
 	return job_keep(job);
 }
 
+static int set_state(struct job *job, enum rp_job_state state)
+{
+	if (state == RP_JOB_RUNNING &&
+	    json_is_null(json_object_get(job->doc, "StartTime")))
+		job->start_ns = io_now_ns();
+	return job_record_set_state(job->doc, state);
+}
+
 int job_set_state(struct job *job, enum rp_job_state state)
 {
-	int r = job_record_set_state(job->doc, state);
+	int r = set_state(job, state);
 
 	return r < 0 ? r : job_keep(job);
 }
@@ -95,7 +104,7 @@ static int job_fill(struct job *job, const struct job_order *o)
 		return -ENOMEM;
 	if (job_record_set_error(job->doc, RP_OK, NULL) < 0)
 		return -ENOMEM;
-	return job_record_set_state(job->doc, o->queued ? RP_JOB_NEW : RP_JOB_RUNNING);
+	return set_state(job, o->queued ? RP_JOB_NEW : RP_JOB_RUNNING);
 }
 
 void job_release(struct job *job)
@@ -259,6 +268,7 @@ static int take_up(struct job *job)
 	job->queued = true;
 	job->kept = job_record_has_kept(job->doc);
 	json_object_del(job->doc, "Kept"); /* who knows, while it works */
+	json_object_del(job->doc, "ElapsedTime");
 	if (job_record_set_state(job->doc, RP_JOB_STARTING) < 0 ||
 	    job_record_set_error(job->doc, RP_OK, NULL) < 0 ||
 	    json_object_set_new(job->doc, "Resumable", json_false()) < 0 ||
@@ -389,6 +399,10 @@ static void set_end(const struct job *job, json_t *doc, uint32_t rc,
 	json_object_set_new(doc, "Cancellable", json_false());
 	json_object_set_new(doc, "Resumable", json_boolean(may_resume(job, state, rc)));
 	json_object_set_new(doc, "Kept", json_boolean(rc && job->kept));
+	if (job->start_ns) /* the wall clock may have been set meanwhile */
+		json_object_set_new(
+			doc, "ElapsedTime",
+			json_real((double)(io_now_ns() - job->start_ns) / 1e9));
 	if (rc == RP_OK && manifest)
 		job_record_set_exported(doc, manifest);
 }

@@ -37,12 +37,13 @@ struct job {
 	json_t *doc;
 	struct io_unsynced unsynced; /* the record, when it is new or the last */
 	unsigned priority;
-	bool queued;	  /* works only when it is its turn */
-	char entry[96];	  /* in jobs/queue/, "" = not in it */
-	int place;	  /* that entry; owned */
-	bool rung;	  /* and the request was not read yet */
-	uint64_t serial;  /* of the request that was seen last */
-	unsigned percent; /* told already: never goes back */
+	bool queued;	   /* works only when it is its turn */
+	char entry[96];	   /* in jobs/queue/, "" = not in it */
+	int place;	   /* that entry; owned */
+	bool rung;	   /* and the request was not read yet */
+	uint64_t serial;   /* of the request that was seen last */
+	unsigned percent;  /* told already: never goes back */
+	uint64_t start_ns; /* when it got its StartTime; 0 = not here */
 	uint64_t told_ns;
 	const char *told_phase;
 	bool reachable;		       /* JOB_REQUESTS is there */

@@ -41,6 +41,7 @@ static const char *const state_keys[] = {
 	"Cancellable", "ErrorDescription",
 	"Error",       "ErrorSummaryDescription",
 	"Resumable",   "Kept",
+	"ElapsedTime",
 };
 
 int job_record_copy_state(const json_t *doc, json_t *told)

@@ -93,11 +93,15 @@ static void see_requests(int fd, struct job_view *v)
 	json_decref(doc);
 }
 
+/* Who ended it has written it down, unless it was begun by another, or has died. */
 static double elapsed(const json_t *doc, bool ended)
 {
+	const json_t *told = json_object_get(doc, "ElapsedTime");
 	const char *started, *changed;
 	double begin, end;
 
+	if (ended && json_is_number(told))
+		return json_number_value(told);
 	if (doc_string(doc, "StartTime", &started) < 0 ||
 	    doc_string(doc, "TimeOfLastStateChange", &changed) < 0)
 		return 0;

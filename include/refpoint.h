@@ -559,8 +559,9 @@ uint32_t rp_probe(struct rp_store *store, const char *source, const char *target
  * any time, while it runs and for seven days after (TimeBeforeRemoval in store.json,
  * in seconds). A record is a JSON object: InstanceID, Name, JobState, JobStatus, Phase,
  * PercentComplete, BytesTotal, BytesDone, BytesPerSecond, EstimatedTime (seconds left),
- * TimeSubmitted, StartTime, ElapsedTime (seconds), TimeOfLastStateChange, Owner,
- * Priority, ErrorCode, ErrorDescription, ErrorSummaryDescription, Cancellable,
+ * TimeSubmitted, StartTime, ElapsedTime (seconds from StartTime to its end; by the wall
+ * clock while it works, and if it was interrupted or resumed), TimeOfLastStateChange,
+ * Owner, Priority, ErrorCode, ErrorDescription, ErrorSummaryDescription, Cancellable,
  * ExportDirectory, VirtualMachineId, ReferencePointId, BaseReferencePointId,
  * ExportedDisks[], ExportedConfigFilePath, Disks[] (what was done, per disk, and why),
  * Warnings[] (sentences, there when it has ended), ProcessId, Resumable, BandwidthLimit,

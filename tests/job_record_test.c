@@ -5,14 +5,29 @@
  */
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "data.h"
 #include "harness.h"
 #include "jobs.h"
+
+static atomic_int clock_step; /* by which the wall clock is set, in seconds */
+
+/* The library's calls come by here. */
+int clock_gettime(clockid_t id, struct timespec *ret)
+{
+	int r = (int)syscall(SYS_clock_gettime, id, ret);
+
+	if (id == CLOCK_REALTIME)
+		ret->tv_sec += clock_step;
+	return r;
+}
 
 FIXTURE(record)
 {
@@ -185,6 +200,38 @@ TEST_F(record, never_goes_back)
 	EXPECT_EQ(jobs_shown(j, j->job, "PercentComplete"), 100);
 	EXPECT_TRUE(stage_good_export(fmt("%s/0", j->stage.exports), j->stage.point,
 				      j->stage.twin));
+}
+
+static double elapsed(const struct jobs *j)
+{
+	json_t *doc = jobs_show(j, j->job);
+	double seconds = json_number_value(json_object_get(doc, "ElapsedTime"));
+
+	json_decref(doc);
+	return seconds;
+}
+
+/* Whatever is done to the wall clock meanwhile, and when it is asked. */
+TEST_F(record, tells_how_long_it_took)
+{
+	static const int steps[] = {-3600, 3600};
+	struct jobs *j = &self->jobs;
+
+	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+		clock_step = 0;
+		j->job = stage_start(&j->stage);
+		jobs_expect(j->job, RP_JOB_RUNNING);
+		usleep(300000);
+		clock_step = steps[i];
+		jobs_request(j->job, RP_JOB_TERMINATE);
+		EXPECT_TRUE(elapsed(j) >= 0.3 && elapsed(j) < 60, "%f", elapsed(j));
+		usleep(300000);
+		/* It ends once more, by what it has kept. */
+		jobs_request(j->job, RP_JOB_KILL);
+		EXPECT_TRUE(elapsed(j) >= 0.3 && elapsed(j) < 60, "%f", elapsed(j));
+		rp_job_close(j->job);
+	}
+	j->job = NULL;
 }
 
 /* --------------------------------------------------------------------------- waiting */
