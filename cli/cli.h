@@ -36,6 +36,7 @@ struct cli {
 
 int cmd_init(const struct cli *cli);
 int cmd_system_add(const struct cli *cli);
+int cmd_system_change(const struct cli *cli);
 int cmd_system_list(const struct cli *cli);
 int cmd_system_show(const struct cli *cli);
 int cmd_system_remove(const struct cli *cli);
@@ -61,7 +62,7 @@ int cmd_restore(const struct cli *cli);
 int cmd_import(const struct cli *cli);
 
 /* The options of those commands that have any, each beside its command. */
-extern const struct option_def system_add_options[];
+extern const struct option_def system_disks_options[];
 extern const struct option_def create_options[];
 extern const struct option_def changes_options[];
 extern const struct option_def export_options[];

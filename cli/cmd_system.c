@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cmd_system.c - refpoint system add | list | show | remove
+ * cmd_system.c - refpoint system add | change | list | show | remove
  */
 #include "cli/cmd_store.h"
 
@@ -11,7 +11,7 @@
 #include "cli/table.h"
 #include "cli/text.h"
 
-const struct option_def system_add_options[] = {
+const struct option_def system_disks_options[] = {
 	{"disk", "ID=PATH", "a disk: its ID and its file or device (repeatable)", false},
 	{"config", "PATH", "a file kept with every point (repeatable)", false},
 	{NULL, NULL, NULL, false},
@@ -78,7 +78,12 @@ static int take_configs(const struct cli *cli, struct new_system *new)
 	return 0;
 }
 
-int cmd_system_add(const struct cli *cli)
+typedef uint32_t disks_method(struct rp_store *store, const char *name,
+			      const struct rp_disk *disks, size_t disk_count,
+			      const char *const *configs, size_t config_count,
+			      struct rp_error *reterr);
+
+static int call_with_disks(const struct cli *cli, disks_method *method)
 {
 	_cleanup_(new_system_cleanup) struct new_system new = {0};
 	_cleanup_(cleanup_store) struct rp_store *store = NULL;
@@ -93,12 +98,22 @@ int cmd_system_add(const struct cli *cli)
 		status = open_store(cli, name, &store);
 	if (status)
 		return status;
-	if (rp_system_add(store, name, new.disks, new.disk_count,
-			  (const char *const *)new.configs, new.config_count, &error))
+	if (method(store, name, new.disks, new.disk_count,
+		   (const char *const *)new.configs, new.config_count, &error))
 		return fail(cli, name, &error);
 	if (cli->json)
 		print_result(NULL, NULL);
 	return 0;
+}
+
+int cmd_system_add(const struct cli *cli)
+{
+	return call_with_disks(cli, rp_system_add);
+}
+
+int cmd_system_change(const struct cli *cli)
+{
+	return call_with_disks(cli, rp_system_change);
 }
 
 static void print_systems(const json_t *systems)

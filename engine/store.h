@@ -25,7 +25,7 @@
  *	systems/NAME  >  points/UUID  >  jobs/active/UUID  >  export target (target.h)
  *	              >  pending/UUID  >  jobs/.../requests  >  jobs/queue
  *
- *	systems/NAME	exclusive: taking points, removing the system
+ *	systems/NAME	exclusive: taking points, changing and removing the system
  *	points/UUID	shared: reading the point's data; exclusive: destroying it, or
  *			its data
  *	.../requests	exclusive, briefly: to request something of a job (job_request.c);

@@ -310,7 +310,8 @@ static uint32_t check_unused(const struct system *system, struct rp_error *err)
 	}
 	if (points)
 		rc = rp_fail(err, RP_INVALID_STATE, "remove",
-			     "remove system %s: it has %zu reference point%s",
+			     "remove system %s: it has %zu reference point%s; its disks "
+			     "and config files can be changed",
 			     system->name, points, points == 1 ? "" : "s");
 	else if (stray)
 		rc = rp_fail(err, RP_INVALID_STATE, "remove",

@@ -25,7 +25,7 @@ enum system_use {
 	SYSTEM_POINTS, /* only its points are wanted: doc stays NULL */
 	SYSTEM_READ,
 	SYSTEM_REMOVE, /* held exclusively until system_close(); doc stays NULL */
-	SYSTEM_TAKE,   /* held exclusively, to take a point */
+	SYSTEM_TAKE,   /* held exclusively, to take a point, or to change it */
 };
 
 /* RP_INVALID_PARAMETER if @name, of a @what, cannot be one. */

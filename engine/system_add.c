@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * system_add.c - what a virtual system consists of: checked, and registered
+ * system_add.c - what a virtual system consists of: checked, and registered or changed
  */
 #include <string.h>
 #include <sys/stat.h>
@@ -124,7 +124,7 @@ static uint32_t make_doc(const char *name, const struct rp_disk *disks, size_t d
 	return rc;
 }
 
-static uint32_t add(struct rp_store *store, const char *name, const json_t *doc,
+static uint32_t add(struct rp_store *store, const char *name, json_t *doc,
 		    struct rp_error *err)
 {
 	_cleanup_unlock_ int fd = -1;
@@ -144,8 +144,53 @@ static uint32_t add(struct rp_store *store, const char *name, const json_t *doc,
 	io_tree_remove(store->pending_fd, id);
 	if (r == -EEXIST)
 		return rp_fail(err, RP_INVALID_STATE, "add",
-			       "add system %s: exists already", name);
+			       "add system %s: exists already; its disks and config "
+			       "files can be changed",
+			       name);
 	return rp_fail_os(err, r, "add", "system %s%s", name, but);
+}
+
+/* All of it at once, but for when the system was added. */
+static uint32_t change(struct rp_store *store, const char *name, json_t *doc,
+		       struct rp_error *err)
+{
+	struct system system;
+	uint32_t rc = system_open(store, name, SYSTEM_TAKE, NULL, &system, err);
+	json_t *added;
+	int r = 0;
+
+	if (rc)
+		return rc;
+	added = json_object_get(system.doc, "CreationTime");
+	if (added && json_object_set(doc, "CreationTime", added) < 0)
+		r = -ENOMEM;
+	if (r == 0)
+		r = doc_save(system.fd, "system.json", doc);
+	system_close(&system);
+	return r < 0 ? rp_fail_os(err, r, "change", "system %s", name) : RP_OK;
+}
+
+typedef uint32_t take_doc(struct rp_store *store, const char *name, json_t *doc,
+			  struct rp_error *err);
+
+static uint32_t check_and_take(struct rp_store *store, const char *name,
+			       const struct rp_disk *disks, size_t disk_count,
+			       const char *const *configs, size_t config_count,
+			       take_doc *take, struct rp_error *err)
+{
+	_cleanup_doc_ json_t *doc = NULL;
+	uint32_t rc;
+
+	rp_error_clear(err);
+	if (!store || !disks || disk_count == 0 || (config_count && !configs))
+		return rp_fail(err, RP_INVALID_PARAMETER, "check",
+			       "system '%s': no disk given", name ?: "");
+	rc = system_check_name(name, "system name", err);
+	if (rc == RP_OK)
+		rc = make_doc(name, disks, disk_count, configs, config_count, &doc, err);
+	if (rc == RP_OK)
+		rc = take(store, name, doc, err);
+	return rc ? rp_fail_of(err, name, NULL), rc : RP_OK;
 }
 
 uint32_t rp_system_add(struct rp_store *store, const char *name,
@@ -153,18 +198,15 @@ uint32_t rp_system_add(struct rp_store *store, const char *name,
 		       const char *const *configs, size_t config_count,
 		       struct rp_error *reterr)
 {
-	_cleanup_doc_ json_t *doc = NULL;
-	uint32_t rc;
-
-	rp_error_clear(reterr);
-	if (!store || !disks || disk_count == 0 || (config_count && !configs))
-		return rp_fail(reterr, RP_INVALID_PARAMETER, "check",
-			       "system '%s': no disk given", name ?: "");
-	rc = system_check_name(name, "system name", reterr);
-	if (rc == RP_OK)
-		rc = make_doc(name, disks, disk_count, configs, config_count, &doc,
+	return check_and_take(store, name, disks, disk_count, configs, config_count, add,
 			      reterr);
-	if (rc == RP_OK)
-		rc = add(store, name, doc, reterr);
-	return rc ? rp_fail_of(reterr, name, NULL), rc : RP_OK;
+}
+
+uint32_t rp_system_change(struct rp_store *store, const char *name,
+			  const struct rp_disk *disks, size_t disk_count,
+			  const char *const *configs, size_t config_count,
+			  struct rp_error *reterr)
+{
+	return check_and_take(store, name, disks, disk_count, configs, config_count,
+			      change, reterr);
 }

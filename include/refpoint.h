@@ -193,6 +193,23 @@ uint32_t rp_system_add(struct rp_store *store, const char *name,
 		       struct rp_error *reterr);
 
 /**
+ * rp_system_change() - replace the disks and config files of a system by others
+ *
+ * The arguments are those of rp_system_add(), the whole new description. Its reference
+ * points have records of their own and stay as they are; they can be bases of points
+ * taken later, for the disks they have. Whoever takes a point meanwhile has the one
+ * description or the other.
+ *
+ * Errors: as rp_system_add() but for that of a system that exists; RP_NOT_AVAILABLE also
+ * if there is no such system, RP_UNKNOWN_STATUS (it is damaged), RP_TIMEOUT (another
+ * operation on it).
+ */
+uint32_t rp_system_change(struct rp_store *store, const char *name,
+			  const struct rp_disk *disks, size_t disk_count,
+			  const char *const *configs, size_t config_count,
+			  struct rp_error *reterr);
+
+/**
  * rp_system_list() - all systems: a JSON array of the documents of rp_system_show()
  *
  * A system whose metadata cannot be read is listed with a Status, "damaged" or, of

@@ -184,7 +184,7 @@ for command in "${commands[@]}"; do
 	check "help of $command: its usage" grep -q "^Usage: refpoint $command" "$out"
 done
 rp 0 'help of a group' system -h
-check 'help of a group: its commands only' diff <(printf '%s\n' add list show remove) \
+check 'help of a group: its commands only' diff <(printf '%s\n' add change list show remove) \
 	<(sed -n 's/^  system \([a-z]*\) .*/\1/p' "$out")
 rp 0 'help wins over the rest' export --bogus --help
 rp 0 'version' --version
@@ -257,6 +257,17 @@ json 'system show: object, absolute paths' ".ReturnValue == 0 and
 	.Disks == [{DiskId: \"vda\", Path: \"$DIR/a.img\"}, {DiskId: \"vdb\", Path: \"$DIR/b.img\"}] and
 	.ConfigFiles == [\"$DIR/web1.xml\"]"
 rp 8 'system add twice' system add web1 --disk "vda=$DIR/a.img"
+wrong 'system change without a disk' \
+	"refpoint: system change: option '--disk' is missing. See 'refpoint system change --help'." \
+	system change web1
+rp 10 'system change of no system' system change web9 --disk "vda=$DIR/a.img"
+rp 0 'system change' system change web1 --disk "vdx=$DIR/b.img" --json
+json 'system change: object' '. == {ReturnValue: 0}'
+rp 0 'system change: shown' system show web1 --json
+json 'system change: all of it' \
+	".Disks == [{DiskId: \"vdx\", Path: \"$DIR/b.img\"}] and .ConfigFiles == []"
+try 0 'system change back, with relative paths' relative system change web1 \
+	--disk vda=a.img --disk vdb=b.img --config web1.xml
 rp 6 'bad name' system add 'a b' --disk "vda=$DIR/a.img"
 rp 10 'disk that is not there' system add web2 --disk "vda=$DIR/nowhere"
 check 'disk that is not there: one line with the reason' \

@@ -303,7 +303,9 @@ TEST_F(system, a_stray_file_among_its_points_is_named)
 	save_text(stray, "mine");
 	ASSERT_OK(mkdir(fmt("%s/systems/web1/points/lost+found", s->path), 0700));
 	GIVES(INVALID_STATE, rp_system_remove(s->store, "web1", &err));
-	EXPECT_STREQ(err.message, "remove system web1: it has 1 reference point");
+	EXPECT_STREQ(err.message,
+		     "remove system web1: it has 1 reference point; its disks "
+		     "and config files can be changed");
 	GIVES(OK, rp_destroy_reference_point(s->store, s->point, &err));
 	GIVES(INVALID_STATE, rp_system_remove(s->store, "web1", &err));
 	EXPECT_STREQ(err.message,
