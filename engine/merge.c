@@ -6,7 +6,7 @@
  *	rename ──> the old one, which has the other name now, removed
  *
  * So there is a complete export of the name at every instant. What a merge that died has
- * left, new or old, is removed by the next one.
+ * left, new or old, is removed by the next one beside it, of whatever export.
  */
 #include <fcntl.h>
 #include <limits.h>
@@ -25,6 +25,9 @@
 #include "touched.h"
 
 #define MAX_TRIES 100
+
+/* As long as others may look whether a folder's owner is dead. */
+#define GLANCE_MS 1000
 
 struct merge {
 	const struct rp_read_options *options;
@@ -45,6 +48,12 @@ static const struct exported *tip(const struct merge *m)
 
 /* ------------------------------------------------------------------- the two folders */
 
+/* Whether it is short enough. */
+static bool partial_of(const char *name, char ret[NAME_MAX + 1])
+{
+	return snprintf(ret, NAME_MAX + 1, ".%s.merging", name) <= NAME_MAX;
+}
+
 static uint32_t find_place(struct merge *m, const char *path, struct rp_error *err)
 {
 	_cleanup_free_ char *real = realpath(path, NULL);
@@ -55,14 +64,50 @@ static uint32_t find_place(struct merge *m, const char *path, struct rp_error *e
 	if (!slash[1] ||
 	    (size_t)snprintf(m->name, sizeof(m->name), "%s", slash + 1) >=
 		    sizeof(m->name) ||
-	    (size_t)snprintf(m->partial, sizeof(m->partial), ".%s.merging", m->name) >=
-		    sizeof(m->partial))
+	    !partial_of(m->name, m->partial))
 		return rp_fail(err, RP_INVALID_PARAMETER, "check",
 			       "export %s: not a usable name", path);
 	slash[slash == real] = '\0';
 	m->parent = io_dir_open(AT_FDCWD, real);
 	return m->parent < 0 ? rp_fail_os(err, m->parent, "open", "folder %s", real)
 			     : RP_OK;
+}
+
+/* Removes what a merge of @name has left, which the caller has locked. -EWOULDBLOCK: it
+ * is the old one of a merge that is not through, and has locked the new one. */
+static int remove_left(int parent, const char *name, const char *partial)
+{
+	_cleanup_unlock_ int fd = io_dir_open(parent, name);
+
+	if (fd >= 0 && io_lock(fd, true, 0) == -EWOULDBLOCK)
+		return -EWOULDBLOCK;
+	return io_tree_remove(parent, partial);
+}
+
+static void remove_if_dead(int parent, const char *partial)
+{
+	char id[ID_SIZE], same[NAME_MAX + 1];
+	_cleanup_unlock_ int fd = -1;
+
+	snprintf(id, sizeof(id), "%.*s", ID_SIZE - 1, partial + 1);
+	if (!id_valid(id) || !partial_of(id, same) || strcmp(partial, same))
+		return;
+	fd = io_dir_open(parent, partial);
+	if (fd >= 0 && io_lock(fd, true, 0) == 0 && io_dir_is_at(parent, partial, fd))
+		remove_left(parent, id, partial);
+}
+
+/* Their export may have gone, or nobody merge it ever again. */
+static void remove_dead(const struct merge *m)
+{
+	char **names;
+	size_t count;
+
+	if (io_dir_names(m->parent, &names, &count) < 0)
+		return;
+	for (size_t i = 0; i < count; i++)
+		remove_if_dead(m->parent, names[i]);
+	io_names_free(names, count);
 }
 
 /* 1 if it is ours, 0 if what was there of the name is gone now, or -errno. */
@@ -73,15 +118,13 @@ static int bear(struct merge *m)
 	int r;
 
 	fd = io_dir_make(m->parent, m->partial, &made);
-	r = fd < 0 ? fd : io_lock(fd, true, 0);
+	r = fd < 0 ? fd : io_lock(fd, true, GLANCE_MS);
 	if (r < 0)
 		return r;
 	if (!io_dir_is_at(m->parent, m->partial, fd))
 		return 0;
-	if (!made) {
-		r = io_tree_remove(m->parent, m->partial);
-		return r < 0 ? r : 0;
-	}
+	if (!made)
+		return remove_left(m->parent, m->name, m->partial);
 	m->fd = take_fd(&fd);
 	m->made = true;
 	return 1;
@@ -97,7 +140,7 @@ static uint32_t make_folder(struct merge *m, struct rp_error *err)
 		r = bear(m);
 	if (r == 0)
 		r = -ENOENT;
-	if (r == -EWOULDBLOCK)
+	if (r == -EWOULDBLOCK || r == -ETIME)
 		return rp_fail(err, RP_IN_USE, "merge",
 			       "merge %s: another merge of it runs", m->chain.paths[0]);
 	return r < 0 ? rp_fail_os(err, r, "merge", "%s", m->chain.paths[0]) : RP_OK;
@@ -360,6 +403,8 @@ static uint32_t merge(struct merge *m, char **ret_report, struct rp_error *err)
 	uint32_t rc = make_folder(m, err);
 	int r;
 
+	if (rc == RP_OK)
+		remove_dead(m);
 	/* Even if what another one has left cannot be removed. */
 	if (strcmp(json_string_value(json_object_get(tip(m)->manifest, "Kind")),
 		   "differential"))

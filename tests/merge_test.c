@@ -200,6 +200,48 @@ TEST_F(merge, another_one)
 	expect_complete(self, 2);
 }
 
+static const char *left_of(const struct merge_fixture *self, const char *id)
+{
+	return fmt("%s/web1/.%s.merging", self->out, id);
+}
+
+/* Those that died of exports that nobody merges again, or that are gone, are as dead. */
+TEST_F(merge, others_that_died)
+{
+	static const char gone[] = "00000000-1111-4222-8333-444444444444";
+	const char *other = strchr(self->points[1], '@') + 1;
+	const char *foreign = fmt("%s/web1/.notes.merging", self->out);
+	struct rp_error err;
+	int fd;
+
+	ASSERT_OK(mkdir(left_of(self, gone), 0700));
+	save_text(fmt("%s/vda.raw", left_of(self, gone)), "half");
+	ASSERT_OK(mkdir(left_of(self, other), 0700));
+	ASSERT_OK(mkdir(foreign, 0700));
+	/* One that runs has locked the new one, which comes to have the name. */
+	fd = open(left_of(self, other), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ASSERT_OK(flock(fd, LOCK_EX));
+	GIVES(OK, rp_merge(path_of(self, 2), NULL, NULL, &err));
+	EXPECT_FALSE(exists(left_of(self, gone)));
+	EXPECT_TRUE(exists(left_of(self, other)));
+	EXPECT_TRUE(exists(foreign));
+	close(fd);
+	remove_tree(path_of(self, 2));
+	export_link(self, 2);
+	fd = open(path_of(self, 1), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ASSERT_OK(flock(fd, LOCK_EX));
+	GIVES(OK, rp_merge(path_of(self, 2), NULL, NULL, &err));
+	EXPECT_TRUE(exists(left_of(self, other)));
+	close(fd);
+	remove_tree(path_of(self, 2));
+	export_link(self, 2);
+	GIVES(OK, rp_merge(path_of(self, 2), NULL, NULL, &err));
+	EXPECT_FALSE(exists(left_of(self, other)));
+	for (unsigned i = 0; i < LINKS; i++)
+		expect_complete(self, i);
+	ASSERT_OK(rmdir(foreign));
+}
+
 /* What nobody has compared with a digest gets none that is right. */
 TEST_F(merge, of_what_has_no_digest)
 {
