@@ -787,7 +787,8 @@ struct rp_read_options {
 	bool replace;	     /* restore only: replace an existing regular file */
 	/* Where bases of a differential export are looked for, besides its own folder and
 	 * those of the bases that were found: absolute paths of directories that were
-	 * exported to. */
+	 * exported to, with the base in DIR/SYSTEM/UUID or DIR/UUID: its own identifier.
+	 */
 	const char *const *search;
 	size_t search_count;
 	bool chain; /* verify only: read the data and config files of the bases too */
@@ -830,8 +831,9 @@ uint32_t rp_verify(const char *export_path, const struct rp_read_options *option
  * read and compared with theirs first. Who reads a chain with the export in it meanwhile
  * begins again with the whole one. Needs no store.
  *
- * Errors: as rp_verify() with a chain; RP_INVALID_STATE (it is whole already, or there is
- * something in its folder that is no part of it and would be removed with it),
+ * Errors: as rp_verify() with a chain; RP_INVALID_STATE (it is whole already: Kind in its
+ * manifest is not "differential"; or there is something in its folder that is no part of
+ * it and would be removed with it),
  * RP_IN_USE (another merge of it runs), RP_NOT_SUPPORTED (the full export has an image
  * that is not raw; RP_CLONE_ALWAYS; a file system that cannot exchange two folders, NFS),
  * RP_FAILED, RP_ACCESS_DENIED.
