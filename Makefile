@@ -80,7 +80,8 @@ CLI_LIBS   = $(call once,CLI_LIBS,$(PKG_CONFIG) --libs jansson)
 TEST_LIBS  = $(call once,TEST_LIBS,$(PKG_CONFIG) --libs fuse3 $(HEADS))
 
 SANITIZE := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
-OUR_CPPFLAGS := -D_GNU_SOURCE -DREFPOINT_VERSION='"$(VERSION)"' -Iinclude -I.
+OUR_CPPFLAGS := -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 \
+	-DREFPOINT_VERSION='"$(VERSION)"' -Iinclude -I.
 OUR_CFLAGS   := -std=gnu11 -fPIC -pthread -Wall -Wextra -Wmissing-prototypes \
 	-Wstrict-prototypes -Wshadow -Wpointer-arith $(if $(WERROR),-Werror) $(SANITIZE)
 COMPILE = $(CC) $(CPPFLAGS) $(OUR_CPPFLAGS) $(PKG_CFLAGS) $(CFLAGS) $(OUR_CFLAGS)

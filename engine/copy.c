@@ -4,21 +4,17 @@
  */
 #include "copy.h"
 
-#include <linux/magic.h>
 #include <sys/vfs.h>
 
 #include "doc.h"
 #include "gear.h"
 #include "io/base.h"
+#include "io/fs.h"
 #include "io/reason.h"
 #include "io/tree.h"
 #include "move.h"
 #include "probe.h"
 #include "share.h"
-
-#ifndef ZFS_SUPER_MAGIC
-#define ZFS_SUPER_MAGIC 0x2fc12fc1
-#endif
 
 /* Data that no rung has placed yet; only what is to be written counts. */
 static uint64_t left_bytes(const struct stream *s)
@@ -107,7 +103,8 @@ static uint32_t check_space(const struct stream *streams, size_t count,
 	}
 	if (!first || fstatfs(first->dst.tail_fd, &fs) < 0)
 		return RP_OK; /* the writes will tell */
-	if (fs.f_type == BTRFS_SUPER_MAGIC || (unsigned long)fs.f_type == ZFS_SUPER_MAGIC)
+	if (io_fs_is(first->dst.tail_fd, BTRFS_SUPER_MAGIC) ||
+	    io_fs_is(first->dst.tail_fd, ZFS_SUPER_MAGIC))
 		return RP_OK; /* what is compressed may need less */
 	have = (uint64_t)(geteuid() == 0 ? fs.f_bfree : fs.f_bavail) *
 	       (uint64_t)(fs.f_frsize ?: fs.f_bsize);

@@ -6,14 +6,13 @@
 
 #include <endian.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/vfs.h>
 
 #include "io/clock.h"
 #include "io/clone.h"
 #include "io/extent.h"
+#include "io/fs.h"
 #include "io/tree.h"
 #include "io/writes.h"
 #include "qcow2.h"
@@ -139,9 +138,8 @@ const char *taken_needs(const struct taken *d)
 uint64_t taken_stall_ms(const struct taken *d)
 {
 	uint64_t us = STALL_US_OTHER;
-	struct statfs fs;
 
-	if (fstatfs(d->stream.src.tail_fd, &fs) == 0 && fs.f_type == BTRFS_SUPER_MAGIC)
+	if (io_fs_is(d->stream.src.tail_fd, BTRFS_SUPER_MAGIC))
 		us = STALL_US_BTRFS;
 	return d->extents_known ? d->extents * us / 1000 : 0;
 }

@@ -14,6 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
+_Static_assert(sizeof(off_t) == 8, "disks are larger than 2 GiB");
+
 #define KIB (UINT64_C(1) << 10)
 #define MIB (UINT64_C(1) << 20)
 #define GIB (UINT64_C(1) << 30)

@@ -5,22 +5,19 @@
 #include "clone.h"
 
 #include <linux/fs.h>
-#include <linux/magic.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 
 #include "base.h"
+#include "fs.h"
 
 #ifndef CIFS_SUPER_MAGIC
 #define CIFS_SUPER_MAGIC 0xFF534D42
 #endif
 #ifndef CEPH_SUPER_MAGIC
 #define CEPH_SUPER_MAGIC 0x00c36400
-#endif
-#ifndef ZFS_SUPER_MAGIC
-#define ZFS_SUPER_MAGIC 0x2fc12fc1
 #endif
 #ifndef SMB2_SUPER_MAGIC
 #define SMB2_SUPER_MAGIC 0xFE534D42
@@ -32,9 +29,7 @@
 /* H21: its clones have read as holes, and wait for or fail on dirty data. */
 static bool on_zfs(int fd)
 {
-	struct statfs fs;
-
-	return fstatfs(fd, &fs) == 0 && (unsigned long)fs.f_type == ZFS_SUPER_MAGIC;
+	return io_fs_is(fd, ZFS_SUPER_MAGIC);
 }
 
 int io_clone_file(int src, int dst)

@@ -4,12 +4,11 @@
  */
 #include "extent.h"
 
-#include <linux/magic.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 
 #include "base.h"
 #include "fiemap.h"
+#include "fs.h"
 #include "map.h"
 
 #define SHORT MIB
@@ -47,12 +46,11 @@ static bool is_written(int fd, uint64_t start, uint64_t end)
  */
 static uint64_t hole_in(int fd, uint64_t start, uint64_t end)
 {
-	struct statfs fs;
 	struct stat st;
 	uint64_t to;
 
-	if (fstatfs(fd, &fs) == 0 && fs.f_type == BTRFS_SUPER_MAGIC &&
-	    fstat(fd, &st) == 0 && st.st_blocks * INT64_C(512) >= st.st_size &&
+	if (io_fs_is(fd, BTRFS_SUPER_MAGIC) && fstat(fd, &st) == 0 &&
+	    st.st_blocks * INT64_C(512) >= st.st_size &&
 	    written_to(fd, start, end, &to) == 0 && to > start)
 		return to;
 	return end;

@@ -4,12 +4,10 @@
  */
 #include "ferry.h"
 
-#include <linux/magic.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
-#include <sys/vfs.h>
 
 #include "base.h"
 #include "clock.h"
@@ -119,14 +117,13 @@ static bool tells_errors(void)
 
 static bool can_sync(int dirfd)
 {
-	struct statfs vfs;
 	struct io_xfs xfs;
 
-	if (!tells_errors() || fstatfs(dirfd, &vfs) < 0)
+	if (!tells_errors())
 		return false;
 	/* FUSE does nothing; data of Btrfs goes by the page cache, so that its errors are
 	 * known late; and what network file systems do is not known. */
-	return vfs.f_type == EXT4_SUPER_MAGIC ||
+	return io_fs_is(dirfd, EXT4_SUPER_MAGIC) ||
 	       (io_xfs_of(dirfd, &xfs) == 0 && !xfs.realtime);
 }
 

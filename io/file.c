@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
-#include <linux/magic.h>
 #include <linux/stat.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
@@ -18,10 +17,6 @@
 #include "clone.h"
 #include "fs.h"
 #include "tree.h"
-
-#ifndef XFS_SUPER_MAGIC
-#define XFS_SUPER_MAGIC 0x58465342
-#endif
 
 /* Bodies and tails must not share a page of the page cache, so never below it. */
 #define PAGE 4096u
@@ -63,7 +58,7 @@ static int file_block(struct io_file *file)
 		return device_block(file);
 	if (fstatfs(file->tail_fd, &fs) < 0)
 		return -errno;
-	file->times_wait = (unsigned long)fs.f_type == XFS_SUPER_MAGIC;
+	file->times_wait = (uint32_t)fs.f_type == XFS_SUPER_MAGIC;
 	/* Network file systems name their transfer size; that is no grain of holes. */
 	if (fs.f_bsize > 0 && fs.f_bsize <= 65536 && !(fs.f_bsize & (fs.f_bsize - 1)))
 		file->block = (uint32_t)fs.f_bsize;
@@ -90,18 +85,12 @@ static int direct_align(const struct io_file *file, uint32_t *ret_align)
 	return 0;
 }
 
-static bool on_btrfs(int fd)
-{
-	struct statfs fs;
-
-	return fstatfs(fd, &fs) == 0 && fs.f_type == BTRFS_SUPER_MAGIC;
-}
-
 /* Btrfs goes through the page cache to write data checksums, and to read what is
  * compressed, which NOCOW files have neither of. */
 static bool buffers_some(const struct io_file *file)
 {
-	return !file->device && on_btrfs(file->tail_fd) && !io_is_nocow(file->tail_fd);
+	return !file->device && io_fs_is(file->tail_fd, BTRFS_SUPER_MAGIC) &&
+	       !io_is_nocow(file->tail_fd);
 }
 
 /* Adds an O_DIRECT descriptor of the same file; without one it stays buffered. */
@@ -179,8 +168,8 @@ static bool may_share(int fd, int twin_fd)
 {
 	struct io_fs a, b;
 
-	return twin_fd >= 0 && on_btrfs(fd) && on_btrfs(twin_fd) &&
-	       io_fs_of(fd, &a) == 0 && io_fs_of(twin_fd, &b) == 0 && io_fs_same(&a, &b);
+	return twin_fd >= 0 && io_fs_of(fd, &a) == 0 && a.type == IO_FS_BTRFS &&
+	       io_fs_of(twin_fd, &b) == 0 && io_fs_same(&a, &b);
 }
 
 /* On an empty file only; it may have taken flags from its folder. What is compressed, or

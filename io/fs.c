@@ -6,7 +6,6 @@
 
 #include <linux/btrfs.h>
 #include <linux/fs.h>
-#include <linux/magic.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -14,9 +13,12 @@
 
 #include "base.h"
 
-#ifndef XFS_SUPER_MAGIC
-#define XFS_SUPER_MAGIC 0x58465342
-#endif
+bool io_fs_is(int fd, uint32_t magic)
+{
+	struct statfs vfs;
+
+	return fstatfs(fd, &vfs) == 0 && (uint32_t)vfs.f_type == magic;
+}
 
 static int ask_btrfs(int fd, struct io_fs *fs)
 {

@@ -5,8 +5,20 @@
 #ifndef IO_FS_H
 #define IO_FS_H
 
+#include <linux/magic.h>
 #include <stdbool.h>
 #include <stdint.h>
+
+/* Not in every <linux/magic.h>. */
+#ifndef XFS_SUPER_MAGIC
+#define XFS_SUPER_MAGIC 0x58465342
+#endif
+#ifndef ZFS_SUPER_MAGIC
+#define ZFS_SUPER_MAGIC 0x2fc12fc1
+#endif
+
+/* Whether the file is on a file system of that number of <linux/magic.h>. */
+bool io_fs_is(int fd, uint32_t magic);
 
 enum io_fs_type {
 	IO_FS_OTHER,

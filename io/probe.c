@@ -6,7 +6,6 @@
 
 #include <fcntl.h>
 #include <linux/fs.h>
-#include <linux/magic.h>
 #include <linux/stat.h>
 #include <stdio.h>
 #include <string.h>
@@ -133,11 +132,10 @@ static enum io_fact probe_nocow(int dirfd)
 {
 	_cleanup_close_ int src = io_unnamed_file(dirfd), dst = io_unnamed_file(dirfd);
 	char block[65536] = "x";
-	struct statfs fs;
 	int flags = 0;
 
-	if (src < 0 || dst < 0 || fstatfs(src, &fs) < 0 ||
-	    fs.f_type != BTRFS_SUPER_MAGIC || ioctl(src, FS_IOC_GETFLAGS, &flags) < 0)
+	if (src < 0 || dst < 0 || !io_fs_is(src, BTRFS_SUPER_MAGIC) ||
+	    ioctl(src, FS_IOC_GETFLAGS, &flags) < 0)
 		return IO_FACT_UNKNOWN;
 	flags ^= FS_NOCOW_FL;
 	if (ioctl(src, FS_IOC_SETFLAGS, &flags) < 0 ||
