@@ -26,17 +26,20 @@ static void fail_start(struct started *s, const char *what)
 		 strerror(errno));
 }
 
-/* Away from the terminal and the shell's descriptors. */
-static void leave_shell(int keep)
+/* Away from the terminal and the shell's descriptors. @to_parent is the one that is kept;
+ * returns its new number. */
+static int leave_shell(int to_parent)
 {
+	const int kept = STDERR_FILENO + 1;
 	int null = open("/dev/null", O_RDWR);
 
 	setsid();
 	for (int fd = STDIN_FILENO; null >= 0 && fd <= STDERR_FILENO; fd++)
 		dup2(null, fd);
-	if (keep > STDERR_FILENO + 1)
-		close_range(STDERR_FILENO + 1, (unsigned)keep - 1, 0);
-	close_range((unsigned)keep + 1, ~0U, 0);
+	if (to_parent != kept)
+		dup3(to_parent, kept, O_CLOEXEC);
+	closefrom(kept + 1); /* also where close_range() is refused */
+	return kept;
 }
 
 /* And away from its folder: not before what was named relative to it is open. */
@@ -82,7 +85,7 @@ static void work(int to_parent, start_job *start, void *context)
 	struct started started = {0};
 	struct rp_job *job = NULL;
 
-	leave_shell(to_parent);
+	to_parent = leave_shell(to_parent);
 	forget_stop_signal();
 	started.value = start(context, &job, &started.error);
 	leave_folder();

@@ -735,6 +735,38 @@ check 'async, SIGTERM: prints the ID' grep -qxE '[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0
 said 'async, SIGTERM: one line' "refpoint: export $second: interrupted by SIGTERM (32768 Failed)"
 rp 0 'async, SIGTERM: the job goes on' job wait "$(cat "$out")"
 check 'async, SIGTERM: has exported one' test "$(ls "$DIR/jobs/3/web1")" = "${first#*@}"
+
+# What a script has locked is free when the script has ended, not when the job has.
+echo '#include <errno.h>
+	#include <linux/filter.h>
+	#include <linux/seccomp.h>
+	#include <stddef.h>
+	#include <sys/prctl.h>
+	#include <sys/syscall.h>
+	#include <unistd.h>
+	int main(int argc, char **argv) {
+		struct sock_filter code[] = {
+			BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+			BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_close_range, 0, 1),
+			BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+			BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+		};
+		struct sock_fprog program = {sizeof(code) / sizeof(*code), code};
+		if (argc < 2 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+		    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
+			return 1;
+		return execvp(argv[1], argv + 1);
+	}' | "${CC:-cc}" -o "$DIR/filtered" -x c - || exit 1
+locked() {
+	flock 7 && "$@"
+} 7>"$DIR/lock"
+for how in env "$DIR/filtered"; do
+	mkdir "$DIR/jobs/${how##*/}"
+	try 0 "async, ${how##*/}" locked "$how" "$REFPOINT" --store "$store" export "$first" \
+		"$DIR/jobs/${how##*/}" --async --clone never --bwlimit 64K
+	check "async, ${how##*/}: holds nothing of the script's" flock -n "$DIR/lock" true
+	rp 0 "async, ${how##*/}: runs meanwhile" job cancel "$(cat "$out")"
+done
 rm -r "$DIR/jobs"
 
 # ------------------------------------------------- changes, release, import
