@@ -23,11 +23,14 @@
 
 #define TICK_NS (50 * IO_MS)
 
-/* How often those are tried again alone that found no room beside others. */
+/* How often those are tried again alone that lacked room, or descriptors, beside others.
+ */
 #define TIMES_ALONE 2
 
 /* Descriptors: of an export, of each of its disks (its file at both ends twice, digests
- * and a list of changes), and what others in the process want to open meanwhile. */
+ * and a list of changes), and what others in the process want to open meanwhile. What is
+ * open of a base is among the first, however long its chain is; who merges with a chain
+ * may lack some, and is tried again. */
 #define EXPORT_FILES 16
 #define DISK_FILES   6
 #define OTHERS_FILES 32
@@ -194,8 +197,10 @@ static void add_up(struct set *set)
 /* Each of those at work may have taken what was enough for some of them. */
 static bool may_fit_alone(const struct set *set, const struct member *m)
 {
+	int lacks = m->err.os_error;
+
 	return m->value == RP_FAILED && set->times_alone &&
-	       (m->err.os_error == ENOSPC || m->err.os_error == EDQUOT);
+	       (lacks == ENOSPC || lacks == EDQUOT || lacks == EMFILE || lacks == ENFILE);
 }
 
 /* With the lock, which is given up meanwhile. */
@@ -315,7 +320,7 @@ static uint32_t first_failure(const struct set *set, struct rp_error *err)
 }
 
 /*
- * One after another, the smallest first, those that found no room beside others. They
+ * One after another, the smallest first, those that lacked something beside others. They
  * come behind the others: if the set was stopped, these have not all been begun.
  */
 static int try_alone(struct set *set, set_done *done, void *context)

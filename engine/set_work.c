@@ -137,7 +137,7 @@ static void *work(void *arg)
 		options.base = m->base[0] ? m->base : w->set->options->base;
 		w->point = m->point ?: "";
 		be_inside(w, is_little(w->set, m));
-		if (m->value)
+		if (m->value && !rp_is_shortage(m->value, &m->err))
 			await_room(w->set);
 		m->value = export_member(w, m, &options);
 		give_back(w, m);

@@ -389,6 +389,44 @@ TEST_F(set, few_descriptors)
 	members_expect_all(&self->m);
 }
 
+#define NIGHTS 16
+
+/* All of them, each based on the one before, with few descriptors. */
+static void nights_pass(struct set_fixture *self)
+{
+	struct rp_export_options o = {.size = sizeof(o), .strict = true};
+	struct rp_error err;
+
+	for (unsigned night = 0; night < NIGHTS; night++) {
+		if (night)
+			members_go_on(&self->m, 0);
+		o.base = night ? "@latest~1" : NULL;
+		limit_files(getpid(), 256);
+		GIVES(OK, members_export(&self->m, &o, &err));
+	}
+}
+
+TEST_F(set, few_descriptors_night_after_night)
+{
+	nights_pass(self);
+	for (unsigned i = 0; i < MEMBERS; i++)
+		EXPECT_TRUE(members_arrived_as_change(&self->m, i), "%u", i);
+}
+
+/* To merge, each needs more of them than were counted on; there are enough for one. */
+TEST_F(set, few_descriptors_for_some_at_once)
+{
+	struct rp_export_options o = {
+		.size = sizeof(o), .base = "@latest~1", .strict = true, .merge = true};
+	struct rp_error err;
+
+	nights_pass(self);
+	members_go_on(&self->m, 0);
+	memset(self->m.told, 0, sizeof(self->m.told));
+	EXPECT_EQ(members_export(&self->m, &o, &err), RP_OK, "%s", err.message);
+	members_expect_all(&self->m);
+}
+
 TEST_F(set, records_are_seen_whole)
 {
 	struct rp_error err;
