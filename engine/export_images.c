@@ -243,6 +243,13 @@ static uint32_t look(struct export_image *x, struct stream *s,
 	return r < 0 ? stream_fail(s, r, "map", s->src_path, RP_NO_OFFSET, err) : RP_OK;
 }
 
+/* Only the tables are made from it. */
+static void close_base(struct export_image *x)
+{
+	image_close(take_ptr(x->base));
+	io_file_close(&x->base_file);
+}
+
 static uint32_t lay_out(struct export_images *images, struct stream *s,
 			struct export_changes *changes, struct export_change *change,
 			const struct rp_export_options *o, const struct target *target,
@@ -267,6 +274,7 @@ static uint32_t lay_out(struct export_images *images, struct stream *s,
 	if (rc == RP_OK)
 		rc = write_tables(images, x, s, differential ? change->map : NULL,
 				  o->cluster_size, err);
+	close_base(x);
 	if (rc)
 		return rc;
 	s->place = &x->file->place;
@@ -318,8 +326,6 @@ void export_images_close(struct export_images *images)
 {
 	for (size_t i = 0; i < images->count; i++) {
 		image_close(images->disks[i].file);
-		image_close(images->disks[i].base);
-		io_file_close(&images->disks[i].base_file);
 		data_map_free(&images->disks[i].disk);
 	}
 	free(images->disks);

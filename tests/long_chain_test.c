@@ -193,14 +193,16 @@ TEST_F(chain, what_a_part_lacks_is_told_of_its_disk)
 }
 
 /* With so many descriptors more than there are night @i can be exported. */
-static int descriptors_of(const struct chain_fixture *self, unsigned i)
+static int descriptors_of(const struct chain_fixture *self, unsigned i,
+			  enum rp_format format)
 {
-	const struct rp_export_options options = stage_copying(RP_IO_SYNC);
+	struct rp_export_options options = stage_copying(RP_IO_SYNC);
 	int free = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0), more = 0;
 	uint32_t rc = RP_FAILED;
 	struct rp_error err;
 
 	close(free);
+	options.format = format;
 	for (; rc; more++) {
 		rlim_t limit = limit_files(getpid(), (rlim_t)(free + more));
 
@@ -214,10 +216,22 @@ static int descriptors_of(const struct chain_fixture *self, unsigned i)
 
 TEST_F(chain, an_export_needs_no_descriptors_for_it)
 {
-	int all = descriptors_of(self, PARTS);
+	int all = descriptors_of(self, PARTS, RP_FORMAT_RAW);
 
 	remove_tree(path_of(self, 1));
-	EXPECT_LE(all, descriptors_of(self, 1));
+	EXPECT_LE(all, descriptors_of(self, 1, RP_FORMAT_RAW));
+}
+
+/* Those that images are based on are not all open at once. */
+TEST_F(chain, images_need_few_descriptors_more)
+{
+	int raw, images;
+
+	remove_tree(path_of(self, 1));
+	raw = descriptors_of(self, 1, RP_FORMAT_RAW);
+	remove_tree(path_of(self, 1));
+	images = descriptors_of(self, 1, RP_FORMAT_QCOW2);
+	EXPECT_LE(images, raw + 4);
 }
 
 TEST_MAIN
