@@ -6,6 +6,7 @@
 
 #include "change.h"
 #include "doc.h"
+#include "options.h"
 
 struct reporting {
 	const struct rp_changes_options *options;
@@ -149,18 +150,16 @@ uint32_t rp_changes(struct rp_store *store, const char *point, const char *base,
 	struct reporting x = {.options = options ?: &defaults,
 			      .target = POINT_NONE,
 			      .base = POINT_NONE};
-	const struct rp_watch *watch;
 	uint32_t rc;
 
 	rp_error_clear(reterr);
 	if (!store || !base)
 		return rp_fail(reterr, RP_INVALID_PARAMETER, "check",
 			       "an argument is NULL");
-	watch = x.options->size < sizeof(*options) ? NULL : x.options->watch;
-	if (x.options->size < sizeof(*options) || (watch && watch->size < sizeof(*watch)))
-		return rp_fail(reterr, RP_INVALID_PARAMETER, "check",
-			       "options.size or its watch's is not set");
-	watch_init(&x.watch, watch, 0);
+	rc = options_check_watched(x.options, reterr);
+	if (rc)
+		return rc;
+	watch_init(&x.watch, x.options->watch, 0);
 	rc = point_open(store, point, POINT_SHARED, store->busy_ms, &x.watch, &x.target,
 			reterr);
 	if (rc == RP_OK)

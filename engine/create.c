@@ -16,6 +16,7 @@
 #include "copy.h"
 #include "doc.h"
 #include "io/tree.h"
+#include "options.h"
 #include "points.h"
 #include "taken.h"
 
@@ -298,10 +299,10 @@ static void taking_close(struct taking *t)
 static uint32_t check_options(const struct rp_create_options *options,
 			      struct rp_error *err)
 {
-	if (options->size < sizeof(*options) ||
-	    (options->watch && options->watch->size < sizeof(*options->watch)))
-		return rp_fail(err, RP_INVALID_PARAMETER, "check",
-			       "options.size or its watch's is not set");
+	uint32_t rc = options_check_watched(options, err);
+
+	if (rc)
+		return rc;
 	if ((unsigned)options->io > RP_IO_SYNC)
 		return rp_fail(err, RP_INVALID_PARAMETER, "check",
 			       "options: io is not a value of its type");

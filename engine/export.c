@@ -6,6 +6,7 @@
 #include "export_images.h"
 #include "exporting.h"
 #include "io/base.h"
+#include "options.h"
 #include "set.h"
 #include "settings.h"
 #include "worker.h"
@@ -22,9 +23,6 @@ static uint32_t check_arguments(const struct rp_store *store, const char *direct
 	if (!doc_is_text(directory))
 		return rp_fail(err, RP_INVALID_PARAMETER, "check",
 			       "export directory '%s': not UTF-8", directory);
-	if (o->watch && o->watch->size < sizeof(*o->watch))
-		return rp_fail(err, RP_INVALID_PARAMETER, "check",
-			       "options.watch.size is not set");
 	if (o->disk_count && !o->disks)
 		return rp_fail(err, RP_INVALID_PARAMETER, "check",
 			       "options.disks is NULL");
@@ -86,9 +84,9 @@ static uint32_t read_options(const struct rp_export_options *options,
 	*ret = (struct rp_export_options){.size = sizeof(*ret)};
 	if (!options)
 		return RP_OK;
-	if (options->size < sizeof(*options))
-		return rp_fail(err, RP_INVALID_PARAMETER, "check",
-			       "options.size is not set");
+	rc = options_check_watched(options, err);
+	if (rc)
+		return rc;
 	if (!options->settings) {
 		*ret = *options;
 		return RP_OK;

@@ -17,6 +17,7 @@
 #include "io/extent.h"
 #include "io/tree.h"
 #include "leaves.h"
+#include "options.h"
 #include "point.h"
 
 static bool is_file_name(const char *name)
@@ -178,9 +179,10 @@ static bool is_same(const struct exported *e, const struct stat *st)
 
 uint32_t exported_check_options(const struct rp_read_options *o, struct rp_error *err)
 {
-	if (o->size < sizeof(*o) || (o->watch && o->watch->size < sizeof(*o->watch)))
-		return rp_fail(err, RP_INVALID_PARAMETER, "check",
-			       "options.size or its watch's is not set");
+	uint32_t rc = options_check_watched(o, err);
+
+	if (rc)
+		return rc;
 	if (o->search_count && !o->search)
 		return rp_fail(err, RP_INVALID_PARAMETER, "check",
 			       "options.search is NULL");

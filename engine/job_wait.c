@@ -10,6 +10,7 @@
 #include "io/tree.h"
 #include "job.h"
 #include "job_ref.h"
+#include "options.h"
 
 #define RELEASE_MS 30000
 #define GLANCE_MS  50
@@ -139,9 +140,11 @@ uint32_t rp_job_wait(struct rp_job *job, const struct rp_watch *watch,
 	uint32_t rc;
 
 	rp_error_clear(reterr);
-	if (!job || (watch && watch->size < sizeof(*watch)))
-		return rp_fail(reterr, RP_INVALID_PARAMETER, "check",
-			       job ? "watch.size is not set" : "job is NULL");
+	if (!job)
+		return rp_fail(reterr, RP_INVALID_PARAMETER, "check", "job is NULL");
+	rc = options_check(watch, sizeof(*watch), "watch", reterr);
+	if (rc)
+		return rc;
 	rc = waiting_end(&w, &v, reterr);
 	if (rc)
 		return rc;

@@ -15,6 +15,7 @@
 #include "io/clock.h"
 #include "io/tree.h"
 #include "job_sweep.h"
+#include "options.h"
 
 /* How long one that did not answer is not asked again: a hundred dead jobs may have the
  * same target. */
@@ -251,10 +252,12 @@ uint32_t rp_store_open(const char *directory, const struct rp_store_options *opt
 	rc = store_check_path(directory, "open", reterr);
 	if (rc)
 		return rc;
-	if (!ret || (options && options->size < sizeof(*options)))
-		return rp_fail(reterr, RP_INVALID_PARAMETER, "open", "open store %s: %s",
-			       directory,
-			       ret ? "options.size is not set" : "ret is NULL");
+	if (!ret)
+		return rp_fail(reterr, RP_INVALID_PARAMETER, "open",
+			       "open store %s: ret is NULL", directory);
+	rc = options_check(options, sizeof(*options), "options", reterr);
+	if (rc)
+		return rc;
 	store = store_new(directory);
 	if (!store)
 		return rp_fail_os(reterr, -ENOMEM, "open", "store %s", directory);

@@ -10,6 +10,10 @@
  *     with a RLIMIT_FSIZE is to ignore SIGXFSZ, or the kernel ends it at a write over
  *     that; so it is RP_FAILED.)
  *
+ * Option structs (and struct rp_watch) begin with their size, as this header has it; of a
+ * newer one, which is larger, what is behind has to be zeros: what this library does not
+ * know is RP_INVALID_PARAMETER, and so is a smaller one.
+ *
  * Units are bytes, ranges are half-open [start, end). Strings are UTF-8.
  * Handles are independent: one handle belongs to one thread at a time, any
  * number of handles (and processes) of one host may work on one store at once: its locks

@@ -217,6 +217,65 @@ TEST_F(wrong, invalid_parameter_for_a_reader)
 	stage_expect_unharmed(s, "web1");
 }
 
+/* As a newer program passes them: what it asks for here must not be lost. */
+#define NEWER(type)                \
+	struct {                   \
+		struct type known; \
+		uint64_t more;     \
+	}
+
+/* Each method that takes options, with a struct that is good but for @o->more. */
+static void expect_of_newer(const struct stage *s, bool asks)
+{
+	const struct rp_watch plain = {.size = sizeof(plain)};
+	const NEWER(rp_store_options) open = {{.size = sizeof(open)}, asks};
+	const NEWER(rp_watch) watch = {{.size = sizeof(watch)}, asks};
+	const NEWER(rp_create_options) create = {
+		{.size = sizeof(create), .allow_copy = true, .watch = &plain}, asks};
+	const NEWER(rp_changes_options) changes = {{.size = sizeof(changes)}, asks};
+	const NEWER(rp_export_options) export = {{.size = sizeof(export)}, asks};
+	const NEWER(rp_read_options) read = {{.size = sizeof(read)}, asks};
+	const struct rp_create_options watched = {
+		.size = sizeof(watched), .allow_copy = true, .watch = &watch.known};
+	const uint32_t want = asks ? RP_INVALID_PARAMETER : RP_OK;
+	char *newer = NULL, *point = NULL;
+	struct rp_store *store = NULL;
+	struct rp_error err;
+
+	expect_value(want, rp_store_open(s->path, &open.known, &store, &err), &err,
+		     "open");
+	rp_store_close(store);
+	expect_value(
+		want,
+		rp_create_reference_point(s->store, "web1", &create.known, &newer, &err),
+		&err, "create");
+	expect_value(want,
+		     rp_create_reference_point(s->store, "web1", &watched, &point, &err),
+		     &err, "a watch");
+	expect_value(want,
+		     rp_changes(s->store, "web1@latest", "@latest~1", &changes.known,
+				NULL, &err),
+		     &err, "changes");
+	expect_value(want, stage_export(s, &export.known, &err), &err, "export");
+	expect_value(want,
+		     rp_verify(stage_export_path(s->exports, s->point), &read.known, NULL,
+			       &err),
+		     &err, "verify");
+	rp_free(newer);
+	rp_free(point);
+}
+
+TEST_F(wrong, options_of_a_newer_program)
+{
+	struct rp_export_options huge = {.size = SIZE_MAX};
+	struct rp_error err;
+
+	expect_of_newer(&self->stage, true);
+	stage_expect_unharmed(&self->stage, "");
+	GIVES(INVALID_PARAMETER, stage_export(&self->stage, &huge, &err));
+	expect_of_newer(&self->stage, false);
+}
+
 /* ------------------------------------------------------------------- 32775, 32776 */
 
 TEST_F(wrong, invalid_state)
