@@ -6,6 +6,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "doc.h"
 #include "exported_image.h"
@@ -207,6 +208,18 @@ static uint32_t open_layers(const struct chain *c, struct chain_disk *d, bool ch
 	return RP_OK;
 }
 
+/* Of a file that is one too many nobody sees why it is. */
+static void tell_length(const struct chain *c, struct rp_error *err)
+{
+	size_t len;
+
+	if (!err || err->os_error != EMFILE || c->count < 2)
+		return;
+	len = strlen(err->message);
+	snprintf(err->message + len, sizeof(err->message) - len,
+		 "; the chain has %zu exports, merge shortens it", c->count);
+}
+
 static uint32_t open_disk(const struct chain *c, const char *id, bool check,
 			  struct chain_disk *ret, struct rp_error *cut,
 			  struct rp_error *err)
@@ -225,6 +238,8 @@ static uint32_t open_disk(const struct chain *c, const char *id, bool check,
 		rc = open_layers(c, &d, check, cut, err);
 	if (rc) {
 		chain_disk_close(&d);
+		if (!check)
+			tell_length(c, err);
 		return rc;
 	}
 	layers_init(&d.layers, d.layer, d.count);

@@ -234,4 +234,22 @@ TEST_F(chain, images_need_few_descriptors_more)
 	EXPECT_LE(images, raw + 4);
 }
 
+TEST_F(chain, where_it_is_too_long_that_is_said)
+{
+	const char *tip = path_of(self, PARTS - 1);
+	const char *output = fmt("%s/restored", test_dir());
+	int free = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0);
+	struct rp_error err;
+	rlim_t limit;
+
+	close(free);
+	limit = limit_files(getpid(), (rlim_t)(free + 2 * PARTS));
+	GIVES(FAILED, rp_restore(tip, "vda", output, NULL, NULL, &err));
+	limit_files(getpid(), limit);
+	EXPECT_EQ(err.os_error, EMFILE);
+	EXPECT_NE(strstr(err.message, fmt("; the chain has %u exports", PARTS)), NULL,
+		  "%s", err.message);
+	GIVES(OK, rp_restore(tip, "vda", output, NULL, NULL, &err));
+}
+
 TEST_MAIN
