@@ -65,10 +65,17 @@ static bool is_new(const struct exporting *x, uint32_t rc, const struct rp_error
 		export_base_is_told(x->options.base));
 }
 
+/* What is there already is told as such: nothing else will be done. */
 static uint32_t go_without_base(struct exporting *x, struct rp_error *err)
 {
+	_cleanup_close_ int fd = io_dir_open(AT_FDCWD, x->directory);
 	struct rp_error why = *err;
+	uint32_t rc = fd < 0 ? RP_OK
+			     : target_check(fd, x->directory, x->point.system,
+					    x->point.id, true, err);
 
+	if (rc)
+		return rc;
 	if (x->options.strict)
 		return rp_fail(err, RP_INVALID_STATE, "check", "no usable base: %s",
 			       why.message);
@@ -84,10 +91,11 @@ static uint32_t go_without_base(struct exporting *x, struct rp_error *err)
 static uint32_t open_base(struct exporting *x, struct rp_error *err)
 {
 	_cleanup_free_ char *name = NULL;
+	bool told = export_base_is_told(x->options.base);
 	uint32_t rc = RP_OK;
 
-	x->changes.needs_export = export_base_is_told(x->options.base);
-	if (x->changes.needs_export)
+	x->changes.needs_export |= told; /* or was, when the job began */
+	if (told)
 		rc = export_base_find(x->store, x->options.base, &x->point, x->directory,
 				      &x->watch, &name, err);
 	return rc ? rc
@@ -198,6 +206,7 @@ static uint32_t begin_job(struct exporting *x, struct rp_error *err)
 		.system = x->point.system,
 		.id = x->point.id,
 		.base = x->options.base ? x->changes.base.id : NULL,
+		.base_exported = x->changes.needs_export,
 		.directory = x->directory,
 		.options = &x->options,
 		.queued = x->queued,
@@ -300,6 +309,7 @@ static uint32_t again(struct rp_store *store, const json_t *doc, struct exportin
 	x = new (store, directory, &options);
 	if (!x)
 		return rp_fail_os(err, -ENOMEM, "resume", "job");
+	x->changes.needs_export = json_is_true(json_object_get(doc, "BaseIsExported"));
 	snprintf(point, sizeof(point), "%s@%s", system, id);
 	rc = check(x, point, err);
 	if (rc)

@@ -62,6 +62,7 @@ struct job {
 /* What is to be done. */
 struct job_order {
 	const char *system, *id, *base; /* base: its ID, or NULL */
+	bool base_exported;		/* it has to be, in the directory */
 	const char *directory;
 	const struct rp_export_options *options;
 	bool queued;

@@ -278,17 +278,17 @@ json_t *job_record_new(const struct job *job, const struct job_order *o)
 	doc_time(now);
 	return json_pack(
 		"{s:i, s:s, s:s+++, s:s, s:n, s:s, s:i, s:b, s:s, s:s+++++, s:s, s:s, "
-		"s:s, s:s?, s:[], s:n, s:[], s:[], s:i, s:b, s:b, s:I}",
+		"s:s, s:s?, s:b, s:[], s:n, s:[], s:[], s:i, s:b, s:b, s:I}",
 		"FormatVersion", DOC_VERSION, "InstanceID", job->id, "Name", "Export ",
 		o->system, "@", o->id, "TimeSubmitted", now, "StartTime", "Owner",
 		store_owner(job->store), "Priority", (int)job->priority, "Cancellable", 1,
 		"ExportDirectory", o->directory, "ExportPath", o->directory, "/",
 		o->system, "/", o->id, "", "VirtualSystemIdentifier", o->system,
 		"VirtualMachineId", o->system, "ReferencePointId", o->id,
-		"BaseReferencePointId", o->base, "ExportedDisks",
-		"ExportedConfigFilePath", "Disks", "Warnings", "ProcessId", (int)getpid(),
-		"Resumable", 0, "Queued", (int)o->queued, "TimeBeforeRemoval",
-		(json_int_t)job->store->keep_seconds);
+		"BaseReferencePointId", o->base, "BaseIsExported", (int)o->base_exported,
+		"ExportedDisks", "ExportedConfigFilePath", "Disks", "Warnings",
+		"ProcessId", (int)getpid(), "Resumable", 0, "Queued", (int)o->queued,
+		"TimeBeforeRemoval", (json_int_t)job->store->keep_seconds);
 }
 
 int job_record_set_exported(json_t *doc, const json_t *manifest)

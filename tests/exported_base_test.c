@@ -4,6 +4,7 @@
  * that failed leave no hole in the chain, and what would not be restored is exported
  * whole
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -233,6 +234,41 @@ TEST_F(exported_base, of_a_job)
 	rp_job_close(job);
 	EXPECT_STREQ(base_of(self, 2), ID_OF(0));
 	expect_good(self, 2);
+}
+
+/* What was begun in full goes on so, though the record tells the base by its ID. */
+TEST_F(exported_base, of_a_job_that_is_resumed)
+{
+	struct rp_error err;
+	struct rp_job *job;
+
+	EXPECT_EQ(export_night(self, 0), RP_OK, "%s", self->err.message);
+	EXPECT_EQ(export_night(self, 1), RP_OK, "%s", self->err.message);
+	ASSERT_EQ(system(fmt("rm -rf '%s'", path_of(self, 0))), 0);
+	self->options.bandwidth = MIB;
+	ASSERT_EQ(rp_export_start(self->stage.store, self->points[2], self->stage.exports,
+				  &self->options, &job, &err),
+		  RP_JOB_STARTED, "%s", err.message);
+	usleep(1000000);
+	ASSERT_EQ(rp_job_request_state_change(job, RP_JOB_TERMINATE, SOON_MS, &err),
+		  RP_JOB_DONE, "%s", err.message);
+	ASSERT_EQ(rp_job_request_state_change(job, RP_JOB_START, SOON_MS, &err),
+		  RP_JOB_DONE, "%s", err.message);
+	GIVES(OK, rp_job_wait(job, NULL, SOON_MS, &err));
+	rp_job_close(job);
+	expect_good(self, 2);
+}
+
+/* Again, as after a set that was cut off: it says that it is there, and no more. */
+TEST_F(exported_base, of_what_is_there_already)
+{
+	EXPECT_EQ(export_night(self, 0), RP_OK, "%s", self->err.message);
+	for (unsigned i = 0; i < 2; i++) {
+		self->options.strict = i;
+		EXPECT_EQ(export_night(self, 0), RP_INVALID_STATE);
+		EXPECT_EQ(self->err.os_error, EEXIST, "%s", self->err.message);
+		EXPECT_EQ(warnings, 0, "%s", warned);
+	}
 }
 
 TEST_MAIN
