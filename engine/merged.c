@@ -153,15 +153,18 @@ static uint32_t punch_zeros(struct layers *changes, struct stream *s, struct wat
 
 	while (r == 0 && pos < changes->source.size) {
 		struct layer_range range;
+		uint64_t end;
 
 		r = layers_at(changes, pos, &range);
 		if (r < 0)
 			return stream_fail(s, r, "map", s->src_path, pos, err);
-		if (range.state == LAYER_ZERO)
-			r = io_file_punch(&s->dst, pos, range.end - pos);
+		end = range.state == LAYER_ZERO ? min_u64(range.end, pos + 64 * MIB)
+						: range.end;
+		if (range.state == LAYER_ZERO) /* it may have to be written */
+			r = io_file_clear(&s->dst, pos, end - pos);
 		if (r < 0)
-			return stream_fail(s, r, "punch", s->dst_path, pos, err);
-		pos = range.end;
+			return stream_fail(s, r, "clear", s->dst_path, pos, err);
+		pos = end;
 		r = watch_tick(w);
 	}
 	return r < 0 ? watch_fail(w, r, err) : RP_OK;

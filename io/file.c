@@ -327,11 +327,6 @@ int io_file_allocate(struct io_file *file, uint64_t start, uint64_t len)
 	return file_allocate(file, 0, start, len);
 }
 
-int io_file_punch(struct io_file *file, uint64_t start, uint64_t len)
-{
-	return file_allocate(file, FALLOC_FL_PUNCH_HOLE, start, len);
-}
-
 /* Without filling the page cache: it may be a whole device. */
 static int write_zeros(struct io_file *file, uint64_t start, uint64_t end)
 {
@@ -351,7 +346,7 @@ static int write_zeros(struct io_file *file, uint64_t start, uint64_t end)
 
 int io_file_clear(struct io_file *file, uint64_t start, uint64_t len)
 {
-	int r = io_file_punch(file, start, len);
+	int r = file_allocate(file, FALLOC_FL_PUNCH_HOLE, start, len);
 
 	return r == -EOPNOTSUPP ? write_zeros(file, start, start + len) : r;
 }

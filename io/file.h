@@ -72,9 +72,6 @@ bool io_file_was_cut(const struct io_file *file);
  * space shows before them. -EOPNOTSUPP where the file system cannot. */
 int io_file_allocate(struct io_file *file, uint64_t start, uint64_t len);
 
-/* Makes a hole of [start, start+len) of a regular file. */
-int io_file_punch(struct io_file *file, uint64_t start, uint64_t len);
-
 /* Makes it read as zeros: a hole, where the file system has such a thing. */
 int io_file_clear(struct io_file *file, uint64_t start, uint64_t len);
 

@@ -9,9 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "badfs.h"
+#include "blocked.h"
 #include "data.h"
 #include "engine_fixture.h"
 #include "harness.h"
@@ -181,6 +183,19 @@ TEST_F(merged, writes_what_has_changed)
 	json_decref(report);
 	expect_good(self, self->point, "vda");
 	expect_good(self, self->base, "base");
+}
+
+/* By a filter, or as the file system has none. */
+TEST_F(merged, where_no_hole_can_be_made)
+{
+	struct rp_export_options options = merging(self);
+	json_t *report;
+
+	block_syscall(SYS_fallocate, EPERM);
+	report = engine_export(&self->e, self->out, &options);
+	EXPECT_STREQ(json_text(report, "Kind"), "merged");
+	json_decref(report);
+	expect_good(self, self->point, "vda");
 }
 
 /* Over a chain: a differential export lies between the full one and the new one. */
