@@ -9,8 +9,8 @@
  * is gone does not count, whatever has killed it. The folder is locked, briefly, to look
  * and to change. Nobody asks again and again: the first that waits watches all that work,
  * each of the others the one before it, and who leaves rings the first, and the one
- *behind it, by their jobs' bells. (No links to these: where paths are all that is known
- *of files, a link is another FIFO.)
+ * behind it, by their jobs' bells. (No links to these: where paths are all that is known
+ * of files, a link is another FIFO.)
  */
 #ifndef ENGINE_JOB_QUEUE_H
 #define ENGINE_JOB_QUEUE_H
