@@ -14,7 +14,7 @@
 
 /* Who shares blocks, or moves little, does little but wait for syncs, and the more wait
  * for one the fewer are made. Who moves much has the device busy alone. */
-#define WORKERS 128
+#define WORKERS 64
 #define MOVERS	16 /* of them, at most, what is not little */
 
 /* One point. */

@@ -527,7 +527,7 @@ uint32_t rp_export_reference_point(struct rp_store *store, const char *reference
  * @done:    called for each as it ends, from the thread that called, with what
  *           rp_export() would have returned: report or error. May be NULL
  *
- * Threads of the library, up to 128 of them as RLIMIT_NOFILE has room, work on the
+ * Threads of the library, up to 64 of them as RLIMIT_NOFILE has room, work on the
  * points, those with the smallest disks first, with one pool of buffers shared fairly.
  * Each export is on stable storage when @done is called for it, but to get there they
  * wait for syncs of the whole file system together (XFS and ext4; not while the page
