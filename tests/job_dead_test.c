@@ -172,15 +172,6 @@ TEST_F(dead, has_a_point_without_data)
 	expect_gone_without(&self->jobs, true);
 }
 
-static double elapsed(const struct jobs *j)
-{
-	json_t *doc = jobs_show(j, j->job);
-	double seconds = json_number_value(json_object_get(doc, "ElapsedTime"));
-
-	json_decref(doc);
-	return seconds;
-}
-
 /* Not when somebody noticed. */
 TEST_F(dead, has_ended_when_it_died)
 {
@@ -189,12 +180,12 @@ TEST_F(dead, has_ended_when_it_died)
 
 	usleep(500000);
 	kill_process(j, process_of(j));
-	before = elapsed(j);
+	before = jobs_elapsed(j);
 	EXPECT_TRUE(before >= 0.5, "%f", before);
 	usleep(1500000);
-	EXPECT_TRUE(elapsed(j) == before, "%f and %f", elapsed(j), before);
+	EXPECT_TRUE(jobs_elapsed(j) == before, "%f and %f", jobs_elapsed(j), before);
 	open_store(j);
-	EXPECT_TRUE(elapsed(j) == before, "%f and %f", elapsed(j), before);
+	EXPECT_TRUE(jobs_elapsed(j) == before, "%f and %f", jobs_elapsed(j), before);
 }
 
 /* Root, who only looks, does not take it from the user whose it is. */

@@ -202,15 +202,6 @@ TEST_F(record, never_goes_back)
 				      j->stage.twin));
 }
 
-static double elapsed(const struct jobs *j)
-{
-	json_t *doc = jobs_show(j, j->job);
-	double seconds = json_number_value(json_object_get(doc, "ElapsedTime"));
-
-	json_decref(doc);
-	return seconds;
-}
-
 /* Whatever is done to the wall clock meanwhile, and when it is asked. */
 TEST_F(record, tells_how_long_it_took)
 {
@@ -224,11 +215,13 @@ TEST_F(record, tells_how_long_it_took)
 		usleep(300000);
 		clock_step = steps[i];
 		jobs_request(j->job, RP_JOB_TERMINATE);
-		EXPECT_TRUE(elapsed(j) >= 0.3 && elapsed(j) < 60, "%f", elapsed(j));
+		EXPECT_TRUE(jobs_elapsed(j) >= 0.3 && jobs_elapsed(j) < 60, "%f",
+			    jobs_elapsed(j));
 		usleep(300000);
 		/* It ends once more, by what it has kept. */
 		jobs_request(j->job, RP_JOB_KILL);
-		EXPECT_TRUE(elapsed(j) >= 0.3 && elapsed(j) < 60, "%f", elapsed(j));
+		EXPECT_TRUE(jobs_elapsed(j) >= 0.3 && jobs_elapsed(j) < 60, "%f",
+			    jobs_elapsed(j));
 		rp_job_close(j->job);
 	}
 	j->job = NULL;

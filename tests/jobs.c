@@ -106,6 +106,15 @@ int64_t jobs_shown(const struct jobs *j, const struct rp_job *job, const char *k
 	return number;
 }
 
+double jobs_elapsed(const struct jobs *j)
+{
+	json_t *doc = jobs_show(j, j->job);
+	double seconds = json_number_value(json_object_get(doc, "ElapsedTime"));
+
+	json_decref(doc);
+	return seconds;
+}
+
 enum rp_job_state jobs_state(struct rp_job *job)
 {
 	enum rp_job_state state = 0;

@@ -38,6 +38,7 @@ struct rp_job *jobs_start(struct jobs *j, bool slow);
 /* The record, which the caller frees; one number of it. */
 json_t *jobs_show(const struct jobs *j, const struct rp_job *job);
 int64_t jobs_shown(const struct jobs *j, const struct rp_job *job, const char *key);
+double jobs_elapsed(const struct jobs *j); /* ElapsedTime of its job */
 
 enum rp_job_state jobs_state(struct rp_job *job);
 
