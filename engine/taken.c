@@ -20,8 +20,9 @@
 #include "watch.h"
 
 /* Writers wait about this long per extent while a file is cloned (H20). */
-#define STALL_US_BTRFS 10
-#define STALL_US_OTHER 20
+#define STALL_US_BTRFS	     10
+#define STALL_US_OTHER	     20
+#define STALL_US_REVERSE_MAP 60
 
 #define CLONE_TRIES 5
 
@@ -137,10 +138,14 @@ const char *taken_needs(const struct taken *d)
 
 uint64_t taken_stall_ms(const struct taken *d)
 {
+	int fd = d->stream.src.tail_fd;
 	uint64_t us = STALL_US_OTHER;
+	struct io_xfs xfs;
 
-	if (io_fs_is(d->stream.src.tail_fd, BTRFS_SUPER_MAGIC))
+	if (io_fs_is(fd, BTRFS_SUPER_MAGIC))
 		us = STALL_US_BTRFS;
+	else if (io_xfs_of(fd, &xfs) == 0 && xfs.reverse_map)
+		us = STALL_US_REVERSE_MAP;
 	return d->extents_known ? d->extents * us / 1000 : 0;
 }
 

@@ -291,10 +291,37 @@ TEST_F(clone, beyond_a_file_size_limit)
 	json_decref(engine_take(e, NULL));
 }
 
-TEST(a_long_stall_is_warned_of)
+FIXTURE(stall)
 {
-	struct engine e = {.store = NULL};
-	struct listener l = {.e = &e};
+	struct engine e;
+};
+
+FIXTURE_VARIANT(stall)
+{
+	const char *mkfs;
+	unsigned holes;	  /* of so many each is too long ... */
+	const char *wait; /* ... for so long */
+};
+
+FIXTURE_VARIANT_ADD(stall, xfs){.mkfs = "-m rmapbt=0", .holes = 26000, .wait = "0.5"};
+FIXTURE_VARIANT_ADD(stall, with_reverse_map){
+	.mkfs = "-m rmapbt=1", .holes = 10000, .wait = "0.6"};
+
+FIXTURE_SETUP(stall)
+{
+	self->e = (struct engine){.store = NULL};
+	engine_open(&self->e, "xfs", 512 * MIB, variant->mkfs, NULL);
+}
+
+FIXTURE_TEARDOWN(stall)
+{
+	engine_close(&self->e);
+}
+
+TEST_F(stall, is_warned_of_if_long)
+{
+	struct engine *e = &self->e;
+	struct listener l = {.e = e};
 	const struct rp_watch watch = {
 		.size = sizeof(watch), .context = &l, .warning = hear};
 	const struct rp_create_options options = {.size = sizeof(options),
@@ -304,32 +331,31 @@ TEST(a_long_stall_is_warned_of)
 	json_t *point, *warnings;
 	int fd;
 
-	engine_open(&e, "xfs", 512 * MIB, NULL, NULL);
-	fd = make_fragments(&e, 26000);
-	engine_add(&e, ids, 1);
-	engine_sync(&e);
+	fd = make_fragments(e, variant->holes);
+	engine_add(e, ids, 1);
+	engine_sync(e);
 	data_write(fd, 1, 0, MIB);
-	count_extents(engine_disk(&e, "vda"), false, FIEMAP_EXTENT_DELALLOC, &dirty);
+	count_extents(engine_disk(e, "vda"), false, FIEMAP_EXTENT_DELALLOC, &dirty);
 	EXPECT_GT(dirty, 0);
 
-	point = engine_take(&e, &options);
+	point = engine_take(e, &options);
 	EXPECT_EQ(l.warnings, 1);
-	EXPECT_GT(json_number(disk_of(point, "vda"), "Extents"), 25500);
+	EXPECT_GT(json_number(disk_of(point, "vda"), "Extents"), variant->holes - 500);
 	EXPECT_EQ(strncmp(l.text, "vda: ", 5), 0, "%s", l.text);
-	EXPECT_NE(strstr(l.text, "a running guest's writes will wait for about 0.5 s"),
+	EXPECT_NE(strstr(l.text, fmt("a running guest's writes will wait for about %s s",
+				     variant->wait)),
 		  NULL, "%s", l.text);
 	warnings = json_object_get(point, "Warnings");
 	EXPECT_EQ(json_array_size(warnings), 1);
 	EXPECT_STREQ(json_string_value(json_array_get(warnings, 0)), l.text);
 	json_decref(point);
 	close(fd);
-	engine_close(&e);
 }
 
-TEST(a_short_stall_is_not)
+TEST_F(stall, is_not_if_short)
 {
-	struct engine e = {.store = NULL};
-	struct listener l = {.e = &e};
+	struct engine *e = &self->e;
+	struct listener l = {.e = e};
 	const struct rp_watch watch = {
 		.size = sizeof(watch), .context = &l, .warning = hear};
 	const struct rp_create_options options = {.size = sizeof(options),
@@ -337,14 +363,12 @@ TEST(a_short_stall_is_not)
 	const char *const ids[] = {"vda"};
 	json_t *point;
 
-	engine_open(&e, "xfs", 0, NULL, NULL);
-	close(make_fragments(&e, 5000));
-	engine_add(&e, ids, 1);
-	point = engine_take(&e, &options);
+	close(make_fragments(e, variant->holes / 5));
+	engine_add(e, ids, 1);
+	point = engine_take(e, &options);
 	EXPECT_EQ(l.warnings, 0, "%s", l.text);
 	EXPECT_EQ(json_array_size(json_object_get(point, "Warnings")), 0);
 	json_decref(point);
-	engine_close(&e);
 }
 
 /* --------------------------------------------------------------- without a mount */
