@@ -80,28 +80,33 @@ static uint32_t check_image(const struct merged *m, const struct stream *s,
 /* ------------------------------------------------------------------ clone and patch */
 
 /* Whether @s can begin as a clone of the image; found out by its first block. */
-static bool can_clone(const struct merged *m, struct stream *s)
+static uint32_t try_clone(const struct merged *m, struct stream *s, bool *ret_works,
+			  struct rp_error *err)
 {
 	struct io_file *image = &image_of(m)->file;
 	uint32_t block = s->dst.block;
 	int r;
 
+	*ret_works = false;
 	if (s->clone == RP_CLONE_NEVER) {
 		stream_because(s, "clone was not wanted");
-		return false;
+		return RP_OK;
 	}
 	if (block > GRAIN || s->dst.align > GRAIN) {
 		stream_because(s, "blocks of more than %u bytes", GRAIN);
-		return false;
+		return RP_OK;
 	}
 	if (image->size < block || s->dst.size < block)
-		return false;
+		return RP_OK;
 	r = io_clone_range(image->tail_fd, 0, s->dst.tail_fd, 0, block);
+	if (r < 0 && !io_clone_refused(r)) /* H18 */
+		return stream_fail(s, r, "clone", s->dst_path, 0, err);
 	if (r < 0 && s->clone == RP_CLONE_AUTO) {
 		stream_because(s, "FICLONERANGE: %s", strerrordesc_np(-r));
 		s->clone = RP_CLONE_NEVER; /* it has been tried */
 	}
-	return r == 0;
+	*ret_works = r == 0;
+	return RP_OK;
 }
 
 /* The sizes it had since, one after another: what was cut off does not come back. */
@@ -327,12 +332,12 @@ static uint32_t make_copy(const struct merged *m, struct stream *s,
 uint32_t merged_make(const struct merged *m, struct stream *s,
 		     const struct tuning *tuning, struct watch *w, struct rp_error *err)
 {
-	uint32_t rc;
+	bool clones;
+	uint32_t rc = try_clone(m, s, &clones, err);
 
-	if (can_clone(m, s))
-		rc = make_clone(m, s, tuning, w, err);
-	else
-		rc = make_copy(m, s, tuning, w, err);
+	if (rc)
+		return rc;
+	rc = clones ? make_clone(m, s, tuning, w, err) : make_copy(m, s, tuning, w, err);
 	s->src.size = m->layer[0]->size;
 	return rc;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * share_test.c - a clone that lost a part without an error is found out, whether its tail
- * was cloned too or is left to be copied
+ * was cloned too or is left to be copied; one that fails is not answered by copying
  */
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -13,6 +13,7 @@
 #include "data.h"
 #include "engine/layer.h"
 #include "engine/share.h"
+#include "engine_fixture.h"
 #include "harness.h"
 #include "io/base.h"
 #include "loopfs.h"
@@ -25,6 +26,7 @@
 static uint64_t loses_at; /* the clone that goes there, and says it has worked */
 static bool refuses_tail;
 static bool maps_no_more, fails; /* from then on; now */
+static int clone_error;		 /* of all */
 
 /* In place of libc's. */
 off_t lseek(int fd, off_t offset, int whence)
@@ -47,6 +49,10 @@ int ioctl(int fd, unsigned long request, ...)
 	if (request == FICLONERANGE) {
 		const struct file_clone_range *range = arg;
 
+		if (clone_error) {
+			errno = clone_error;
+			return -1;
+		}
 		if (range->dest_offset == loses_at)
 			return 0;
 		if (refuses_tail && range->dest_offset + range->src_length == SIZE) {
@@ -182,6 +188,38 @@ TEST_F(share, that_lost_a_part_and_has_no_tail)
 	refuses_tail = true;
 	GIVES(FAILED, clone_all(self, &err));
 	EXPECT_STREQ(err.step, "check clone");
+}
+
+/* H18: copying all of it is no answer to a device that fails, or is full. */
+TEST(base_of_a_merged_export_that_cannot_be_cloned_now)
+{
+	static const int errors[] = {ENOSPC, EIO};
+	const char *const ids[] = {"vda"};
+	char base[POINT_SIZE], *report = NULL;
+	struct rp_export_options options = {
+		.size = sizeof(options), .base = base, .merge = true};
+	struct engine e = {.store = NULL};
+	struct rp_error err;
+
+	loses_at = UINT64_MAX;
+	engine_open(&e, "xfs", 0, NULL, NULL);
+	engine_make_disk(&e, "vda", 9 * MIB);
+	engine_add(&e, ids, 1);
+	json_decref(engine_take(&e, NULL));
+	json_decref(engine_export(&e, e.out, NULL));
+	snprintf(base, sizeof(base), "%s", e.point);
+	json_decref(engine_take(&e, NULL));
+	for (size_t i = 0; i < ARRAY_SIZE(errors); i++) {
+		clone_error = errors[i];
+		GIVES(FAILED,
+		      rp_export(e.store, e.point, e.out, &options, &report, &err));
+		clone_error = 0;
+		EXPECT_STREQ(err.step, "clone");
+		EXPECT_EQ(err.os_error, errors[i], "%s", err.message);
+		EXPECT_STREQ(err.disk, "vda");
+	}
+	json_decref(engine_export(&e, e.out, &options));
+	engine_close(&e);
 }
 
 TEST_MAIN
