@@ -155,10 +155,10 @@ static uint32_t load(struct exported *e, struct rp_error *err)
 		r = check_manifest(e->manifest, &e->by_id);
 	if (r == 0 && fstat(e->fd, &st) < 0)
 		r = -errno;
-	if (r == -EBADMSG || r == -EIO)
+	if (is_damage(r))
 		return rp_fail(err, RP_UNKNOWN_STATUS, "open",
 			       "open export %s: export.json is %s", e->path,
-			       r == -EIO ? "unreadable" : "damaged");
+			       r == -EBADMSG ? "damaged" : "unreadable");
 	if (r == -EOPNOTSUPP)
 		return rp_fail(
 			err, RP_NOT_SUPPORTED, "open",

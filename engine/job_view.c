@@ -276,11 +276,9 @@ uint32_t job_find(struct rp_store *store, const char *id, char ret_id[ID_SIZE],
 /* What is told of a record that cannot be read; NULL if nothing is. */
 static const char *unreadable_status(int error)
 {
-	switch (error) {
-	case -EBADMSG:
-	case -EAGAIN:
-	case -EIO:
+	if (is_damage(error) || error == -EAGAIN)
 		return "damaged";
+	switch (error) {
 	case -EOPNOTSUPP:
 		return "made by a newer version";
 	case -EACCES:
@@ -392,7 +390,7 @@ uint32_t job_view_fail(int error, const char *id, struct rp_error *err)
 {
 	if (error == -ENOENT)
 		return rp_fail(err, RP_NOT_AVAILABLE, "read", "job %s: was removed", id);
-	if (error == -EBADMSG || error == -EAGAIN || error == -EIO)
+	if (is_damage(error) || error == -EAGAIN)
 		return rp_fail(err, RP_UNKNOWN_STATUS, "read",
 			       "job %s: its record is damaged", id);
 	if (error == -EOPNOTSUPP)

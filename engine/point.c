@@ -167,7 +167,7 @@ static uint32_t find_by_prefix(const struct system *system, const char *ref,
 
 uint32_t point_load_fail(int error, const char *ref, struct rp_error *err)
 {
-	if (error == -EBADMSG || error == -EIO)
+	if (is_damage(error))
 		return rp_fail(err, RP_UNKNOWN_STATUS, "open",
 			       "reference point %s: its metadata is damaged (%s)", ref,
 			       strerrordesc_np(-error));
@@ -249,7 +249,7 @@ static uint32_t open_found(const struct system *system, const char *ref,
 	int r = point_load(system, id, point);
 
 	/* Damaged metadata must not make a point immortal. */
-	if ((r == -EBADMSG || r == -EIO) && lock == POINT_EXCLUSIVE &&
+	if (is_damage(r) && lock == POINT_EXCLUSIVE &&
 	    strlen(what->prefix) == ID_SIZE - 1)
 		r = 0;
 	if (r < 0)

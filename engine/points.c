@@ -134,49 +134,56 @@ static uint32_t list_system(struct rp_store *store, const char *name, json_t *li
 	system_close(&system);
 	if (r < 0)
 		return rp_fail_os(err, r, "read", "system %s", name);
-	for (size_t i = 0; i < count; i++)
-		json_array_append_new(list, describe(&points[i]));
+	for (size_t i = 0; r == 0 && i < count; i++)
+		r = json_array_append_new(list, describe(&points[i]));
 	points_free(points, count);
-	return RP_OK;
+	return r < 0 ? rp_fail_os(err, -ENOMEM, "read", "system %s", name) : RP_OK;
+}
+
+static uint32_t list_all(struct rp_store *store, json_t *list, struct rp_error *err)
+{
+	char **names;
+	size_t count;
+	uint32_t rc = RP_OK;
+	int r = io_dir_names(store->systems_fd, &names, &count);
+
+	if (r < 0)
+		return rp_fail_os(err, r, "read", "store %s", store->path);
+	for (size_t i = 0; rc == RP_OK && i < count; i++) {
+		struct rp_error why;
+
+		if (!name_valid(names[i]))
+			continue; /* not ours */
+		rc = list_system(store, names[i], list, &why);
+		/* Removed meanwhile, damaged, newer, another user's: it must not hide
+		 * others. */
+		if (!rp_is_shortage(rc, &why))
+			rc = RP_OK;
+		else if (err)
+			*err = why;
+	}
+	io_names_free(names, count);
+	return rc;
 }
 
 uint32_t rp_list_reference_points(struct rp_store *store, const char *system,
 				  char **ret_json, struct rp_error *reterr)
 {
 	_cleanup_doc_ json_t *list = json_array();
-	char **names, *text;
-	size_t count;
-	uint32_t rc = RP_OK;
-	int r;
+	uint32_t rc;
+	char *text;
 
 	rp_error_clear(reterr);
 	if (!store || !ret_json)
 		return rp_fail(reterr, RP_INVALID_PARAMETER, "check",
 			       "an argument is NULL");
-	if (system) {
-		rc = list_system(store, system, list, reterr);
-	} else {
-		r = io_dir_names(store->systems_fd, &names, &count);
-		if (r < 0)
-			return rp_fail_os(reterr, r, "read", "store %s", store->path);
-		for (size_t i = 0; rc == RP_OK && i < count; i++) {
-			if (!name_valid(names[i]))
-				continue; /* not ours */
-			rc = list_system(store, names[i], list, reterr);
-			/* Removed meanwhile; damaged; newer; another user's: it must not
-			 * hide others. */
-			if (rc == RP_NOT_AVAILABLE || rc == RP_UNKNOWN_STATUS ||
-			    rc == RP_NOT_SUPPORTED || rc == RP_ACCESS_DENIED)
-				rc = RP_OK;
-		}
-		io_names_free(names, count);
-	}
+	rc = system ? list_system(store, system, list, reterr)
+		    : list_all(store, list, reterr);
 	if (rc)
 		return rc;
 	text = list ? doc_text(list) : NULL;
 	if (!text)
 		return rp_fail_os(reterr, -ENOMEM, "read", "store %s", store->path);
-	rp_error_clear(reterr);
 	*ret_json = text;
 	return RP_OK;
 }

@@ -77,7 +77,7 @@ static int load(struct rp_store *store, const char *name, enum system_use use,
 
 static uint32_t load_failed(int error, const char *name, struct rp_error *err)
 {
-	if (error == -EBADMSG)
+	if (is_damage(error))
 		return rp_fail(err, RP_UNKNOWN_STATUS, "open",
 			       "system %s: its metadata is damaged", name);
 	if (error == -EOPNOTSUPP)
@@ -114,7 +114,7 @@ static uint32_t try_open(struct rp_store *store, const char *name, enum system_u
 		return rp_fail(err, RP_NOT_AVAILABLE, "open", "system %s: no such system",
 			       name);
 	if (system.fd < 0)
-		return rp_fail_os(err, system.fd, "open", "system %s", name);
+		return load_failed(system.fd, name, err);
 	rc = lock ? store_lock(system.fd, true, store->wait_ms, name, w, err) : RP_OK;
 	if (rc) {
 		system_close(&system);
@@ -175,12 +175,14 @@ static int describe(const struct system *system, json_t **ret)
 	r = io_dir_names(system->points_fd, &names, &count);
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < count; i++)
-		if (id_valid(names[i]))
-			json_array_append_new(points, json_string(names[i]));
+	for (size_t i = 0; r == 0 && i < count; i++)
+		if (id_valid(names[i]) &&
+		    json_array_append_new(points, json_string(names[i])) < 0)
+			r = -ENOMEM; /* one that is not named would not be exported */
 	io_names_free(names, count);
-	*ret = json_incref(system->doc);
-	return 0;
+	if (r == 0)
+		*ret = json_incref(system->doc);
+	return r;
 }
 
 static uint32_t show(struct rp_store *store, const char *name, json_t **ret,
@@ -226,11 +228,12 @@ static void list_one(void *context, size_t i)
 	if (!name_valid(l->names[i]))
 		return; /* not ours */
 	rc = show(l->store, l->names[i], &l->docs[i], &err);
-	if (rc && is_shortage(-err.os_error))
-		l->shortage = -err.os_error;
-	else if (rc)
-		l->docs[i] = rc == RP_NOT_AVAILABLE ? NULL /* removed meanwhile */
-						    : show_damaged(l->names[i], &err);
+	if (!rc || rc == RP_NOT_AVAILABLE) /* removed meanwhile */
+		return;
+	if (!is_shortage(-err.os_error))
+		l->docs[i] = show_damaged(l->names[i], &err);
+	if (!l->docs[i])
+		l->shortage = -err.os_error ?: -ENOMEM;
 }
 
 uint32_t rp_system_list(struct rp_store *store, char **ret_json, struct rp_error *reterr)
@@ -252,8 +255,8 @@ uint32_t rp_system_list(struct rp_store *store, char **ret_json, struct rp_error
 	if (l.docs)
 		crowd(count, list_one, &l);
 	for (size_t i = 0; l.docs && i < count; i++)
-		if (l.docs[i])
-			json_array_append_new(list, l.docs[i]);
+		if (l.docs[i] && json_array_append_new(list, l.docs[i]) < 0)
+			l.shortage = -ENOMEM;
 	io_names_free(l.names, count);
 	text = list && l.docs ? doc_text(list) : NULL;
 	free(l.docs);

@@ -49,6 +49,13 @@ static inline bool is_shortage(int error)
 	return error == -EMFILE || error == -ENFILE || error == -ENOMEM;
 }
 
+/* What was read is not what was written, or cannot be read: ours (EBADMSG), the device's
+ * (EIO), or the file system's own check (EUCLEAN, as XFS and ext4 say it). */
+static inline bool is_damage(int error)
+{
+	return error == -EBADMSG || error == -EIO || error == -EUCLEAN;
+}
+
 /* @align is a power of two. */
 static inline uint64_t round_down(uint64_t x, uint64_t align)
 {
