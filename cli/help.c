@@ -36,7 +36,7 @@ void help_group(const struct command *commands, const char *group)
 	}
 	printf("\nOptions of every command:\n");
 	print_options(global_options);
-	printf("\n'refpoint COMMAND --help' tells more about one command.\n");
+	printf("\n'refpoint COMMAND --help' tells more, 'man refpoint' all.\n");
 }
 
 void help_command(const struct command *command)

@@ -26,7 +26,7 @@ static const struct command commands[] = {
 	 cmd_system_add},
 	{"system change", "system",
 	 "NAME --disk ID=PATH [--disk ID=PATH ...] [--config PATH ...]",
-	 "replace the disks of a virtual system", system_disks_options, 1, 1,
+	 "replace all disks and config files of a system", system_disks_options, 1, 1,
 	 cmd_system_change},
 	{"system list", "system", "", "list the virtual systems", NULL, 0, 0,
 	 cmd_system_list},

@@ -6,21 +6,21 @@
  *   - returns 0 (or RP_JOB_STARTED) or one of the error values below;
  *   - takes an optional struct rp_error, cleared first and filled on failure;
  *   - leaves its ret_ arguments untouched on failure;
- *   - never prints, never exits, never changes signal handlers or the umask. (A process
- *     with a RLIMIT_FSIZE is to ignore SIGXFSZ, or the kernel ends it at a write over
- *     that; so it is RP_FAILED.)
+ *   - never prints, never exits, never changes signal handlers or the umask. (With a
+ *     RLIMIT_FSIZE, ignore SIGXFSZ: then a write beyond the limit is RP_FAILED, else
+ *     the kernel ends the process.)
  *
- * Option structs (and struct rp_watch) begin with their size, as this header has it; of a
- * newer one, which is larger, what is behind has to be zeros: what this library does not
- * know is RP_INVALID_PARAMETER, and so is a smaller one.
+ * Option structs (and struct rp_watch) begin with their size, sizeof the struct. In a
+ * larger one, of a newer header, the members that this library does not know must be
+ * zero; otherwise, or if the size is smaller, that is RP_INVALID_PARAMETER.
  *
  * Units are bytes, ranges are half-open [start, end). Strings are UTF-8.
- * Handles are independent: one handle belongs to one thread at a time, any
- * number of handles (and processes) of one host may work on one store at once: its locks
- * are flock(2)'s of folders, which NFS, SMB and FUSE keep within a host, as FIFOs are.
- * Children may be forked at any time: as long as one lives that has not called exec,
- * nobody sees that its parent has died or exited at work, and a block device that was
- * being restored to stays in use.
+ * Handles are independent: one handle belongs to one thread at a time, and any number of
+ * handles (and processes) of one host, but not of several, may work on one store at once:
+ * its flock(2) locks and FIFOs may work within one host only, as on NFS, SMB and FUSE.
+ * Children may be forked at any time; but until all have ended or called exec, nobody
+ * sees that the parent has died or exited at work, and a block device that was being
+ * restored to stays in use.
  *
  * Documents: methods that describe something return it as a JSON text whose
  * keys are those of the CIM model (VirtualSystemIdentifier, ReferencePointId,
@@ -50,7 +50,7 @@ enum rp_return {
 	RP_TIMEOUT = 32772,	   /* a lock's or a job's time limit passed */
 	RP_INVALID_PARAMETER = 32773,
 	RP_IN_USE = 32774,	  /* locked by another operation */
-	RP_INVALID_STATE = 32775, /* exists, is needed, or no base to build on */
+	RP_INVALID_STATE = 32775, /* exists, is needed, base does not fit, released */
 	RP_INVALID_TYPE = 32776,  /* settings of a wrong class, property or type */
 	RP_NOT_AVAILABLE = 32777, /* does not exist or is gone */
 	RP_OUT_OF_MEMORY = 32778,
@@ -98,9 +98,11 @@ struct rp_progress {
 	/* "waiting" (a job for its turn), "planning", "mapping", "comparing", "proving",
 	 * "cloning", "copying", "verifying", "syncing" or "publishing" */
 	const char *phase;
-	/* Data bytes to clone, copy or read; grows while planning. */
+	/* Data bytes to clone, copy or read; grows while planning. What is found to be
+	 * there when an export goes on counts no longer. */
 	uint64_t bytes_total;
-	uint64_t bytes_done; /* never goes back */
+	/* Never goes back; but a job that is resumed begins at 0 again. */
+	uint64_t bytes_done;
 	uint64_t bytes_per_second;
 };
 
@@ -155,11 +157,10 @@ struct rp_store_options {
  * @options:   borrowed for the call; NULL means defaults
  * @ret:       set on success only; release with rp_store_close()
  *
- * Removes what operations that died have left behind; what is still being
- * worked on by others is left alone, and what lies where nobody answers within
- * two seconds (a server that is gone) or nothing is mounted is left for later.
- * What may be edited in store.json, JobLimit and TimeBeforeRemoval, is read here and
- * counts as it was then for all that is done with the handle, its jobs included.
+ * Removes what operations that died have left behind, but not what others still work on;
+ * what lies where no server answers within two seconds, or nothing is mounted, is left
+ * for later. JobLimit and TimeBeforeRemoval, which may be edited in store.json, are read
+ * here and stay the same for all that is done with the handle, its jobs included.
  *
  * Errors: RP_INVALID_PARAMETER, RP_NOT_AVAILABLE (no store there), RP_NOT_SUPPORTED
  * (made by a newer version), RP_UNKNOWN_STATUS (damaged), RP_ACCESS_DENIED.
@@ -217,14 +218,16 @@ uint32_t rp_system_change(struct rp_store *store, const char *name,
  * rp_system_list() - all systems: a JSON array of the documents of rp_system_show()
  *
  * A system whose metadata cannot be read is listed with a Status, "damaged" or, of
- * another user's, "not permitted to be read", and a StatusReason.
+ * another user's, "not permitted to be read", and a StatusReason. Errors: RP_FAILED,
+ * RP_ACCESS_DENIED, RP_OUT_OF_MEMORY.
  */
 uint32_t rp_system_list(struct rp_store *store, char **ret_json, struct rp_error *reterr);
 
 /**
  * rp_system_show() - one system: its disks, config files and reference points
  *
- * Errors: RP_NOT_AVAILABLE, RP_UNKNOWN_STATUS, RP_INVALID_PARAMETER.
+ * Errors: RP_NOT_AVAILABLE, RP_UNKNOWN_STATUS, RP_NOT_SUPPORTED (made by a newer
+ * version), RP_INVALID_PARAMETER, RP_ACCESS_DENIED.
  */
 uint32_t rp_system_show(struct rp_store *store, const char *name, char **ret_json,
 			struct rp_error *reterr);
@@ -266,10 +269,11 @@ struct rp_create_options {
  * consistent with each other, and the point says so. While a disk is cloned its
  * writers wait, some 10-60 us per extent; a long stall is warned of beforehand.
  *
- * Errors: RP_NOT_SUPPORTED (no FICLONE between disk and store, and no
- * allow_copy), RP_NOT_AVAILABLE (system or a disk is gone, or a device has no
- * medium: its size is 0), RP_TIMEOUT (another operation on the system), RP_IN_USE
- * (the disk changed while it was copied), RP_INVALID_PARAMETER (label),
+ * Errors: RP_NOT_SUPPORTED (no FICLONE between disk and store, and no allow_copy: the
+ * step is "clone"; or the system was made by a newer version), RP_NOT_AVAILABLE (system
+ * or a disk is gone, or a device has no medium: its size is 0), RP_TIMEOUT (another
+ * operation on the system), RP_IN_USE (the disk changed while it was copied, or another
+ * file took its place; a device is mounted or held), RP_INVALID_PARAMETER (label),
  * RP_UNKNOWN_STATUS (the system is damaged), RP_ACCESS_DENIED, RP_FAILED,
  * RP_OUT_OF_MEMORY.
  */
@@ -284,7 +288,7 @@ uint32_t rp_create_reference_point(struct rp_store *store, const char *system,
  * A point whose metadata cannot be read is listed with a Status and a StatusReason, as
  * systems are by rp_system_list(), before those of its system whose age is known. A
  * system that cannot be read hides no other: it is left out, unless it is the one asked
- * for.
+ * for. Errors: of that one, as rp_system_show(); RP_FAILED, RP_OUT_OF_MEMORY.
  */
 uint32_t rp_list_reference_points(struct rp_store *store, const char *system,
 				  char **ret_json, struct rp_error *reterr);
@@ -295,7 +299,8 @@ uint32_t rp_list_reference_points(struct rp_store *store, const char *system,
  *         4 characters, "latest" or "latest~N"
  *
  * Errors: RP_INVALID_PARAMETER (syntax, ambiguous), RP_NOT_AVAILABLE,
- * RP_UNKNOWN_STATUS (its metadata is damaged), RP_ACCESS_DENIED.
+ * RP_UNKNOWN_STATUS (its metadata is damaged), RP_NOT_SUPPORTED (made by a newer
+ * version), RP_ACCESS_DENIED.
  */
 uint32_t rp_show_reference_point(struct rp_store *store, const char *point,
 				 char **ret_json, struct rp_error *reterr);
@@ -303,11 +308,12 @@ uint32_t rp_show_reference_point(struct rp_store *store, const char *point,
 /**
  * rp_destroy_reference_point() - delete a point and its data
  *
- * Errors: RP_IN_USE (being exported), RP_ACCESS_DENIED (also: its disks are immutable,
+ * Errors: RP_IN_USE (an export or rp_changes() reads it, also as the base; RP_TIMEOUT if
+ * it still does after lock_timeout_ms), RP_ACCESS_DENIED (also: its disks are immutable,
  * and the caller has no CAP_LINUX_IMMUTABLE; nothing has changed), as
  * rp_show_reference_point() except that a point with damaged metadata can be destroyed by
  * its full UUID. If the point has gone but not all of its data, the message names the
- * folder of the store that is left; who opens the store next removes it.
+ * folder of the store that is left; the next rp_store_open() removes it.
  */
 uint32_t rp_destroy_reference_point(struct rp_store *store, const char *point,
 				    struct rp_error *reterr);
@@ -351,9 +357,10 @@ struct rp_changes_options {
  *
  * Errors: RP_INVALID_STATE (the base is of another system, is the same point or newer;
  * the data of @point was released, or of @base and it is to be proved),
- * RP_INVALID_PARAMETER (unknown disk), RP_NOT_AVAILABLE, RP_IN_USE, RP_FAILED (a read
- * failed, cancelled; proof failed: @reterr has the disk and the offset),
- * RP_UNKNOWN_STATUS, RP_ACCESS_DENIED, RP_OUT_OF_MEMORY.
+ * RP_INVALID_PARAMETER (unknown disk), RP_NOT_AVAILABLE, RP_IN_USE (with lock_timeout_ms
+ * RP_TIMEOUT), RP_FAILED (a read failed, cancelled; proof failed: @reterr has the disk
+ * and the offset), RP_UNKNOWN_STATUS, RP_NOT_SUPPORTED (made by a newer version),
+ * RP_ACCESS_DENIED, RP_OUT_OF_MEMORY.
  */
 uint32_t rp_changes(struct rp_store *store, const char *point, const char *base,
 		    const struct rp_changes_options *options, char **ret_report,
@@ -397,8 +404,8 @@ enum rp_ionice {
 
 struct rp_export_options {
 	size_t size;		  /* sizeof(struct rp_export_options) */
-	const char *const *disks; /* IDs of the disks to export; NULL = all */
-	size_t disk_count;
+	const char *const *disks; /* IDs of the disks to export */
+	size_t disk_count;	  /* 0 = all of them */
 	enum rp_io io;
 	enum rp_clone clone;
 	enum rp_digest digest;
@@ -408,12 +415,11 @@ struct rp_export_options {
 	unsigned queue_depth; /* blocks on their way at once, up to 256 */
 	uint64_t memory;      /* limit of all buffers together, in steps of 2 MiB; if it
 			       * cannot hold one set of them: RP_OUT_OF_MEMORY */
-	/* "SYSTEM@POINT", an older point of the same system, or "@POINT", that of the
-	 * system of each point exported: only what has changed since is exported. Of a
-	 * system that has no "@latest~N" all is, with a warning. "@exported" is the
-	 * newest older point that DIRECTORY has an export of: of a system that has none
-	 * all is exported, and of a disk that could not be restored from there, each with
-	 * a warning. NULL = everything. */
+	/* Only what has changed since this older point of the same system is exported:
+	 * "SYSTEM@POINT", or "@POINT" for the system of each point exported. "@exported"
+	 * is the newest older point that DIRECTORY has an export of. A system that has no
+	 * such "@latest~N" or "@exported" is exported in full, with a warning; with
+	 * "@exported" so is a disk that could not be restored from there. NULL = all. */
 	const char *base;
 	/* RP_INVALID_STATE where there would be a warning: a disk has no usable base, or
 	 * DIRECTORY has no export of the base from which the disk could be restored. */
@@ -464,9 +470,9 @@ struct rp_export_options {
  *
  * With options->base a disk's file holds only what has changed since, and has a list
  * of that beside it (refpoint(1), "Differential disks"). A disk for which the base is
- * of no use is exported whole, with a warning to options->watch; there is one, too, if
- * DIRECTORY has no export of the base that has the disk and could be restored, which
- * with "@exported" makes the base one of no use.
+ * of no use is exported in full, with a warning to options->watch. There is a warning,
+ * too, if DIRECTORY has no export of the base from which the disk could be restored; with
+ * "@exported" the base is then of no use.
  *
  * Errors: RP_INVALID_PARAMETER (relative path or one into a store or an export, unknown
  * disk), RP_NOT_AVAILABLE (point or directory), RP_IN_USE (the same export is running),
@@ -517,29 +523,28 @@ uint32_t rp_export_reference_point(struct rp_store *store, const char *reference
 /**
  * rp_export_set() - export many points into a directory at once
  * @points:  as rp_export(); each is exported and published by itself
- * @options: as rp_export(), for each of them; options->watch sees them together, its
- *           progress adds up. memory and timeout_ms bound all of them together; with a
+ * @options: as rp_export(), for each of them; options->watch sees the sum of their
+ *           progress. memory and timeout_ms are for all of them together; with a
  *           limit of the rate (bandwidth, iops, max_pressure) they are exported one
- *           after another. So it is with what options->settings say. With a base
- *           that names a system or an ID the points of other systems fail; "latest" is
- *           what it is at the begin, and one whose base goes meanwhile, or comes, fails;
- *           what is "@exported" is seen when the point's turn comes
+ *           after another. The same holds for options->settings. With a base that
+ *           names a system or an ID, points of other systems fail. "latest" is looked
+ *           up at the beginning, and a point whose base goes or comes after that fails;
+ *           "@exported" is looked up when the point's turn comes
  * @done:    called for each as it ends, from the thread that called, with what
  *           rp_export() would have returned: report or error. May be NULL
  *
- * Threads of the library, up to 64 of them as RLIMIT_NOFILE has room, work on the
- * points, those with the smallest disks first, with one pool of buffers shared fairly.
- * Each export is on stable storage when @done is called for it, but to get there they
- * wait for syncs of the whole file system together (XFS and ext4; not while the page
- * cache holds much that others have written), each of them half a second at most until
- * others want one too. A point that fails does not keep the others from being exported.
- * Without any (@points may be NULL) @directory, which must not be in a store or an
- * export, and @options are checked.
+ * Up to 64 threads of the library, as far as RLIMIT_NOFILE has room, work on the points,
+ * those with the smallest disks first, and share one pool of buffers fairly. Each export
+ * is on stable storage when @done is called for it. On XFS and ext4, unless the page
+ * cache holds much that others have written, they wait together for syncs of the whole
+ * file system, each half a second at most until others want one too. A point that fails
+ * does not keep the others from being exported. Without points (@points may be NULL) only
+ * @options and @directory, which must not be in a store or an export, are checked.
  *
  * Return: RP_OK if all were exported; else the value of the first of @points that was
- * not, with @reterr: of those that exist already (os_error EEXIST), as after a set that
- * was cut off, only if nothing else has failed. If there are no threads or buffers, the
- * error of that.
+ * not, with @reterr. Those that exist already (os_error EEXIST), as after a set that was
+ * cut off, count only if nothing else has failed. If there are no threads or buffers,
+ * that error.
  */
 uint32_t rp_export_set(struct rp_store *store, const char *const *points, size_t count,
 		       const char *directory, const struct rp_export_options *options,
@@ -553,7 +558,7 @@ uint32_t rp_export_set(struct rp_store *store, const char *const *points, size_t
  * rp_probe() - find out what works between two directories, and how fast
  * @store:    keeps the result, if there is a Choice, for later exports that move bytes
  *            between these two mounts and leave io, block size, depth and memory to the
- *            engine, without a limit of the rate; NULL = nobody does
+ *            engine, without a limit of the rate; NULL = it is not kept
  * @source:   absolute path of an existing directory
  * @target:   another; NULL = the same
  * @ret_json: Source and Target (file system, direct I/O and its alignment, whether
@@ -561,11 +566,10 @@ uint32_t rp_export_set(struct rp_store *store, const char *const *points, size_t
  *            CopyFileRange, IoUring, Speeds of the backends, and the Choice
  *
  * Takes a second or two, of a slow device some more, and 64 MiB of space in each while it
- * runs, in files that have no name: nothing is left behind. Who measures for the same
+ * runs, in files that have no name: nothing is left behind. Whoever measures for the same
  * @store is waited for, a minute at most. A result counts until the kernel or a mount
- * changes; an export that moves 4 GiB or more then finds it out again. What is null could
- * not be found out, or does not apply. Not for directories that are not the caller's to
- * write to.
+ * changes; an export that moves 4 GiB or more then measures again. What is null could
+ * not be found out, or does not apply. Only for directories that the caller may write to.
  *
  * Errors: RP_INVALID_PARAMETER (a path that is relative or not UTF-8), RP_NOT_AVAILABLE,
  * RP_ACCESS_DENIED (read-only), RP_FAILED, RP_OUT_OF_MEMORY.
@@ -722,8 +726,8 @@ int rp_job_fd(struct rp_job *job);
  *
  * Return: what the job returned, with @reterr as it was. If it has not ended: RP_TIMEOUT
  * (@timeout_ms) or RP_FAILED (ECANCELED, by @watch), both with the step "wait". If it
- * cannot be told, as rp_job_state(): the job may go on. What a job has failed with has
- * its system.
+ * cannot be told, as rp_job_state(): the job may go on. An error that the job has failed
+ * with names its system.
  */
 uint32_t rp_job_wait(struct rp_job *job, const struct rp_watch *watch,
 		     uint64_t timeout_ms, struct rp_error *reterr);
@@ -754,15 +758,15 @@ uint32_t rp_job_error(struct rp_job *job, struct rp_error *reterr);
  *	these, if Resumable:
  *	            4096    4097     4097       0
  *
- * Where the table says 4096 and there is time, the transition is waited for: 0 when it
- * is through, RP_JOB_FORBIDDEN if the job came to another end before, else
- * RP_JOB_NOT_IN_TIME, and the request stands. A Suspend or Start that stands and was not
- * carried out yet is taken back by the other one, which is 4096 then and takes its
- * place: who still waits for the first gets RP_JOB_FORBIDDEN. The same again is 4096
- * again and changes nothing; nothing takes back a stop. To start a job that has ended
- * and is Resumable (always if something of it was kept), this process must be able to do
- * its work: a thread of it does, as after rp_export_start(). Kill then discards what was
- * kept. A requested stop takes effect within 200 ms, as long as the devices answer.
+ * Where the table says 4096 and there is a timeout, the transition is waited for: 0 when
+ * it is through, RP_JOB_FORBIDDEN if the job came to another end before, else
+ * RP_JOB_NOT_IN_TIME, and the request stands. A Suspend or Start that was not carried out
+ * yet is taken back by the other one, which then gives 4096 and takes its place; whoever
+ * waits for the first gets RP_JOB_FORBIDDEN. The same request again gives 4096 and
+ * changes nothing; a stop cannot be taken back. A job that has ended and is Resumable
+ * (always if something of it was kept) is started in a thread of this process, as after
+ * rp_export_start(), which must be able to do its work; Kill discards what it has kept.
+ * A requested stop takes effect within 200 ms, as long as the devices answer.
  *
  * Return: a value of enum rp_job_answer; @reterr is filled if it is not 0 or 4096, with
  * the rp_return that is nearest: RP_INVALID_STATE for 4097, RP_IN_USE for 4099,
@@ -815,8 +819,9 @@ struct rp_read_options {
  *
  * Errors: RP_FAILED (differs: @reterr has the disk and the offset of the first
  * bad chunk), RP_UNKNOWN_STATUS (the manifest, a digest file or an image's tables are
- * damaged), RP_NOT_AVAILABLE (no export there, or not of a base), RP_NOT_SUPPORTED (newer
- * format, or an image that has what is not written here).
+ * damaged), RP_NOT_AVAILABLE (no export there, or not of a base; or a file of one is
+ * missing), RP_NOT_SUPPORTED (newer format, or an image that has what is not written
+ * here).
  */
 uint32_t rp_verify(const char *export_path, const struct rp_read_options *options,
 		   char **ret_report, struct rp_error *reterr);
@@ -827,13 +832,13 @@ uint32_t rp_verify(const char *export_path, const struct rp_read_options *option
  * @options:     io, clone, search and watch; NULL means defaults
  * @ret_report:  a JSON object: ExportPath and the new manifest; may be NULL
  *
- * Of the full export at the end of its chain and all changes since whole disks are made,
+ * Whole disks are made of the full export at the end of its chain and all changes since,
  * by sharing blocks where the file system can, in a folder beside the export; then the
- * two change places at one instant, and the old one is removed; what of it cannot be is
- * warned of, and goes with the next merge that can. The bases are not touched, and not
+ * two change places at one instant, and the old one is removed. There is a warning if not
+ * all of it can be removed; a later merge tries again. The bases are not touched, and not
  * needed by it any more. Digest trees go on from that of the full export; all parts are
- * read and compared with theirs first. Who reads a chain with the export in it meanwhile
- * begins again with the whole one. Needs no store.
+ * read and compared with theirs first. Whoever reads a chain with the export in it
+ * meanwhile begins again with the whole one. Needs no store.
  *
  * Errors: as rp_verify() with a chain; RP_INVALID_STATE (it is whole already: Kind in its
  * manifest is not "differential"; or there is something in its folder that is no part of
@@ -851,10 +856,10 @@ uint32_t rp_merge(const char *export_path, const struct rp_read_options *options
  *          the disk; with options->replace also an existing regular file; it may not
  *          lie in an export or a store
  *
- * A file appears under its name only when it is complete and on stable storage. Where the
- * folder cannot be synced then, the file is removed again; but one that has replaced
- * another keeps the name, and the error says that it has it. That has the other's owner,
- * mode and access control list.
+ * A file appears under its name only when it is complete and on stable storage. One that
+ * replaces another has the other's owner, mode and access control list. If the folder
+ * cannot be synced then, the file is removed again; but one that has replaced another
+ * keeps the name, and the error says so.
  * A block device is written in place; what lies behind the disk's size stays.
  * Where the export has digests the bytes are checked while they pass, and those that are
  * shared are read for it; a disk that is put together from a chain of exports is checked
@@ -888,7 +893,7 @@ uint32_t rp_restore(const char *export_path, const char *disk, const char *outpu
  * exports of it have kept goes. There is the point with its data or the point without,
  * whatever happens meanwhile.
  *
- * Errors: RP_IN_USE (it, or what it is the base of, is being exported),
+ * Errors: RP_IN_USE (as rp_destroy_reference_point()),
  * RP_INVALID_STATE (released already), RP_NOT_SUPPORTED (the store's file system cannot
  * exchange two folders), RP_ACCESS_DENIED (also: its disks are immutable, and the caller
  * has no CAP_LINUX_IMMUTABLE; nothing has changed), RP_FAILED, as
@@ -905,9 +910,9 @@ uint32_t rp_release(struct rp_store *store, const char *point,
  * @ret_point:   "NAME@UUID", as it was
  *
  * It comes back as one without data, as after rp_release(); it can be a base if the
- * export has digests of whole disks: its Warnings say of which disks it cannot be one. A
- * differential export is to be merged first. Its age among the system's points is that of
- * its creation time. Its system must be registered.
+ * export has digests of whole disks: its Warnings name the disks for which it cannot. A
+ * differential export must be merged first. Among the system's points it is as old as its
+ * creation time says. The system must be registered.
  *
  * Errors: RP_INVALID_STATE (the point exists), RP_NOT_AVAILABLE (no export there; the
  * system is not registered), RP_UNKNOWN_STATUS (the export is damaged), RP_FAILED (a
