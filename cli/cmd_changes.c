@@ -69,15 +69,13 @@ int cmd_changes(const struct cli *cli)
 	};
 	json_auto_t *report = NULL;
 	struct rp_error error;
-	size_t disk_count;
 	uint32_t value;
 	char *text;
 	int status;
 
 	if (!base)
 		return wrong_usage(cli, "option '--base' must be given");
-	free(option_values(&cli->args, "disk", &disk_count));
-	if (disk_count > 1)
+	if (option_count(&cli->args, "disk") > 1)
 		return wrong_usage(cli, "option '--disk' can be given once");
 	status = open_store(cli, point, &store);
 	if (status)

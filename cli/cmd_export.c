@@ -128,14 +128,6 @@ static int check_settings_alone(const struct cli *cli)
 	return 0;
 }
 
-static bool parse_priority(const char *text, uint32_t *ret)
-{
-	size_t length = strspn(text, "0123456789");
-
-	*ret = (uint32_t)strtoul(text, NULL, 10);
-	return length && length <= 2 && !text[length] && *ret;
-}
-
 /* A size that was given with option @name; 0 or EXIT_USAGE. */
 static int take_size(const struct exporting *e, const char *name, uint64_t *ret)
 {
@@ -145,26 +137,6 @@ static int take_size(const struct exporting *e, const char *name, uint64_t *ret)
 		return 0;
 	return wrong_usage(e->cli, "option '--%s' takes a size such as 64M, not '%s'",
 			   name, text);
-}
-
-static int take_tuning(struct exporting *e)
-{
-	const char *depth = option_value(&e->cli->args, "queue-depth");
-	int status = take_size(e, "block-size", &e->options.block_size);
-
-	if (!status)
-		status = take_size(e, "memory", &e->options.memory);
-	if (!status)
-		status = take_size(e, "cluster-size", &e->options.cluster_size);
-	if (status || !depth)
-		return status;
-	e->options.queue_depth = (unsigned)strtoul(depth, NULL, 10);
-	if (depth[strspn(depth, "0123456789")] || strlen(depth) > 9 ||
-	    !e->options.queue_depth)
-		return wrong_usage(
-			e->cli, "option '--queue-depth' takes a number above 0, not '%s'",
-			depth);
-	return 0;
 }
 
 /* A whole number from @min to @max at the beginning of @text; NULL if there is none, else
@@ -181,27 +153,47 @@ static const char *parse_number(const char *text, uint32_t min, uint32_t max,
 	return text + digits;
 }
 
+/* A number that was given with option @name, which takes @kind; 0 or EXIT_USAGE. */
+static int take_number(const struct exporting *e, const char *name, const char *kind,
+		       uint32_t min, uint32_t max, uint32_t *ret)
+{
+	const char *text = option_value(&e->cli->args, name);
+	const char *rest = text ? parse_number(text, min, max, ret) : "";
+
+	if (rest && !*rest)
+		return 0;
+	return wrong_usage(e->cli, "option '--%s' takes %s, not '%s'", name, kind, text);
+}
+
+static int take_tuning(struct exporting *e)
+{
+	int status = take_size(e, "block-size", &e->options.block_size);
+
+	if (!status)
+		status = take_size(e, "memory", &e->options.memory);
+	if (!status)
+		status = take_size(e, "cluster-size", &e->options.cluster_size);
+	if (!status)
+		status = take_number(e, "queue-depth", "a number above 0", 1, UINT32_MAX,
+				     &e->options.queue_depth);
+	return status;
+}
+
 static int take_limits(struct exporting *e)
 {
-	const char *iops = option_value(&e->cli->args, "iops-limit");
 	const char *pressure = option_value(&e->cli->args, "max-pressure"), *rest;
+	int status = take_number(e, "iops-limit", "a number", 0, UINT32_MAX,
+				 &e->options.iops);
 
-	if (iops) {
-		rest = parse_number(iops, 0, UINT32_MAX, &e->options.iops);
-		if (!rest || *rest)
-			return wrong_usage(
-				e->cli, "option '--iops-limit' takes a number, not '%s'",
-				iops);
-	}
-	if (pressure) {
-		rest = parse_number(pressure, 1, 99, &e->options.max_pressure);
-		if (!rest || (*rest && (rest[0] != ':' || rest[1] != '/')))
-			return wrong_usage(e->cli,
-					   "option '--max-pressure' takes 1 to 99, and "
-					   ":/PATH of a cgroup if wanted, not '%s'",
-					   pressure);
-		e->options.pressure_of = *rest ? rest + 1 : NULL;
-	}
+	if (status || !pressure)
+		return status;
+	rest = parse_number(pressure, 1, 99, &e->options.max_pressure);
+	if (!rest || (*rest && (rest[0] != ':' || rest[1] != '/')))
+		return wrong_usage(e->cli,
+				   "option '--max-pressure' takes 1 to 99, and :/PATH of "
+				   "a cgroup if wanted, not '%s'",
+				   pressure);
+	e->options.pressure_of = *rest ? rest + 1 : NULL;
 	return 0;
 }
 
@@ -211,7 +203,6 @@ static int take_options(struct exporting *e)
 	const char *settings = option_value(args, "settings");
 	const char *timeout = option_value(args, "timeout");
 	const char *rate = option_value(args, "bwlimit");
-	const char *priority = option_value(args, "priority");
 	int status;
 
 	e->options.size = sizeof(e->options);
@@ -231,12 +222,11 @@ static int take_options(struct exporting *e)
 				   "option '--bwlimit' takes a number of bytes, or one "
 				   "with K, M, G or T, not '%s'",
 				   rate);
-	if (priority && !parse_priority(priority, &e->options.priority))
-		return wrong_usage(e->cli,
-				   "option '--priority' takes a number from 1 to 99, not "
-				   "'%s'",
-				   priority);
-	if (priority && !option_given(args, "async"))
+	status = take_number(e, "priority", "a number from 1 to 99", 1, 99,
+			     &e->options.priority);
+	if (status)
+		return status;
+	if (option_given(args, "priority") && !option_given(args, "async"))
 		return wrong_usage(e->cli, "option '--priority' needs '--async'");
 	if (option_given(args, "merge") && !option_given(args, "base"))
 		return wrong_usage(e->cli, "option '--merge' needs '--base'");

@@ -5,7 +5,6 @@
 #include "cli/cli.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "cli/out.h"
 #include "cli/reading.h"
@@ -85,11 +84,9 @@ int cmd_restore(const struct cli *cli)
 		.call = restore,
 		.print = print_restored,
 	};
-	size_t disk_count;
 	int status;
 
-	free(option_values(&cli->args, "disk", &disk_count));
-	if (disk_count != 1)
+	if (option_count(&cli->args, "disk") != 1)
 		return wrong_usage(cli, "option '--disk' must be given once");
 	status = read_export(&reading);
 	if (status == 0)

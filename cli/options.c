@@ -190,13 +190,18 @@ int arguments_parse(struct arguments *args, const char *command,
 	return argc;
 }
 
+size_t option_count(const struct arguments *args, const char *name)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < args->option_count; i++)
+		count += strcmp(args->options[i].def->name, name) == 0;
+	return count;
+}
+
 bool option_given(const struct arguments *args, const char *name)
 {
-	for (size_t i = 0; i < args->option_count; i++) {
-		if (strcmp(args->options[i].def->name, name) == 0)
-			return true;
-	}
-	return false;
+	return option_count(args, name) > 0;
 }
 
 static const struct option_value *last_option(const struct arguments *args,

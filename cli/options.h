@@ -49,6 +49,9 @@ void arguments_free(struct arguments *args);
 int arguments_parse(struct arguments *args, const char *command,
 		    const struct option_def *defs, int argc, char **argv);
 
+/* How often it was given. */
+size_t option_count(const struct arguments *args, const char *name);
+
 bool option_given(const struct arguments *args, const char *name);
 
 /* The last value given, or NULL. */

@@ -91,5 +91,17 @@ for number in 4294967296 99999999999 18446744073709551617 -1 1x 1.5; do
 	rp 64 "not --iops-limit $number" export nobody@latest "$DIR/good" \
 		--iops-limit=$number
 done
+# Also what is far more than the engine takes, which says how much it does.
+for number in 257 1000000000 4294967295; do
+	rp 6 "--queue-depth $number" export nobody@latest "$DIR/good" --queue-depth $number
+done
+for number in 0 4294967296 99999999999 -1 1x; do
+	rp 64 "not --queue-depth $number" export nobody@latest "$DIR/good" \
+		--queue-depth=$number
+done
+for number in 0 100 1x -1 4294967297; do
+	rp 64 "not --priority $number" export nobody@latest "$DIR/good" --async \
+		--priority=$number
+done
 
 done_testing
