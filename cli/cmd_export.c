@@ -110,20 +110,20 @@ static int take_settings(struct exporting *e, const char *text)
 	return 0;
 }
 
+static bool is_setting(const char *option)
+{
+	return strcmp(option, "all") != 0 && strcmp(option, "settings") != 0 &&
+	       strcmp(option, "async") != 0;
+}
+
 /* What --settings replaces may not stand beside it. */
 static int check_settings_alone(const struct cli *cli)
 {
-	static const char *const replaced[] = {
-		"disk",		"io",	       "clone",	       "digest",  "timeout",
-		"block-size",	"queue-depth", "memory",       "bwlimit", "ionice",
-		"priority",	"format",      "cluster-size", "restart", "iops-limit",
-		"max-pressure", "base",	       "merge",	       "strict"};
-
-	for (size_t i = 0; i < sizeof(replaced) / sizeof(replaced[0]); i++) {
-		if (option_given(&cli->args, replaced[i]))
+	for (const struct option_def *o = export_options; o->name; o++) {
+		if (is_setting(o->name) && option_given(&cli->args, o->name))
 			return wrong_usage(cli,
 					   "'--settings' and '--%s' exclude each other",
-					   replaced[i]);
+					   o->name);
 	}
 	return 0;
 }

@@ -76,8 +76,8 @@ static uint32_t export_point(struct rp_store *store, const char *point,
 
 /* Those that count: @options, or what their settings say, which @settings is to hold. */
 static uint32_t read_options(const struct rp_export_options *options,
-			     struct settings *settings, struct rp_export_options *ret,
-			     struct rp_error *err)
+			     struct rp_export_options *settings,
+			     struct rp_export_options *ret, struct rp_error *err)
 {
 	uint32_t rc;
 
@@ -94,8 +94,8 @@ static uint32_t read_options(const struct rp_export_options *options,
 	rc = settings_parse(options->settings, settings, err);
 	if (rc)
 		return rc;
+	*ret = *settings;
 	ret->watch = options->watch;
-	settings_options(settings, ret);
 	return RP_OK;
 }
 
@@ -103,7 +103,7 @@ static uint32_t export(struct rp_store *store, const char *point, const char *di
 		       const struct rp_export_options *options, char **ret_report,
 		       struct rp_job **ret_job, struct rp_error *reterr)
 {
-	_cleanup_(settings_free) struct settings settings = {0};
+	_cleanup_(settings_free) struct rp_export_options settings = {0};
 	struct rp_error own, *err = reterr ?: &own; /* the job's record wants it */
 	struct rp_export_options read;
 	uint32_t rc;
@@ -136,7 +136,7 @@ uint32_t rp_export_set(struct rp_store *store, const char *const *points, size_t
 		       const char *directory, const struct rp_export_options *options,
 		       set_done *done, void *context, struct rp_error *reterr)
 {
-	_cleanup_(settings_free) struct settings settings = {0};
+	_cleanup_(settings_free) struct rp_export_options settings = {0};
 	struct rp_error own, *err = reterr ?: &own;
 	struct rp_export_options read; /* once: limits are of all points together */
 	uint32_t rc;

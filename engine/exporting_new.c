@@ -14,29 +14,6 @@
 #include "job_sweep.h"
 #include "settings.h"
 
-/* 0 or -ENOMEM. */
-static int copy_options(struct exporting *x, const struct rp_export_options *o)
-{
-	char **disks = calloc(o->disk_count + 1, sizeof(*disks));
-
-	x->options = *o;
-	x->options.disks = (const char *const *)disks;
-	x->options.disk_count = 0;
-	x->options.settings = NULL;
-	x->options.base = o->base ? strdup(o->base) : NULL;
-	x->options.pressure_of = o->pressure_of ? strdup(o->pressure_of) : NULL;
-	for (size_t i = 0; disks && i < o->disk_count; i++) {
-		disks[i] = strdup(o->disks[i] ?: "");
-		if (!disks[i])
-			return -ENOMEM;
-		x->options.disk_count++;
-	}
-	return disks && !x->options.base == !o->base &&
-			       !x->options.pressure_of == !o->pressure_of
-		       ? 0
-		       : -ENOMEM;
-}
-
 static struct exporting *new (struct rp_store *store, const char *directory,
 			      const struct rp_export_options *options)
 {
@@ -50,7 +27,7 @@ static struct exporting *new (struct rp_store *store, const char *directory,
 	x->changes = (struct export_changes)EXPORT_CHANGES_NONE;
 	x->journal = (struct journal)JOURNAL_NONE;
 	x->directory = strdup(directory);
-	if (x->directory && copy_options(x, options) == 0)
+	if (x->directory && settings_copy(options, &x->options) == 0)
 		return x;
 	exporting_free(x);
 	return NULL;
@@ -288,9 +265,8 @@ uint32_t exporting_check(struct rp_store *store, const char *directory,
 static uint32_t again(struct rp_store *store, const json_t *doc, struct exporting **ret,
 		      struct rp_error *err)
 {
-	struct rp_export_options options = {.size = sizeof(options)};
+	_cleanup_(settings_free) struct rp_export_options options = {0};
 	_cleanup_free_ char *text = NULL;
-	_cleanup_(settings_free) struct settings settings = {0};
 	const char *system, *id, *directory;
 	char point[NAME_SIZE + ID_SIZE];
 	struct exporting *x;
@@ -302,10 +278,9 @@ static uint32_t again(struct rp_store *store, const json_t *doc, struct exportin
 	    doc_string(doc, "ExportDirectory", &directory) < 0)
 		return rp_fail(err, RP_UNKNOWN_STATUS, "resume",
 			       "the job's record is damaged");
-	rc = settings_parse(text, &settings, err);
+	rc = settings_parse(text, &options, err);
 	if (rc)
 		return rc;
-	settings_options(&settings, &options);
 	x = new (store, directory, &options);
 	if (!x)
 		return rp_fail_os(err, -ENOMEM, "resume", "job");
@@ -362,11 +337,7 @@ void exporting_free(struct exporting *x)
 		job_forget_old(x->store);
 	json_decref(x->manifest);
 	json_decref(x->watch.warnings);
-	for (size_t i = 0; i < x->options.disk_count; i++)
-		free((char *)x->options.disks[i]);
-	free((char **)x->options.disks);
-	free((char *)x->options.base);
-	free((char *)x->options.pressure_of);
+	settings_free(&x->options);
 	pressure_close(&x->pressure);
 	free(x->directory);
 	free(x);

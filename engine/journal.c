@@ -15,24 +15,10 @@
 
 #define JOURNAL_VERSION 3
 
-/* Of the settings only what shapes the bytes. */
-static json_t *shape_of(const struct rp_export_options *options)
-{
-	static const char *const others[] = {
-		"Io",	      "Clone",	     "Digest",	  "Timeout",	    "BlockSize",
-		"QueueDepth", "Memory",	     "Priority",  "BandwidthLimit", "IopsLimit",
-		"IoNice",     "MaxPressure", "PressureOf"};
-	json_t *shape = settings_doc(options);
-
-	for (size_t i = 0; shape && i < ARRAY_SIZE(others); i++)
-		json_object_del(json_object_get(shape, "Options"), others[i]);
-	return shape;
-}
-
 json_t *journal_identity(const struct point *point,
 			 const struct rp_export_options *options)
 {
-	json_t *shape = shape_of(options);
+	json_t *shape = settings_shape(options);
 
 	if (!shape)
 		return NULL;

@@ -17,7 +17,8 @@ static uint32_t no_memory(struct rp_error *err)
 	return rp_fail(err, RP_OUT_OF_MEMORY, "settings", "ExportSettingData: no memory");
 }
 
-uint32_t settings_set_base(struct settings *s, const char *base, struct rp_error *err)
+uint32_t settings_set_base(struct rp_export_options *s, const char *base,
+			   struct rp_error *err)
 {
 	if (!*base)
 		return RP_OK;
@@ -26,35 +27,37 @@ uint32_t settings_set_base(struct settings *s, const char *base, struct rp_error
 }
 
 /* The array has room for the next power of two, so it is full at each of them. */
-static bool grow(struct settings *s)
+static bool grow(struct rp_export_options *s)
 {
 	size_t room = s->disk_count ? 2 * s->disk_count : 1;
-	char **disks;
+	const char **disks;
 
 	if (s->disk_count & (s->disk_count - 1))
 		return true;
-	disks = realloc(s->disks, room * sizeof(*disks));
+	disks = realloc((char **)s->disks, room * sizeof(*disks));
 	if (!disks)
 		return false;
 	s->disks = disks;
 	return true;
 }
 
-uint32_t settings_add_disk(struct settings *s, const char *id, struct rp_error *err)
+static bool add_disk(struct rp_export_options *s, const char *id)
 {
-	char *copy;
+	char *copy = grow(s) ? strdup(id) : NULL;
 
+	if (copy)
+		((const char **)s->disks)[s->disk_count++] = copy;
+	return copy != NULL;
+}
+
+uint32_t settings_add_disk(struct rp_export_options *s, const char *id,
+			   struct rp_error *err)
+{
 	if (!*id)
 		return rp_fail(err, RP_INVALID_PARAMETER, "settings",
 			       "ExportSettingData: entry %zu of DisksToExport is empty",
 			       s->disk_count + 1);
-	if (!grow(s))
-		return no_memory(err);
-	copy = strdup(id);
-	if (!copy)
-		return no_memory(err);
-	s->disks[s->disk_count++] = copy;
-	return RP_OK;
+	return add_disk(s, id) ? RP_OK : no_memory(err);
 }
 
 static int compare(const void *a, const void *b)
@@ -63,7 +66,7 @@ static int compare(const void *a, const void *b)
 }
 
 /* Sorted first: a megabyte holds enough IDs to make comparing all pairs a stall. */
-static uint32_t check_disks(const struct settings *s, struct rp_error *err)
+static uint32_t check_disks(const struct rp_export_options *s, struct rp_error *err)
 {
 	_cleanup_free_ char **sorted = NULL;
 
@@ -88,7 +91,8 @@ static const char *skip_mark(const char *text)
 	return strncmp(text, "\xef\xbb\xbf", 3) ? text : text + 3;
 }
 
-static uint32_t parse_form(struct settings *s, const char *text, struct rp_error *err)
+static uint32_t parse_form(struct rp_export_options *s, const char *text,
+			   struct rp_error *err)
 {
 	size_t len = strlen(text);
 	uint32_t code;
@@ -124,9 +128,10 @@ static void make_printable(struct rp_error *err)
 			*c = '?';
 }
 
-uint32_t settings_parse(const char *text, struct settings *ret, struct rp_error *err)
+uint32_t settings_parse(const char *text, struct rp_export_options *ret,
+			struct rp_error *err)
 {
-	_cleanup_(settings_free) struct settings s = {0};
+	_cleanup_(settings_free) struct rp_export_options s = {.size = sizeof(s)};
 	uint32_t code;
 
 	code = parse_form(&s, text ? skip_mark(text) : "", err);
@@ -137,41 +142,36 @@ uint32_t settings_parse(const char *text, struct settings *ret, struct rp_error 
 		return code;
 	}
 	*ret = s;
-	s = (struct settings){0};
+	s = (struct rp_export_options){0};
 	return RP_OK;
 }
 
-void settings_options(const struct settings *s, struct rp_export_options *ret)
+int settings_copy(const struct rp_export_options *options, struct rp_export_options *ret)
 {
-	ret->disks = (const char *const *)s->disks;
-	ret->disk_count = s->disk_count;
-	ret->io = s->io;
-	ret->clone = s->clone;
-	ret->digest = s->digest;
-	ret->timeout_ms = s->timeout_ms;
-	ret->block_size = s->block_size;
-	ret->queue_depth = s->queue_depth;
-	ret->memory = s->memory;
-	ret->bandwidth = s->bandwidth;
-	ret->iops = s->iops;
-	ret->max_pressure = s->max_pressure;
-	ret->pressure_of = s->pressure_of;
-	ret->priority = s->priority;
-	ret->ionice = s->ionice;
-	ret->base = s->base;
-	ret->strict = s->strict;
-	ret->restart = s->restart;
-	ret->format = s->format;
-	ret->cluster_size = s->cluster_size;
-	ret->merge = s->merge;
+	_cleanup_(settings_free) struct rp_export_options s = *options;
+	const char *base = s.base, *pressure_of = s.pressure_of;
+
+	s.settings = NULL;
+	s.disks = NULL;
+	s.disk_count = 0;
+	s.base = base ? strdup(base) : NULL;
+	s.pressure_of = pressure_of ? strdup(pressure_of) : NULL;
+	if (!s.base != !base || !s.pressure_of != !pressure_of)
+		return -ENOMEM;
+	for (size_t i = 0; i < options->disk_count; i++)
+		if (!add_disk(&s, options->disks[i] ?: ""))
+			return -ENOMEM;
+	*ret = s;
+	s = (struct rp_export_options){0};
+	return 0;
 }
 
-void settings_free(struct settings *s)
+void settings_free(struct rp_export_options *s)
 {
 	for (size_t i = 0; i < s->disk_count; i++)
-		free(s->disks[i]);
-	free(s->disks);
-	free(s->base);
-	free(s->pressure_of);
-	*s = (struct settings){0};
+		free((char *)s->disks[i]);
+	free((char **)s->disks);
+	free((char *)s->base);
+	free((char *)s->pressure_of);
+	*s = (struct rp_export_options){0};
 }

@@ -50,11 +50,31 @@ static const char *const format_words[] = {
 	NULL,
 };
 
-/* One member of an object: its name, and who reads its value into the settings. */
+/* What an option is about. */
+enum about {
+	HOW,  /* bytes are moved: an interrupted export may go on with another */
+	WHAT, /* is exported: it goes on only with the same */
+	ONCE, /* is done, at the beginning: no record repeats it */
+};
+
+/*
+ * A member of an object. What has no functions of its own is one of @words, which end in
+ * NULL; if there are none, a whole number from @least to @most; if that is 0, a flag.
+ */
 struct member {
 	const char *name;
-	uint32_t (*read)(struct settings *s, const json_t *value, struct rp_error *err);
+	enum about about;
+	size_t at, size; /* in struct rp_export_options */
+	const char *const *words;
+	uint64_t least, most;
+	uint32_t (*read)(struct rp_export_options *s, const json_t *value,
+			 struct rp_error *err);
+	json_t *(*write)(const struct rp_export_options *s);
 };
+
+#define AT(field)                                        \
+	.at = offsetof(struct rp_export_options, field), \
+	.size = sizeof(((struct rp_export_options *)0)->field)
 
 static const char *type_name(const json_t *value)
 {
@@ -85,7 +105,85 @@ static uint32_t wrong_type(struct rp_error *err, const char *name, const char *e
 		       type_name(value));
 }
 
-static uint32_t read_members(struct settings *s, const json_t *object,
+static uint64_t number_of(const struct member *m, const struct rp_export_options *s)
+{
+	const void *at = (const char *)s + m->at;
+
+	return m->size == sizeof(uint64_t) ? *(const uint64_t *)at
+					   : *(const uint32_t *)at;
+}
+
+static void set_number(const struct member *m, struct rp_export_options *s,
+		       uint64_t number)
+{
+	void *at = (char *)s + m->at;
+
+	if (m->size == sizeof(uint64_t))
+		*(uint64_t *)at = number;
+	else
+		*(uint32_t *)at = (uint32_t)number;
+}
+
+/* The value's place among the words. */
+static uint32_t read_word(const struct member *m, struct rp_export_options *s,
+			  const json_t *value, struct rp_error *err)
+{
+	char listed[64] = "";
+	size_t used = 0;
+
+	if (!json_is_string(value))
+		return wrong_type(err, m->name, "a string", value);
+	for (unsigned i = 0; m->words[i]; i++) {
+		if (!strcmp(m->words[i], json_string_value(value))) {
+			set_number(m, s, i);
+			return RP_OK;
+		}
+		used += (size_t)snprintf(listed + used, sizeof(listed) - used, "%s%s",
+					 i ? ", " : "", m->words[i]);
+	}
+	return rp_fail(
+		err, RP_INVALID_PARAMETER, "settings",
+		"ExportSettingData: option %s is \"%.64s\", but can only be one of %s",
+		m->name, json_string_value(value), listed);
+}
+
+static uint32_t read_number(const struct member *m, struct rp_export_options *s,
+			    const json_t *value, struct rp_error *err)
+{
+	json_int_t number = json_integer_value(value);
+
+	if (!json_is_integer(value))
+		return wrong_type(err, m->name, "a whole number", value);
+	if (number < (json_int_t)m->least || number > (json_int_t)m->most)
+		return rp_fail(err, RP_INVALID_PARAMETER, "settings",
+			       "ExportSettingData: option %s is %lld, but must be from "
+			       "%llu to %llu",
+			       m->name, (long long)number, (unsigned long long)m->least,
+			       (unsigned long long)m->most);
+	set_number(m, s, (uint64_t)number);
+	return RP_OK;
+}
+
+static uint32_t read_flag(const struct member *m, struct rp_export_options *s,
+			  const json_t *value, struct rp_error *err)
+{
+	if (!json_is_boolean(value))
+		return wrong_type(err, m->name, "true or false", value);
+	*(bool *)((char *)s + m->at) = json_is_true(value);
+	return RP_OK;
+}
+
+static uint32_t read_member(const struct member *m, struct rp_export_options *s,
+			    const json_t *value, struct rp_error *err)
+{
+	if (m->read)
+		return m->read(s, value, err);
+	if (m->words)
+		return read_word(m, s, value, err);
+	return m->most ? read_number(m, s, value, err) : read_flag(m, s, value, err);
+}
+
+static uint32_t read_members(struct rp_export_options *s, const json_t *object,
 			     const struct member *members, size_t count,
 			     uint32_t unknown_code, struct rp_error *err)
 {
@@ -105,14 +203,15 @@ static uint32_t read_members(struct settings *s, const json_t *object,
 				       unknown_code == RP_INVALID_TYPE ? "property"
 								       : "option",
 				       key);
-		code = members[i].read(s, value, err);
+		code = read_member(&members[i], s, value, err);
 		if (code)
 			return code;
 	}
 	return RP_OK;
 }
 
-static uint32_t read_base(struct settings *s, const json_t *value, struct rp_error *err)
+static uint32_t read_base(struct rp_export_options *s, const json_t *value,
+			  struct rp_error *err)
 {
 	if (json_is_null(value))
 		return RP_OK;
@@ -121,7 +220,8 @@ static uint32_t read_base(struct settings *s, const json_t *value, struct rp_err
 	return settings_set_base(s, json_string_value(value), err);
 }
 
-static uint32_t read_disks(struct settings *s, const json_t *value, struct rp_error *err)
+static uint32_t read_disks(struct rp_export_options *s, const json_t *value,
+			   struct rp_error *err)
 {
 	size_t i;
 	json_t *disk;
@@ -144,60 +244,16 @@ static uint32_t read_disks(struct settings *s, const json_t *value, struct rp_er
 	return RP_OK;
 }
 
-/* The value's place among @words, which end in NULL. */
-static uint32_t read_word(const char *option, const char *const words[],
-			  const json_t *value, unsigned *ret, struct rp_error *err)
+/* A limit from C may be beyond what can be said; that much is none, too. */
+static json_t *at_most(uint64_t number, uint64_t most)
 {
-	char listed[64] = "";
-	size_t used = 0;
-
-	if (!json_is_string(value))
-		return wrong_type(err, option, "a string", value);
-	for (unsigned i = 0; words[i]; i++) {
-		if (!strcmp(words[i], json_string_value(value))) {
-			*ret = i;
-			return RP_OK;
-		}
-		used += (size_t)snprintf(listed + used, sizeof(listed) - used, "%s%s",
-					 i ? ", " : "", words[i]);
-	}
-	return rp_fail(
-		err, RP_INVALID_PARAMETER, "settings",
-		"ExportSettingData: option %s is \"%.64s\", but can only be one of %s",
-		option, json_string_value(value), listed);
-}
-
-static uint32_t read_io(struct settings *s, const json_t *value, struct rp_error *err)
-{
-	unsigned word = RP_IO_AUTO;
-	uint32_t code = read_word("Io", io_words, value, &word, err);
-
-	s->io = word;
-	return code;
-}
-
-static uint32_t read_clone(struct settings *s, const json_t *value, struct rp_error *err)
-{
-	unsigned word = RP_CLONE_AUTO;
-	uint32_t code = read_word("Clone", clone_words, value, &word, err);
-
-	s->clone = word;
-	return code;
-}
-
-static uint32_t read_digest(struct settings *s, const json_t *value, struct rp_error *err)
-{
-	unsigned word = RP_DIGEST_AUTO;
-	uint32_t code = read_word("Digest", digest_words, value, &word, err);
-
-	s->digest = word;
-	return code;
+	return json_integer((json_int_t)min_u64(number, most));
 }
 
 #define TIMEOUT_MAX UINT32_MAX /* seconds */
 
 /* Seconds; the limit of 136 years keeps every later sum of nanoseconds in range. */
-static uint32_t read_timeout(struct settings *s, const json_t *value,
+static uint32_t read_timeout(struct rp_export_options *s, const json_t *value,
 			     struct rp_error *err)
 {
 	_cleanup_free_ char *text = NULL;
@@ -217,70 +273,16 @@ static uint32_t read_timeout(struct settings *s, const json_t *value,
 		text ?: "wrong", TIMEOUT_MAX);
 }
 
-static uint32_t read_number(const char *option, const json_t *value, uint64_t least,
-			    uint64_t most, uint64_t *ret, struct rp_error *err)
+/* Documents have six digits of a real number: enough for milliseconds up to here. */
+static json_t *write_timeout(const struct rp_export_options *s)
 {
-	json_int_t number = json_integer_value(value);
+	uint64_t ms = s->timeout_ms, seconds = ms / 1000 + (ms % 1000 != 0);
 
-	if (!json_is_integer(value))
-		return wrong_type(err, option, "a whole number", value);
-	if (number < (json_int_t)least || number > (json_int_t)most)
-		return rp_fail(err, RP_INVALID_PARAMETER, "settings",
-			       "ExportSettingData: option %s is %lld, but must be from "
-			       "%llu to %llu",
-			       option, (long long)number, (unsigned long long)least,
-			       (unsigned long long)most);
-	*ret = (uint64_t)number;
-	return RP_OK;
+	return ms < 1000000 ? json_real((double)ms / 1000)
+			    : at_most(seconds, TIMEOUT_MAX);
 }
 
-static uint32_t read_block_size(struct settings *s, const json_t *value,
-				struct rp_error *err)
-{
-	return read_number("BlockSize", value, 1, INT64_MAX, &s->block_size, err);
-}
-
-static uint32_t read_memory(struct settings *s, const json_t *value, struct rp_error *err)
-{
-	return read_number("Memory", value, 1, INT64_MAX, &s->memory, err);
-}
-
-static uint32_t read_queue_depth(struct settings *s, const json_t *value,
-				 struct rp_error *err)
-{
-	uint64_t depth = 0;
-	uint32_t code = read_number("QueueDepth", value, 1, UINT32_MAX, &depth, err);
-
-	s->queue_depth = (unsigned)depth;
-	return code;
-}
-
-static uint32_t read_bandwidth(struct settings *s, const json_t *value,
-			       struct rp_error *err)
-{
-	return read_number("BandwidthLimit", value, 0, INT64_MAX, &s->bandwidth, err);
-}
-
-static uint32_t read_iops(struct settings *s, const json_t *value, struct rp_error *err)
-{
-	uint64_t iops = 0;
-	uint32_t code = read_number("IopsLimit", value, 0, UINT32_MAX, &iops, err);
-
-	s->iops = (uint32_t)iops;
-	return code;
-}
-
-static uint32_t read_max_pressure(struct settings *s, const json_t *value,
-				  struct rp_error *err)
-{
-	uint64_t per_cent = 0;
-	uint32_t code = read_number("MaxPressure", value, 1, 99, &per_cent, err);
-
-	s->max_pressure = (uint32_t)per_cent;
-	return code;
-}
-
-static uint32_t read_pressure_of(struct settings *s, const json_t *value,
+static uint32_t read_pressure_of(struct rp_export_options *s, const json_t *value,
 				 struct rp_error *err)
 {
 	if (!json_is_string(value))
@@ -290,62 +292,14 @@ static uint32_t read_pressure_of(struct settings *s, const json_t *value,
 			      : rp_fail_os(err, -ENOMEM, "settings", "PressureOf");
 }
 
-static uint32_t read_priority(struct settings *s, const json_t *value,
-			      struct rp_error *err)
+static json_t *write_pressure_of(const struct rp_export_options *s)
 {
-	uint64_t priority = 0;
-	uint32_t code = read_number("Priority", value, 1, 99, &priority, err);
-
-	s->priority = (uint32_t)priority;
-	return code;
-}
-
-static uint32_t read_ionice(struct settings *s, const json_t *value, struct rp_error *err)
-{
-	unsigned word = RP_IONICE_NONE;
-	uint32_t code = read_word("IoNice", ionice_words, value, &word, err);
-
-	s->ionice = word;
-	return code;
-}
-
-static uint32_t read_flag(const char *option, const json_t *value, bool *ret,
-			  struct rp_error *err)
-{
-	if (!json_is_boolean(value))
-		return wrong_type(err, option, "true or false", value);
-	*ret = json_is_true(value);
-	return RP_OK;
-}
-
-static uint32_t read_strict(struct settings *s, const json_t *value, struct rp_error *err)
-{
-	return read_flag("Strict", value, &s->strict, err);
-}
-
-static uint32_t read_restart(struct settings *s, const json_t *value,
-			     struct rp_error *err)
-{
-	return read_flag("Restart", value, &s->restart, err);
-}
-
-static uint32_t read_format(struct settings *s, const json_t *value, struct rp_error *err)
-{
-	unsigned word = RP_FORMAT_RAW;
-	uint32_t code = read_word("Format", format_words, value, &word, err);
-
-	s->format = word;
-	return code;
-}
-
-static uint32_t read_cluster_size(struct settings *s, const json_t *value,
-				  struct rp_error *err)
-{
-	return read_number("ClusterSize", value, 1, INT64_MAX, &s->cluster_size, err);
+	return json_string(s->pressure_of);
 }
 
 /* As of Hyper-V's exports: 1 = full and differential ones are kept, 2 = merged. */
-static uint32_t read_intent(struct settings *s, const json_t *value, struct rp_error *err)
+static uint32_t read_intent(struct rp_export_options *s, const json_t *value,
+			    struct rp_error *err)
 {
 	if (!json_is_integer(value))
 		return wrong_type(err, "BackupIntent", "1 or 2", value);
@@ -359,43 +313,50 @@ static uint32_t read_intent(struct settings *s, const json_t *value, struct rp_e
 	return RP_OK;
 }
 
-static uint32_t read_options(struct settings *s, const json_t *value,
+static json_t *write_intent(const struct rp_export_options *s)
+{
+	return json_integer(s->merge ? 2 : 1);
+}
+
+/* In the order in which records have them. */
+static const struct member options[] = {
+	{"Io", HOW, AT(io), .words = io_words},
+	{"Clone", HOW, AT(clone), .words = clone_words},
+	{"Digest", HOW, AT(digest), .words = digest_words},
+	{"Timeout", HOW, AT(timeout_ms), .read = read_timeout, .write = write_timeout},
+	{"BlockSize", HOW, AT(block_size), .least = 1, .most = INT64_MAX},
+	{"QueueDepth", HOW, AT(queue_depth), .least = 1, .most = UINT32_MAX},
+	{"Memory", HOW, AT(memory), .least = 1, .most = INT64_MAX},
+	{"BandwidthLimit", HOW, AT(bandwidth), .most = INT64_MAX},
+	{"IopsLimit", HOW, AT(iops), .most = UINT32_MAX},
+	{"MaxPressure", HOW, AT(max_pressure), .least = 1, .most = 99},
+	{"PressureOf", HOW, AT(pressure_of), .read = read_pressure_of,
+	 .write = write_pressure_of},
+	{"Priority", HOW, AT(priority), .least = 1, .most = 99},
+	{"IoNice", HOW, AT(ionice), .words = ionice_words},
+	{"Strict", WHAT, AT(strict)},
+	{"Restart", ONCE, AT(restart)},
+	{"Format", WHAT, AT(format), .words = format_words},
+	{"ClusterSize", WHAT, AT(cluster_size), .least = 1, .most = INT64_MAX},
+	{"BackupIntent", WHAT, AT(merge), .read = read_intent, .write = write_intent},
+};
+
+static uint32_t read_options(struct rp_export_options *s, const json_t *value,
 			     struct rp_error *err)
 {
-	static const struct member options[] = {
-		{"Io", read_io},
-		{"Clone", read_clone},
-		{"Digest", read_digest},
-		{"Timeout", read_timeout},
-		{"BlockSize", read_block_size},
-		{"QueueDepth", read_queue_depth},
-		{"Memory", read_memory},
-		{"BandwidthLimit", read_bandwidth},
-		{"Priority", read_priority},
-		{"IopsLimit", read_iops},
-		{"MaxPressure", read_max_pressure},
-		{"PressureOf", read_pressure_of},
-		{"IoNice", read_ionice},
-		{"Strict", read_strict},
-		{"Restart", read_restart},
-		{"Format", read_format},
-		{"ClusterSize", read_cluster_size},
-		{"BackupIntent", read_intent},
-	};
-
 	if (!json_is_object(value))
 		return wrong_type(err, "Options", "an object", value);
 	return read_members(s, value, options, ARRAY_SIZE(options), RP_INVALID_PARAMETER,
 			    err);
 }
 
-uint32_t settings_from_json(struct settings *s, const char *text, size_t len,
+uint32_t settings_from_json(struct rp_export_options *s, const char *text, size_t len,
 			    struct rp_error *err)
 {
 	static const struct member properties[] = {
-		{"BaseReferencePoint", read_base},
-		{"DisksToExport", read_disks},
-		{"Options", read_options},
+		{"BaseReferencePoint", .read = read_base},
+		{"DisksToExport", .read = read_disks},
+		{"Options", .read = read_options},
 	};
 	_cleanup_doc_ json_t *root = NULL;
 	json_error_t error;
@@ -417,83 +378,45 @@ uint32_t settings_from_json(struct settings *s, const char *text, size_t len,
 			    err);
 }
 
-/* A limit from C may be beyond what can be said; that much is none, too. */
-static json_t *at_most(uint64_t number, uint64_t most)
+static json_t *write_member(const struct member *m, const struct rp_export_options *s)
 {
-	return json_integer((json_int_t)min_u64(number, most));
-}
-
-/* Documents have six digits of a real number: enough for milliseconds up to here. */
-static json_t *timeout_doc(uint64_t ms)
-{
-	uint64_t seconds = ms / 1000 + (ms % 1000 != 0);
-
-	return ms < 1000000 ? json_real((double)ms / 1000)
-			    : at_most(seconds, TIMEOUT_MAX);
+	if (m->write)
+		return m->write(s);
+	if (m->words)
+		return json_string(m->words[number_of(m, s)]);
+	return m->most ? at_most(number_of(m, s), m->most) : json_true();
 }
 
 /* What is as it is by default is left out. */
-static int add_options(json_t *options, const struct rp_export_options *o)
+static int write_options(json_t *ret, const struct rp_export_options *s, bool shape)
 {
 	int r = 0;
 
-	if (o->io)
-		r |= json_object_set_new(options, "Io", json_string(io_words[o->io]));
-	if (o->clone)
-		r |= json_object_set_new(options, "Clone",
-					 json_string(clone_words[o->clone]));
-	if (o->digest)
-		r |= json_object_set_new(options, "Digest",
-					 json_string(digest_words[o->digest]));
-	if (o->timeout_ms)
-		r |= json_object_set_new(options, "Timeout", timeout_doc(o->timeout_ms));
-	if (o->block_size)
-		r |= json_object_set_new(options, "BlockSize",
-					 json_integer((json_int_t)o->block_size));
-	if (o->queue_depth)
-		r |= json_object_set_new(options, "QueueDepth",
-					 json_integer((json_int_t)o->queue_depth));
-	if (o->memory)
-		r |= json_object_set_new(options, "Memory",
-					 at_most(o->memory, INT64_MAX));
-	if (o->bandwidth)
-		r |= json_object_set_new(options, "BandwidthLimit",
-					 at_most(o->bandwidth, INT64_MAX));
-	if (o->iops)
-		r |= json_object_set_new(options, "IopsLimit", json_integer(o->iops));
-	if (o->max_pressure)
-		r |= json_object_set_new(options, "MaxPressure",
-					 json_integer(o->max_pressure));
-	if (o->pressure_of)
-		r |= json_object_set_new(options, "PressureOf",
-					 json_string(o->pressure_of));
-	if (o->priority)
-		r |= json_object_set_new(options, "Priority",
-					 json_integer((json_int_t)o->priority));
-	if (o->ionice)
-		r |= json_object_set_new(options, "IoNice",
-					 json_string(ionice_words[o->ionice]));
-	if (o->strict)
-		r |= json_object_set_new(options, "Strict", json_true());
-	if (o->format)
-		r |= json_object_set_new(options, "Format",
-					 json_string(format_words[o->format]));
-	if (o->cluster_size)
-		r |= json_object_set_new(options, "ClusterSize",
-					 json_integer((json_int_t)o->cluster_size));
-	if (o->merge)
-		r |= json_object_set_new(options, "BackupIntent", json_integer(2));
+	for (const struct member *m = options; m < options + ARRAY_SIZE(options); m++)
+		if ((m->about == WHAT || (m->about == HOW && !shape)) &&
+		    !is_zero((const char *)s + m->at, m->size))
+			r |= json_object_set_new(ret, m->name, write_member(m, s));
 	return r;
 }
 
-json_t *settings_doc(const struct rp_export_options *o)
+static json_t *write_all(const struct rp_export_options *s, bool shape)
 {
-	_cleanup_doc_ json_t *disks = json_array(), *options = json_object();
-	int r = disks && options ? add_options(options, o) : -1;
+	_cleanup_doc_ json_t *disks = json_array(), *chosen = json_object();
+	int r = disks && chosen ? write_options(chosen, s, shape) : -1;
 
-	for (size_t i = 0; r == 0 && i < o->disk_count; i++)
-		r = json_array_append_new(disks, json_string(o->disks[i]));
-	return r == 0 ? json_pack("{s:s?, s:O, s:O}", "BaseReferencePoint", o->base,
-				  "DisksToExport", disks, "Options", options)
+	for (size_t i = 0; r == 0 && i < s->disk_count; i++)
+		r = json_array_append_new(disks, json_string(s->disks[i]));
+	return r == 0 ? json_pack("{s:s?, s:O, s:O}", "BaseReferencePoint", s->base,
+				  "DisksToExport", disks, "Options", chosen)
 		      : NULL;
+}
+
+json_t *settings_doc(const struct rp_export_options *s)
+{
+	return write_all(s, false);
+}
+
+json_t *settings_shape(const struct rp_export_options *s)
+{
+	return write_all(s, true);
 }

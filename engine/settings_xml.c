@@ -89,7 +89,8 @@ static uint32_t read_value(xmlNode *value, xmlChar **ret, struct rp_error *err)
 	return *ret ? RP_OK : no_memory(err);
 }
 
-static uint32_t read_base(struct settings *s, xmlNode *property, struct rp_error *err)
+static uint32_t read_base(struct rp_export_options *s, xmlNode *property,
+			  struct rp_error *err)
 {
 	_cleanup_xml_text_ xmlChar *text = NULL;
 	xmlNode *value;
@@ -102,7 +103,8 @@ static uint32_t read_base(struct settings *s, xmlNode *property, struct rp_error
 	return code ? code : settings_set_base(s, (const char *)text, err);
 }
 
-static uint32_t read_disk(struct settings *s, xmlNode *value, struct rp_error *err)
+static uint32_t read_disk(struct rp_export_options *s, xmlNode *value,
+			  struct rp_error *err)
 {
 	_cleanup_xml_text_ xmlChar *text = NULL;
 	uint32_t code;
@@ -113,7 +115,8 @@ static uint32_t read_disk(struct settings *s, xmlNode *value, struct rp_error *e
 	return code ? code : settings_add_disk(s, (const char *)text, err);
 }
 
-static uint32_t read_disks(struct settings *s, xmlNode *property, struct rp_error *err)
+static uint32_t read_disks(struct rp_export_options *s, xmlNode *property,
+			   struct rp_error *err)
 {
 	xmlNode *array;
 	uint32_t code;
@@ -133,7 +136,8 @@ static uint32_t read_disks(struct settings *s, xmlNode *property, struct rp_erro
 static const struct property {
 	const char *name;
 	const char *element;
-	uint32_t (*read)(struct settings *s, xmlNode *property, struct rp_error *err);
+	uint32_t (*read)(struct rp_export_options *s, xmlNode *property,
+			 struct rp_error *err);
 } properties[] = {
 	{"BaseReferencePoint", "PROPERTY", read_base},
 	{"DisksToExport", "PROPERTY.ARRAY", read_disks},
@@ -170,7 +174,7 @@ static uint32_t check_kind(const xmlNode *node, const struct property *p,
 }
 
 /* @seen has one bit for each of properties[]. */
-static uint32_t read_property(struct settings *s, xmlNode *node, unsigned *seen,
+static uint32_t read_property(struct rp_export_options *s, xmlNode *node, unsigned *seen,
 			      struct rp_error *err)
 {
 	_cleanup_xml_text_ xmlChar *name = NULL;
@@ -199,7 +203,8 @@ static uint32_t read_property(struct settings *s, xmlNode *node, unsigned *seen,
 	return code || !p->read ? code : p->read(s, node, err);
 }
 
-static uint32_t read_instance(struct settings *s, xmlNode *root, struct rp_error *err)
+static uint32_t read_instance(struct rp_export_options *s, xmlNode *root,
+			      struct rp_error *err)
 {
 	_cleanup_xml_text_ xmlChar *class = NULL;
 	unsigned seen = 0;
@@ -225,7 +230,7 @@ static uint32_t read_instance(struct settings *s, xmlNode *root, struct rp_error
 	return RP_OK;
 }
 
-uint32_t settings_from_xml(struct settings *s, const char *text, size_t len,
+uint32_t settings_from_xml(struct rp_export_options *s, const char *text, size_t len,
 			   struct rp_error *err)
 {
 	_cleanup_xml_ xmlDoc *doc = NULL;

@@ -131,7 +131,9 @@ for value in 0 100 5: 5:cgroup x 5x; do
 		export --max-pressure "$value" a@latest d
 done
 for option in '--disk=vda' '--io=auto' '--clone=auto' '--digest=auto' '--timeout=5' \
-	'--block-size=1M' '--queue-depth=4' '--memory=16M' '--iops-limit=9' '--max-pressure=9'; do
+	'--block-size=1M' '--queue-depth=4' '--memory=16M' '--iops-limit=9' '--max-pressure=9' \
+	'--base=@latest~1' '--merge' '--strict' '--format=raw' '--cluster-size=64K' '--bwlimit=1M' \
+	'--ionice=low' '--priority=9' '--restart'; do
 	wrong "settings and $option" \
 		"refpoint: export: '--settings' and '${option%=*}' exclude each other. See 'refpoint export --help'." \
 		export --settings '{}' "$option" a@latest d

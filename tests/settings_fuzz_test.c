@@ -36,7 +36,7 @@ static int compare(const void *a, const void *b)
 }
 
 /* Sorts the disks. */
-static const char *settings_flaw(struct settings *s)
+static const char *settings_flaw(struct rp_export_options *s)
 {
 	if (s->base && !*s->base)
 		return "base is empty";
@@ -46,7 +46,7 @@ static const char *settings_flaw(struct settings *s)
 	if (s->timeout_ms > UINT32_MAX * UINT64_C(1000))
 		return "the timeout is out of range";
 	if (s->disk_count)
-		qsort(s->disks, s->disk_count, sizeof(*s->disks), compare);
+		qsort((char **)s->disks, s->disk_count, sizeof(*s->disks), compare);
 	for (size_t i = 0; i < s->disk_count; i++)
 		if (!*s->disks[i] || (i && !strcmp(s->disks[i - 1], s->disks[i])))
 			return "a disk is empty or there twice";
@@ -57,7 +57,7 @@ static const char *settings_flaw(struct settings *s)
 static const char *flaw(const char *text, uint32_t *ret_code)
 {
 	const char *result;
-	struct settings s;
+	struct rp_export_options s;
 	struct rp_error err;
 
 	*ret_code = settings_parse(text, &s, &err);
@@ -367,7 +367,7 @@ static void keep_quiet(void *context, const char *format, ...)
 /* The first allocation of the parser fails, then the second, ... until none does. */
 static void check_without_memory(const char *text)
 {
-	struct settings s;
+	struct rp_export_options s;
 	struct rp_error err;
 	unsigned n = 0;
 

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "engine/doc.h"
+#include "engine/journal.h"
 #include "engine/settings.h"
 #include "io/base.h"
 #include "tests/harness.h"
@@ -71,7 +72,7 @@
 /* @disks are joined with commas; the rest is in @want. */
 static const struct accepted {
 	const char *text, *disks;
-	struct settings want;
+	struct rp_export_options want;
 } accepted[] = {
 	{NULL, "", {0}},
 	{"", "", {0}},
@@ -130,7 +131,7 @@ static const struct accepted {
 	 {.base = "b"}},
 };
 
-static void check_disks(const struct settings *s, const char *joined)
+static void check_disks(const struct rp_export_options *s, const char *joined)
 {
 	char all[64] = "";
 	size_t used = 0;
@@ -144,7 +145,7 @@ static void check_disks(const struct settings *s, const char *joined)
 static void check_accepted(const struct accepted *a)
 {
 	struct rp_error err;
-	struct settings s;
+	struct rp_export_options s;
 
 	ASSERT_EQ(settings_parse(a->text, &s, &err), RP_OK, "%s: %s", a->text,
 		  err.message);
@@ -304,7 +305,7 @@ static const struct refused {
 
 static void check_refused(const struct refused *r)
 {
-	struct settings s, before;
+	struct rp_export_options s, before;
 	struct rp_error err;
 
 	memset(&before, 0xa5, sizeof(before));
@@ -336,7 +337,8 @@ static void parse_all(void)
 }
 
 /* As a job that is resumed reads what its record has of what it was started with. */
-static void read_again(const struct rp_export_options *options, struct settings *ret)
+static void read_again(const struct rp_export_options *options,
+		       struct rp_export_options *ret)
 {
 	json_t *doc = settings_doc(options);
 	char *text = doc_text(doc);
@@ -356,7 +358,7 @@ TEST(options_without_limits_are_read_again)
 		.bandwidth = UINT64_MAX,
 		.iops = UINT32_MAX,
 	};
-	struct settings s = {0};
+	struct rp_export_options s = {0};
 
 	read_again(&options, &s);
 	EXPECT_EQ(s.timeout_ms, UINT32_MAX * UINT64_C(1000));
@@ -381,12 +383,85 @@ TEST(a_timeout_is_read_again)
 	for (size_t i = 0; i < ARRAY_SIZE(timeouts); i++) {
 		const struct rp_export_options options = {.size = sizeof(options),
 							  .timeout_ms = timeouts[i][0]};
-		struct settings s = {0};
+		struct rp_export_options s = {0};
 
 		read_again(&options, &s);
 		EXPECT_EQ(s.timeout_ms, timeouts[i][1]);
 		settings_free(&s);
 	}
+}
+
+static const char *const two_disks[] = {"vda", "vdb"};
+
+static const struct rp_export_options all_options = {
+	.size = sizeof(all_options),
+	.disks = two_disks,
+	.disk_count = 2,
+	.io = RP_IO_SYNC,
+	.clone = RP_CLONE_NEVER,
+	.digest = RP_DIGEST_ALWAYS,
+	.timeout_ms = 1500,
+	.block_size = 1048576,
+	.queue_depth = 4,
+	.memory = 8388608,
+	.base = "web1@1c9f",
+	.strict = true,
+	.merge = true,
+	.bandwidth = 5000000000,
+	.iops = 500,
+	.max_pressure = 20,
+	.pressure_of = "/sys/fs/cgroup/a",
+	.priority = 7,
+	.ionice = RP_IONICE_IDLE,
+	.restart = true,
+	.format = RP_FORMAT_QCOW2,
+	.cluster_size = 65536,
+};
+
+#define RECORD(options)                                                              \
+	"{\"BaseReferencePoint\":\"web1@1c9f\",\"DisksToExport\":[\"vda\",\"vdb\"]," \
+	"\"Options\":{" options "}}"
+
+static void check_text(const json_t *doc, const char *want)
+{
+	char *text = json_dumps(doc, JSON_COMPACT);
+
+	EXPECT_STREQ(text, want);
+	free(text);
+}
+
+/* To the byte: another version of the engine goes on with the job. */
+TEST(a_record_has_every_option_but_restart)
+{
+	static const char want[] = RECORD(
+		"\"Io\":\"sync\",\"Clone\":\"never\",\"Digest\":\"always\",\"Timeout\":1.5,"
+		"\"BlockSize\":1048576,\"QueueDepth\":4,\"Memory\":8388608,"
+		"\"BandwidthLimit\":5000000000,\"IopsLimit\":500,\"MaxPressure\":20,"
+		"\"PressureOf\":\"/sys/fs/cgroup/a\",\"Priority\":7,\"IoNice\":\"idle\","
+		"\"Strict\":true,\"Format\":\"qcow2\",\"ClusterSize\":65536,"
+		"\"BackupIntent\":2");
+	struct rp_export_options s = {0};
+	json_t *doc = settings_doc(&all_options);
+
+	check_text(doc, want);
+	json_decref(doc);
+	read_again(&all_options, &s);
+	EXPECT_FALSE(s.restart);
+	doc = settings_doc(&s);
+	check_text(doc, want);
+	json_decref(doc);
+	settings_free(&s);
+}
+
+TEST(a_journal_has_what_shapes_the_bytes)
+{
+	const struct point point = {.system = "web1", .id = "x"};
+	json_t *identity = journal_identity(&point, &all_options);
+
+	check_text(json_object_get(identity, "Settings"),
+		   RECORD("\"Strict\":true,\"Format\":\"qcow2\",\"ClusterSize\":65536,"
+			  "\"BackupIntent\":2"));
+	json_decref(identity);
 }
 
 TEST(nothing_is_printed)
@@ -478,7 +553,7 @@ TEST(xml_is_tried_again)
 {
 	struct rlimit all, none;
 	struct rp_error err;
-	struct settings s;
+	struct rp_export_options s;
 	int next = dup(0);
 
 	ASSERT_OK(getrlimit(RLIMIT_NOFILE, &all));
