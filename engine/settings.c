@@ -2,11 +2,12 @@
 /*
  * settings.c - ExportSettingData: which form it has, and the rules of both
  */
+#include "settings.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/error.h"
-#include "engine/settings.h"
+#include "error.h"
 #include "io/base.h"
 
 /* Far above any real list of disks; keeps a wrong file from becoming work. */
@@ -95,7 +96,7 @@ static uint32_t parse_form(struct rp_export_options *s, const char *text,
 			   struct rp_error *err)
 {
 	size_t len = strlen(text);
-	uint32_t code;
+	uint32_t rc;
 
 	if (len > TEXT_MAX)
 		return rp_fail(err, RP_INVALID_PARAMETER, "settings",
@@ -109,11 +110,11 @@ static uint32_t parse_form(struct rp_export_options *s, const char *text,
 		return settings_from_xml(s, text, len, err);
 	default: /* JSON as well, but of another type; or none, as is the name of a file
 		  */
-		code = settings_from_json(s, text, len, err);
-		if (code != RP_INVALID_PARAMETER)
-			return code;
+		rc = settings_from_json(s, text, len, err);
+		if (rc != RP_INVALID_PARAMETER)
+			return rc;
 		return rp_fail(
-			err, code, "settings",
+			err, rc, "settings",
 			"ExportSettingData: begins with neither { (JSON) nor < (CIM-XML)");
 	}
 }
@@ -132,14 +133,14 @@ uint32_t settings_parse(const char *text, struct rp_export_options *ret,
 			struct rp_error *err)
 {
 	_cleanup_(settings_free) struct rp_export_options s = {.size = sizeof(s)};
-	uint32_t code;
+	uint32_t rc;
 
-	code = parse_form(&s, text ? skip_mark(text) : "", err);
-	if (!code)
-		code = check_disks(&s, err);
-	if (code) {
+	rc = parse_form(&s, text ? skip_mark(text) : "", err);
+	if (!rc)
+		rc = check_disks(&s, err);
+	if (rc) {
 		make_printable(err);
-		return code;
+		return rc;
 	}
 	*ret = s;
 	s = (struct rp_export_options){0};

@@ -9,10 +9,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "engine/doc.h"
-#include "engine/error.h"
-#include "engine/settings.h"
+#include "doc.h"
+#include "error.h"
 #include "io/base.h"
+#include "settings.h"
 
 static const char *const io_words[] = {
 	[RP_IO_AUTO] = "auto",
@@ -193,7 +193,7 @@ static uint32_t read_members(struct rp_export_options *s, const json_t *object,
 	/* The macro only reads, but jansson's iterator wants a writable object. */
 	json_object_foreach((json_t *)object, key, value) {
 		size_t i = 0;
-		uint32_t code;
+		uint32_t rc;
 
 		while (i < count && strcmp(members[i].name, key))
 			i++;
@@ -203,9 +203,9 @@ static uint32_t read_members(struct rp_export_options *s, const json_t *object,
 				       unknown_code == RP_INVALID_TYPE ? "property"
 								       : "option",
 				       key);
-		code = read_member(&members[i], s, value, err);
-		if (code)
-			return code;
+		rc = read_member(&members[i], s, value, err);
+		if (rc)
+			return rc;
 	}
 	return RP_OK;
 }
@@ -232,14 +232,14 @@ static uint32_t read_disks(struct rp_export_options *s, const json_t *value,
 		return wrong_type(err, "DisksToExport", "an array of strings or null",
 				  value);
 	json_array_foreach(value, i, disk) {
-		uint32_t code;
+		uint32_t rc;
 
 		if (!json_is_string(disk))
 			return wrong_type(err, "every entry of DisksToExport", "a string",
 					  disk);
-		code = settings_add_disk(s, json_string_value(disk), err);
-		if (code)
-			return code;
+		rc = settings_add_disk(s, json_string_value(disk), err);
+		if (rc)
+			return rc;
 	}
 	return RP_OK;
 }

@@ -18,10 +18,10 @@
  */
 #include <string.h>
 
-#include "engine/error.h"
-#include "engine/settings.h"
-#include "engine/xml.h"
+#include "error.h"
 #include "io/base.h"
+#include "settings.h"
+#include "xml.h"
 
 #define CLASS "Msvm_VirtualSystemReferencePointExportSettingData"
 
@@ -94,40 +94,40 @@ static uint32_t read_base(struct rp_export_options *s, xmlNode *property,
 {
 	_cleanup_xml_text_ xmlChar *text = NULL;
 	xmlNode *value;
-	uint32_t code;
+	uint32_t rc;
 
-	code = only_child(property, "VALUE", &value, err);
-	if (code || !value)
-		return code;
-	code = read_value(value, &text, err);
-	return code ? code : settings_set_base(s, (const char *)text, err);
+	rc = only_child(property, "VALUE", &value, err);
+	if (rc || !value)
+		return rc;
+	rc = read_value(value, &text, err);
+	return rc ? rc : settings_set_base(s, (const char *)text, err);
 }
 
 static uint32_t read_disk(struct rp_export_options *s, xmlNode *value,
 			  struct rp_error *err)
 {
 	_cleanup_xml_text_ xmlChar *text = NULL;
-	uint32_t code;
+	uint32_t rc;
 
 	if (!is_element(value, "VALUE"))
 		return unexpected(err, value);
-	code = read_value(value, &text, err);
-	return code ? code : settings_add_disk(s, (const char *)text, err);
+	rc = read_value(value, &text, err);
+	return rc ? rc : settings_add_disk(s, (const char *)text, err);
 }
 
 static uint32_t read_disks(struct rp_export_options *s, xmlNode *property,
 			   struct rp_error *err)
 {
 	xmlNode *array;
-	uint32_t code;
+	uint32_t rc;
 
-	code = only_child(property, "VALUE.ARRAY", &array, err);
-	if (code || !array)
-		return code;
+	rc = only_child(property, "VALUE.ARRAY", &array, err);
+	if (rc || !array)
+		return rc;
 	for (xmlNode *n = telling(array->children); n; n = telling(n->next)) {
-		code = read_disk(s, n, err);
-		if (code)
-			return code;
+		rc = read_disk(s, n, err);
+		if (rc)
+			return rc;
 	}
 	return RP_OK;
 }
@@ -159,11 +159,11 @@ static uint32_t check_kind(const xmlNode *node, const struct property *p,
 			   struct rp_error *err)
 {
 	_cleanup_xml_text_ xmlChar *type = NULL;
-	uint32_t code;
+	uint32_t rc;
 
-	code = read_attribute(node, "TYPE", &type, err);
-	if (code)
-		return code;
+	rc = read_attribute(node, "TYPE", &type, err);
+	if (rc)
+		return rc;
 	if (is_element(node, p->element) && xml.StrEqual(type, BAD_CAST "string"))
 		return RP_OK;
 	return rp_fail(err, RP_INVALID_TYPE, "settings",
@@ -179,13 +179,13 @@ static uint32_t read_property(struct rp_export_options *s, xmlNode *node, unsign
 {
 	_cleanup_xml_text_ xmlChar *name = NULL;
 	const struct property *p;
-	uint32_t code;
+	uint32_t rc;
 
 	if (!is_element(node, "PROPERTY") && !is_element(node, "PROPERTY.ARRAY"))
 		return unexpected(err, node);
-	code = read_attribute(node, "NAME", &name, err);
-	if (code)
-		return code;
+	rc = read_attribute(node, "NAME", &name, err);
+	if (rc)
+		return rc;
 	/* __PATH, __SERVER, ...: no properties, GetText() adds them about itself. */
 	if (!xml.Strncmp(name, BAD_CAST "__", 2))
 		return RP_OK;
@@ -199,8 +199,8 @@ static uint32_t read_property(struct rp_export_options *s, xmlNode *node, unsign
 			       "ExportSettingData line %ld: property %s is given twice",
 			       xml.GetLineNo(node), p->name);
 	*seen |= 1U << (p - properties);
-	code = check_kind(node, p, err);
-	return code || !p->read ? code : p->read(s, node, err);
+	rc = check_kind(node, p, err);
+	return rc || !p->read ? rc : p->read(s, node, err);
 }
 
 static uint32_t read_instance(struct rp_export_options *s, xmlNode *root,
@@ -208,24 +208,24 @@ static uint32_t read_instance(struct rp_export_options *s, xmlNode *root,
 {
 	_cleanup_xml_text_ xmlChar *class = NULL;
 	unsigned seen = 0;
-	uint32_t code;
+	uint32_t rc;
 
 	if (!is_element(root, "INSTANCE"))
 		return rp_fail(err, RP_INVALID_TYPE, "settings",
 			       "ExportSettingData line %ld: a %.64s is not an INSTANCE",
 			       xml.GetLineNo(root), (const char *)root->name);
-	code = read_attribute(root, "CLASSNAME", &class, err);
-	if (code)
-		return code;
+	rc = read_attribute(root, "CLASSNAME", &class, err);
+	if (rc)
+		return rc;
 	if (xml.Strcasecmp(class, BAD_CAST CLASS))
 		return rp_fail(
 			err, RP_INVALID_TYPE, "settings",
 			"ExportSettingData line %ld: the class is \"%.64s\", not " CLASS,
 			xml.GetLineNo(root), (const char *)class);
 	for (xmlNode *n = telling(root->children); n; n = telling(n->next)) {
-		code = read_property(s, n, &seen, err);
-		if (code)
-			return code;
+		rc = read_property(s, n, &seen, err);
+		if (rc)
+			return rc;
 	}
 	return RP_OK;
 }

@@ -6,7 +6,7 @@
  * nothing external to fetch. Its limits on depth and on the length of names hold,
  * because XML_PARSE_HUGE is not given.
  */
-#include "engine/xml.h"
+#include "xml.h"
 
 #include <dlfcn.h>
 #include <errno.h>
