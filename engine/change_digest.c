@@ -13,6 +13,8 @@
 #include "io/extent.h"
 #include "leaves.h"
 
+#define BATCH 1024 /* leaves that are compared at once */
+
 static bool fits(struct change_pair *p)
 {
 	if (p->no_base || p->leaves.fd < 0)
@@ -21,51 +23,74 @@ static bool fits(struct change_pair *p)
 	return true;
 }
 
-/* Chunk @index differs: data where the target has data, else zeros. */
-static int add_chunk(struct change_pair *p, struct ranges *ranges, uint64_t index)
+/* Chunks [first, end) differ: data where the target has data, else zeros. */
+static int add_chunks(struct change_pair *p, struct ranges *ranges, uint64_t first,
+		      uint64_t end)
 {
-	uint64_t pos = index * DIGEST_CHUNK, start, end;
-	uint64_t stop = min_u64(pos + DIGEST_CHUNK, p->target.size);
+	uint64_t pos = first * DIGEST_CHUNK, from, to;
+	uint64_t stop = min_u64(end * DIGEST_CHUNK, p->target.size);
 	int r;
 
-	while ((r = io_next_data(p->target.tail_fd, pos, stop, &start, &end)) == 0) {
-		r = ranges_add(ranges, pos, start, CHANGE_ZERO);
+	while ((r = io_next_data(p->target.tail_fd, pos, stop, &from, &to)) == 0) {
+		r = ranges_add(ranges, pos, from, CHANGE_ZERO);
 		if (r == 0)
-			r = ranges_add(ranges, start, end, CHANGE_DATA);
+			r = ranges_add(ranges, from, to, CHANGE_DATA);
 		if (r < 0)
 			return r;
-		pos = end;
+		pos = to;
 	}
 	return r == -ENXIO ? ranges_add(ranges, pos, stop, CHANGE_ZERO) : r;
 }
 
 /* Behind the end of the base there were zeros. */
-static int leaf_at(const struct digest *d, uint64_t index, uint8_t ret[DIGEST_SIZE])
+static int get_leaves(const struct digest *d, uint64_t index, uint8_t *ret, size_t count)
 {
-	memset(ret, 0, DIGEST_SIZE);
-	return index < digest_chunk_count(d->size) ? digest_get(d, index, ret, 1) : 0;
+	uint64_t end = digest_chunk_count(d->size);
+	size_t there = index < end ? (size_t)min_u64(count, end - index) : 0;
+
+	memset(ret + there * DIGEST_SIZE, 0, (count - there) * DIGEST_SIZE);
+	return there ? digest_get(d, index, ret, there) : 0;
+}
+
+/* The differences of @count chunks from @index on, run by run. */
+static int add_batch(struct change_pair *p, const struct digest *now, uint64_t index,
+		     size_t count, struct ranges *ranges)
+{
+	uint8_t a[BATCH * DIGEST_SIZE], b[BATCH * DIGEST_SIZE];
+	size_t first = 0, end;
+	int r = get_leaves(&p->leaves, index, a, count);
+
+	if (r == 0)
+		r = get_leaves(now, index, b, count);
+	for (; r == 0 && first < count; first = end + 1) {
+		for (end = first; end < count; end++)
+			if (!memcmp(a + end * DIGEST_SIZE, b + end * DIGEST_SIZE,
+				    DIGEST_SIZE))
+				break;
+		if (first < end)
+			r = add_chunks(p, ranges, index + first, index + end);
+	}
+	return r;
 }
 
 static int add_differences(struct change_pair *p, const struct digest *now,
 			   struct ranges *ranges)
 {
-	uint8_t a[DIGEST_SIZE], b[DIGEST_SIZE];
-	uint64_t index = 0;
+	uint64_t end = digest_chunk_count(now->size), index = 0;
 	int r;
 
 	while ((r = digest_next_of_two(&p->leaves, now, index, &index)) == 0) {
-		if (index >= digest_chunk_count(now->size))
+		size_t count;
+
+		if (index >= end)
 			return 0; /* cut off */
-		r = leaf_at(&p->leaves, index, a);
-		if (r == 0)
-			r = leaf_at(now, index, b);
-		if (r == 0 && memcmp(a, b, sizeof(a)))
-			r = add_chunk(p, ranges, index);
+		count = (size_t)min_u64(BATCH, end - index);
+		r = add_batch(p, now, index, count, ranges);
 		if (r == 0)
 			r = watch_tick(p->w);
 		if (r < 0)
 			return r;
-		index++;
+		index += count;
 	}
 	return r == -ENXIO ? 0 : r;
 }

@@ -14,8 +14,9 @@
 #include "io/extent.h"
 #include "io/tree.h"
 
-#define NODE   MIB /* of the file of leaves */
-#define LEAVES 64  /* that are compared at once */
+#define NODE   MIB  /* of the file of leaves */
+#define LEAVES 64   /* that are compared at once */
+#define BATCH  4096 /* leaves that are copied at once */
 
 static const uint8_t zero_leaf[DIGEST_SIZE];
 
@@ -72,6 +73,41 @@ int digest_put(const struct digest *d, uint64_t index, const uint8_t *leaves,
 int digest_get(const struct digest *d, uint64_t index, uint8_t *ret, size_t count)
 {
 	return io_pread_all(d->fd, ret, count * DIGEST_SIZE, index * DIGEST_SIZE);
+}
+
+/* Leaves [first, end), through @buf. */
+static int copy_run(const struct digest *from, const struct digest *to, uint64_t first,
+		    uint64_t end, uint8_t *buf)
+{
+	int r = 0;
+
+	for (; r == 0 && first < end; first += BATCH) {
+		size_t count = (size_t)min_u64(BATCH, end - first);
+
+		r = digest_get(from, first, buf, count);
+		if (r == 0)
+			r = digest_put(to, first, buf, count);
+	}
+	return r;
+}
+
+int digest_copy(const struct digest *from, const struct digest *to, uint64_t first,
+		uint64_t end)
+{
+	_cleanup_free_ uint8_t *buf = malloc((size_t)BATCH * DIGEST_SIZE);
+	uint64_t start, stop;
+	int r;
+
+	if (!buf)
+		return -ENOMEM;
+	while ((r = io_next_data(from->fd, first * DIGEST_SIZE, end * DIGEST_SIZE, &start,
+				 &stop)) == 0) {
+		first = round_up(stop, DIGEST_SIZE) / DIGEST_SIZE;
+		r = copy_run(from, to, start / DIGEST_SIZE, first, buf);
+		if (r < 0)
+			return r;
+	}
+	return r == -ENXIO ? 0 : r;
 }
 
 int digest_next(const struct digest *d, uint64_t index, uint64_t *ret_index)

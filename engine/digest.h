@@ -41,6 +41,10 @@ int digest_put(const struct digest *d, uint64_t index, const uint8_t *leaves,
 	       size_t count);
 int digest_get(const struct digest *d, uint64_t index, uint8_t *ret, size_t count);
 
+/* Copies leaves [first, end) to @to, where they are 0. */
+int digest_copy(const struct digest *from, const struct digest *to, uint64_t first,
+		uint64_t end);
+
 /* The first chunk at or after @index whose leaf is not 0; -ENXIO if there is none. */
 int digest_next(const struct digest *d, uint64_t index, uint64_t *ret_index);
 

@@ -34,9 +34,8 @@ static int import_leaves(struct importing *x, const json_t *from, json_t **ret,
 	const json_t *digest = json_object_get(from, "Digest");
 	struct digest old, leaves = {.fd = -1};
 	char name[RELEASED_NAME_SIZE];
-	uint8_t leaf[DIGEST_SIZE];
 	const char *id;
-	uint64_t size, index = 0;
+	uint64_t size;
 	int r;
 
 	doc_string(from, "DiskId", &id);
@@ -56,12 +55,9 @@ static int import_leaves(struct importing *x, const json_t *from, json_t **ret,
 		return r;
 	released_leaves_name(id, name);
 	r = leaves_create(x->fd, name, size, &leaves);
-	for (; r == 0 && (r = digest_next(&old, index, &index)) == 0; index++) {
-		r = digest_get(&old, index, leaf, 1);
-		if (r == 0)
-			r = digest_put(&leaves, index, leaf, 1);
-	}
-	if (r == -ENXIO)
+	if (r == 0)
+		r = digest_copy(&old, &leaves, 0, digest_chunk_count(size));
+	if (r == 0)
 		r = io_fsync(leaves.fd);
 	if (r == 0)
 		r = leaves_describe(&leaves, name, ret);

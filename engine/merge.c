@@ -22,7 +22,6 @@
 #include "leaves.h"
 #include "manifest.h"
 #include "merged.h"
-#include "touched.h"
 
 #define MAX_TRIES 100
 
@@ -269,7 +268,6 @@ static uint32_t keep_leaves(struct merge *m, const json_t *disk, struct rp_error
 {
 	const json_t *digest = json_object_get(disk, "Digest");
 	struct digest from, to = {.fd = -1};
-	struct touched none;
 	const char *file;
 	uint64_t size;
 	int r;
@@ -284,11 +282,9 @@ static uint32_t keep_leaves(struct merge *m, const json_t *disk, struct rp_error
 			       file);
 	if (r < 0)
 		return rp_fail_os(err, r, "open", "digests %s", file);
-	touched_init(&none, NULL, 0, round_up(size, DIGEST_CHUNK),
-		     round_up(size, DIGEST_CHUNK), NULL, NULL);
 	r = leaves_create(m->fd, file, size, &to);
 	if (r == 0)
-		r = touched_carry(&none, &from, &to);
+		r = digest_copy(&from, &to, 0, digest_chunk_count(size));
 	if (r == 0)
 		r = io_fsync(to.fd);
 	close(from.fd);

@@ -8,8 +8,6 @@
 
 #include "io/base.h"
 
-#define BATCH 4096 /* leaves */
-
 /* Where @layer has something of its own at or after @pos: 0, -ENXIO, or -errno. */
 static int next_of(struct layer *layer, uint64_t pos, uint64_t *ret_start,
 		   uint64_t *ret_end)
@@ -92,33 +90,14 @@ void touched_init(struct touched *t, struct layer *const *layer, size_t count,
 		t->edge = min_u64(t->edge, layer[i]->size);
 }
 
-/* Leaves [first, end). */
-static int copy_leaves(const struct digest *from, const struct digest *to, uint64_t first,
-		       uint64_t end, uint8_t *buf)
-{
-	int r = 0;
-
-	for (; r == 0 && first < end; first += BATCH) {
-		size_t count = (size_t)min_u64(BATCH, end - first);
-
-		r = digest_get(from, first, buf, count);
-		if (r == 0)
-			r = digest_put(to, first, buf, count);
-	}
-	return r;
-}
-
 int touched_copy(struct touched *t, const struct digest *from, const struct digest *to)
 {
-	_cleanup_free_ uint8_t *buf = malloc((size_t)BATCH * DIGEST_SIZE);
 	uint64_t pos = 0, start;
 	int r;
 
-	if (!buf)
-		return -ENOMEM;
 	while ((r = next_run(t, pos, &start, &pos)) == 0) {
-		r = copy_leaves(from, to, start / DIGEST_CHUNK,
-				digest_chunk_count(min_u64(pos, from->size)), buf);
+		r = digest_copy(from, to, start / DIGEST_CHUNK,
+				digest_chunk_count(min_u64(pos, from->size)));
 		if (r < 0)
 			break;
 	}
@@ -128,9 +107,8 @@ int touched_copy(struct touched *t, const struct digest *from, const struct dige
 /* From one touched run to the next; behind the edge nothing is left of what was below. */
 int touched_carry(struct touched *t, const struct digest *from, const struct digest *to)
 {
-	_cleanup_free_ uint8_t *buf = malloc((size_t)BATCH * DIGEST_SIZE);
 	uint64_t pos = 0, start, end;
-	int r = buf ? 0 : -ENOMEM;
+	int r = 0;
 
 	while (r == 0 && pos < t->edge) {
 		r = next_run(t, pos, &start, &end);
@@ -138,8 +116,8 @@ int touched_carry(struct touched *t, const struct digest *from, const struct dig
 			start = end = t->edge;
 		else if (r < 0)
 			return r;
-		r = copy_leaves(from, to, pos / DIGEST_CHUNK,
-				min_u64(start, t->edge) / DIGEST_CHUNK, buf);
+		r = digest_copy(from, to, pos / DIGEST_CHUNK,
+				min_u64(start, t->edge) / DIGEST_CHUNK);
 		pos = end;
 	}
 	return r;

@@ -16,6 +16,7 @@
 #include "data.h"
 #include "engine/digest.h"
 #include "harness.h"
+#include "stage.h"
 
 static const uint8_t zero_leaf[DIGEST_SIZE];
 
@@ -497,6 +498,44 @@ TEST(next_is_right_at_random)
 		expect_found(&d, expected, count);
 	}
 	close(d.fd);
+}
+
+/* Into one that has nothing there; all else stays, and holes stay holes. */
+TEST(leaves_are_copied_at_random)
+{
+	const uint64_t size = 20000 * DIGEST_CHUNK + 1;
+	struct digest from = open_leaves("from", size), to = open_leaves("to", size);
+	uint64_t state = test_seed();
+
+	for (uint64_t i = 0; i <= 20000; i += 1 + data_random(&state) % 30)
+		put_leaf(&from, i);
+	ASSERT_OK(fallocate(from.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 40960,
+			    98304));
+	for (unsigned round = 0; round < 20; round++) {
+		uint64_t first = round ? data_random(&state) % 20000 : 0;
+		uint64_t end = round ? first + data_random(&state) % (20002 - first)
+				     : 20001;
+
+		ASSERT_EQ(ftruncate(to.fd, 0), 0);
+		ASSERT_EQ(ftruncate(to.fd, 20001 * 16), 0);
+		ASSERT_OK(digest_copy(&from, &to, first, end));
+		for (uint64_t i = 0; i <= 20000; i++) {
+			uint8_t want[DIGEST_SIZE] = {0}, have[DIGEST_SIZE];
+
+			if (i >= first && i < end)
+				ASSERT_OK(digest_get(&from, i, want, 1));
+			ASSERT_OK(digest_get(&to, i, have, 1));
+			ASSERT_EQ(memcmp(have, want, DIGEST_SIZE), 0, "%llu of %llu-%llu",
+				  (unsigned long long)i, (unsigned long long)first,
+				  (unsigned long long)end);
+		}
+		if (!round)
+			EXPECT_TRUE(data_same_holes(fmt("%s/from", test_dir()),
+						    fmt("%s/to", test_dir())));
+	}
+	close(from.fd);
+	EXPECT_EQ(digest_copy(&from, &to, 0, 1), -EBADF);
+	close(to.fd);
 }
 
 TEST(the_first_that_differs_is_found)
