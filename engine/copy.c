@@ -35,10 +35,11 @@ static uint32_t measure(struct stream *streams, size_t count, struct watch *w,
 	for (size_t i = 0; i < count; i++) {
 		int r = 0;
 
-		if (stream_writes(&streams[i]) ||
-		    streams[i].digest != STREAM_NO_DIGEST) /* else it is not read */
+		if (!streams[i].measured &&
+		    (stream_writes(&streams[i]) ||
+		     streams[i].digest != STREAM_NO_DIGEST)) /* else it is not read */
 			r = stream_measure(&streams[i], w);
-
+		streams[i].measured = false;
 		if (r < 0 && r != -ECANCELED && r != -ETIME)
 			return stream_fail(&streams[i], r, "map", streams[i].src_path,
 					   RP_NO_OFFSET, err);
@@ -117,6 +118,17 @@ static uint32_t check_space(const struct stream *streams, size_t count,
 		err->os_error = ENOSPC;
 	rp_fail_of(err, NULL, first->disk);
 	return RP_FAILED;
+}
+
+uint32_t copy_check_room(struct stream *s, struct watch *w, struct rp_error *err)
+{
+	uint32_t rc;
+
+	if (s->dst.device || s->clone == RP_CLONE_ALWAYS || !share_is_refused(s))
+		return RP_OK;
+	rc = measure(s, 1, w, err);
+	s->measured = rc == RP_OK;
+	return rc == RP_OK ? check_space(s, 1, err) : rc;
 }
 
 /* Whether bytes have to pass through us: to be written, or to be digested. */

@@ -11,6 +11,12 @@
 #include "watch.h"
 
 /*
+ * Whether there is room for @s, if it is known that all of it has to be written: so that
+ * this is not found out when hours were spent reading it. It counts in the total then.
+ */
+uint32_t copy_check_room(struct stream *s, struct watch *w, struct rp_error *err);
+
+/*
  * Destinations are on stable storage when this returns RP_OK, but for those of streams
  * that are to be synced later; on failure they are the caller's to remove. Counters and
  * reasons of the streams are filled.

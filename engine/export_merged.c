@@ -100,7 +100,9 @@ static uint32_t merge(struct merging *m, struct rp_error *err)
 		return rp_fail_os(err, -ENOMEM, "merge", "%s", m->s->dst_path);
 	layer[0] = export_change_layer(m->change, m->s);
 	memcpy(layer + 1, m->disk.layer, m->disk.count * sizeof(*layer));
-	rc = merged_make(&merged, m->s, m->tuning, m->w, err);
+	rc = merged_plan(&merged, m->s, m->w, err);
+	if (rc == RP_OK)
+		rc = merged_make(&merged, m->s, m->tuning, m->w, err);
 	m->change->merged = rc == RP_OK;
 	return rc;
 }
@@ -141,6 +143,7 @@ static uint32_t start_over(struct merging *m, struct rp_error *err)
 	rp_error_clear(err);
 	export_change_give_back(m->change, s);
 	s->reason[0] = '\0';
+	s->measured = false;
 	s->clone = m->clone;
 	s->digest = m->digest;
 	s->shared_to = s->cloned_bytes = s->server_bytes = s->copied_bytes = 0;

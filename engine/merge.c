@@ -229,16 +229,18 @@ static uint32_t merge_open(struct merge *m, struct merge_disk *d, struct rp_erro
 	uint32_t rc = chain_disk_open_leaves(&m->chain, &d->disk, &d->leaves, err);
 
 	if (rc == RP_OK)
-		rc = chain_check(&m->chain, 0, d->disk.count, d->disk.id, &m->tuning,
-				 &m->watch, err);
-	if (rc == RP_OK)
 		rc = make_files(m, d, err);
 	if (rc)
 		return rc;
 	merged.layer = d->disk.layer;
 	merged.count = d->disk.count;
 	merged.leaves = d->leaves;
-	rc = merged_make(&merged, &d->s, &m->tuning, &m->watch, err);
+	rc = merged_plan(&merged, &d->s, &m->watch, err);
+	if (rc == RP_OK)
+		rc = chain_check(&m->chain, 0, d->disk.count, d->disk.id, &m->tuning,
+				 &m->watch, err);
+	if (rc == RP_OK)
+		rc = merged_make(&merged, &d->s, &m->tuning, &m->watch, err);
 	return rc == RP_OK ? add_disk(m, d, err) : rc;
 }
 
@@ -305,16 +307,18 @@ static uint32_t keep_disk(struct merge *m, json_t *disk, struct rp_error *err)
 	doc_string(disk, "File", &s.src_path);
 	s.dst_path = s.src_path;
 	s.clone = m->options->clone;
-	rc = chain_check(&m->chain, 0, 1, s.disk, &m->tuning, &m->watch, err);
-	if (rc == RP_OK)
-		rc = exported_open_file(tip(m), disk, s.src_path, &s.src, err);
+	rc = exported_open_file(tip(m), disk, s.src_path, &s.src, err);
 	if (rc)
 		return rc;
 	r = io_file_create(m->fd, s.src_path, s.src.tail_fd, &s.dst);
 	if (r == 0)
 		r = io_file_set_size(&s.dst, s.src.size);
 	rc = r < 0 ? stream_fail(&s, r, "create", s.dst_path, RP_NO_OFFSET, err)
-		   : copy_streams(&s, 1, &m->tuning, &m->watch, err);
+		   : copy_check_room(&s, &m->watch, err);
+	if (rc == RP_OK)
+		rc = chain_check(&m->chain, 0, 1, s.disk, &m->tuning, &m->watch, err);
+	if (rc == RP_OK)
+		rc = copy_streams(&s, 1, &m->tuning, &m->watch, err);
 	io_file_close(&s.src);
 	io_file_close(&s.dst);
 	if (rc == RP_OK)

@@ -329,15 +329,27 @@ static uint32_t make_copy(const struct merged *m, struct stream *s,
 	return rc == RP_OK && later ? prove(m, s, tuning, w, err) : rc;
 }
 
+uint32_t merged_plan(struct merged *m, struct stream *s, struct watch *w,
+		     struct rp_error *err)
+{
+	struct layers layers;
+	uint32_t rc = try_clone(m, s, &m->clones, err);
+
+	if (rc || m->clones)
+		return rc;
+	layers_init(&layers, m->layer, m->count);
+	s->from = &layers.source;
+	rc = copy_check_room(s, w, err);
+	s->from = NULL;
+	return rc;
+}
+
 uint32_t merged_make(const struct merged *m, struct stream *s,
 		     const struct tuning *tuning, struct watch *w, struct rp_error *err)
 {
-	bool clones;
-	uint32_t rc = try_clone(m, s, &clones, err);
+	uint32_t rc = m->clones ? make_clone(m, s, tuning, w, err)
+				: make_copy(m, s, tuning, w, err);
 
-	if (rc)
-		return rc;
-	rc = clones ? make_clone(m, s, tuning, w, err) : make_copy(m, s, tuning, w, err);
 	s->src.size = m->layer[0]->size;
 	return rc;
 }

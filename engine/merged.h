@@ -22,15 +22,20 @@ struct merged {
 	struct digest leaves; /* of the image; fd -1 = it, or a change, has none */
 	int dirfd;	      /* for temporary files */
 	bool whole; /* the file of the latest change has all of the disk, not only that */
+	bool clones; /* the image; found out by merged_plan() */
 };
 
+/* How it is to be made in @s; if all is to be copied, whether there is room for it. */
+uint32_t merged_plan(struct merged *m, struct stream *s, struct watch *w,
+		     struct rp_error *err);
+
 /*
- * Makes it in s->dst, a new file of the size of the disk; s->digest and s->leaves say
- * whether the leaves are to be made. What is read of the image for new leaves is
- * compared with its old ones before, so that no damage gets a valid digest. Where there
- * are none, STREAM_DIGEST_READ makes leaves of the whole disk, which must be at hand
- * then, and compares what was made with them. When this returns, @s is no source any more
- * but tells what was done.
+ * As planned, makes it in s->dst, a new file of the size of the disk; s->digest and
+ * s->leaves say whether the leaves are to be made. What is read of the image for new
+ * leaves is compared with its old ones before, so that no damage gets a valid digest.
+ * Where there are none, STREAM_DIGEST_READ makes leaves of the whole disk, which must be
+ * at hand then, and compares what was made with them. When this returns, @s is no source
+ * any more but tells what was done.
  */
 uint32_t merged_make(const struct merged *m, struct stream *s,
 		     const struct tuning *tuning, struct watch *w, struct rp_error *err);

@@ -57,21 +57,26 @@ static uint32_t check_shared(struct restore *r, struct rp_error *err)
 	return rc;
 }
 
+static uint32_t open_output(struct restore *r, struct rp_error *err)
+{
+	struct stream *s = &r->stream;
+	int twin_fd = r->disk.count ? r->disk.layer[r->disk.count - 1]->file.tail_fd
+				    : s->src.tail_fd;
+
+	s->clone = r->options->clone;
+	s->dst_path = r->output.path;
+	return output_open(&r->output, s, twin_fd, err);
+}
+
 static uint32_t run(struct restore *r, char **ret_report, struct rp_error *err)
 {
 	struct stream *s = &r->stream;
 	struct output *o = &r->output;
 	_cleanup_doc_ json_t *doc = NULL;
 	char *text = NULL;
-	int twin_fd = r->disk.count ? r->disk.layer[r->disk.count - 1]->file.tail_fd
-				    : s->src.tail_fd;
 	uint32_t rc;
 
-	s->clone = r->options->clone;
-	s->dst_path = o->path;
-	rc = output_open(o, s, twin_fd, err);
-	if (rc == RP_OK)
-		rc = copy_streams(s, 1, &r->tuning, &r->watch, err);
+	rc = copy_streams(s, 1, &r->tuning, &r->watch, err);
 	if (rc == RP_OK)
 		rc = check_shared(r, err);
 	if (rc == RP_OK && ret_report) {
@@ -111,7 +116,7 @@ static uint32_t was_merged(const struct restore *r, struct rp_error *err)
 		       r->chain.paths[0]);
 }
 
-/* What there is of the chain, without what is lost. */
+/* What there is of the chain. */
 static uint32_t open_salvaged(struct restore *r, const json_t *disk, struct rp_error *err)
 {
 	struct stream *s = &r->stream;
@@ -135,19 +140,23 @@ static uint32_t open_salvaged(struct restore *r, const json_t *disk, struct rp_e
 			watch_warn(&r->watch,
 				   "%s: missing or damaged; what it had is lost",
 				   r->disk.path[i]);
-	rc = salvage_open(&r->chain, &r->disk, r->cut.code != RP_OK, &r->watch,
-			  &r->salvage, err);
 	s->src_path = r->chain.paths[0];
-	s->from = &r->salvage.layers.source;
+	s->from = &r->disk.layers.source;
+	return RP_OK;
+}
+
+/* Without what is lost, which is found out by reading it. */
+static uint32_t check_salvaged(struct restore *r, struct rp_error *err)
+{
+	uint32_t rc = salvage_open(&r->chain, &r->disk, r->cut.code != RP_OK, &r->watch,
+				   &r->salvage, err);
+
+	r->stream.from = &r->salvage.layers.source;
 	if (rc == RP_OK && chain_was_merged(&r->chain, RP_NOT_AVAILABLE))
 		return was_merged(r, err);
 	return rc;
 }
 
-/*
- * Of a disk in one file what passes is compared with its digest. The files of a chain
- * have a digest each, of which parts show only: they are read as wholes before.
- */
 static uint32_t open_source(struct restore *r, const json_t *disk, struct rp_error *err)
 {
 	const char *id;
@@ -160,11 +169,28 @@ static uint32_t open_source(struct restore *r, const json_t *disk, struct rp_err
 	doc_string(disk, "DiskId", &id);
 	r->stream.disk = id;
 	rc = chain_disk_open(&r->chain, id, &r->disk, err);
-	if (rc == RP_OK)
-		rc = chain_check(&r->chain, 0, r->chain.count, id, &r->tuning, &r->watch,
-				 err);
 	r->stream.src_path = r->chain.paths[0];
 	r->stream.from = &r->disk.layers.source;
+	return rc;
+}
+
+/*
+ * Of a disk in one file what passes is compared with its digest. The files of a chain
+ * have a digest each, of which parts show only: they are read as wholes before, when
+ * nothing else can be refused any more.
+ */
+static uint32_t check_source(struct restore *r, struct rp_error *err)
+{
+	uint32_t rc;
+
+	if (r->options->salvage)
+		return check_salvaged(r, err);
+	if (!r->disk.count)
+		return RP_OK;
+	rc = copy_check_room(&r->stream, &r->watch, err);
+	if (rc == RP_OK)
+		rc = chain_check(&r->chain, 0, r->chain.count, r->stream.disk, &r->tuning,
+				 &r->watch, err);
 	return rc;
 }
 
@@ -201,6 +227,10 @@ static uint32_t restore(const char *path, const char *disk, const char *output,
 		rc = output_check(&r.output, output, options->replace, err);
 	if (rc == RP_OK)
 		rc = open_source(&r, found, err);
+	if (rc == RP_OK)
+		rc = open_output(&r, err);
+	if (rc == RP_OK)
+		rc = check_source(&r, err);
 	if (rc == RP_OK)
 		rc = run(&r, ret_report, err);
 	io_file_close(&r.stream.dst);

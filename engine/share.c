@@ -350,6 +350,21 @@ uint32_t share_clone(struct stream *s, struct watch *w, struct rp_error *err)
 	return RP_OK;
 }
 
+bool share_is_refused(struct stream *s)
+{
+	struct piece p;
+	int r;
+
+	if (s->clone == RP_CLONE_NEVER)
+		return true;
+	if (is_plain(s) && io_server_copies(s->src.tail_fd, s->dst.tail_fd))
+		return false;
+	r = next_piece(s, 0, &p);
+	if (r == 0)
+		r = clone_piece(s, &p);
+	return r < 0 && may_copy(s, r, &p);
+}
+
 /* H13: a server's "end of file" is believed only if there is nothing to read. */
 static bool really_ended(const struct stream *s, uint64_t pos)
 {

@@ -19,6 +19,10 @@ uint32_t share_clone(struct stream *s, struct watch *w, struct rp_error *err);
 /* copy_file_range where a server does it; what it does not do is left. */
 uint32_t share_server_copy(struct stream *s, struct watch *w, struct rp_error *err);
 
+/* Whether it is known that of @s, whose destination is a file, nothing will be shared nor
+ * copied by a server: the first piece is tried. */
+bool share_is_refused(struct stream *s);
+
 /* Whether the file system @fs, of @fd, is one of which is known that it shares blocks. */
 bool share_is_known(int fd, const struct io_fs *fs);
 

@@ -55,6 +55,7 @@ struct stream {
 
 	/* What was done. */
 	uint64_t data_bytes; /* of the source; the rest is holes */
+	bool measured;	     /* that is known by now, and part of the total */
 	uint64_t cloned_bytes;
 	uint64_t server_bytes; /* copied by a server */
 	uint64_t copied_bytes; /* moved by us */
