@@ -215,7 +215,7 @@ static uint32_t find_base(struct chain *c, const char *filter, const char *const
 
 bool chain_is_cut(uint32_t rc, struct rp_error *cut, struct rp_error *err)
 {
-	if (!rc || !cut || rp_is_shortage(rc, err))
+	if (!rc || !cut || rp_is_shortage(rc, err) || rp_is_stopped(err))
 		return false;
 	*cut = *err;
 	rp_error_clear(err);
@@ -335,7 +335,7 @@ static uint32_t check_disk(const struct exported *e, const char *id,
 	_cleanup_free_ char *path = NULL;
 	uint32_t rc;
 
-	rc = exported_open_disk(e, exported_disk(e, id), &s, err);
+	rc = exported_open_disk(e, exported_disk(e, id), &s, w, err);
 	if (rc)
 		return rc;
 	if (asprintf(&path, "%s/%s", e->path, s.src_path) < 0)

@@ -121,7 +121,7 @@ static uint32_t open_file(struct chain_disk *d, const struct exported *e,
 
 /* Next is what the last layer leaves to it; @some: what there is of it will do. */
 static uint32_t open_layer(struct chain_disk *d, const struct exported *e, bool some,
-			   struct rp_error *err)
+			   struct watch *w, struct rp_error *err)
 {
 	const json_t *disk = exported_disk(e, d->id);
 	struct change_list *list = NULL;
@@ -134,7 +134,7 @@ static uint32_t open_layer(struct chain_disk *d, const struct exported *e, bool 
 		return rp_fail_os(err, -ENOMEM, "open", "export %s", e->path);
 	}
 	if (exported_is_differential(disk))
-		rc = exported_open_list(e, disk, &list, err);
+		rc = exported_open_list(e, disk, w, &list, err);
 	if (rc == RP_OK && list)
 		d->base_size[before] = change_list_head(list)->base_size;
 	if (rc == RP_OK)
@@ -162,7 +162,7 @@ static void close_last(struct chain_disk *d)
 
 /* Of part @i, whose folder need not be open. */
 static uint32_t open_part(const struct chain *c, size_t i, struct chain_disk *d,
-			  bool some, struct rp_error *err)
+			  bool some, struct watch *w, struct rp_error *err)
 {
 	struct exported e = c->parts[i];
 	_cleanup_close_ int fd = -1;
@@ -173,7 +173,7 @@ static uint32_t open_part(const struct chain *c, size_t i, struct chain_disk *d,
 			return rp_fail_os(err, fd, "open", "export %s", e.path);
 		e.fd = fd;
 	}
-	return open_layer(d, &e, some, err);
+	return open_layer(d, &e, some, w, err);
 }
 
 /* The last layer was checked: of it only its size is known. */
@@ -186,10 +186,10 @@ static void close_files(struct chain_disk *d)
 }
 
 static uint32_t open_layers(const struct chain *c, struct chain_disk *d, bool check,
-			    struct rp_error *cut, struct rp_error *err)
+			    struct watch *w, struct rp_error *cut, struct rp_error *err)
 {
 	for (size_t i = 0; i < c->count && chain_needs(c, i, d->id); i++) {
-		uint32_t rc = open_part(c, i, d, cut, err);
+		uint32_t rc = open_part(c, i, d, cut, w, err);
 
 		if (rc == RP_OK && i)
 			rc = check_fit(d, i, err);
@@ -221,7 +221,7 @@ static void tell_length(const struct chain *c, struct rp_error *err)
 }
 
 static uint32_t open_disk(const struct chain *c, const char *id, bool check,
-			  struct chain_disk *ret, struct rp_error *cut,
+			  struct watch *w, struct chain_disk *ret, struct rp_error *cut,
 			  struct rp_error *err)
 {
 	struct chain_disk d = {.id = id};
@@ -235,7 +235,7 @@ static uint32_t open_disk(const struct chain *c, const char *id, bool check,
 	if (!d.layer || !d.image || !d.list || !d.base_size || !d.path)
 		rc = rp_fail_os(err, -ENOMEM, "open", "export %s", c->paths[0]);
 	else
-		rc = open_layers(c, &d, check, cut, err);
+		rc = open_layers(c, &d, check, w, cut, err);
 	if (rc) {
 		chain_disk_close(&d);
 		if (!check)
@@ -247,17 +247,17 @@ static uint32_t open_disk(const struct chain *c, const char *id, bool check,
 	return RP_OK;
 }
 
-uint32_t chain_disk_open(const struct chain *c, const char *id, struct chain_disk *ret,
-			 struct rp_error *err)
+uint32_t chain_disk_open(const struct chain *c, const char *id, struct watch *w,
+			 struct chain_disk *ret, struct rp_error *err)
 {
-	return open_disk(c, id, false, ret, NULL, err);
+	return open_disk(c, id, false, w, ret, NULL, err);
 }
 
-uint32_t chain_disk_check(const struct chain *c, const char *id, uint64_t *ret_size,
-			  struct rp_error *err)
+uint32_t chain_disk_check(const struct chain *c, const char *id, struct watch *w,
+			  uint64_t *ret_size, struct rp_error *err)
 {
 	struct chain_disk d = {0};
-	uint32_t rc = open_disk(c, id, true, &d, NULL, err);
+	uint32_t rc = open_disk(c, id, true, w, &d, NULL, err);
 
 	if (rc == RP_OK)
 		*ret_size = d.layers.source.size;
@@ -265,16 +265,16 @@ uint32_t chain_disk_check(const struct chain *c, const char *id, uint64_t *ret_s
 	return rc;
 }
 
-uint32_t chain_disk_open_some(const struct chain *c, const char *id,
+uint32_t chain_disk_open_some(const struct chain *c, const char *id, struct watch *w,
 			      struct chain_disk *ret, struct rp_error *ret_cut,
 			      struct rp_error *err)
 {
 	rp_error_clear(ret_cut);
-	return open_disk(c, id, false, ret, ret_cut, err);
+	return open_disk(c, id, false, w, ret, ret_cut, err);
 }
 
 uint32_t chain_disk_open_leaves(const struct chain *c, const struct chain_disk *d,
-				struct digest *ret, struct rp_error *err)
+				struct watch *w, struct digest *ret, struct rp_error *err)
 {
 	const struct exported *image = &c->parts[d->count - 1];
 	const json_t *disk = exported_disk(image, d->id);
@@ -287,7 +287,9 @@ uint32_t chain_disk_open_leaves(const struct chain *c, const struct chain_disk *
 	if (!chain_proves(c, d->count, d->id))
 		return RP_OK;
 	r = leaves_open(image->fd, json_object_get(disk, "Digest"),
-			d->layer[d->count - 1]->size, ret);
+			d->layer[d->count - 1]->size, w, ret);
+	if (watch_is_stop(r))
+		return watch_fail(w, r, err);
 	if (r == -EBADMSG)
 		return rp_fail(err, RP_UNKNOWN_STATUS, "merge", "digests of %s: damaged",
 			       path);
@@ -308,7 +310,7 @@ void chain_disk_close(struct chain_disk *d)
 	*d = (struct chain_disk){0};
 }
 
-uint32_t chain_disks_fit(const struct chain *c, struct rp_error *err)
+uint32_t chain_disks_fit(const struct chain *c, struct watch *w, struct rp_error *err)
 {
 	uint32_t rc = RP_OK;
 	json_t *disk;
@@ -321,7 +323,7 @@ uint32_t chain_disks_fit(const struct chain *c, struct rp_error *err)
 		doc_string(disk, "DiskId", &id);
 		if (rc == RP_OK &&
 		    (exported_is_differential(disk) || exported_is_image(disk)))
-			rc = chain_disk_check(c, id, &size, err);
+			rc = chain_disk_check(c, id, w, &size, err);
 	}
 	return rc;
 }

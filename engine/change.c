@@ -119,8 +119,8 @@ static uint32_t open_leaves(struct change_pair *p, const struct point *base,
 						: "base released, no digest tree kept";
 		return RP_OK;
 	}
-	r = leaves_open(base->fd, digest, p->base_size, &p->leaves);
-	if (is_shortage(r))
+	r = leaves_open(base->fd, digest, p->base_size, p->w, &p->leaves);
+	if (is_shortage(r) || watch_is_stop(r))
 		return change_fail(p, NULL, r, "open", RP_NO_OFFSET, err);
 	if (r < 0)
 		p->no_base = "base released, and its digest tree is damaged";

@@ -10,6 +10,7 @@
 
 #include "io/base.h"
 #include "io/tree.h"
+#include "watch.h"
 
 #define WINDOW 1024 /* lines */
 
@@ -73,7 +74,8 @@ static bool has_size(const struct change_list *l, uint64_t size)
 	       !add_overflows(want, l->begin + LIST_TAIL_LENGTH, &want) && want == size;
 }
 
-static int check_lines(struct change_list *l, XXH3_state_t *hash, char *buf)
+static int check_lines(struct change_list *l, struct watch *w, XXH3_state_t *hash,
+		       char *buf)
 {
 	struct layer_range range = {0};
 
@@ -88,6 +90,8 @@ static int check_lines(struct change_list *l, XXH3_state_t *hash, char *buf)
 				r = -EBADMSG;
 			l->end = range.end;
 		}
+		if (r == 0)
+			r = watch_tick(w);
 		if (r < 0)
 			return r;
 		XXH3_128bits_update(hash, buf, count * l->line);
@@ -95,7 +99,7 @@ static int check_lines(struct change_list *l, XXH3_state_t *hash, char *buf)
 	return 0;
 }
 
-static int check_text(struct change_list *l, XXH3_state_t *hash,
+static int check_text(struct change_list *l, struct watch *w, XXH3_state_t *hash,
 		      char ret_digest[DIGEST_TEXT_SIZE])
 {
 	char head[LIST_HEAD_MAX], tail[LIST_TAIL_LENGTH + 1], have[LIST_TAIL_LENGTH];
@@ -107,7 +111,7 @@ static int check_text(struct change_list *l, XXH3_state_t *hash,
 		return -ENOMEM;
 	XXH3_128bits_reset(hash);
 	XXH3_128bits_update(hash, head, (size_t)list_put_head(&l->head, head));
-	r = check_lines(l, hash, buf);
+	r = check_lines(l, w, hash, buf);
 	if (r == 0)
 		r = io_pread_all(l->fd, have, LIST_TAIL_LENGTH,
 				 l->begin + l->head.count * l->line);
@@ -120,7 +124,8 @@ static int check_text(struct change_list *l, XXH3_state_t *hash,
 	return 0;
 }
 
-static int check(struct change_list *l, char ret_digest[DIGEST_TEXT_SIZE])
+static int check(struct change_list *l, struct watch *w,
+		 char ret_digest[DIGEST_TEXT_SIZE])
 {
 	XXH3_state_t *hash;
 	uint64_t size;
@@ -139,13 +144,13 @@ static int check(struct change_list *l, char ret_digest[DIGEST_TEXT_SIZE])
 	hash = XXH3_createState();
 	if (!hash)
 		return -ENOMEM;
-	r = check_text(l, hash, ret_digest);
+	r = check_text(l, w, hash, ret_digest);
 	XXH3_freeState(hash);
 	return r == -ENODATA ? -EBADMSG : r; /* somebody cuts it */
 }
 
-int change_list_open(int dirfd, const char *name, struct change_list **ret,
-		     char ret_digest[DIGEST_TEXT_SIZE])
+int change_list_open(int dirfd, const char *name, struct watch *w,
+		     struct change_list **ret, char ret_digest[DIGEST_TEXT_SIZE])
 {
 	struct change_list *l = calloc(1, sizeof(*l));
 	int r;
@@ -153,7 +158,7 @@ int change_list_open(int dirfd, const char *name, struct change_list **ret,
 	if (!l)
 		return -ENOMEM;
 	l->fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	r = l->fd < 0 ? -errno : check(l, ret_digest);
+	r = l->fd < 0 ? -errno : check(l, w, ret_digest);
 	if (r < 0)
 		change_list_close(l);
 	else

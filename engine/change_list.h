@@ -47,10 +47,11 @@ struct change_list;
 
 /*
  * Opens and checks all of it. The file may come from anybody: -EBADMSG where it is not
- * what is said above, -EOPNOTSUPP if of a newer version. @ret_digest is its last line's.
+ * what is said above, -EOPNOTSUPP if of a newer version; or what a tick of @w says.
+ * @ret_digest is its last line's.
  */
-int change_list_open(int dirfd, const char *name, struct change_list **ret,
-		     char ret_digest[DIGEST_TEXT_SIZE]);
+int change_list_open(int dirfd, const char *name, struct watch *w,
+		     struct change_list **ret, char ret_digest[DIGEST_TEXT_SIZE]);
 void change_list_close(struct change_list *list); /* NULL is fine */
 
 const struct change_list_head *change_list_head(const struct change_list *list);

@@ -13,9 +13,10 @@
 
 #include "io/extent.h"
 #include "io/tree.h"
+#include "watch.h"
 
 #define NODE   MIB  /* of the file of leaves */
-#define LEAVES 64   /* that are compared at once */
+#define LEAVES 64   /* that are looked at at once */
 #define BATCH  4096 /* leaves that are copied at once */
 
 static const uint8_t zero_leaf[DIGEST_SIZE];
@@ -77,7 +78,7 @@ int digest_get(const struct digest *d, uint64_t index, uint8_t *ret, size_t coun
 
 /* Leaves [first, end), through @buf. */
 static int copy_run(const struct digest *from, const struct digest *to, uint64_t first,
-		    uint64_t end, uint8_t *buf)
+		    uint64_t end, uint8_t *buf, struct watch *w)
 {
 	int r = 0;
 
@@ -87,12 +88,14 @@ static int copy_run(const struct digest *from, const struct digest *to, uint64_t
 		r = digest_get(from, first, buf, count);
 		if (r == 0)
 			r = digest_put(to, first, buf, count);
+		if (r == 0)
+			r = watch_tick(w);
 	}
 	return r;
 }
 
 int digest_copy(const struct digest *from, const struct digest *to, uint64_t first,
-		uint64_t end)
+		uint64_t end, struct watch *w)
 {
 	_cleanup_free_ uint8_t *buf = malloc((size_t)BATCH * DIGEST_SIZE);
 	uint64_t start, stop;
@@ -103,7 +106,7 @@ int digest_copy(const struct digest *from, const struct digest *to, uint64_t fir
 	while ((r = io_next_data(from->fd, first * DIGEST_SIZE, end * DIGEST_SIZE, &start,
 				 &stop)) == 0) {
 		first = round_up(stop, DIGEST_SIZE) / DIGEST_SIZE;
-		r = copy_run(from, to, start / DIGEST_SIZE, first, buf);
+		r = copy_run(from, to, start / DIGEST_SIZE, first, buf, w);
 		if (r < 0)
 			return r;
 	}
@@ -113,19 +116,25 @@ int digest_copy(const struct digest *from, const struct digest *to, uint64_t fir
 int digest_next(const struct digest *d, uint64_t index, uint64_t *ret_index)
 {
 	uint64_t size = digest_file_size(d->size), start, end;
-	uint8_t leaf[DIGEST_SIZE];
+	uint8_t leaves[LEAVES * DIGEST_SIZE];
 	int r;
 
 	while ((r = io_next_data(d->fd, index * DIGEST_SIZE, size, &start, &end)) == 0) {
-		for (index = start / DIGEST_SIZE; index * DIGEST_SIZE < end; index++) {
-			r = digest_get(d, index, leaf, 1);
+		end = round_up(end, DIGEST_SIZE) / DIGEST_SIZE;
+		for (index = start / DIGEST_SIZE; index < end; index += LEAVES) {
+			size_t count = (size_t)min_u64(LEAVES, end - index);
+
+			r = digest_get(d, index, leaves, count);
 			if (r < 0)
 				return r;
-			if (!is_zero_leaf(leaf)) {
-				*ret_index = index;
+			for (size_t i = 0; i < count; i++) {
+				if (is_zero_leaf(leaves + i * DIGEST_SIZE))
+					continue;
+				*ret_index = index + i;
 				return 0;
 			}
 		}
+		index = end;
 	}
 	return r;
 }
@@ -184,7 +193,8 @@ static void pass_zeros(XXH3_state_t *root, uint64_t count)
 
 /* The hash of each node, one behind the other, those without leaves as zeros: of the
  * largest disks that is more than fits into memory. */
-static int hash_nodes(const struct digest *d, XXH3_state_t *root, void *leaves)
+static int hash_nodes(const struct digest *d, struct watch *w, XXH3_state_t *root,
+		      void *leaves)
 {
 	uint64_t size = digest_file_size(d->size), start, end;
 	uint64_t count = size / NODE + (size % NODE != 0), next = 0;
@@ -202,13 +212,16 @@ static int hash_nodes(const struct digest *d, XXH3_state_t *root, void *leaves)
 		pass_zeros(root, node - next);
 		XXH3_128bits_update(root, hash_of_it, DIGEST_SIZE);
 		next = node + 1;
+		r = watch_tick(w);
+		if (r < 0)
+			return r;
 	}
 	if (r == -ENXIO)
 		pass_zeros(root, count - next);
 	return r == -ENXIO ? 0 : r;
 }
 
-int digest_root(const struct digest *d, uint8_t ret[DIGEST_SIZE])
+int digest_root(const struct digest *d, struct watch *w, uint8_t ret[DIGEST_SIZE])
 {
 	_cleanup_free_ void *leaves = malloc(NODE);
 	XXH3_state_t *root = XXH3_createState();
@@ -220,7 +233,7 @@ int digest_root(const struct digest *d, uint8_t ret[DIGEST_SIZE])
 		size[i] = (uint8_t)(d->size >> (8 * i));
 	if (r == 0) {
 		XXH3_128bits_reset(root);
-		r = hash_nodes(d, root, leaves);
+		r = hash_nodes(d, w, root, leaves);
 	}
 	if (r == 0) {
 		XXH3_128bits_update(root, size, sizeof(size));

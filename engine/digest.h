@@ -25,6 +25,8 @@
 #define DIGEST_SIZE	 16
 #define DIGEST_TEXT_SIZE 33 /* hexadecimal, with NUL */
 
+struct watch;
+
 struct digest {
 	int fd;	       /* the file of leaves, sized digest_file_size() */
 	uint64_t size; /* of the disk */
@@ -41,9 +43,9 @@ int digest_put(const struct digest *d, uint64_t index, const uint8_t *leaves,
 	       size_t count);
 int digest_get(const struct digest *d, uint64_t index, uint8_t *ret, size_t count);
 
-/* Copies leaves [first, end) to @to, where they are 0. */
+/* Copies leaves [first, end) to @to, where they are 0. Also what a tick of @w says. */
 int digest_copy(const struct digest *from, const struct digest *to, uint64_t first,
-		uint64_t end);
+		uint64_t end, struct watch *w);
 
 /* The first chunk at or after @index whose leaf is not 0; -ENXIO if there is none. */
 int digest_next(const struct digest *d, uint64_t index, uint64_t *ret_index);
@@ -55,7 +57,8 @@ int digest_next_of_two(const struct digest *a, const struct digest *b, uint64_t 
 /* The first chunk whose leaves differ, of two trees of one size; -ENXIO if none do. */
 int digest_compare(const struct digest *a, const struct digest *b, uint64_t *ret_index);
 
-int digest_root(const struct digest *d, uint8_t ret[DIGEST_SIZE]);
+/* Reads all leaves that are not 0. Also what a tick of @w says. */
+int digest_root(const struct digest *d, struct watch *w, uint8_t ret[DIGEST_SIZE]);
 
 void digest_text(const uint8_t digest[DIGEST_SIZE], char ret[DIGEST_TEXT_SIZE]);
 

@@ -209,3 +209,8 @@ bool rp_is_shortage(uint32_t code, const struct rp_error *err)
 {
 	return code == RP_OUT_OF_MEMORY || (code && err && is_shortage(-err->os_error));
 }
+
+bool rp_is_stopped(const struct rp_error *err)
+{
+	return err && (err->os_error == ECANCELED || err->os_error == ETIME);
+}

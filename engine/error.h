@@ -35,6 +35,9 @@ uint32_t rp_fail_of(struct rp_error *err, const char *system, const char *disk);
  * process, or the machine, was short of something. */
 bool rp_is_shortage(uint32_t code, const struct rp_error *err);
 
+/* Nor if its caller, or a time limit, has stopped it. */
+bool rp_is_stopped(const struct rp_error *err);
+
 /* The return value that stands for -errno. */
 uint32_t rp_return_of(int error);
 

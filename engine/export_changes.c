@@ -88,13 +88,13 @@ uint32_t export_changes_reach(struct export_changes *c, const char *disk, bool c
 }
 
 static uint32_t try_chain(struct export_changes *c, const char *disk, uint64_t size,
-			  struct rp_error *err)
+			  struct watch *w, struct rp_error *err)
 {
 	uint64_t has = 0;
 	uint32_t rc = export_changes_reach(c, disk, true, err);
 
 	if (rc == RP_OK)
-		rc = chain_disk_check(&c->chain, disk, &has, err);
+		rc = chain_disk_check(&c->chain, disk, w, &has, err);
 	if (rc == RP_OK && has != size)
 		rc = rp_fail(err, RP_UNKNOWN_STATUS, "check",
 			     "export %s: has %" PRIu64
@@ -104,14 +104,15 @@ static uint32_t try_chain(struct export_changes *c, const char *disk, uint64_t s
 }
 
 uint32_t export_changes_check_exported(struct export_changes *c, const char *disk,
-				       uint64_t size, struct rp_error *err)
+				       uint64_t size, struct watch *w,
+				       struct rp_error *err)
 {
 	uint32_t rc;
 	bool again;
 
 	do {
 		rp_error_clear(err);
-		rc = try_chain(c, disk, size, err);
+		rc = try_chain(c, disk, size, w, err);
 		again = chain_was_merged(&c->chain, rc);
 		if (again)
 			chain_close(&c->chain);
@@ -166,7 +167,7 @@ void export_change_give_back(struct export_change *change, struct stream *s)
 /* What is exported could not be restored by what is there: strictly it is not exported,
  * and where that was asked to be there, in full: !*ret_usable. */
 static uint32_t check_base(struct export_changes *c, const struct stream *s,
-			   uint64_t base_size, const struct watch *w, bool *ret_usable,
+			   uint64_t base_size, struct watch *w, bool *ret_usable,
 			   struct rp_error *err)
 {
 	const struct point *base = &c->base;
@@ -179,11 +180,11 @@ static uint32_t check_base(struct export_changes *c, const struct stream *s,
 		snprintf(why.message, sizeof(why.message), "it is not at %s",
 			 c->exported_path);
 	} else {
-		rc = export_changes_check_exported(c, s->disk, base_size, &why);
+		rc = export_changes_check_exported(c, s->disk, base_size, w, &why);
 		if (rc == RP_OK)
 			return RP_OK;
 	}
-	if (rp_is_shortage(rc, &why)) {
+	if (rp_is_shortage(rc, &why) || rp_is_stopped(&why)) {
 		*err = why;
 		return rc;
 	}
@@ -207,7 +208,7 @@ static uint32_t check_base(struct export_changes *c, const struct stream *s,
 }
 
 uint32_t export_changes_apply(struct export_changes *c, struct export_disks *disks,
-			      const struct watch *w, struct rp_error *err)
+			      struct watch *w, struct rp_error *err)
 {
 	for (size_t i = 0; i < c->count; i++) {
 		struct export_change *change = &c->disks[i];

@@ -67,7 +67,8 @@ uint32_t export_changes_reach(struct export_changes *c, const char *disk, bool c
 
 /* Whether that is there to restore a disk of @size bytes from; no data is read. */
 uint32_t export_changes_check_exported(struct export_changes *c, const char *disk,
-				       uint64_t size, struct rp_error *err);
+				       uint64_t size, struct watch *w,
+				       struct rp_error *err);
 
 /* The changes of a disk cannot be exported as such, for @reason: a warning, or if that is
  * not allowed RP_INVALID_STATE. */
@@ -84,7 +85,7 @@ void export_change_give_back(struct export_change *change, struct stream *s);
  * new export, or cannot be restored there, is warned of, or if that is not allowed
  * RP_INVALID_STATE. */
 uint32_t export_changes_apply(struct export_changes *c, struct export_disks *disks,
-			      const struct watch *w, struct rp_error *err);
+			      struct watch *w, struct rp_error *err);
 
 /* After disk @i is complete and in the manifest: its list, which is synced with what else
  * @target has, and what is said of it. 0 or -errno. */

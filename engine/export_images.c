@@ -125,7 +125,8 @@ static bool is_base_format(const struct format *format, const json_t *disk)
 }
 
 static uint32_t open_base(struct export_changes *changes, struct export_image *x,
-			  const json_t *disk, const char **ret_why, struct rp_error *err)
+			  const json_t *disk, struct watch *w, const char **ret_why,
+			  struct rp_error *err)
 {
 	const char *id, *file;
 	uint64_t size = 0;
@@ -141,8 +142,8 @@ static uint32_t open_base(struct export_changes *changes, struct export_image *x
 	if (rc == RP_OK && exported_is_image(disk))
 		rc = exported_image_open(disk, &x->base_file, file, &x->base, err);
 	if (rc == RP_OK)
-		rc = export_changes_check_exported(changes, id, size, err);
-	if (rc == RP_OK || rp_is_shortage(rc, err))
+		rc = export_changes_check_exported(changes, id, size, w, err);
+	if (rc == RP_OK || rp_is_shortage(rc, err) || rp_is_stopped(err))
 		return rc;
 	rp_error_clear(err);
 	*ret_why = "the image of it in the same directory, or what that needs, cannot be "
@@ -153,8 +154,8 @@ static uint32_t open_base(struct export_changes *changes, struct export_image *x
 /* *ret_why: why the disk cannot be based on what the directory has of its base. */
 static uint32_t find_base(const struct export_images *images, struct export_image *x,
 			  const char *id, struct export_changes *changes,
-			  const struct change_map *map, const char **ret_why,
-			  struct rp_error *err)
+			  const struct change_map *map, struct watch *w,
+			  const char **ret_why, struct rp_error *err)
 {
 	const json_t *disk = export_changes_exported(changes, id);
 	uint64_t size = 0;
@@ -172,15 +173,15 @@ static uint32_t find_base(const struct export_images *images, struct export_imag
 		*ret_why = "the disk has another size now, and a VHDX has that of its "
 			   "parent";
 	else
-		return open_base(changes, x, disk, ret_why, err);
+		return open_base(changes, x, disk, w, ret_why, err);
 	return RP_OK;
 }
 
 /* Whether the image will be differential: *ret. */
 static uint32_t choose_kind(const struct export_images *images, struct export_image *x,
 			    const struct stream *s, struct export_changes *changes,
-			    struct export_change *change, const struct watch *w,
-			    bool *ret, struct rp_error *err)
+			    struct export_change *change, struct watch *w, bool *ret,
+			    struct rp_error *err)
 {
 	const char *why = NULL;
 	uint32_t rc;
@@ -188,7 +189,7 @@ static uint32_t choose_kind(const struct export_images *images, struct export_im
 	*ret = false;
 	if (!change || change->map->whole)
 		return RP_OK;
-	rc = find_base(images, x, s->disk, changes, change->map, &why, err);
+	rc = find_base(images, x, s->disk, changes, change->map, w, &why, err);
 	if (rc)
 		return rc;
 	*ret = !why;

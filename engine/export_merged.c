@@ -67,9 +67,9 @@ static uint32_t open_base(struct merging *m, struct rp_error *err)
 	if (rc == RP_OK)
 		rc = check_base(m, err);
 	if (rc == RP_OK)
-		rc = chain_disk_open(chain, m->s->disk, &m->disk, err);
+		rc = chain_disk_open(chain, m->s->disk, m->w, &m->disk, err);
 	if (rc == RP_OK)
-		rc = chain_disk_open_leaves(chain, &m->disk, &m->leaves, err);
+		rc = chain_disk_open_leaves(chain, &m->disk, m->w, &m->leaves, err);
 	if (rc == RP_OK)
 		rc = chain_check(chain, 0, count_read(m), m->s->disk, m->tuning, m->w,
 				 err);

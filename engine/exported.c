@@ -19,6 +19,7 @@
 #include "leaves.h"
 #include "options.h"
 #include "point.h"
+#include "watch.h"
 
 static bool is_file_name(const char *name)
 {
@@ -316,7 +317,7 @@ static const char *wrong_list(const struct exported *e, const json_t *disk,
 	return NULL;
 }
 
-uint32_t exported_open_list(const struct exported *e, const json_t *disk,
+uint32_t exported_open_list(const struct exported *e, const json_t *disk, struct watch *w,
 			    struct change_list **ret, struct rp_error *err)
 {
 	char digest[DIGEST_TEXT_SIZE];
@@ -326,7 +327,9 @@ uint32_t exported_open_list(const struct exported *e, const json_t *disk,
 	int r;
 
 	doc_string(json_object_get(disk, "Changes"), "File", &file);
-	r = change_list_open(e->fd, file, &list, digest);
+	r = change_list_open(e->fd, file, w, &list, digest);
+	if (watch_is_stop(r))
+		return watch_fail(w, r, err);
 	if (r == -EBADMSG)
 		return damaged_list(e, disk, file, "no list of changes, or damaged", err);
 	if (r < 0) {
@@ -344,11 +347,13 @@ uint32_t exported_open_list(const struct exported *e, const json_t *disk,
 }
 
 static uint32_t open_leaves(const struct exported *e, const json_t *digest,
-			    struct stream *s, struct rp_error *err)
+			    struct stream *s, struct watch *w, struct rp_error *err)
 {
 	const char *file = "";
-	int r = leaves_open(e->fd, digest, stream_size(s), &s->leaves);
+	int r = leaves_open(e->fd, digest, stream_size(s), w, &s->leaves);
 
+	if (watch_is_stop(r))
+		return watch_fail(w, r, err);
 	if (r == -EBADMSG) {
 		rp_fail(err, RP_UNKNOWN_STATUS, "check",
 			"check digests of %s: they are not those of the manifest",
@@ -413,7 +418,7 @@ uint32_t exported_open_file(const struct exported *e, const json_t *disk,
 }
 
 uint32_t exported_open_disk(const struct exported *e, const json_t *disk,
-			    struct stream *s, struct rp_error *err)
+			    struct stream *s, struct watch *w, struct rp_error *err)
 {
 	const json_t *digest = json_object_get(disk, "Digest");
 	uint32_t rc;
@@ -426,9 +431,9 @@ uint32_t exported_open_disk(const struct exported *e, const json_t *disk,
 	if (rc == RP_OK && exported_is_image(disk))
 		rc = exported_image_stream(disk, s, err);
 	if (rc == RP_OK && !json_is_null(digest))
-		rc = open_leaves(e, digest, s, err);
+		rc = open_leaves(e, digest, s, w, err);
 	if (rc == RP_OK && s->digest == STREAM_DIGEST_CHECK)
-		rc = leaves_check_holes(s, err);
+		rc = leaves_check_holes(s, w, err);
 	if (rc)
 		exported_close_disk(s);
 	return rc;

@@ -67,7 +67,7 @@ uint32_t exported_open_some(const struct exported *e, const json_t *disk,
 			    const char *path, struct io_file *ret, struct rp_error *err);
 
 /* Opens the list of a differential disk, and checks that it is the one. */
-uint32_t exported_open_list(const struct exported *e, const json_t *disk,
+uint32_t exported_open_list(const struct exported *e, const json_t *disk, struct watch *w,
 			    struct change_list **ret, struct rp_error *err);
 
 /*
@@ -76,7 +76,7 @@ uint32_t exported_open_list(const struct exported *e, const json_t *disk,
  * exported_close_disk(). @disk outlives @s.
  */
 uint32_t exported_open_disk(const struct exported *e, const json_t *disk,
-			    struct stream *s, struct rp_error *err);
+			    struct stream *s, struct watch *w, struct rp_error *err);
 void exported_close_disk(struct stream *s);
 
 /* What is beside the disks: the config files are those of the manifest, and that says all

@@ -69,7 +69,8 @@ static uint32_t write_manifest(struct exporting *x, struct rp_error *err)
 		r = export_disks_finish(&x->disks, i, &x->target);
 		if (r == 0)
 			r = manifest_add_disk(x->manifest, s, disk->file,
-					      s->digested ? disk->leaves : NULL);
+					      s->digested ? disk->leaves : NULL,
+					      &x->watch);
 		if (r == 0 && x->options.base)
 			r = export_changes_finish(&x->changes, i, &x->point, &x->disks,
 						  &x->target, x->manifest);
@@ -77,6 +78,8 @@ static uint32_t write_manifest(struct exporting *x, struct rp_error *err)
 			r = manifest_add_to_disk(x->manifest,
 						 export_images_describe(&x->images, i));
 	}
+	if (watch_is_stop(r))
+		return watch_fail(&x->watch, r, err);
 	if (r == 0)
 		r = doc_write_unsynced(x->target.fd, "export.json", x->manifest);
 	if (r >= 0)

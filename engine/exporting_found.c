@@ -94,20 +94,21 @@ static bool is_asked_for(const struct exporting *x, const json_t *manifest)
 			?: json_array_size(json_object_get(x->point.doc, "Disks")));
 }
 
-static uint32_t try_chain(const char *path, bool *ret_again, struct rp_error *err)
+static uint32_t try_chain(const char *path, struct watch *w, bool *ret_again,
+			  struct rp_error *err)
 {
 	struct chain chain = {0};
 	uint32_t rc = chain_open(path, NULL, NULL, 0, &chain, err);
 
 	if (rc == RP_OK)
-		rc = chain_disks_fit(&chain, err);
+		rc = chain_disks_fit(&chain, w, err);
 	*ret_again = chain_was_merged(&chain, rc);
 	chain_close(&chain);
 	return rc;
 }
 
 /* What is based on others can be restored by what is there. */
-static uint32_t check_restorable(const struct exporting *x, const char *path,
+static uint32_t check_restorable(struct exporting *x, const char *path,
 				 struct rp_error *err)
 {
 	struct rp_error why;
@@ -116,9 +117,9 @@ static uint32_t check_restorable(const struct exporting *x, const char *path,
 
 	do {
 		rp_error_clear(&why);
-		rc = try_chain(path, &again, &why);
+		rc = try_chain(path, &x->watch, &again, &why);
 	} while (again);
-	if (rp_is_shortage(rc, &why)) {
+	if (rp_is_shortage(rc, &why) || rp_is_stopped(&why)) {
 		*err = why;
 		return rc;
 	}

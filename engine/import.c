@@ -46,7 +46,7 @@ static int import_leaves(struct importing *x, const json_t *from, json_t **ret,
 		*ret_why = "the export has no digests";
 	if (*ret_why)
 		return 0;
-	r = leaves_open(x->export.fd, digest, size, &old);
+	r = leaves_open(x->export.fd, digest, size, NULL, &old);
 	if (r == -ENOENT || r == -ELOOP || r == -EBADMSG || r == -EOPNOTSUPP) {
 		*ret_why = "the digests in the export are missing or damaged";
 		return 0;
@@ -56,11 +56,11 @@ static int import_leaves(struct importing *x, const json_t *from, json_t **ret,
 	released_leaves_name(id, name);
 	r = leaves_create(x->fd, name, size, &leaves);
 	if (r == 0)
-		r = digest_copy(&old, &leaves, 0, digest_chunk_count(size));
+		r = digest_copy(&old, &leaves, 0, digest_chunk_count(size), NULL);
 	if (r == 0)
 		r = io_fsync(leaves.fd);
 	if (r == 0)
-		r = leaves_describe(&leaves, name, ret);
+		r = leaves_describe(&leaves, name, NULL, ret);
 	close(old.fd);
 	if (leaves.fd >= 0)
 		close(leaves.fd);

@@ -48,11 +48,12 @@ uint32_t leaves_make(const char *disk, const char *path, const struct io_file *f
 	return copy_streams(&s, 1, &tuning, w, err);
 }
 
-int leaves_describe(const struct digest *leaves, const char *file, json_t **ret)
+int leaves_describe(const struct digest *leaves, const char *file, struct watch *w,
+		    json_t **ret)
 {
 	uint8_t root[DIGEST_SIZE];
 	char text[DIGEST_TEXT_SIZE];
-	int r = digest_root(leaves, root);
+	int r = digest_root(leaves, w, root);
 
 	if (r < 0)
 		return r;
@@ -63,11 +64,11 @@ int leaves_describe(const struct digest *leaves, const char *file, json_t **ret)
 	return *ret ? 0 : -ENOMEM;
 }
 
-static int check_root(const struct digest *leaves, const char *want)
+static int check_root(const struct digest *leaves, const char *want, struct watch *w)
 {
 	char have[DIGEST_TEXT_SIZE];
 	uint8_t root[DIGEST_SIZE];
-	int r = digest_root(leaves, root);
+	int r = digest_root(leaves, w, root);
 
 	if (r < 0)
 		return r;
@@ -75,7 +76,8 @@ static int check_root(const struct digest *leaves, const char *want)
 	return strcmp(have, want) ? -EBADMSG : 0;
 }
 
-int leaves_open(int dirfd, const json_t *digest, uint64_t size, struct digest *ret)
+int leaves_open(int dirfd, const json_t *digest, uint64_t size, struct watch *w,
+		struct digest *ret)
 {
 	struct digest leaves = {.size = size};
 	_cleanup_close_ int fd = -1;
@@ -99,7 +101,7 @@ int leaves_open(int dirfd, const json_t *digest, uint64_t size, struct digest *r
 	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != digest_file_size(size))
 		return -EBADMSG;
 	leaves.fd = fd;
-	r = check_root(&leaves, root);
+	r = check_root(&leaves, root, w);
 	if (r < 0)
 		return r;
 	take_fd(&fd);
@@ -107,7 +109,7 @@ int leaves_open(int dirfd, const json_t *digest, uint64_t size, struct digest *r
 	return 0;
 }
 
-uint32_t leaves_check_holes(struct stream *s, struct rp_error *err)
+uint32_t leaves_check_holes(struct stream *s, struct watch *w, struct rp_error *err)
 {
 	uint64_t index = 0, start, end;
 	int r;
@@ -127,6 +129,9 @@ uint32_t leaves_check_holes(struct stream *s, struct rp_error *err)
 			return RP_FAILED;
 		}
 		index = max_u64(index + 1, end / DIGEST_CHUNK);
+		r = watch_tick(w);
+		if (r < 0)
+			return watch_fail(w, r, err);
 	}
 	return r == -ENXIO ? RP_OK
 			   : stream_fail(s, r, "map", s->src_path, RP_NO_OFFSET, err);

@@ -24,17 +24,19 @@ uint32_t leaves_make(const char *disk, const char *path, const struct io_file *f
 		     struct rp_error *err);
 
 /* What a document says of them: {Algorithm, ChunkSize, Root, File}. */
-int leaves_describe(const struct digest *leaves, const char *file, json_t **ret);
+int leaves_describe(const struct digest *leaves, const char *file, struct watch *w,
+		    json_t **ret);
 
 /*
  * Opens what @digest, of a document, describes. They prove nothing unless they are those
  * the root was made of: -EBADMSG if they are not, or the description is none;
- * -EOPNOTSUPP if it is of another kind.
+ * -EOPNOTSUPP if it is of another kind; or what a tick of @w says.
  */
-int leaves_open(int dirfd, const json_t *digest, uint64_t size, struct digest *ret);
+int leaves_open(int dirfd, const json_t *digest, uint64_t size, struct watch *w,
+		struct digest *ret);
 
 /* What is read is compared chunk by chunk; a chunk that should have data and is a hole is
  * not read at all, and is found here. */
-uint32_t leaves_check_holes(struct stream *s, struct rp_error *err);
+uint32_t leaves_check_holes(struct stream *s, struct watch *w, struct rp_error *err);
 
 #endif

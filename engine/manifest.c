@@ -32,11 +32,11 @@ json_t *manifest_new(const struct point *point, const char *job)
 }
 
 int manifest_add_disk(json_t *manifest, const struct stream *s, const char *file,
-		      const char *leaves)
+		      const char *leaves, struct watch *w)
 {
 	uint64_t zero = stream_size(s) - s->data_bytes;
 	json_t *digest = json_null();
-	int r = leaves ? leaves_describe(&s->leaves, leaves, &digest) : 0;
+	int r = leaves ? leaves_describe(&s->leaves, leaves, w, &digest) : 0;
 
 	if (r < 0)
 		return r;

@@ -20,7 +20,7 @@ json_t *manifest_new(const struct point *point, const char *job);
 /* Adds a disk that @s brought to @file; @leaves is the name of its digest file, or
  * NULL. 0 or -errno. */
 int manifest_add_disk(json_t *manifest, const struct stream *s, const char *file,
-		      const char *leaves);
+		      const char *leaves, struct watch *w);
 
 /* Says more of the disk that was added last; takes over @members, which may be NULL: no
  * memory. 0 or -errno. */

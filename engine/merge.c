@@ -217,7 +217,9 @@ static uint32_t add_disk(struct merge *m, struct merge_disk *d, struct rp_error 
 		r = -errno;
 	if (r == 0)
 		r = manifest_add_disk(m->manifest, s, d->file,
-				      s->digested ? d->digest : NULL);
+				      s->digested ? d->digest : NULL, &m->watch);
+	if (watch_is_stop(r))
+		return watch_fail(&m->watch, r, err);
 	if (r == 0)
 		r = manifest_add_to_disk(m->manifest, json_pack("{s:n}", "Changes"));
 	return r < 0 ? stream_fail(s, r, "write", d->file, RP_NO_OFFSET, err) : RP_OK;
@@ -226,7 +228,8 @@ static uint32_t add_disk(struct merge *m, struct merge_disk *d, struct rp_error 
 static uint32_t merge_open(struct merge *m, struct merge_disk *d, struct rp_error *err)
 {
 	struct merged merged = {.dirfd = m->fd};
-	uint32_t rc = chain_disk_open_leaves(&m->chain, &d->disk, &d->leaves, err);
+	uint32_t rc = chain_disk_open_leaves(&m->chain, &d->disk, &m->watch, &d->leaves,
+					     err);
 
 	if (rc == RP_OK)
 		rc = make_files(m, d, err);
@@ -250,7 +253,7 @@ static uint32_t merge_disk(struct merge *m, const char *id, struct rp_error *err
 		.leaves.fd = -1,
 		.s = {.src = IO_FILE_NONE, .dst = IO_FILE_NONE, .leaves.fd = -1},
 	};
-	uint32_t rc = chain_disk_open(&m->chain, id, &d.disk, err);
+	uint32_t rc = chain_disk_open(&m->chain, id, &m->watch, &d.disk, err);
 
 	if (rc == RP_OK)
 		rc = merge_open(m, &d, err);
@@ -278,7 +281,9 @@ static uint32_t keep_leaves(struct merge *m, const json_t *disk, struct rp_error
 		return RP_OK;
 	doc_string(digest, "File", &file);
 	doc_u64(disk, "VirtualSize", &size);
-	r = leaves_open(tip(m)->fd, digest, size, &from);
+	r = leaves_open(tip(m)->fd, digest, size, &m->watch, &from);
+	if (watch_is_stop(r))
+		return watch_fail(&m->watch, r, err);
 	if (r == -EBADMSG)
 		return rp_fail(err, RP_UNKNOWN_STATUS, "merge", "digests %s: damaged",
 			       file);
@@ -286,12 +291,14 @@ static uint32_t keep_leaves(struct merge *m, const json_t *disk, struct rp_error
 		return rp_fail_os(err, r, "open", "digests %s", file);
 	r = leaves_create(m->fd, file, size, &to);
 	if (r == 0)
-		r = digest_copy(&from, &to, 0, digest_chunk_count(size));
+		r = digest_copy(&from, &to, 0, digest_chunk_count(size), &m->watch);
 	if (r == 0)
 		r = io_fsync(to.fd);
 	close(from.fd);
 	if (to.fd >= 0)
 		close(to.fd);
+	if (watch_is_stop(r))
+		return watch_fail(&m->watch, r, err);
 	return r < 0 ? rp_fail_os(err, r, "write", "digests %s", file) : RP_OK;
 }
 

@@ -36,7 +36,7 @@ static uint32_t read_leaves(const struct stream *s, struct source *source,
 	uint32_t rc = RP_OK;
 
 	if (digest == STREAM_DIGEST_CHECK) /* where there is no data, nothing is read */
-		rc = leaves_check_holes(&r, err);
+		rc = leaves_check_holes(&r, w, err);
 	return rc == RP_OK ? copy_streams(&r, 1, tuning, w, err) : rc;
 }
 
@@ -56,8 +56,10 @@ static uint32_t check_touched(const struct merged *m, const struct stream *s,
 	r = leaves_create(m->dirfd, NULL, image->size, &some);
 	if (r < 0)
 		return stream_fail(s, r, "create", "temporary file", RP_NO_OFFSET, err);
-	r = touched_copy(&touched, &m->leaves, &some);
-	if (r < 0)
+	r = touched_copy(&touched, &m->leaves, &some, w);
+	if (watch_is_stop(r))
+		rc = watch_fail(w, r, err);
+	else if (r < 0)
 		rc = stream_fail(s, r, "read digests of", image->path, RP_NO_OFFSET, err);
 	else
 		rc = read_leaves(s, &touched.source, image->path, STREAM_DIGEST_CHECK,
@@ -222,7 +224,9 @@ static uint32_t carry_leaves(const struct merged *m, struct stream *s,
 
 	touched_init(&touched, m->layer, m->count - 1, image_of(m)->size, s->dst.size,
 		     file, path);
-	r = touched_carry(&touched, &m->leaves, &s->leaves);
+	r = touched_carry(&touched, &m->leaves, &s->leaves, w);
+	if (watch_is_stop(r))
+		return watch_fail(w, r, err);
 	if (r < 0)
 		return stream_fail(s, r, "write digests of", s->dst_path, RP_NO_OFFSET,
 				   err);
@@ -271,14 +275,18 @@ static uint32_t digest(const struct merged *m, struct stream *s,
 }
 
 /* Counts the data there is now; what was not copied was shared. */
-static uint32_t count(struct stream *s, struct rp_error *err)
+static uint32_t count(struct stream *s, struct watch *w, struct rp_error *err)
 {
 	uint64_t pos = 0, start;
 	int r;
 
 	s->data_bytes = 0;
-	while ((r = io_next_data(s->dst.tail_fd, pos, s->dst.size, &start, &pos)) == 0)
+	while ((r = io_next_data(s->dst.tail_fd, pos, s->dst.size, &start, &pos)) == 0) {
 		s->data_bytes += pos - start;
+		r = watch_tick(w);
+		if (r < 0)
+			return watch_fail(w, r, err);
+	}
 	if (r != -ENXIO)
 		return stream_fail(s, r, "map", s->dst_path, pos, err);
 	s->copied_bytes = min_u64(s->copied_bytes, s->data_bytes);
@@ -301,7 +309,7 @@ static uint32_t make_clone(const struct merged *m, struct stream *s,
 		rc = patch(m, s, tuning, w, err);
 	if (rc == RP_OK)
 		rc = digest(m, s, tuning, w, err);
-	return rc == RP_OK ? count(s, err) : rc;
+	return rc == RP_OK ? count(s, w, err) : rc;
 }
 
 /* ---------------------------------------------------------------------------- copy */

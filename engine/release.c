@@ -57,11 +57,13 @@ static uint32_t digest_disk(struct releasing *x, json_t *disk, struct rp_error *
 	if (r == 0 && rc == RP_OK) {
 		r = io_fsync(leaves.fd);
 		if (r == 0)
-			r = leaves_describe(&leaves, name, &digest);
+			r = leaves_describe(&leaves, name, &x->watch, &digest);
 		if (r == 0)
 			r = released_disk(disk, digest);
 	}
-	if (r < 0) {
+	if (watch_is_stop(r)) {
+		rc = watch_fail(&x->watch, r, err);
+	} else if (r < 0) {
 		rc = rp_fail_os(err, r, "digest", "%s", path);
 		rp_fail_of(err, NULL, id);
 	}

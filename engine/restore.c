@@ -125,7 +125,7 @@ static uint32_t open_salvaged(struct restore *r, const json_t *disk, struct rp_e
 
 	err = err ?: &own;
 	doc_string(disk, "DiskId", &s->disk);
-	rc = chain_disk_open_some(&r->chain, s->disk, &r->disk, &cut, err);
+	rc = chain_disk_open_some(&r->chain, s->disk, &r->watch, &r->disk, &cut, err);
 	if (rc)
 		return rc;
 	if (cut.code)
@@ -165,10 +165,11 @@ static uint32_t open_source(struct restore *r, const json_t *disk, struct rp_err
 	if (r->options->salvage)
 		return open_salvaged(r, disk, err);
 	if (!exported_is_differential(disk))
-		return exported_open_disk(&r->chain.parts[0], disk, &r->stream, err);
+		return exported_open_disk(&r->chain.parts[0], disk, &r->stream, &r->watch,
+					  err);
 	doc_string(disk, "DiskId", &id);
 	r->stream.disk = id;
-	rc = chain_disk_open(&r->chain, id, &r->disk, err);
+	rc = chain_disk_open(&r->chain, id, &r->watch, &r->disk, err);
 	r->stream.src_path = r->chain.paths[0];
 	r->stream.from = &r->disk.layers.source;
 	return rc;

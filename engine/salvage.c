@@ -203,22 +203,22 @@ static void close_sound(struct layer *layer)
 	free(s);
 }
 
-/* Digests that are damaged themselves prove nothing. 0, or what there is a shortage of.
- */
+/* Digests that are damaged themselves prove nothing. 0, what there is a shortage of, or
+ * what a tick says. */
 static int open_leaves(const struct exported *part, const json_t *disk, uint64_t size,
-		       const char *path, const struct watch *w, struct digest *ret)
+		       const char *path, struct watch *w, struct digest *ret)
 {
 	const json_t *digest = json_object_get(disk, "Digest");
 	int r = 0;
 
 	if (json_is_object(digest))
-		r = leaves_open(part->fd, digest, size, ret);
+		r = leaves_open(part->fd, digest, size, w, ret);
 	else
 		ret->fd = -1;
 	if (r == 0)
 		return 0;
 	ret->fd = -1;
-	if (is_shortage(r))
+	if (is_shortage(r) || watch_is_stop(r))
 		return r;
 	watch_warn(w, "%s: its digests are missing or damaged, it cannot be compared",
 		   path);
@@ -258,7 +258,7 @@ static uint32_t add_layer(const struct chain *c, const struct chain_disk *d,
 		r = read_layer(s, &leaves, w);
 	if (leaves.fd >= 0)
 		close(leaves.fd);
-	if (r == -ECANCELED || r == -ETIME)
+	if (watch_is_stop(r))
 		return watch_fail(w, r, err);
 	return r < 0 ? rp_fail_os(err, r, "salvage", "%s", d->path[i]) : RP_OK;
 }

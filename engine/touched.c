@@ -7,6 +7,7 @@
 #include <errno.h>
 
 #include "io/base.h"
+#include "watch.h"
 
 /* Where @layer has something of its own at or after @pos: 0, -ENXIO, or -errno. */
 static int next_of(struct layer *layer, uint64_t pos, uint64_t *ret_start,
@@ -90,14 +91,17 @@ void touched_init(struct touched *t, struct layer *const *layer, size_t count,
 		t->edge = min_u64(t->edge, layer[i]->size);
 }
 
-int touched_copy(struct touched *t, const struct digest *from, const struct digest *to)
+int touched_copy(struct touched *t, const struct digest *from, const struct digest *to,
+		 struct watch *w)
 {
 	uint64_t pos = 0, start;
 	int r;
 
 	while ((r = next_run(t, pos, &start, &pos)) == 0) {
 		r = digest_copy(from, to, start / DIGEST_CHUNK,
-				digest_chunk_count(min_u64(pos, from->size)));
+				digest_chunk_count(min_u64(pos, from->size)), w);
+		if (r == 0)
+			r = watch_tick(w);
 		if (r < 0)
 			break;
 	}
@@ -105,7 +109,8 @@ int touched_copy(struct touched *t, const struct digest *from, const struct dige
 }
 
 /* From one touched run to the next; behind the edge nothing is left of what was below. */
-int touched_carry(struct touched *t, const struct digest *from, const struct digest *to)
+int touched_carry(struct touched *t, const struct digest *from, const struct digest *to,
+		  struct watch *w)
 {
 	uint64_t pos = 0, start, end;
 	int r = 0;
@@ -117,7 +122,9 @@ int touched_carry(struct touched *t, const struct digest *from, const struct dig
 		else if (r < 0)
 			return r;
 		r = digest_copy(from, to, pos / DIGEST_CHUNK,
-				min_u64(start, t->edge) / DIGEST_CHUNK);
+				min_u64(start, t->edge) / DIGEST_CHUNK, w);
+		if (r == 0)
+			r = watch_tick(w);
 		pos = end;
 	}
 	return r;

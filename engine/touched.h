@@ -27,11 +27,14 @@ struct touched {
 void touched_init(struct touched *t, struct layer *const *layer, size_t count,
 		  uint64_t below, uint64_t size, struct io_file *file, const char *path);
 
-/* Copies to @to, which is all 0, the leaves of @from of touched chunks. 0 or -errno. */
-int touched_copy(struct touched *t, const struct digest *from, const struct digest *to);
+/* Copies to @to, which is all 0, the leaves of @from of touched chunks. 0, -errno, or
+ * what a tick of @w says. */
+int touched_copy(struct touched *t, const struct digest *from, const struct digest *to,
+		 struct watch *w);
 
 /* Copies to @to the leaves of all others; 0 for those that touched has, and where the
  * disk has been cut off. */
-int touched_carry(struct touched *t, const struct digest *from, const struct digest *to);
+int touched_carry(struct touched *t, const struct digest *from, const struct digest *to,
+		  struct watch *w);
 
 #endif

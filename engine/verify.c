@@ -95,10 +95,10 @@ static uint32_t verify(const struct chain *c, const struct rp_read_options *opti
 	for (; rc == RP_OK && opened < count; opened += rc == RP_OK) {
 		streams[opened].dst = (struct io_file)IO_FILE_NONE;
 		rc = exported_open_disk(e, json_array_get(exported_disks(e), opened),
-					&streams[opened], err);
+					&streams[opened], w, err);
 	}
 	if (rc == RP_OK)
-		rc = chain_disks_fit(c, err);
+		rc = chain_disks_fit(c, w, err);
 	if (rc == RP_OK && count)
 		rc = copy_streams(streams, count, &tuning, w, err);
 	for (size_t k = 1; rc == RP_OK && options->chain && k < c->count; k++)

@@ -99,8 +99,11 @@ bool watch_is_late(const struct watch *w)
 int watch_tick(struct watch *w)
 {
 	uint64_t now = io_now_ns();
-	bool late = watch_is_late(w);
+	bool late;
 
+	if (!w)
+		return 0;
+	late = watch_is_late(w);
 	if (now - w->told_ns >= TELL_NS)
 		tell(w, now);
 	if (w->attend && !w->stopped &&

@@ -5,7 +5,9 @@
 #ifndef ENGINE_WATCH_H
 #define ENGINE_WATCH_H
 
+#include <errno.h>
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "error.h"
@@ -50,8 +52,15 @@ void watch_phase(struct watch *w, const char *phase);
 const char *watch_phase_word(const char *word);
 
 /* Tells the caller if it is time to, and the job, also of one that was told to stop and
- * has not. 0, -ECANCELED or -ETIME: stop, watch_fail() knows why. */
+ * has not. 0, -ECANCELED or -ETIME: stop, watch_fail() knows why. NULL: nobody watches.
+ */
 int watch_tick(struct watch *w);
+
+/* Whether a tick has stopped the work, which has ended with @error. */
+static inline bool watch_is_stop(int error)
+{
+	return error == -ECANCELED || error == -ETIME;
+}
 
 bool watch_is_late(const struct watch *w); /* its time limit has passed */
 

@@ -12,6 +12,7 @@
 
 #include "data.h"
 #include "engine/layer_diff.h"
+#include "engine/watch.h"
 #include "harness.h"
 #include "io/base.h"
 #include "stage.h"
@@ -101,7 +102,7 @@ TEST(written_and_found)
 	count = make_ranges(&state, 5000, size, ranges);
 	head = head_of(size, count);
 	write_list(dirfd, &head, ranges, digest);
-	ASSERT_OK(change_list_open(dirfd, "vda.changes", &list, again));
+	ASSERT_OK(change_list_open(dirfd, "vda.changes", NULL, &list, again));
 	EXPECT_STREQ(digest, again);
 	EXPECT_EQ(memcmp(&head, change_list_head(list), sizeof(head)), 0);
 	for (uint64_t i = 0, pos = 0; i < count; i++, pos = have.end) {
@@ -157,7 +158,7 @@ TEST(gone_through_with_few_reads)
 						 .end = (4 * i + 3) * 4096,
 						 .state = LAYER_DATA};
 	write_list(dirfd, &head, ranges, digest);
-	ASSERT_OK(change_list_open(dirfd, "vda.changes", &list, digest));
+	ASSERT_OK(change_list_open(dirfd, "vda.changes", NULL, &list, digest));
 	before = reads_made();
 	for (uint64_t i = 1; i < ARRAY_SIZE(ranges); i++)
 		for (uint64_t pos = 4 * i; pos < 4 * i + 3; pos++) {
@@ -181,13 +182,13 @@ TEST(nothing_has_changed)
 	int dirfd = open_dir();
 
 	write_list(dirfd, &head, NULL, digest);
-	ASSERT_OK(change_list_open(dirfd, "vda.changes", &list, again));
+	ASSERT_OK(change_list_open(dirfd, "vda.changes", NULL, &list, again));
 	EXPECT_EQ(change_list_next(list, 0, &range), -ENXIO);
 	change_list_close(list);
 	ASSERT_OK(unlinkat(dirfd, "vda.changes", 0));
 	head = head_of(MIB, 0);
 	write_list(dirfd, &head, NULL, digest);
-	ASSERT_OK(change_list_open(dirfd, "vda.changes", &list, again));
+	ASSERT_OK(change_list_open(dirfd, "vda.changes", NULL, &list, again));
 	layer_diff_listed(&d, list);
 	ASSERT_OK(d.layer.at(&d.layer, 5, &range));
 	EXPECT_EQ(range.state, LAYER_BELOW);
@@ -214,8 +215,8 @@ static void expect_refused(int dirfd, int error, const char *what)
 	char digest[DIGEST_TEXT_SIZE];
 	struct change_list *list = NULL;
 
-	EXPECT_EQ(change_list_open(dirfd, "vda.changes", &list, digest), error, "%s",
-		  what);
+	EXPECT_EQ(change_list_open(dirfd, "vda.changes", NULL, &list, digest), error,
+		  "%s", what);
 	EXPECT_EQ(list, NULL, "%s", what);
 }
 
@@ -272,14 +273,14 @@ TEST(cut_or_changed)
 		for (unsigned bit = 0; bit < 8; bit++) {
 			text[i] = (char)(text[i] ^ 1 << bit);
 			save_bytes(text, len);
-			r = change_list_open(dirfd, "vda.changes", &list, digest);
+			r = change_list_open(dirfd, "vda.changes", NULL, &list, digest);
 			EXPECT_TRUE(r == -EBADMSG || r == -EOPNOTSUPP, "%zu.%u: %d", i,
 				    bit, r);
 			text[i] = (char)(text[i] ^ 1 << bit);
 		}
 	}
 	save_bytes(text, len);
-	ASSERT_OK(change_list_open(dirfd, "vda.changes", &list, digest));
+	ASSERT_OK(change_list_open(dirfd, "vda.changes", NULL, &list, digest));
 	change_list_close(list);
 	free(text);
 	close(dirfd);
@@ -353,10 +354,33 @@ TEST(lies)
 			expect_refused(dirfd, lies[i].error, lies[i].text);
 			continue;
 		}
-		EXPECT_OK(change_list_open(dirfd, "vda.changes", &list, digest), "%s",
-			  lies[i].text);
+		EXPECT_OK(change_list_open(dirfd, "vda.changes", NULL, &list, digest),
+			  "%s", lies[i].text);
 		change_list_close(list);
 	}
+	close(dirfd);
+}
+
+static int stop(void *context, const struct rp_progress *progress)
+{
+	(void)context;
+	(void)progress;
+	return 1;
+}
+
+TEST(who_watches_may_stop_it)
+{
+	const struct rp_watch user = {.size = sizeof(user), .progress = stop};
+	const struct layer_range range = {.end = 4096, .state = LAYER_DATA};
+	const struct change_list_head head = head_of(20000, 1);
+	char digest[DIGEST_TEXT_SIZE];
+	struct change_list *list;
+	int dirfd = open_dir();
+	struct watch w;
+
+	write_list(dirfd, &head, &range, digest);
+	watch_init(&w, &user, 0);
+	EXPECT_EQ(change_list_open(dirfd, "vda.changes", &w, &list, digest), -ECANCELED);
 	close(dirfd);
 }
 
@@ -374,7 +398,7 @@ TEST(changed_after_it_was_opened)
 	int dirfd = open_dir();
 
 	write_list(dirfd, &head, ranges, digest);
-	ASSERT_OK(change_list_open(dirfd, "vda.changes", &list, digest));
+	ASSERT_OK(change_list_open(dirfd, "vda.changes", NULL, &list, digest));
 	save_bytes("short", 5);
 	EXPECT_EQ(change_list_next(list, 0, &range), -EBADMSG);
 	change_list_close(list);

@@ -15,6 +15,7 @@
 
 #include "data.h"
 #include "engine/digest.h"
+#include "engine/watch.h"
 #include "harness.h"
 #include "stage.h"
 
@@ -108,7 +109,7 @@ static void expect_root(const struct digest *d, const char *expected)
 {
 	uint8_t root[DIGEST_SIZE];
 
-	ASSERT_OK(digest_root(d, root));
+	ASSERT_OK(digest_root(d, NULL, root));
 	expect_text(root, expected);
 }
 
@@ -174,7 +175,7 @@ static void expect_simple_root(const struct digest *d)
 
 	simple_root(d, simple);
 	digest_text(simple, text);
-	ASSERT_OK(digest_root(d, root));
+	ASSERT_OK(digest_root(d, NULL, root));
 	expect_text(root, text);
 }
 
@@ -335,7 +336,7 @@ TEST(a_file_that_cannot_be_written_or_read_is_an_error)
 	d.fd = -1;
 	EXPECT_EQ(digest_get(&d, 0, leaf, 1), -EBADF);
 	EXPECT_EQ(digest_next(&d, 0, &index), -EBADF);
-	EXPECT_EQ(digest_root(&d, leaf), -EBADF);
+	EXPECT_EQ(digest_root(&d, NULL, leaf), -EBADF);
 }
 
 /* ------------------------------------------------------------------------- roots */
@@ -364,16 +365,16 @@ TEST_F(digest, the_root_depends_on_every_bit_of_leaves_and_size)
 	const uint64_t at[] = {0, count / 2, count - 1};
 	uint8_t leaf[DIGEST_SIZE] = {0}, root[DIGEST_SIZE], other[DIGEST_SIZE];
 
-	ASSERT_OK(digest_root(&self->d, root));
+	ASSERT_OK(digest_root(&self->d, NULL, root));
 	self->d.size++;
 	ASSERT_EQ(ftruncate(self->d.fd, (off_t)digest_file_size(self->d.size)), 0);
-	ASSERT_OK(digest_root(&self->d, other));
+	ASSERT_OK(digest_root(&self->d, NULL, other));
 	EXPECT_NE(memcmp(root, other, DIGEST_SIZE), 0, "a byte more, all zeros");
 	memcpy(root, other, DIGEST_SIZE);
 	for (size_t i = 0; i < ARRAY_SIZE(at) && count; i++) {
 		leaf[i] = 1;
 		ASSERT_OK(digest_put(&self->d, at[i], leaf, 1));
-		ASSERT_OK(digest_root(&self->d, other));
+		ASSERT_OK(digest_root(&self->d, NULL, other));
 		EXPECT_NE(memcmp(root, other, DIGEST_SIZE), 0, "leaf %zu", i);
 		memcpy(root, other, DIGEST_SIZE);
 	}
@@ -384,12 +385,12 @@ TEST_F(digest, zeros_that_are_data_have_the_root_of_holes)
 	uint64_t size = digest_file_size(variant->size);
 	uint8_t holes[DIGEST_SIZE], zeros[DIGEST_SIZE];
 
-	ASSERT_OK(digest_root(&self->d, holes));
+	ASSERT_OK(digest_root(&self->d, NULL, holes));
 	for (uint64_t at = 0; at < size; at += DIGEST_SIZE)
 		ASSERT_EQ(pwrite(self->d.fd, zero_leaf, DIGEST_SIZE, (off_t)at),
 			  DIGEST_SIZE);
 	ASSERT_EQ(fsync(self->d.fd), 0);
-	ASSERT_OK(digest_root(&self->d, zeros));
+	ASSERT_OK(digest_root(&self->d, NULL, zeros));
 	EXPECT_EQ(memcmp(holes, zeros, DIGEST_SIZE), 0);
 }
 
@@ -405,7 +406,7 @@ TEST(the_root_of_the_largest_disks_takes_no_memory)
 	ASSERT_OK(ftruncate(d.fd, (off_t)digest_file_size(d.size)));
 	ASSERT_OK(digest_put(&d, digest_chunk_count(d.size) - 1, leaf, 1));
 	ASSERT_OK(getrusage(RUSAGE_SELF, &before));
-	ASSERT_OK(digest_root(&d, root));
+	ASSERT_OK(digest_root(&d, NULL, root));
 	ASSERT_OK(getrusage(RUSAGE_SELF, &after));
 	EXPECT_LT(after.ru_maxrss - before.ru_maxrss, 65536, "KiB");
 	close(d.fd);
@@ -424,7 +425,7 @@ TEST(a_file_that_is_too_short_is_an_error)
 		d = open_leaves(name, counts[i] * DIGEST_CHUNK);
 		ASSERT_OK(digest_put(&d, counts[i] - 1, leaf, 1));
 		ASSERT_EQ(ftruncate(d.fd, (off_t)(counts[i] * DIGEST_SIZE - 1)), 0);
-		EXPECT_EQ(digest_root(&d, leaf), -ENODATA, "%zu", i);
+		EXPECT_EQ(digest_root(&d, NULL, leaf), -ENODATA, "%zu", i);
 		close(d.fd);
 	}
 }
@@ -518,7 +519,7 @@ TEST(leaves_are_copied_at_random)
 
 		ASSERT_EQ(ftruncate(to.fd, 0), 0);
 		ASSERT_EQ(ftruncate(to.fd, 20001 * 16), 0);
-		ASSERT_OK(digest_copy(&from, &to, first, end));
+		ASSERT_OK(digest_copy(&from, &to, first, end, NULL));
 		for (uint64_t i = 0; i <= 20000; i++) {
 			uint8_t want[DIGEST_SIZE] = {0}, have[DIGEST_SIZE];
 
@@ -534,7 +535,35 @@ TEST(leaves_are_copied_at_random)
 						    fmt("%s/to", test_dir())));
 	}
 	close(from.fd);
-	EXPECT_EQ(digest_copy(&from, &to, 0, 1), -EBADF);
+	EXPECT_EQ(digest_copy(&from, &to, 0, 1, NULL), -EBADF);
+	close(to.fd);
+}
+
+static int stop(void *context, const struct rp_progress *progress)
+{
+	(void)context;
+	(void)progress;
+	return 1;
+}
+
+TEST(who_watches_may_stop_it)
+{
+	const struct rp_watch user = {.size = sizeof(user), .progress = stop};
+	const uint64_t count = 3 * 65536, size = count * DIGEST_CHUNK;
+	struct digest from = open_leaves("from", size), to = open_leaves("to", size);
+	uint8_t root[DIGEST_SIZE];
+	struct watch w;
+
+	put_leaf(&from, 0);
+	put_leaf(&from, count - 1);
+	watch_init(&w, &user, 0);
+	EXPECT_EQ(digest_root(&from, &w, root), -ECANCELED);
+	EXPECT_EQ(digest_copy(&from, &to, 0, count, &w), -ECANCELED);
+	watch_init(&w, NULL, 1);
+	usleep(2000);
+	EXPECT_EQ(digest_root(&from, &w, root), -ETIME);
+	EXPECT_EQ(digest_copy(&from, &to, 0, count, &w), -ETIME);
+	close(from.fd);
 	close(to.fd);
 }
 

@@ -234,7 +234,7 @@ static void expect_released(const char *folder, const json_t *point)
 	EXPECT_STREQ(listing(folder), "config point.json vda.digest");
 	ASSERT_OK(leaves_open(fd, digest,
 			      (uint64_t)json_number(disk_of(point, "vda"), "VirtualSize"),
-			      &leaves));
+			      NULL, &leaves));
 	close(leaves.fd);
 	close(fd);
 }

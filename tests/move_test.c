@@ -386,8 +386,8 @@ static void expect_digest(struct moving *m, size_t i)
 		EXPECT_EQ(memcmp(have, want, DIGEST_SIZE), 0, "chunk %llu",
 			  (unsigned long long)(at / DIGEST_CHUNK));
 	}
-	ASSERT_OK(digest_root(&own, want));
-	ASSERT_OK(digest_root(&s->leaves, have));
+	ASSERT_OK(digest_root(&own, NULL, want));
+	ASSERT_OK(digest_root(&s->leaves, NULL, have));
 	EXPECT_EQ(memcmp(have, want, DIGEST_SIZE), 0, "root");
 	close(own.fd);
 }

@@ -103,7 +103,7 @@ TEST_F(salvage, is_not_for_want_of_descriptors)
 		rc = chain_open_some(self->l.paths[2], "vda", NULL, 0, &chain, &cut,
 				     &err);
 		if (rc == RP_OK)
-			rc = chain_disk_open_some(&chain, "vda", &disk, &cut, &err);
+			rc = chain_disk_open_some(&chain, "vda", NULL, &disk, &cut, &err);
 		limit_files(getpid(), limit);
 		EXPECT_EQ(cut.code, RP_OK, "%d: %s", more, cut.message);
 		if (rc)
