@@ -81,19 +81,28 @@ int io_fsync(int fd)
 	return r < 0 ? -errno : 0;
 }
 
+/* Without flags it touches nothing. */
+static bool can_write_pages(int fd)
+{
+	return sync_file_range(fd, 0, 0, 0) == 0;
+}
+
 int io_write_pages(int fd, uint64_t start, uint64_t len, unsigned flags)
 {
+	int r;
+
 	if (sync_file_range(fd, (off_t)start, (off_t)len, flags) == 0)
 		return 0;
-	switch (errno) {
+	r = -errno;
+	switch (-r) {
 	case EINVAL:
 	case ENOSYS:
 	case EOPNOTSUPP:
 	case EPERM:
-	case ESPIPE:
-		return 0;
+	case ESPIPE: /* FUSE, SMB and NFS may have said any of them of a page */
+		return can_write_pages(fd) ? r : 0;
 	default:
-		return -errno;
+		return r;
 	}
 }
 

@@ -31,8 +31,8 @@ bool io_dir_is_at(int dirfd, const char *name, int fd);
 
 int io_fsync(int fd); /* 0 or -errno */
 
-/* sync_file_range(): 0, or what became of the pages, of which no fsync tells again. Who
- * may not, or cannot, does it with fsync. */
+/* sync_file_range(): 0, or what became of the pages, of which no fsync tells again. 0 too
+ * where it cannot, or may not, be called at all: then fsync does it. */
 int io_write_pages(int fd, uint64_t start, uint64_t len, unsigned flags);
 
 /* Names of the entries without "." and "..", sorted; free with io_names_free(). */

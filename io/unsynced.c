@@ -10,6 +10,10 @@
 #include "base.h"
 #include "tree.h"
 
+/* Not only WAIT_BEFORE, which there may be no support for alone (gVisor). */
+#define WAIT \
+	(SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER)
+
 static void add(struct io_unsynced *u, size_t at, struct io_unsynced_file file)
 {
 	struct io_unsynced_file *more = reallocarray(u->files, u->count + 1,
@@ -68,7 +72,7 @@ static int sync_each(const struct io_unsynced *u, const char **ret_name)
 	if (u->count > 1)
 		r = write_all_pages(u, SYNC_FILE_RANGE_WRITE, ret_name);
 	if (r == 0 && u->count > 1)
-		r = write_all_pages(u, SYNC_FILE_RANGE_WAIT_BEFORE, ret_name);
+		r = write_all_pages(u, WAIT, ret_name);
 	for (size_t i = 0; r == 0 && i < u->count; i++) {
 		*ret_name = u->files[i].name;
 		r = io_fsync(u->files[i].fd);

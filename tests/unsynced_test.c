@@ -13,17 +13,28 @@
 #include "io/unsynced.h"
 #include "stage.h"
 
-static int told; /* to who waits for pages */
+static int told;    /* to who waits for pages */
+static int refused; /* to who calls it at all */
+static bool whole;  /* who waits before has to wait after */
+
+static int answer(unsigned flags)
+{
+	const unsigned waits = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WAIT_AFTER;
+
+	if (refused)
+		return refused;
+	if (whole && (flags & waits) == SYNC_FILE_RANGE_WAIT_BEFORE)
+		return ENOSYS;
+	return flags & waits ? told : 0;
+}
 
 int sync_file_range(int fd, off_t offset, off_t nbytes, unsigned flags)
 {
 	(void)fd;
 	(void)offset;
 	(void)nbytes;
-	if (!told || !(flags & SYNC_FILE_RANGE_WAIT_BEFORE))
-		return 0;
-	errno = told;
-	return -1;
+	errno = answer(flags);
+	return errno ? -1 : 0;
 }
 
 static int settle_two(void)
@@ -43,8 +54,9 @@ static int settle_two(void)
 
 TEST(a_failed_write_fails_whatever_its_name)
 {
-	static const int errors[] = {EIO,   ENOSPC,  EDQUOT,   EUCLEAN,
-				     EROFS, ENOLINK, ETIMEDOUT};
+	static const int errors[] = {EIO,    ENOSPC,	 EDQUOT,    EUCLEAN,
+				     EROFS,  ENOLINK,	 ETIMEDOUT, EPERM,
+				     EINVAL, EOPNOTSUPP, ENOSYS};
 
 	for (size_t i = 0; i < ARRAY_SIZE(errors); i++) {
 		told = errors[i];
@@ -58,9 +70,18 @@ TEST(who_cannot_wait_for_pages_syncs)
 	static const int errors[] = {0, EINVAL, ENOSYS, EOPNOTSUPP, EPERM, ESPIPE};
 
 	for (size_t i = 0; i < ARRAY_SIZE(errors); i++) {
-		told = errors[i];
+		refused = errors[i];
 		EXPECT_EQ(settle_two(), 0, "%s", strerror(errors[i]));
 	}
+}
+
+/* As in gVisor. */
+TEST(who_cannot_wait_for_them_by_halves_waits)
+{
+	whole = true;
+	EXPECT_EQ(settle_two(), 0);
+	told = EIO;
+	EXPECT_EQ(settle_two(), -EIO);
 }
 
 /* Of a file that is written back while it is written. */
@@ -79,7 +100,8 @@ static int advance_and_settle(void)
 
 TEST(a_failed_write_behind_the_front_is_remembered)
 {
-	static const int errors[] = {EIO, ENOSPC, EDQUOT};
+	static const int errors[] = {EIO,    ENOSPC,	 EDQUOT, EPERM,
+				     EINVAL, EOPNOTSUPP, ENOSYS};
 
 	for (size_t i = 0; i < ARRAY_SIZE(errors); i++) {
 		told = errors[i];
@@ -92,7 +114,7 @@ TEST(who_cannot_write_behind_the_front_syncs)
 	static const int errors[] = {0, EINVAL, ENOSYS, EOPNOTSUPP, EPERM, ESPIPE};
 
 	for (size_t i = 0; i < ARRAY_SIZE(errors); i++) {
-		told = errors[i];
+		refused = errors[i];
 		EXPECT_EQ(advance_and_settle(), 0, "%s", strerror(errors[i]));
 	}
 }
