@@ -188,6 +188,13 @@ static uint32_t publish(struct exporting *x, struct rp_error *err)
 	return rc;
 }
 
+/* Whether there are marks to go on from: what the next one does not find in the folder,
+ * as there was no room to note it, is no mark. */
+static bool has_marks(const struct exporting *x)
+{
+	return journal_has_marks(&x->journal) && journal_worth_keeping(x->target.fd);
+}
+
 /* Whether there is something to go on with, and nobody who does not want it, or wants the
  * room it takes, unless that was taken before. */
 static bool worth_keeping(const struct exporting *x, const struct rp_error *err)
@@ -195,15 +202,14 @@ static bool worth_keeping(const struct exporting *x, const struct rp_error *err)
 	if (x->yields && !x->target.found &&
 	    (err->os_error == ENOSPC || err->os_error == EDQUOT))
 		return false;
-	return (x->keep || journal_has_marks(&x->journal)) && !x->job.kill &&
-	       !x->job.discard;
+	return (x->keep || has_marks(x)) && !x->job.kill && !x->job.discard;
 }
 
 static void keep_target(struct exporting *x, uint32_t rc, struct rp_error *err)
 {
 	bool there = target_is_there(&x->target);
-	bool goes_on = x->complete || journal_has_marks(&x->journal) ||
-		       rc == RP_TIMEOUT || err->os_error == ECANCELED;
+	bool goes_on = x->complete || has_marks(x) || rc == RP_TIMEOUT ||
+		       err->os_error == ECANCELED;
 
 	target_keep(&x->target);
 	x->job.kept |= goes_on; /* there or not: who cannot see it does not know */
