@@ -87,6 +87,14 @@ void io_notice_close(struct io_notice *n)
 	*n = (struct io_notice)IO_NOTICE_NONE;
 }
 
+/* Then there may be another, with a bell of its own. */
+static bool has_lost_owner(const struct io_notice *n)
+{
+	struct pollfd fd = {.fd = n->bell};
+
+	return poll(&fd, 1, 0) > 0 && (fd.revents & POLLERR);
+}
+
 void io_notice_take(struct io_notice *n)
 {
 	char events[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
@@ -94,7 +102,7 @@ void io_notice_take(struct io_notice *n)
 
 	while (n->changes >= 0 && read(n->changes, events, sizeof(events)) > 0)
 		;
-	if (!n->gone)
+	if (!n->gone && !has_lost_owner(n))
 		return;
 	bell = io_bell_watch(n->dirfd, n->name);
 	if (bell < 0)

@@ -32,7 +32,7 @@ int io_notice_open(int dirfd, const char *path, const char *name, struct io_noti
 void io_notice_close(struct io_notice *n); /* unopened is fine */
 
 /* Forgets the changes so far, so that the descriptor is unreadable until the next; looks
- * for a new owner if there was none. */
+ * for a new owner if there was none, or the one there was has gone. */
 void io_notice_take(struct io_notice *n);
 
 /* The owner is known to be through with it, though its bell may be held, as by a child

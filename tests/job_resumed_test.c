@@ -4,6 +4,7 @@
  * time
  */
 #include <fcntl.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/file.h>
@@ -141,6 +142,30 @@ TEST_F(resumed, is_not_dead)
 	EXPECT_EQ(looked_at, NULL);
 	EXPECT_EQ(state, RP_JOB_RUNNING);
 	EXPECT_EQ(rp_job_wait(self->job, NULL, 1, &err), RP_TIMEOUT, "%s", err.message);
+}
+
+/* Who looks only now has not seen that its owner was another. */
+TEST_F(resumed, is_told_of_by_its_new_owner)
+{
+	struct pollfd fd = {.fd = rp_job_fd(self->job), .events = POLLIN};
+	enum rp_job_state state;
+	struct rp_job *other;
+	struct rp_error err;
+	unsigned looks = 0;
+
+	GIVES(OK, rp_job_open(self->stage.store, rp_job_id(self->job), &other, &err));
+	request(other, RP_JOB_TERMINATE);
+	request(other, RP_JOB_START);
+	request(other, RP_JOB_SUSPEND);
+	/* It may be told of what was there to be seen at the first look. */
+	do
+		GIVES(OK, rp_job_state(self->job, &state, NULL, &err));
+	while (poll(&fd, 1, 100) > 0 && ++looks < 10);
+	EXPECT_EQ(state, RP_JOB_SUSPENDED);
+	EXPECT_LT(looks, 10);
+	request(other, RP_JOB_TERMINATE);
+	EXPECT_EQ(poll(&fd, 1, SOON_MS), 1);
+	rp_job_close(other);
 }
 
 TEST_MAIN
