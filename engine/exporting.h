@@ -44,7 +44,8 @@ struct exporting_tools {
 /* Before it runs. */
 void exporting_use(struct exporting *x, const struct exporting_tools *tools);
 
-/* Exports, and ends the job. @ret_report may be NULL, @err not. */
+/* Exports, and ends the job; exporting_free() lets go of its point and then of it.
+ * @ret_report may be NULL, @err not. */
 uint32_t exporting_run(struct exporting *x, char **ret_report, struct rp_error *err);
 
 /* Instead: nobody can run it. Its job, begun or resumed, ends with @rc and @err, which

@@ -333,6 +333,8 @@ void exporting_free(struct exporting *x)
 	journal_close(&x->journal);
 	probe_pair_close(&x->pair);
 	point_close(&x->point);
+	/* At once: who destroys the point now looks for what its jobs have kept. */
+	job_release(&x->job);
 	if (x->job.id[0]) /* nobody waits for that, nor for what was closed */
 		job_forget_old(x->store);
 	json_decref(x->manifest);

@@ -107,7 +107,8 @@ static int job_fill(struct job *job, const struct job_order *o)
 	return set_state(job, o->queued ? RP_JOB_NEW : RP_JOB_RUNNING);
 }
 
-void job_release(struct job *job)
+/* All but the lock of its folder. */
+static void let_go(struct job *job)
 {
 	int *fds[] = {&job->progress, &job->bell, &job->place};
 
@@ -119,6 +120,11 @@ void job_release(struct job *job)
 			close(*fds[i]);
 		*fds[i] = -1;
 	}
+}
+
+void job_release(struct job *job)
+{
+	let_go(job);
 	io_unlock_close(take_fd(&job->fd));
 }
 
@@ -358,7 +364,7 @@ void job_retire(struct job *job)
 	}
 	job_queue_leave(job);
 	unlinkat(job->fd, JOB_BELL, 0);
-	job_release(job);
+	let_go(job);
 }
 
 static enum rp_job_state end_state(const struct job *job, uint32_t rc,

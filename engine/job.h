@@ -10,9 +10,9 @@
  *			made before anybody asks, as later there may be no room for it
  *	bell		rung when there is a request; owned while somebody works on it
  *
- * A job's folder is in jobs/active/ and locked while its export runs or waits, and in
- * jobs/ended/ afterwards. The record names the export's target, so that what an
- * export that died has left there can be found.
+ * A job's folder is in jobs/active/ while its export runs or waits, and in jobs/ended/
+ * afterwards; locked until the job's point is free. The record names the export's
+ * target, so that what an export that died has left there can be found.
  */
 #ifndef ENGINE_JOB_H
 #define ENGINE_JOB_H
@@ -124,12 +124,16 @@ int job_set_state(struct job *job, enum rp_job_state state);
 void job_write_end(struct job *job, const json_t *manifest);
 
 /*
- * Ends it with return value @rc (and @err if it failed) and releases it; @manifest, if
- * there is one, tells what was exported. What is done is done: a record that cannot be
- * written changes nothing. Fine for a job that was never begun.
+ * Ends it with return value @rc (and @err if it failed); @manifest, if there is one,
+ * tells what was exported. What is done is done: a record that cannot be written changes
+ * nothing. Fine for a job that was never begun.
  */
 void job_end(struct job *job, uint32_t rc, const json_t *manifest,
 	     const struct rp_error *err);
+
+/* Unlocks the folder of one that has ended: until then who waits for its end does, so
+ * that he finds free what it was in the way of. Fine for a job that was never begun. */
+void job_release(struct job *job);
 
 /* The limit that holds now, which need not be the one it was ordered with. */
 uint64_t job_bandwidth(const struct job *job);
@@ -143,13 +147,11 @@ uint32_t job_open_resumable(struct rp_store *store, const char *id, struct job *
 int job_save(const struct job *job); /* 0 or -errno */
 
 /*
- * Saves the last state, moves the folder to jobs/ended/ and releases @job. A state that
- * cannot be saved is told beside the progress and leaves it to a later sweep, and so does
- * a move that a power cut undoes: of what was published it says the same. Who has a ferry
- * syncs the folders when all is done.
+ * Saves the last state and moves the folder to jobs/ended/; what is left of @job is the
+ * lock, for job_release(). A state that cannot be saved is told beside the progress and
+ * leaves it to a later sweep, and so does a move that a power cut undoes: of what was
+ * published it says the same. Who has a ferry syncs the folders when all is done.
  */
 void job_retire(struct job *job);
-
-void job_release(struct job *job);
 
 #endif

@@ -298,6 +298,7 @@ static void end_dead(struct job *job)
 	if (!job_has_ended(job_record_state(job->doc)))
 		set_dead(job, published, request);
 	job_retire(job);
+	job_release(job);
 }
 
 /* Killed, or cut off from power, before it was written: the job has no target yet. */

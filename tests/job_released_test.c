@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * job_released_test.c - who has waited for the end of a job can do what it was in the way
- * of, however slow the disk is
+ * of, however slow the disk and the end of a thread are
  */
+#include <dlfcn.h>
+#include <pthread.h>
 #include <stdatomic.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -20,6 +23,30 @@ int fsync(int fd)
 	return (int)syscall(SYS_fsync, fd);
 }
 
+/* Its buffers and its queue are given back by a thread. */
+int pthread_join(pthread_t thread, void **ret)
+{
+	int (*real)(pthread_t, void **) = dlsym(RTLD_NEXT, "pthread_join");
+
+	if (slow)
+		usleep(300000);
+	return real(thread, ret);
+}
+
+/* It has something to give back. */
+static void await_copying(struct rp_job *job)
+{
+	struct rp_progress progress = {.phase = ""};
+	uint64_t begin = now_ms();
+	struct rp_error err;
+
+	while (strcmp(progress.phase, "copying") && now_ms() - begin < SOON_MS) {
+		GIVES(OK, rp_job_state(job, NULL, &progress, &err));
+		usleep(1000);
+	}
+	ASSERT_STREQ(progress.phase, "copying");
+}
+
 FIXTURE(released)
 {
 	struct stage stage;
@@ -30,6 +57,7 @@ FIXTURE_SETUP(released)
 {
 	stage_make(&self->stage, test_dir(), 8 * MIB, test_seed());
 	self->job = stage_start(&self->stage);
+	await_copying(self->job);
 	slow = true;
 }
 
