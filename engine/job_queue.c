@@ -128,7 +128,8 @@ int job_queue_enter(struct job *job)
 	return r < 0 ? r : 0;
 }
 
-/* All that work, if @self is the first that waits; else the one before it. */
+/* All that work, if @self is the first that waits; else the one before it. None if one of
+ * them cannot be: it has died just now, or there is no descriptor for it. */
 static size_t watch_others(const struct rp_store *store, const struct queue *q,
 			   size_t self, int ret_watched[IO_BELL_WATCHED])
 {
@@ -137,8 +138,12 @@ static size_t watch_others(const struct rp_store *store, const struct queue *q,
 	for (size_t i = from; i < self && count < IO_BELL_WATCHED; i++) {
 		int fd = io_bell_watch(store->queue_fd, q->names[i]);
 
-		if (fd >= 0)
-			ret_watched[count++] = fd;
+		if (fd < 0) {
+			while (count)
+				close(ret_watched[--count]);
+			break;
+		}
+		ret_watched[count++] = fd;
 	}
 	return count;
 }

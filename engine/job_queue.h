@@ -10,7 +10,8 @@
  * and to change. Nobody asks again and again: the first that waits watches all that work,
  * each of the others the one before it, and who leaves rings the first, and the one
  * behind it, by their jobs' bells. (No links to these: where paths are all that is known
- * of files, a link is another FIFO.)
+ * of files, a link is another FIFO.) Who has no descriptor to ring with wakes nobody, so
+ * nobody sleeps for longer than half a minute.
  */
 #ifndef ENGINE_JOB_QUEUE_H
 #define ENGINE_JOB_QUEUE_H
@@ -23,7 +24,8 @@ int job_queue_enter(struct job *job);
 
 /*
  * Whether it is @job's turn now, and if it is not, what to wait for: up to
- * IO_BELL_WATCHED descriptors, which the caller closes. 1, 0 or -errno.
+ * IO_BELL_WATCHED descriptors, which the caller closes; without any it has to look again
+ * soon. 1, 0 or -errno.
  */
 int job_queue_turn(struct job *job, int ret_watched[IO_BELL_WATCHED], size_t *ret_count);
 

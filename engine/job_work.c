@@ -14,7 +14,8 @@
 #define TELL_NS	   100000000u
 #define LOOK_NS	   1000000000u
 #define LOOK_MS	   1000
-#define SIGNALS_MS 100 /* a caller that wants to be asked whether to go on */
+#define REST_MS	   30000 /* who has no descriptor cannot ring a bell */
+#define SIGNALS_MS 100	 /* a caller that wants to be asked whether to go on */
 
 static unsigned percent_of(const struct rp_progress *p)
 {
@@ -156,7 +157,7 @@ static int suspended_ms(const struct job *job, const struct watch *w)
 {
 	if (w->user && w->user->progress)
 		return SIGNALS_MS;
-	return job->unsaved || job->rung || job->bell < 0 ? LOOK_MS : -1;
+	return job->unsaved || job->rung || job->bell < 0 ? LOOK_MS : REST_MS;
 }
 
 /* Until it is to go on: 0, or -ECANCELED. Its time limit stands still meanwhile. */
@@ -169,7 +170,7 @@ static int suspend(struct job *job, struct watch *w)
 	job_queue_leave(job);
 	job_set_state(job, RP_JOB_SUSPENDED);
 	while (r == 0 && request != RP_JOB_START) {
-		io_bell_wait(job->bell, NULL, 0, suspended_ms(job, w));
+		job->rung |= !io_bell_wait(job->bell, NULL, 0, suspended_ms(job, w));
 		request = next_request(job, w);
 		keep_record(job);
 		if (is_stop(job, request) || watch_ask(w) < 0)
@@ -204,8 +205,9 @@ static int wait_turn(struct job *job, struct watch *w)
 	if (!job->queued)
 		return 0;
 	while (r == 0 && (turn = look_for_turn(job, watched, &count)) == 0) {
-		io_bell_wait(job->bell, watched, count,
-			     (int)min_u64(count ? INT32_MAX : LOOK_MS, sleep_ms(w)));
+		job->rung |= !io_bell_wait(
+			job->bell, watched, count,
+			(int)min_u64(count ? REST_MS : LOOK_MS, sleep_ms(w)));
 		for (size_t i = 0; i < count; i++)
 			close(watched[i]);
 		w->attended_ns = 0; /* now, whenever it was last */
