@@ -104,8 +104,7 @@ static uint32_t check_space(const struct stream *streams, size_t count,
 	}
 	if (!first || fstatfs(first->dst.tail_fd, &fs) < 0)
 		return RP_OK; /* the writes will tell */
-	if (io_fs_is(first->dst.tail_fd, BTRFS_SUPER_MAGIC) ||
-	    io_fs_is(first->dst.tail_fd, ZFS_SUPER_MAGIC))
+	if (first->dst.fs == BTRFS_SUPER_MAGIC || first->dst.fs == ZFS_SUPER_MAGIC)
 		return RP_OK; /* what is compressed may need less */
 	have = (uint64_t)(geteuid() == 0 ? fs.f_bfree : fs.f_bavail) *
 	       (uint64_t)(fs.f_frsize ?: fs.f_bsize);

@@ -387,7 +387,7 @@ uint32_t share_server_copy(struct stream *s, struct watch *w, struct rp_error *e
 
 	if (s->clone == RP_CLONE_NEVER || s->src.device || s->dst.device ||
 	    s->cloned_bytes || !is_plain(s) || pos >= s->src.size ||
-	    !io_server_copies(s->src.tail_fd, s->dst.tail_fd))
+	    !io_server_copies(s->src.fs, s->dst.fs))
 		return RP_OK;
 	watch_phase(w, "copying");
 	while ((r = stream_next_data(s, pos, &start, &end)) == 0) {

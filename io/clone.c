@@ -8,7 +8,6 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/vfs.h>
 
 #include "base.h"
 #include "fs.h"
@@ -80,13 +79,11 @@ bool io_clone_refused(int error)
 	}
 }
 
-bool io_server_copies(int src, int dst)
+bool io_server_copies(uint32_t src_fs, uint32_t dst_fs)
 {
-	struct statfs a, b;
-
-	if (fstatfs(src, &a) < 0 || fstatfs(dst, &b) < 0 || a.f_type != b.f_type)
+	if (src_fs != dst_fs)
 		return false;
-	switch ((unsigned long)a.f_type) {
+	switch (src_fs) {
 	case NFS_SUPER_MAGIC:
 	case CIFS_SUPER_MAGIC:
 	case SMB2_SUPER_MAGIC:

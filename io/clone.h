@@ -21,9 +21,9 @@ int io_clone_range(int src, uint64_t start, int dst, uint64_t to, uint64_t len);
  */
 bool io_clone_refused(int error);
 
-/* Whether copy_file_range between the two is a copy made by a server: both on NFS,
- * CIFS, Ceph or FUSE, and the same kind. */
-bool io_server_copies(int src, int dst);
+/* Whether copy_file_range between files on the two is a copy made by a server: both are
+ * NFS, CIFS, Ceph or FUSE, and the same kind, by their numbers of <linux/magic.h>. */
+bool io_server_copies(uint32_t src_fs, uint32_t dst_fs);
 
 /*
  * One copy_file_range, of 64 MiB at most (H14). Returns bytes copied, 0 when the

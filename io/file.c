@@ -25,18 +25,6 @@
  * at most: 16 MiB. */
 #define BEHIND_STEP (6 * MIB)
 
-static void file_init(struct io_file *file, int fd, const struct stat *st)
-{
-	*file = (struct io_file){
-		.fd = fd,
-		.tail_fd = fd,
-		.device = S_ISBLK(st->st_mode),
-		.size = (uint64_t)st->st_size,
-		.block = (uint32_t)st->st_blksize,
-		.align = 1,
-	};
-}
-
 static int device_block(struct io_file *file)
 {
 	int sector;
@@ -58,7 +46,7 @@ static int file_block(struct io_file *file)
 		return device_block(file);
 	if (fstatfs(file->tail_fd, &fs) < 0)
 		return -errno;
-	file->times_wait = (uint32_t)fs.f_type == XFS_SUPER_MAGIC;
+	file->fs = (uint32_t)fs.f_type;
 	/* Network file systems name their transfer size; that is no grain of holes. */
 	if (fs.f_bsize > 0 && fs.f_bsize <= 65536 && !(fs.f_bsize & (fs.f_bsize - 1)))
 		file->block = (uint32_t)fs.f_bsize;
@@ -89,8 +77,7 @@ static int direct_align(const struct io_file *file, uint32_t *ret_align)
  * compressed, which NOCOW files have neither of. */
 static bool buffers_some(const struct io_file *file)
 {
-	return !file->device && io_fs_is(file->tail_fd, BTRFS_SUPER_MAGIC) &&
-	       !io_is_nocow(file->tail_fd);
+	return file->fs == BTRFS_SUPER_MAGIC && !io_is_nocow(file->tail_fd);
 }
 
 /* Adds an O_DIRECT descriptor of the same file; without one it stays buffered. */
@@ -125,61 +112,29 @@ static int file_go_direct(struct io_file *file)
 	return 0;
 }
 
-static int file_finish(struct io_file *file, struct io_file *ret)
-{
-	int r = file_block(file);
-
-	if (r == 0)
-		r = file_go_direct(file);
-	if (r < 0) {
-		io_file_close(file);
-		return r;
-	}
-	if (!file->direct)
-		posix_fadvise(file->tail_fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-	*ret = *file;
-	return 0;
-}
-
-int io_file_open_read(int dirfd, const char *path, struct io_file *ret)
-{
-	_cleanup_close_ int fd = -1;
-	struct io_file file;
-	struct stat st;
-
-	fd = io_open_read(dirfd, path);
-	if (fd < 0)
-		return fd;
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
-		return -ENOTBLK;
-	file_init(&file, take_fd(&fd), &st);
-	return file_finish(&file, ret);
-}
-
 static int set_flags(int fd, int flags)
 {
 	return ioctl(fd, FS_IOC_SETFLAGS, &flags) < 0 ? -errno : 0;
 }
 
 /* Whether the two may share blocks, for which the flag has to be the same. */
-static bool may_share(int fd, int twin_fd)
+static bool may_share(const struct io_file *file, int twin_fd)
 {
 	struct io_fs a, b;
 
-	return twin_fd >= 0 && io_fs_of(fd, &a) == 0 && a.type == IO_FS_BTRFS &&
-	       io_fs_of(twin_fd, &b) == 0 && io_fs_same(&a, &b);
+	return twin_fd >= 0 && file->fs == BTRFS_SUPER_MAGIC &&
+	       io_fs_of(file->tail_fd, &a) == 0 && io_fs_of(twin_fd, &b) == 0 &&
+	       io_fs_same(&a, &b);
 }
 
 /* On an empty file only; it may have taken flags from its folder. What is compressed, or
  * was said not to be, is not NOCOW before that has gone. */
-static int match_nocow(int fd, int twin_fd)
+static int match_nocow(const struct io_file *file, int twin_fd)
 {
 	const int compression = FS_COMPR_FL | FS_NOCOMP_FL;
-	int flags = 0, r = 0;
+	int flags = 0, fd = file->tail_fd, r = 0;
 
-	if (!may_share(fd, twin_fd))
+	if (!may_share(file, twin_fd))
 		return 0;
 	if (ioctl(fd, FS_IOC_GETFLAGS, &flags) < 0)
 		return -errno;
@@ -192,86 +147,90 @@ static int match_nocow(int fd, int twin_fd)
 	return r ? r : set_flags(fd, (flags & ~compression) | FS_NOCOW_FL);
 }
 
+/* @only is the one kind it may be, or 0: a regular file or a block device. */
+static int check_kind(mode_t kind, mode_t only)
+{
+	if (only ? kind == only : kind == S_IFREG || kind == S_IFBLK)
+		return 0;
+	return only == S_IFREG ? -EINVAL : -ENOTBLK;
+}
+
+/* All that is to be known of it before a byte is moved. */
+static int get_ready(struct io_file *file, mode_t only, int twin_fd)
+{
+	struct stat st;
+	int r;
+
+	if (fstat(file->tail_fd, &st) < 0)
+		return -errno;
+	r = check_kind(st.st_mode & S_IFMT, only);
+	if (r < 0)
+		return r;
+	file->device = S_ISBLK(st.st_mode);
+	file->size = (uint64_t)st.st_size;
+	r = file_block(file);
+	if (r == 0)
+		r = match_nocow(file, twin_fd);
+	if (r == 0)
+		r = file_go_direct(file);
+	if (r == 0 && !file->direct)
+		posix_fadvise(file->tail_fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+	return r;
+}
+
+/* Takes over @fd, also if it fails. */
+static int adopt(int fd, bool writable, mode_t only, int twin_fd, struct io_file *ret)
+{
+	struct io_file file = {.fd = fd, .tail_fd = fd, .writable = writable, .align = 1};
+	int r = get_ready(&file, only, twin_fd);
+
+	if (r < 0)
+		io_file_close(&file);
+	else
+		*ret = file;
+	return r;
+}
+
+int io_file_open_read(int dirfd, const char *path, struct io_file *ret)
+{
+	int fd = io_open_read(dirfd, path);
+
+	return fd < 0 ? fd : adopt(fd, false, 0, -1, ret);
+}
+
 int io_file_create(int dirfd, const char *path, int twin_fd, struct io_file *ret)
 {
-	struct io_file file;
-	struct stat st;
-	int fd, r;
+	int fd = openat(dirfd, path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
+			0600);
+	int r;
 
-	fd = openat(dirfd, path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
-		    0600);
 	if (fd < 0)
 		return -errno;
-	if (fstat(fd, &st) < 0) {
-		r = -errno;
-		goto fail;
-	}
-	r = match_nocow(fd, twin_fd);
-	if (r < 0)
-		goto fail;
-	file_init(&file, fd, &st);
-	file.writable = true;
-	r = file_finish(&file, ret);
+	r = adopt(fd, true, S_IFREG, twin_fd, ret);
 	if (r < 0)
 		unlinkat(dirfd, path, 0);
-	return r;
-fail:
-	close(fd);
-	unlinkat(dirfd, path, 0);
 	return r;
 }
 
 int io_file_create_unnamed(int dirfd, struct io_file *ret)
 {
-	_cleanup_close_ int fd = io_unnamed_file(dirfd);
-	struct io_file file;
-	struct stat st;
+	int fd = io_unnamed_file(dirfd);
 
-	if (fd < 0)
-		return fd;
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	file_init(&file, take_fd(&fd), &st);
-	file.writable = true;
-	return file_finish(&file, ret);
+	return fd < 0 ? fd : adopt(fd, true, S_IFREG, -1, ret);
 }
 
 int io_file_open_write(int dirfd, const char *path, struct io_file *ret)
 {
-	struct io_file file;
-	struct stat st;
-	int fd, r = 0;
+	int fd = openat(dirfd, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 
-	fd = openat(dirfd, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	if (fd < 0)
-		return -errno;
-	if (fstat(fd, &st) < 0)
-		r = -errno;
-	else if (!S_ISREG(st.st_mode))
-		r = -EINVAL;
-	if (r < 0) {
-		close(fd);
-		return r;
-	}
-	file_init(&file, fd, &st);
-	file.writable = true;
-	return file_finish(&file, ret);
+	return fd < 0 ? -errno : adopt(fd, true, S_IFREG, -1, ret);
 }
 
 int io_file_open_device(const char *path, struct io_file *ret)
 {
-	_cleanup_close_ int fd = -1;
-	struct io_file file;
-	struct stat st;
+	int fd = open(path, O_RDWR | O_EXCL | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 
-	fd = open(path, O_RDWR | O_EXCL | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return -errno;
-	if (!S_ISBLK(st.st_mode))
-		return -ENOTBLK;
-	file_init(&file, take_fd(&fd), &st);
-	file.writable = true;
-	return file_finish(&file, ret);
+	return fd < 0 ? -errno : adopt(fd, true, S_IFBLK, -1, ret);
 }
 
 void io_file_close(struct io_file *file)
@@ -374,7 +333,8 @@ void io_file_touch(struct io_file *file)
 						 {.tv_nsec = UTIME_NOW}};
 	struct timespec tick;
 
-	if (!file->times_wait)
+	/* Where changing a file's times waits, and so does a write. */
+	if (file->fs != XFS_SUPER_MAGIC)
 		return;
 	clock_gettime(CLOCK_REALTIME_COARSE, &tick);
 	if (tick.tv_nsec == file->touched.tv_nsec && tick.tv_sec == file->touched.tv_sec)

@@ -24,13 +24,13 @@ struct io_file {
 	uint32_t align; /* body: offsets and lengths; power of two, >= 4096 if direct */
 	uint32_t block; /* file system block: the grain of its holes and clones; of a
 			   device its logical sector, but >= 4096 */
+	uint32_t fs;	/* magic of its file system (fs.h); 0 of a device */
 	uint64_t size;	/* bytes, when opened; set by io_file_set_size() */
 	const char *buffered; /* why not direct; NULL if direct; static text */
 	bool may_cache;	      /* direct, but what is read may stay in the page cache */
 	int error; /* the first of write-back or a sync; every later sync fails too */
 	uint64_t behind;	 /* page cache emptied up to here */
 	uint64_t front;		 /* write-back started up to here */
-	bool times_wait;	 /* XFS: changing a file's times waits, so writes do */
 	struct timespec touched; /* the tick of the last io_file_touch() */
 };
 
@@ -55,7 +55,9 @@ int io_file_create(int dirfd, const char *path, int twin_fd, struct io_file *ret
 
 /* The same without a name: gone when it is closed. */
 int io_file_create_unnamed(int dirfd, struct io_file *ret);
-/* Opens a regular file to go on writing it; not a link: -ELOOP. */
+
+/* Opens a regular file to go on writing it; not a link: -ELOOP, nor anything else:
+ * -EINVAL. */
 int io_file_open_write(int dirfd, const char *path, struct io_file *ret);
 
 /* A block device to write to, exclusively: -EBUSY if it is mounted. */

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * file_test.c - a new disk file takes after its folder, or after the file it is to share
- * blocks with; its times are changed before a write only where that would wait for it; a
- * part of one is cleared, whatever the file system can do; one without a name is had by
- * many at once
+ * blocks with, and is asked once which file system it is on; its times are changed before
+ * a write only where that would wait for it; a part of one is cleared, whatever the file
+ * system can do; one without a name is had by many at once
  */
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <pthread.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "badfs.h"
@@ -111,6 +113,51 @@ TEST(nocow_in_a_folder_with_a_word_on_compression)
 		EXPECT_TRUE(becomes_nocow(folder, fmt("%s/nocow/twin", fs.mnt)));
 	}
 	loopfs_umount(&fs);
+}
+
+static unsigned asked;
+
+int fstatfs(int fd, struct statfs *ret)
+{
+	asked++;
+	return (int)syscall(SYS_fstatfs, fd, ret);
+}
+
+static unsigned asked_for(int error, struct io_file *file)
+{
+	unsigned count = asked;
+
+	ASSERT_OK(error);
+	io_file_close(file);
+	asked = 0;
+	return count;
+}
+
+/* Two on Btrfs are asked which one it is, too. */
+TEST(asked_once_where_it_is)
+{
+	static const char *const kinds[] = {"xfs", "ext4", "btrfs"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		const char *skip = loopfs_skip_reason(kinds[i]), *path, *twin;
+		struct io_file file;
+		struct loopfs fs;
+		int fd;
+
+		if (skip)
+			SKIP("%s", skip);
+		loopfs_mount(&fs, kinds[i], 0, NULL, NULL);
+		path = fmt("%s/new", fs.mnt);
+		twin = fmt("%s/twin", fs.mnt);
+		fd = data_create(twin, 4096);
+		asked = 0;
+		EXPECT_EQ(asked_for(io_file_create(AT_FDCWD, path, fd, &file), &file),
+			  i < 2 ? 1 : 3, "%s", kinds[i]);
+		EXPECT_EQ(asked_for(io_file_open_write(AT_FDCWD, path, &file), &file), 1);
+		EXPECT_EQ(asked_for(io_file_open_read(AT_FDCWD, twin, &file), &file), 1);
+		close(fd);
+		loopfs_umount(&fs);
+	}
 }
 
 /* Whether io_file_touch() changes the times of a file in @folder. */
