@@ -4,6 +4,8 @@
  */
 #include "config.h"
 
+#include <string.h>
+
 #include "io/base.h"
 #include "io/tree.h"
 
@@ -38,6 +40,37 @@ uint32_t config_copy(int from_dirfd, const char *from, int to_dirfd, const char 
 	if (ret_digest)
 		digest(data, len, ret_digest);
 	return RP_OK;
+}
+
+static const char *last_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+uint32_t config_copy_all(int from_dirfd, const json_t *paths, int dirfd,
+			 struct rp_error *err)
+{
+	_cleanup_close_ int fd = -1;
+	json_t *path;
+	bool made;
+	size_t i;
+	int r;
+
+	fd = io_dir_make(dirfd, "config", &made);
+	if (fd < 0)
+		return rp_fail_os(err, fd, "mkdir", "config");
+	json_array_foreach(paths, i, path) {
+		const char *from = json_string_value(path);
+		uint32_t rc = config_copy(from_dirfd, from, fd, last_name(from), NULL,
+					  NULL, err);
+
+		if (rc)
+			return rc;
+	}
+	r = io_fsync(fd);
+	return r < 0 ? rp_fail_os(err, r, "sync", "config") : RP_OK;
 }
 
 int config_digest(int dirfd, const char *name, char ret[DIGEST_TEXT_SIZE])

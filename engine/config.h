@@ -5,6 +5,8 @@
 #ifndef ENGINE_CONFIG_H
 #define ENGINE_CONFIG_H
 
+#include <jansson.h>
+
 #include "digest.h"
 #include "error.h"
 #include "io/base.h"
@@ -21,6 +23,11 @@
 uint32_t config_copy(int from_dirfd, const char *from, int to_dirfd, const char *name,
 		     struct io_unsynced *unsynced, char ret_digest[DIGEST_TEXT_SIZE],
 		     struct rp_error *err);
+
+/* Copies config files @paths (under @from_dirfd) to the new folder "config" of @dirfd,
+ * durably; each is named by what follows the last slash. */
+uint32_t config_copy_all(int from_dirfd, const json_t *paths, int dirfd,
+			 struct rp_error *err);
 
 /* The digest of config file @name of folder @dirfd. 0 or -errno. */
 int config_digest(int dirfd, const char *name, char ret[DIGEST_TEXT_SIZE]);

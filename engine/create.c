@@ -121,26 +121,15 @@ static uint32_t copy_disks(struct taking *t, struct rp_error *err)
 
 static uint32_t capture_configs(struct taking *t, struct rp_error *err)
 {
-	_cleanup_close_ int fd = -1;
-	bool made;
+	const json_t *paths = json_object_get(t->system.doc, "ConfigFiles");
 	json_t *path;
 	size_t i;
-	int r;
 
-	fd = io_dir_make(t->fd, "config", &made);
-	if (fd < 0)
-		return rp_fail_os(err, fd, "mkdir", "config");
-	json_array_foreach(json_object_get(t->system.doc, "ConfigFiles"), i, path) {
-		const char *from = json_string_value(path),
-			   *name = strrchr(from, '/') + 1;
-		uint32_t rc = config_copy(AT_FDCWD, from, fd, name, NULL, NULL, err);
-
-		if (rc)
-			return rc;
-		json_array_append_new(t->configs, json_string(name));
-	}
-	r = io_fsync(fd);
-	return r < 0 ? rp_fail_os(err, r, "sync", "config") : RP_OK;
+	json_array_foreach(paths, i, path)
+		json_array_append_new(
+			t->configs,
+			json_string(strrchr(json_string_value(path), '/') + 1));
+	return config_copy_all(AT_FDCWD, paths, t->fd, err);
 }
 
 /* Everything before the first clone can be called off. */

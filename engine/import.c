@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "config.h"
 #include "doc.h"
 #include "exported.h"
 #include "io/tree.h"
@@ -159,7 +160,7 @@ static uint32_t fill(struct importing *x, struct rp_error *err)
 	from = io_dir_open(x->export.fd, "config");
 	if (from < 0)
 		return rp_fail_os(err, from, "open", "%s/config", x->export.path);
-	rc = released_configs(from, json_object_get(x->doc, "ConfigFiles"), x->fd, err);
+	rc = config_copy_all(from, json_object_get(x->doc, "ConfigFiles"), x->fd, err);
 	if (rc)
 		return rc;
 	r = doc_save(x->fd, "point.json", x->doc); /* syncs the folder too */

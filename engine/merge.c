@@ -338,30 +338,6 @@ static uint32_t keep_disk(struct merge *m, json_t *disk, struct rp_error *err)
 
 /* --------------------------------------------------------------------------- the rest */
 
-static uint32_t copy_configs(struct merge *m, struct rp_error *err)
-{
-	_cleanup_close_ int from = io_dir_open(tip(m)->fd, "config"), to = -1;
-	json_t *name;
-	bool made;
-	size_t i;
-	int r;
-
-	if (from < 0)
-		return rp_fail_os(err, from, "open", "%s/config", m->chain.paths[0]);
-	to = io_dir_make(m->fd, "config", &made);
-	if (to < 0)
-		return rp_fail_os(err, to, "mkdir", "config");
-	json_array_foreach(json_object_get(m->manifest, "ConfigFiles"), i, name) {
-		const char *file = json_string_value(name) + strlen("config/");
-		uint32_t rc = config_copy(from, file, to, file, NULL, NULL, err);
-
-		if (rc)
-			return rc;
-	}
-	r = io_fsync(to);
-	return r < 0 ? rp_fail_os(err, r, "sync", "config") : RP_OK;
-}
-
 /* That of the export, without its disks. */
 static uint32_t begin_manifest(struct merge *m, struct rp_error *err)
 {
@@ -387,7 +363,9 @@ static uint32_t fill(struct merge *m, struct rp_error *err)
 	if (rc == RP_OK)
 		rc = begin_manifest(m, err);
 	if (rc == RP_OK)
-		rc = copy_configs(m, err);
+		rc = config_copy_all(tip(m)->fd,
+				     json_object_get(m->manifest, "ConfigFiles"), m->fd,
+				     err);
 	json_array_foreach(exported_disks(tip(m)), i, disk) {
 		if (rc)
 			break;

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 
+#include "config.h"
 #include "doc.h"
 #include "exported.h"
 #include "io/tree.h"
@@ -86,7 +87,7 @@ static uint32_t fill(struct releasing *x, struct rp_error *err)
 		return rp_fail_os(err, -ENOMEM, "write", "point.json");
 	if (from < 0)
 		return rp_fail_os(err, from, "open", "config files");
-	rc = released_configs(from, json_object_get(x->doc, "ConfigFiles"), x->fd, err);
+	rc = config_copy_all(from, json_object_get(x->doc, "ConfigFiles"), x->fd, err);
 	json_array_foreach(json_object_get(x->doc, "Disks"), i, disk)
 		if (rc == RP_OK)
 			rc = digest_disk(x, disk, err);

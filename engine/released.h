@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * released.h - what a point without data consists of: its document, config files, and
- * the digest trees of its disks
+ * released.h - what a point without data keeps of its disks: what its document says, and
+ * their digest trees
  */
 #ifndef ENGINE_RELEASED_H
 #define ENGINE_RELEASED_H
 
 #include <jansson.h>
 
-#include "error.h"
 #include "name.h"
 
 #define RELEASED_NAME_SIZE (NAME_SIZE + 8)
@@ -19,9 +18,5 @@ void released_leaves_name(const char *disk, char ret[RELEASED_NAME_SIZE]);
 /* A disk of point.json holds no data; @digest (NULL = none; taken over) is what it did.
  */
 int released_disk(json_t *disk, json_t *digest);
-
-/* Copies config files @names from folder @from to the new folder config in @to, durably.
- */
-uint32_t released_configs(int from, const json_t *names, int to, struct rp_error *err);
 
 #endif
