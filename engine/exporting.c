@@ -53,7 +53,7 @@ static uint32_t export_configs(struct exporting *x, struct rp_error *err)
 		if (manifest_add_config(x->manifest, file, digest) < 0)
 			return rp_fail_os(err, -ENOMEM, "write", "manifest");
 	}
-	io_unsynced_take(&x->target.unsynced, take_fd(&to), "config");
+	io_unsynced_take_folder(&x->target.unsynced, take_fd(&to), "config");
 	return RP_OK;
 }
 

@@ -201,8 +201,8 @@ static int write_record(struct job *job)
 		r = io_swap_end(job->fd, "job.json", 0);
 	if (r < 0)
 		return r;
-	io_unsynced_add(&job->unsynced, job->fd, "");
-	io_unsynced_add(&job->unsynced, job->store->active_fd, "");
+	io_unsynced_add_folder(&job->unsynced, job->fd, "");
+	io_unsynced_add_folder(&job->unsynced, job->store->active_fd, "");
 	return 0;
 }
 

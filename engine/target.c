@@ -280,7 +280,7 @@ bool target_is_of_directory(const struct target *t)
 
 void target_written(struct target *t)
 {
-	io_unsynced_add(&t->unsynced, t->fd, "");
+	io_unsynced_add_folder(&t->unsynced, t->fd, "");
 }
 
 uint32_t target_settle(struct target *t, const char **ret_name, struct rp_error *err)
@@ -299,10 +299,10 @@ uint32_t target_rename(struct target *t, struct rp_error *err)
 	r = io_rename_new(t->system_fd, t->partial, t->system_fd, t->name);
 	if (r < 0)
 		return rp_fail_os(err, r, "publish", "%s", t->path);
-	io_unsynced_add(&t->unsynced, t->fd, "");
-	io_unsynced_add(&t->unsynced, t->system_fd, "");
+	io_unsynced_add_folder(&t->unsynced, t->fd, "");
+	io_unsynced_add_folder(&t->unsynced, t->system_fd, "");
 	/* Whoever made the system's folder may not have come to sync it. */
-	io_unsynced_add(&t->unsynced, t->directory_fd, "");
+	io_unsynced_add_folder(&t->unsynced, t->directory_fd, "");
 	return RP_OK;
 }
 

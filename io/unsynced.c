@@ -24,6 +24,7 @@ static void add(struct io_unsynced *u, size_t at, struct io_unsynced_file file)
 		more[at] = file;
 		u->files = more;
 		u->count++;
+		u->paged += !file.folder;
 	} else {
 		u->failed = true;
 		if (file.ours)
@@ -48,12 +49,27 @@ void io_unsynced_take(struct io_unsynced *u, int fd, const char *name)
 	add(u, u->count, (struct io_unsynced_file){.fd = fd, .ours = true, .name = name});
 }
 
+void io_unsynced_add_folder(struct io_unsynced *u, int fd, const char *name)
+{
+	add(u, u->count,
+	    (struct io_unsynced_file){.fd = fd, .folder = true, .name = name});
+}
+
+void io_unsynced_take_folder(struct io_unsynced *u, int fd, const char *name)
+{
+	add(u, u->count,
+	    (struct io_unsynced_file){
+		    .fd = fd, .ours = true, .folder = true, .name = name});
+}
+
 static int write_all_pages(const struct io_unsynced *u, unsigned flags,
 			   const char **ret_name)
 {
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < u->count; i++) {
+		if (u->files[i].folder)
+			continue;
 		*ret_name = u->files[i].name;
 		r = io_write_pages(u->files[i].fd, 0, 0, flags);
 	}
@@ -69,9 +85,9 @@ static int sync_each(const struct io_unsynced *u, const char **ret_name)
 {
 	int r = 0;
 
-	if (u->count > 1)
+	if (u->paged > 1)
 		r = write_all_pages(u, SYNC_FILE_RANGE_WRITE, ret_name);
-	if (r == 0 && u->count > 1)
+	if (r == 0 && u->paged > 1)
 		r = write_all_pages(u, WAIT, ret_name);
 	for (size_t i = 0; r == 0 && i < u->count; i++) {
 		*ret_name = u->files[i].name;

@@ -18,6 +18,7 @@
 struct io_unsynced_file {
 	int fd;
 	bool ours;
+	bool folder;
 	const char *name;
 };
 
@@ -26,6 +27,7 @@ struct io_unsynced {
 	struct io_ferry *ferry; /* of their file system; NULL = none. Borrowed */
 	struct io_unsynced_file *files;
 	size_t count;
+	size_t paged; /* of them that have pages to be written: no folders */
 	uint64_t ticket;
 	bool failed; /* there was no memory for one: nothing gets there */
 };
@@ -39,6 +41,11 @@ void io_unsynced_add_first(struct io_unsynced *u, int fd, const char *name);
 
 /* The same of one that is to be closed then. */
 void io_unsynced_take(struct io_unsynced *u, int fd, const char *name);
+
+/* As io_unsynced_add() and io_unsynced_take(), of a folder: pages of its own, if it has
+ * any, are left to its sync. */
+void io_unsynced_add_folder(struct io_unsynced *u, int fd, const char *name);
+void io_unsynced_take_folder(struct io_unsynced *u, int fd, const char *name);
 
 /* Returns when all of them are on stable storage, and forgets them: 0, or -errno and in
  * *ret_name whose it is. */

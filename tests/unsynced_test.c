@@ -4,6 +4,7 @@
  * whatever it is, no later sync may make a success of it
  */
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "data.h"
@@ -16,6 +17,7 @@
 static int told;    /* to who waits for pages */
 static int refused; /* to who calls it at all */
 static bool whole;  /* who waits before has to wait after */
+static unsigned of_files, of_folders;
 
 static int answer(unsigned flags)
 {
@@ -30,9 +32,14 @@ static int answer(unsigned flags)
 
 int sync_file_range(int fd, off_t offset, off_t nbytes, unsigned flags)
 {
-	(void)fd;
+	struct stat st;
+
 	(void)offset;
 	(void)nbytes;
+	if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode))
+		of_folders++;
+	else
+		of_files++;
 	errno = answer(flags);
 	return errno ? -1 : 0;
 }
@@ -82,6 +89,31 @@ TEST(who_cannot_wait_for_them_by_halves_waits)
 	EXPECT_EQ(settle_two(), 0);
 	told = EIO;
 	EXPECT_EQ(settle_two(), -EIO);
+}
+
+TEST(nobody_waits_for_pages_of_folders)
+{
+	struct io_unsynced unsynced = {0};
+	const char *name;
+	int fd;
+
+	for (unsigned i = 0; i < 2; i++) {
+		of_files = of_folders = 0;
+		for (unsigned k = 0; k <= i; k++) {
+			fd = open(fmt("%s/%u%u", test_dir(), i, k), O_RDWR | O_CREAT,
+				  0600);
+			ASSERT_GE(fd, 0);
+			io_unsynced_take(&unsynced, fd, "file");
+		}
+		fd = open(test_dir(), O_RDONLY | O_DIRECTORY);
+		ASSERT_GE(fd, 0);
+		io_unsynced_add_folder(&unsynced, fd, "added");
+		io_unsynced_take_folder(&unsynced, dup(fd), "taken");
+		EXPECT_OK(io_unsynced_settle(&unsynced, &name));
+		close(fd);
+		EXPECT_EQ(of_folders, 0);
+		EXPECT_EQ(of_files, i ? 4 : 0, "one has nobody to be together with");
+	}
 }
 
 /* Of a file that is written back while it is written. */
