@@ -322,8 +322,9 @@ static uint32_t run(struct exporting *x, char **ret_report, struct rp_error *err
 		x->job.kept &= rc != RP_INVALID_STATE; /* another has completed it */
 		return rc;
 	}
-	/* By now DIRECTORY may lead elsewhere. */
-	if (target_is_of_directory(&x->target) && io_ferry_serves(x->ferry, x->target.fd))
+	/* By now DIRECTORY may lead elsewhere, and so may DIRECTORY/SYSTEM. */
+	if (io_ferry_serves(x->ferry, x->target.fd) &&
+	    io_ferry_serves(x->ferry, x->target.directory_fd))
 		x->target.unsynced.ferry = x->ferry;
 	rc = check_mounted(x, err);
 	if (rc && x->target.found)

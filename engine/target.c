@@ -270,14 +270,6 @@ uint32_t target_open(const char *directory, const char *system, const char *id,
 	return RP_OK;
 }
 
-bool target_is_of_directory(const struct target *t)
-{
-	struct stat here, there;
-
-	return fstat(t->fd, &here) == 0 && fstat(t->directory_fd, &there) == 0 &&
-	       here.st_dev == there.st_dev;
-}
-
 void target_written(struct target *t)
 {
 	io_unsynced_add_folder(&t->unsynced, t->fd, "");

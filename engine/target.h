@@ -63,9 +63,6 @@ uint32_t target_wait(struct target *target, struct watch *w, uint64_t wait_ms,
 uint32_t target_check(int fd, const char *directory, const char *system, const char *id,
 		      bool waits, struct rp_error *err);
 
-/* Whether it is on the file system of DIRECTORY: DIRECTORY/SYSTEM may lead elsewhere. */
-bool target_is_of_directory(const struct target *target);
-
 /* Its folder was written: that goes with what is settled next. */
 void target_written(struct target *target);
 
