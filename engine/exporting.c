@@ -221,11 +221,11 @@ static void keep_target(struct exporting *x, uint32_t rc, struct rp_error *err)
 			sizeof(err->message) - strlen(err->message) - 1);
 }
 
-static char *make_report(const struct exporting *x, const char *path)
+static char *make_report(const struct exporting *x)
 {
 	_cleanup_doc_ json_t *report = json_pack(
 		"{s:i, s:s, s:s, s:f, s:O}", "ReturnValue", 0, "Job", x->job.id,
-		"ExportPath", path, "Seconds",
+		"ExportPath", x->target.path, "Seconds",
 		(double)(io_now_ns() - x->watch.begin_ns) / 1e9, "Warnings",
 		x->watch.warnings);
 
@@ -311,11 +311,32 @@ static uint32_t open_target(struct exporting *x, struct rp_error *err)
 	return rc;
 }
 
+/* From what is there already to the name. */
+static uint32_t make(struct exporting *x, char **ret_report, struct rp_error *err)
+{
+	_cleanup_free_ char *report = NULL;
+	uint32_t rc = exporting_take_up(x, err);
+
+	if (rc == RP_OK)
+		rc = settle_begin(x, err);
+	if (rc == RP_OK && !x->complete)
+		rc = fill_target(x, err);
+	if (rc)
+		return rc;
+	if (ret_report) {
+		report = make_report(x);
+		if (!report)
+			return rp_fail_os(err, -ENOMEM, "export", "%s", x->target.path);
+	}
+	rc = publish(x, err);
+	if (rc == RP_OK && ret_report)
+		*ret_report = take_ptr(report);
+	return rc;
+}
+
 /* With the point locked. */
 static uint32_t run(struct exporting *x, char **ret_report, struct rp_error *err)
 {
-	_cleanup_free_ char *path = NULL;
-	char *report = NULL;
 	uint32_t rc = open_target(x, err);
 
 	if (rc) {
@@ -333,19 +354,7 @@ static uint32_t run(struct exporting *x, char **ret_report, struct rp_error *err
 		target_discard(&x->target);
 	if (rc)
 		return rc;
-	rc = exporting_take_up(x, err);
-	if (rc == RP_OK)
-		rc = settle_begin(x, err);
-	if (rc == RP_OK && !x->complete)
-		rc = fill_target(x, err);
-	if (rc == RP_OK && ret_report) {
-		path = strdup(x->target.path);
-		report = path ? make_report(x, path) : NULL;
-		if (!report)
-			rc = rp_fail_os(err, -ENOMEM, "export", "%s", x->target.path);
-	}
-	if (rc == RP_OK)
-		rc = publish(x, err);
+	rc = make(x, ret_report, err);
 	export_images_close(&x->images);
 	export_disks_close(&x->disks);
 	if (rc)
@@ -354,10 +363,6 @@ static uint32_t run(struct exporting *x, char **ret_report, struct rp_error *err
 		keep_target(x, rc, err);
 	else
 		x->job.kept = target_discard(&x->target) < 0;
-	if (rc)
-		free(report);
-	else if (ret_report)
-		*ret_report = report;
 	return rc;
 }
 
