@@ -55,22 +55,22 @@ static int file_block(struct io_file *file)
 	return 0;
 }
 
-/* Offset alignment of direct I/O: what statx says, else the block. */
-static int direct_align(const struct io_file *file, uint32_t *ret_align)
+uint32_t io_file_direct_align(const struct io_file *file)
 {
+	uint32_t align = file->block;
 	struct statx stx;
 
 	if (statx(file->tail_fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &stx) == 0 &&
 	    (stx.stx_mask & STATX_DIOALIGN)) {
 		if (stx.stx_dio_offset_align == 0)
-			return -EINVAL; /* direct I/O is not possible on this file */
-		*ret_align = stx.stx_dio_offset_align;
-		if (stx.stx_dio_mem_align > *ret_align)
-			*ret_align = stx.stx_dio_mem_align;
-		return 0;
+			return 0;
+		align = stx.stx_dio_offset_align;
+		if (stx.stx_dio_mem_align > align)
+			align = stx.stx_dio_mem_align;
 	}
-	*ret_align = file->block;
-	return 0;
+	if (align > MIB)
+		return 0;
+	return align > PAGE ? align : PAGE;
 }
 
 /* Btrfs goes through the page cache to write data checksums, and to read what is
@@ -100,7 +100,8 @@ static int file_go_direct(struct io_file *file)
 	}
 	if (fd < 0 && errno != EINVAL && errno != EOPNOTSUPP)
 		return -errno;
-	if (fd < 0 || direct_align(file, &align) < 0 || align > MIB) {
+	align = fd < 0 ? 0 : io_file_direct_align(file);
+	if (!align) {
 		if (fd >= 0)
 			close(fd);
 		file->buffered = "the file system refuses O_DIRECT";
@@ -108,7 +109,7 @@ static int file_go_direct(struct io_file *file)
 	}
 	file->fd = fd;
 	file->direct = true;
-	file->align = align > PAGE ? align : PAGE;
+	file->align = align;
 	return 0;
 }
 

@@ -65,6 +65,10 @@ int io_file_open_device(const char *path, struct io_file *ret);
 
 void io_file_close(struct io_file *file); /* unopened is fine */
 
+/* Of the offsets, lengths and buffers of direct I/O to it: what the kernel says, else its
+ * block, but a page at least. 0 if there can be none. */
+uint32_t io_file_direct_align(const struct io_file *file);
+
 int io_file_set_size(struct io_file *file, uint64_t size); /* ftruncate */
 
 /* Whether it is shorter than when it was opened: what was cut off reads as a hole. */

@@ -6,7 +6,6 @@
 
 #include <fcntl.h>
 #include <linux/fs.h>
-#include <linux/stat.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -18,6 +17,7 @@
 #include "base.h"
 #include "clock.h"
 #include "clone.h"
+#include "file.h"
 #include "fs.h"
 #include "tree.h"
 
@@ -68,28 +68,20 @@ static enum io_fact probe_buffers(int fd, void *buf)
 	return IO_FACT_YES;
 }
 
-static uint32_t direct_align(int fd)
-{
-	struct statx stx;
-	struct statfs fs;
-
-	if (statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &stx) == 0 &&
-	    (stx.stx_mask & STATX_DIOALIGN))
-		return stx.stx_dio_offset_align;
-	return fstatfs(fd, &fs) == 0 ? (uint32_t)fs.f_bsize : 0;
-}
-
 static void probe_direct(int dirfd, struct io_mount_facts *ret)
 {
-	_cleanup_close_ int fd = io_unnamed_file(dirfd), direct = -1;
+	_cleanup_close_ int direct = -1;
+	struct io_file file;
 	char self[32];
 	void *buf;
 
-	if (fd < 0)
+	if (io_file_create_unnamed(dirfd, &file) < 0)
 		return;
-	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", file.tail_fd);
 	direct = open(self, O_RDWR | O_DIRECT | O_CLOEXEC);
-	ret->direct_align = direct < 0 ? 0 : direct_align(direct);
+	if (direct >= 0)
+		ret->direct_align = io_file_direct_align(&file);
+	io_file_close(&file);
 	if (!ret->direct_align)
 		return;
 	buf = mmap(NULL, DIRECT_BYTES, PROT_READ | PROT_WRITE,

@@ -22,7 +22,7 @@ enum io_fact {
 /* What one mount does. */
 struct io_mount_facts {
 	uint32_t block;		    /* of the file system: the grain of its holes */
-	uint32_t direct_align;	    /* of direct I/O; 0 = it is refused */
+	uint32_t direct_align;	    /* io_file_direct_align(); 0 = it is refused */
 	enum io_fact buffers;	    /* writes with O_DIRECT pass through the page cache */
 	enum io_fact sees_maps;	    /* SEEK_DATA finds what was written by mmap */
 	enum io_fact nocow_refused; /* to share a NOCOW file's blocks with another */

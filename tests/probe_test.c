@@ -20,6 +20,7 @@
 #include "engine_fixture.h"
 #include "harness.h"
 #include "io/clone.h"
+#include "io/file.h"
 #include "io/tree.h"
 #include "stage.h"
 
@@ -73,6 +74,7 @@ TEST_F(truth, is_told)
 {
 	const json_t *mount = json_object_get(self->doc, "Source");
 	const json_t *speeds = json_object_get(self->doc, "Speeds");
+	struct io_file file;
 
 	EXPECT_STREQ(json_text(mount, "FileSystem"), variant->type);
 	EXPECT_STREQ(json_text(mount, "Device"), self->fs.loop);
@@ -91,6 +93,11 @@ TEST_F(truth, is_told)
 		EXPECT_STREQ(listing(self->fs.mnt), "lost+found");
 	else
 		EXPECT_STREQ(listing(self->fs.mnt), "");
+	close(data_create(fmt("%s/new", self->fs.mnt), 4096));
+	ASSERT_OK(io_file_open_read(AT_FDCWD, fmt("%s/new", self->fs.mnt), &file));
+	EXPECT_TRUE(file.direct);
+	EXPECT_EQ(json_number(mount, "DirectIoAlignment"), file.align);
+	io_file_close(&file);
 }
 
 TEST(two_mounts)
