@@ -18,9 +18,6 @@
 
 #define DEFAULT_PRIORITY 50
 
-/* A reader may look at the lock, or a sweep, for a moment. */
-#define GLANCE_MS 50
-
 int job_save(const struct job *job)
 {
 	return doc_save(job->fd, "job.json", job->doc);
@@ -257,10 +254,10 @@ uint32_t job_begin(struct rp_store *store, const struct job_order *order, struct
  */
 static int forget_requests(struct job *job)
 {
-	_cleanup_unlock_ int fd = slip_open(job->fd, JOB_REQUESTS);
-	int r = fd < 0 ? fd : io_lock(fd, true, job->store->wait_ms);
+	_cleanup_unlock_ int fd = io_locked(slip_open(job->fd, JOB_REQUESTS),
+					    job->store->wait_ms);
 
-	return r < 0 ? r : reset_requests(job, job_bandwidth(job));
+	return fd < 0 ? fd : reset_requests(job, job_bandwidth(job));
 }
 
 /* With its folder locked. */
@@ -295,7 +292,7 @@ uint32_t job_open_resumable(struct rp_store *store, const char *id, struct job *
 	memcpy(job.id, id, ID_SIZE);
 	job.fd = r = io_dir_open(store->ended_fd, id);
 	if (r >= 0)
-		r = io_lock(job.fd, true, GLANCE_MS);
+		r = io_lock(job.fd, true, STORE_GLANCE_MS);
 	if (r == 0)
 		r = job_record_load(job.fd, &job.doc);
 	if (r == 0 && io_dir_is_at(store->ended_fd, id, job.fd) &&

@@ -12,8 +12,6 @@
 #include "io/bell.h"
 #include "io/tree.h"
 
-#define LOCK_MS 30000
-
 /* The entries as they are while the folder is locked: first those that work, then those
  * that wait, in order, as their names sort. */
 struct queue {
@@ -29,12 +27,7 @@ static bool works(const char *name)
 
 static int queue_lock(const struct rp_store *store)
 {
-	int fd = io_dir_open(store->queue_fd, ".");
-	int r = fd < 0 ? fd : io_lock(fd, true, LOCK_MS);
-
-	if (r < 0 && fd >= 0)
-		close(fd);
-	return r < 0 ? r : fd;
+	return io_locked(io_dir_open(store->queue_fd, "."), store->wait_ms);
 }
 
 /* Removes those whose owner is gone. */

@@ -20,17 +20,10 @@
 #include "slip.h"
 #include "worker.h"
 
-#define LOCK_MS 30000
-
 /* Locks the requests: who asks next waits until we have asked. Its fd, or -errno. */
 static int lock_requests(struct rp_job *job)
 {
-	int fd = slip_open(job->fd, JOB_REQUESTS);
-	int r = fd < 0 ? fd : io_lock(fd, true, LOCK_MS);
-
-	if (r < 0 && fd >= 0)
-		close(fd);
-	return r < 0 ? r : fd;
+	return io_locked(slip_open(job->fd, JOB_REQUESTS), job->store->wait_ms);
 }
 
 /* With @requests locked: makes @changes to it and wakes who works. 0 or -errno. */
@@ -199,8 +192,8 @@ static uint32_t ask(struct rp_job *job, uint32_t request, bool *ret_ended,
 uint32_t rp_job_request_state_change(struct rp_job *job, uint32_t requested,
 				     uint64_t timeout_ms, struct rp_error *reterr)
 {
-	const uint64_t deadline_ns = watch_deadline(LOCK_MS);
 	struct rp_error own, *err = reterr ?: &own;
+	uint64_t deadline_ns;
 	uint32_t answer, rc;
 	bool ended, late;
 
@@ -209,6 +202,7 @@ uint32_t rp_job_request_state_change(struct rp_job *job, uint32_t requested,
 		rp_fail(err, RP_INVALID_PARAMETER, "check", "job is NULL");
 		return RP_JOB_INVALID;
 	}
+	deadline_ns = watch_deadline(job->store->wait_ms);
 	do { /* once more at least, however long it took to come too late */
 		late = io_now_ns() >= deadline_ns;
 		rp_error_clear(err);

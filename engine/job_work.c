@@ -184,7 +184,8 @@ static int suspend(struct job *job, struct watch *w)
 }
 
 /* As job_queue_turn(), of one that may have been suspended meanwhile. Where there is no
- * descriptor to look with it is not its turn yet. */
+ * descriptor to look with, or another has the queue for longer than this store's locks
+ * are waited for, it is not its turn yet. */
 static int look_for_turn(struct job *job, int ret_watched[IO_BELL_WATCHED],
 			 size_t *ret_count)
 {
@@ -193,7 +194,7 @@ static int look_for_turn(struct job *job, int ret_watched[IO_BELL_WATCHED],
 	*ret_count = 0;
 	if (r == 0)
 		r = job_queue_turn(job, ret_watched, ret_count);
-	return is_shortage(r) ? 0 : r;
+	return is_shortage(r) || r == -ETIME ? 0 : r;
 }
 
 /* Waits until it may work: 0, -ECANCELED, -ETIME or -errno. */

@@ -114,12 +114,10 @@ static int bear(struct merge *m)
 {
 	_cleanup_unlock_ int fd = -1;
 	bool made;
-	int r;
 
-	fd = io_dir_make(m->parent, m->partial, &made);
-	r = fd < 0 ? fd : io_lock(fd, true, GLANCE_MS);
-	if (r < 0)
-		return r;
+	fd = io_locked(io_dir_make(m->parent, m->partial, &made), GLANCE_MS);
+	if (fd < 0)
+		return fd;
 	if (!io_dir_is_at(m->parent, m->partial, fd))
 		return 0;
 	if (!made)

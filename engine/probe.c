@@ -182,10 +182,8 @@ static uint32_t find_out(const struct probing *p, struct watch *w, json_t **ret,
 static int lock_probes(struct rp_store *store, uint64_t wait_ms)
 {
 	bool made;
-	_cleanup_unlock_ int fd = io_dir_make(store->fd, "probes", &made);
-	int r = fd < 0 ? fd : io_lock(fd, true, wait_ms);
 
-	return r < 0 ? r : take_fd(&fd);
+	return io_locked(io_dir_make(store->fd, "probes", &made), wait_ms);
 }
 
 /* 1 = it counts, 0 = it is of another kernel or mount, or damaged, -errno: there is none.

@@ -55,6 +55,9 @@
 #define STORE_KEEP_SECONDS (7 * 24 * 60 * 60)
 #define STORE_WAIT_MS	   30000 /* for its own locks */
 
+/* Who looks whether a lock is free, a reader or a sweep, has it for no longer. */
+#define STORE_GLANCE_MS 50
+
 struct rp_store {
 	char *path;
 	bool borrowed; /* its descriptors */

@@ -15,14 +15,12 @@
 #include "io/tree.h"
 #include "store.h"
 
-/* A sweep that looks whether something is dead holds its lock for no longer. */
-#define GLANCE_MS 50
-#define TICK_MS	  100 /* who waits for a lock is asked whether to go on */
+#define TICK_MS 100 /* who waits for a lock is asked whether to go on */
 
 uint32_t store_lock(int fd, bool exclusive, uint64_t wait_ms, const char *what,
 		    struct watch *w, struct rp_error *err)
 {
-	uint64_t end = watch_deadline(wait_ms ?: GLANCE_MS), now = io_now_ns();
+	uint64_t end = watch_deadline(wait_ms ?: STORE_GLANCE_MS), now = io_now_ns();
 	int r, stop = 0;
 
 	do {

@@ -496,6 +496,15 @@ int io_lock(int fd, bool exclusive, uint64_t timeout_ms)
 	}
 }
 
+int io_locked(int fd, uint64_t timeout_ms)
+{
+	int r = fd < 0 ? fd : io_lock(fd, true, timeout_ms);
+
+	if (r < 0 && fd >= 0)
+		close(fd);
+	return r < 0 ? r : fd;
+}
+
 void io_unlock_close(int fd)
 {
 	int saved = errno;

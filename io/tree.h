@@ -103,6 +103,10 @@ int io_pwrite_all(int fd, const void *buf, size_t len, uint64_t start);
  */
 int io_lock(int fd, bool exclusive, uint64_t timeout_ms);
 
+/* Takes over @fd, which may be the -errno of its open: that, locked exclusively, or
+ * -errno and it is closed. */
+int io_locked(int fd, uint64_t timeout_ms);
+
 /*
  * Gives up the lock of @fd, if it has one, and closes it; < 0 is fine. A close alone
  * would leave the lock to a child that was forked meanwhile, which has the same open

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -255,6 +256,30 @@ static struct rp_job *start_again(const struct jobs *j)
 				  fmt("%s/0", j->stage.exports), &options, &job, &err),
 		  RP_JOB_STARTED, "%s", err.message);
 	return job;
+}
+
+/* Who waits looks again where another has the queue for longer than locks are waited for.
+ */
+TEST_F(turns, come_when_the_queue_is_let_go_of)
+{
+	struct jobs *j = &self->jobs;
+	struct stage hurried = j->stage;
+	struct rp_job *second;
+	int queue;
+
+	jobs_make_running(j);
+	hurried.store = stage_open(&j->stage, 50);
+	second = stage_start(&hurried);
+	queue = open(fmt("%s/jobs/queue", j->stage.path), O_RDONLY | O_CLOEXEC);
+	ASSERT_OK(flock(queue, LOCK_EX));
+	ASSERT_OK(kill((pid_t)jobs_shown(j, j->job, "ProcessId"), SIGKILL));
+	usleep(500000);
+	ASSERT_EQ(jobs_state(second), RP_JOB_NEW);
+	close(queue);
+	jobs_expect(second, RP_JOB_RUNNING);
+	jobs_request(second, RP_JOB_KILL);
+	rp_job_close(second);
+	rp_store_close(hurried.store);
 }
 
 /* Who waits for another at its target has no turn, which that one needs to get away. */

@@ -417,6 +417,58 @@ TEST_F(waits, a_create_that_waits_can_be_cancelled)
 	expect_points(s, 2);
 }
 
+/* As one that was stopped while it has the lock; close() gives it up. */
+static int hold(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	ASSERT_GE(fd, 0, "%s", path);
+	ASSERT_OK(flock(fd, LOCK_EX));
+	return fd;
+}
+
+TEST_F(waits, who_asks_of_a_job_waits_no_longer_than_told)
+{
+	const struct stage *s = &self->stage;
+	struct rp_job *job = stage_start(s), *hurried;
+	struct rp_store *store = stage_open(s, 300);
+	uint64_t from = now_ms();
+	struct rp_error err;
+	int fd;
+
+	fd = hold(fmt("%s/jobs/active/%s/requests", s->path, rp_job_id(job)));
+	GIVES(OK, rp_job_open(store, rp_job_id(job), &hurried, &err));
+	EXPECT_EQ(rp_job_request_state_change(hurried, RP_JOB_KILL, SOON_MS, &err),
+		  RP_JOB_UNSPECIFIED);
+	EXPECT_EQ(err.code, RP_TIMEOUT, "%s", err.message);
+	GIVES(TIMEOUT, rp_job_set_bandwidth(hurried, 2048, &err));
+	EXPECT_GE(now_ms() - from, 600);
+	EXPECT_LT(now_ms() - from, 15000);
+	close(fd);
+	EXPECT_EQ(rp_job_request_state_change(hurried, RP_JOB_KILL, SOON_MS, &err),
+		  RP_JOB_DONE, "%s", err.message);
+	rp_job_close(hurried);
+	rp_job_close(job);
+	rp_store_close(store);
+}
+
+TEST_F(waits, an_export_that_is_started_waits_no_longer_for_the_queue)
+{
+	const struct stage *s = &self->stage;
+	struct rp_store *store = stage_open(s, 300);
+	int fd = hold(fmt("%s/jobs/queue", s->path));
+	uint64_t from = now_ms();
+	struct rp_error err;
+	struct rp_job *job;
+
+	GIVES(TIMEOUT, rp_export_start(store, s->point, s->exports, NULL, &job, &err));
+	EXPECT_GE(now_ms() - from, 300);
+	EXPECT_LT(now_ms() - from, 15000);
+	EXPECT_STREQ(listing(fmt("%s/jobs/active", s->path)), "");
+	close(fd);
+	rp_store_close(store);
+}
+
 /* Whoever only looks waits for nobody. */
 TEST_F(waits, readers_never_wait)
 {
