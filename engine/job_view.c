@@ -217,23 +217,6 @@ static int folder(const struct rp_store *store, unsigned look)
 	return look == 1 ? store->ended_fd : store->active_fd;
 }
 
-/* The IDs in @dirfd that begin with @prefix. 0 or -errno. */
-static int find_prefix(int dirfd, const char *prefix, json_t *found)
-{
-	char **names;
-	size_t count;
-	int r = io_dir_names(dirfd, &names, &count);
-
-	if (r < 0)
-		return r;
-	for (size_t i = 0; r == 0 && i < count; i++)
-		if (id_valid(names[i]) && !strncmp(names[i], prefix, strlen(prefix)) &&
-		    json_object_set_new(found, names[i], json_true()) < 0)
-			r = -ENOMEM;
-	io_names_free(names, count);
-	return r;
-}
-
 static int open_job(const struct rp_store *store, const char *id)
 {
 	int fd = -ENOENT;
@@ -255,7 +238,7 @@ uint32_t job_find(struct rp_store *store, const char *id, char ret_id[ID_SIZE],
 			       "job '%s': not an ID, nor at least %u characters of one",
 			       id ?: "", PREFIX_MIN);
 	for (unsigned look = 0; r == 0 && look < LOOKS; look++)
-		r = find_prefix(folder(store, look), id, found);
+		r = store_find_ids(folder(store, look), id, found);
 	if (r < 0)
 		return rp_fail_os(err, r, "read", "store %s", store->path);
 	if (json_object_size(found) > 1)

@@ -143,25 +143,19 @@ static uint32_t find_by_prefix(const struct system *system, const char *ref,
 			       const char *prefix, char ret_id[ID_SIZE],
 			       struct rp_error *err)
 {
-	size_t count, found = 0;
-	char **names;
-	int r = io_dir_names(system->points_fd, &names, &count);
+	_cleanup_doc_ json_t *found = json_object();
+	int r = found ? store_find_ids(system->points_fd, prefix, found) : -ENOMEM;
 
 	if (r < 0)
 		return rp_fail_os(err, r, "read", "system %s", system->name);
-	for (size_t i = 0; i < count; i++)
-		if (id_valid(names[i]) && !strncmp(names[i], prefix, strlen(prefix))) {
-			found++;
-			memcpy(ret_id, names[i], ID_SIZE);
-		}
-	io_names_free(names, count);
-	if (found > 1)
+	if (json_object_size(found) > 1)
 		return rp_fail(err, RP_INVALID_PARAMETER, "find",
 			       "reference point %s: ambiguous, %zu points begin so", ref,
-			       found);
-	if (found == 0)
+			       json_object_size(found));
+	if (json_object_size(found) == 0)
 		return rp_fail(err, RP_NOT_AVAILABLE, "find",
 			       "reference point %s: no such reference point", ref);
+	memcpy(ret_id, json_object_iter_key(json_object_iter(found)), ID_SIZE);
 	return RP_OK;
 }
 

@@ -203,6 +203,33 @@ struct rp_store *store_dup(const struct rp_store *store)
 	return NULL;
 }
 
+/* For one there is no need to read what may be thousands. */
+static int find_whole(int dirfd, const char *id, json_t *found)
+{
+	if (faccessat(dirfd, id, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	return json_object_set_new(found, id, json_true()) < 0 ? -ENOMEM : 0;
+}
+
+int store_find_ids(int dirfd, const char *prefix, json_t *found)
+{
+	char **names;
+	size_t count;
+	int r;
+
+	if (id_valid(prefix))
+		return find_whole(dirfd, prefix, found);
+	r = io_dir_names(dirfd, &names, &count);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; r == 0 && i < count; i++)
+		if (id_valid(names[i]) && !strncmp(names[i], prefix, strlen(prefix)) &&
+		    json_object_set_new(found, names[i], json_true()) < 0)
+			r = -ENOMEM;
+	io_names_free(names, count);
+	return r;
+}
+
 /* Removes one entry of pending/ if nobody works on it. */
 static void sweep_pending(struct rp_store *store, const char *name)
 {

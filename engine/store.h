@@ -90,6 +90,10 @@ struct rp_store *store_share(struct rp_store *store);
 /* RP_INVALID_PARAMETER if @path of a store, of which @what is asked, cannot be one. */
 uint32_t store_check_path(const char *path, const char *what, struct rp_error *err);
 
+/* Adds the IDs in @dirfd that begin with @prefix to the set @found; a whole one is looked
+ * at, not for. 0 or -errno. */
+int store_find_ids(int dirfd, const char *prefix, json_t *found);
+
 /* The name, or number, of who we are: the owner of the jobs that are begun. */
 const char *store_owner(struct rp_store *store);
 

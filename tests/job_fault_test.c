@@ -191,11 +191,12 @@ TEST_F(faulty, are_listed_whole_or_not_at_all)
 }
 
 /* It is not the job that has failed: that has its system. */
-static void expect_want(uint32_t rc, const struct rp_error *err, const char *call)
+static void expect_want(uint32_t rc, const struct rp_error *err, const char *call,
+			const char *step)
 {
 	EXPECT_EQ(rc, RP_FAILED, "%s: %s", call, err->message);
 	EXPECT_EQ(err->os_error, EMFILE, "%s", call);
-	EXPECT_STREQ(err->step, "read", "%s", call);
+	EXPECT_STREQ(err->step, step, "%s", call);
 	EXPECT_STREQ(err->system, "", "%s", call);
 }
 
@@ -209,11 +210,11 @@ TEST_F(faulty, are_not_taken_for_failed_for_want_of_descriptors)
 
 	make_copying(j);
 	limit = limit_files(getpid(), 0);
-	expect_want(rp_job_state(j->job, &state, NULL, &err), &err, "state");
-	expect_want(rp_job_error(j->job, &err), &err, "error");
-	expect_want(rp_job_wait(j->job, NULL, 0, &err), &err, "wait");
+	expect_want(rp_job_state(j->job, &state, NULL, &err), &err, "state", "read");
+	expect_want(rp_job_error(j->job, &err), &err, "error", "read");
+	expect_want(rp_job_wait(j->job, NULL, 0, &err), &err, "wait", "read");
 	expect_want(rp_job_show(j->stage.store, rp_job_id(j->job), &text, &err), &err,
-		    "show");
+		    "show", "open");
 	limit_files(getpid(), limit);
 	EXPECT_EQ(state, 0);
 	EXPECT_EQ(text, NULL);

@@ -15,7 +15,7 @@
 #include "harness.h"
 #include "stage.h"
 
-static _Thread_local const char *watched; /* a folder: when it is read, once, ... */
+static _Thread_local const char *watched; /* a folder: when it is looked into, ... */
 static struct rp_job *resumed;		  /* ... this is resumed */
 
 /* Who works on it is looked for, once: it is cancelled before, and resumed after. */
@@ -46,7 +46,7 @@ int openat(int dirfd, const char *path, int flags, ...)
 	va_start(args, flags);
 	mode = flags & (O_CREAT | __O_TMPFILE) ? va_arg(args, mode_t) : 0;
 	va_end(args);
-	if (!strcmp(path, ".") && is_watched(dirfd)) {
+	if (is_watched(dirfd)) {
 		watched = NULL;
 		request(resumed, RP_JOB_START);
 	}
@@ -102,18 +102,28 @@ static void cancel(struct resumed_fixture *self)
 	watched = fmt("%s/jobs/ended", s->path);
 }
 
-TEST_F(resumed, is_found)
+static void expect_found(struct resumed_fixture *self, const char *id)
 {
 	struct rp_error err;
 	char *text = NULL;
 	json_t *doc;
 
 	cancel(self);
-	GIVES(OK, rp_job_show(self->stage.store, rp_job_id(self->job), &text, &err));
+	GIVES(OK, rp_job_show(self->stage.store, id, &text, &err));
 	EXPECT_EQ(watched, NULL);
 	doc = take_json(text);
 	EXPECT_EQ(json_number(doc, "JobState"), RP_JOB_RUNNING);
 	json_decref(doc);
+}
+
+TEST_F(resumed, is_found)
+{
+	expect_found(self, rp_job_id(self->job));
+}
+
+TEST_F(resumed, is_found_by_the_beginning_of_its_id)
+{
+	expect_found(self, fmt("%.8s", rp_job_id(self->job)));
 }
 
 TEST_F(resumed, is_listed)

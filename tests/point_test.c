@@ -5,8 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "blocked.h"
 #include "harness.h"
 #include "stage.h"
 
@@ -114,6 +116,29 @@ TEST_F(points, finds_points_by_the_beginning_of_their_id)
 	EXPECT_STREQ(shown_id(s->store, "web1@abcd"), ids[1]);
 	GIVES(OK, rp_destroy_reference_point(s->store, "web1@abcd", &err));
 	stage_expect_unharmed(s, "");
+}
+
+/* Where there are thousands that are not asked for. */
+TEST_F(points, looks_for_no_whole_id)
+{
+	const struct stage *s = &self->stage;
+	struct rp_error err;
+	json_t *job;
+	char *text = NULL;
+
+	EXPECT_EQ(stage_export(s, NULL, &err), RP_OK, "%s", err.message);
+	job = stage_only_job(s);
+	block_syscall(SYS_getdents64, EIO);
+	EXPECT_STREQ(shown_id(s->store, s->point), s->point + 5);
+	EXPECT_STREQ(shown_id(s->store, fmt("%.13s", s->point)), "32768");
+	EXPECT_STREQ(shown_id(s->store, "web1@abcd1234-0000-4000-8000-000000000000"),
+		     "32777");
+	GIVES(OK, rp_job_show(s->store, json_text(job, "InstanceID"), &text, &err));
+	rp_free(text);
+	GIVES(FAILED, rp_job_show(s->store, fmt("%.8s", json_text(job, "InstanceID")),
+				  &text, &err));
+	GIVES(NOT_AVAILABLE, rp_job_show(s->store, s->point + 5, &text, &err));
+	json_decref(job);
 }
 
 /* ------------------------------------------------------------------------- damage */
