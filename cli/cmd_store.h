@@ -12,7 +12,7 @@
 /* The store that was asked for: 0, or an error line and the exit status. */
 int open_store(const struct cli *cli, const char *operand, struct rp_store **ret);
 
-/* The same for a process that has nothing to print on; NULL if there is an error. */
+/* The same for a process that has nothing to print on: what rp_store_open() gives. */
 uint32_t open_store_quietly(const struct cli *cli, struct rp_store **ret,
 			    struct rp_error *reterr);
 

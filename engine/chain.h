@@ -51,8 +51,8 @@ uint32_t chain_reach(struct chain *chain, const char *disk, struct rp_error *err
 /* Of one whose disks are only opened, by chain_disk.h, no folder is open in between. */
 void chain_rest(struct chain *chain);
 
-/* The same, but what ends the chain before its time is no failure: *ret_cut tells why it
- * was, its code RP_OK if it was not. @err is not NULL. */
+/* As chain_open(), but what ends the chain before its time is no failure: *ret_cut tells
+ * why it was, its code RP_OK if it was not. @err is not NULL. */
 uint32_t chain_open_some(const char *path, const char *disk, const char *const *search,
 			 size_t search_count, struct chain *ret, struct rp_error *ret_cut,
 			 struct rp_error *err);

@@ -33,8 +33,7 @@ uint32_t chain_disk_check(const struct chain *chain, const char *id, struct watc
 
 /* As chain_disk_open(), but ends where a base cannot be opened, and believes no image and
  * no size. Of a part whose file cannot be opened the layer is its list, without a file.
- * *ret_cut and
- * @err as of chain_open_some(). */
+ * *ret_cut and @err as of chain_open_some(). */
 uint32_t chain_disk_open_some(const struct chain *chain, const char *id, struct watch *w,
 			      struct chain_disk *ret, struct rp_error *ret_cut,
 			      struct rp_error *err);

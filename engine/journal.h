@@ -86,8 +86,8 @@ bool journal_has_marks(const struct journal *j);
  * journal is there. */
 bool journal_is_unborn(int dir);
 
-/* The same of an export that has died, whose partial folder is @dir: also if its journal
- * cannot be read, or it has lost it: what is there is evidence. */
+/* As journal_has_marks(), of an export that has died, whose partial folder is @dir: also
+ * if its journal cannot be read, or it has lost it: what is there is evidence. */
 bool journal_worth_keeping(int dir);
 
 #endif

@@ -254,10 +254,9 @@ static void probe_copy(int src_dirfd, int dst_dirfd, struct io_pair_facts *ret)
 				   !memcmp(text, copy, TEXT_SIZE));
 }
 
-int io_probe_pair(int src_dirfd, int dst_dirfd, struct io_pair_facts *ret)
+void io_probe_pair(int src_dirfd, int dst_dirfd, struct io_pair_facts *ret)
 {
 	*ret = (struct io_pair_facts){0};
 	probe_clone(src_dirfd, dst_dirfd, ret);
 	probe_copy(src_dirfd, dst_dirfd, ret);
-	return 0;
 }

@@ -4,8 +4,7 @@
  *
  * Each of these makes unnamed files in a folder, so that nothing is left behind however
  * it ends, uses them in one way that some file system gets wrong or is slow at (H10,
- * H13, H17, H19, H24), and tells what came of it. Functions return 0 or -errno of what
- * kept them from finding out.
+ * H13, H17, H19, H24), and tells what came of it.
  */
 #ifndef IO_PROBE_H
 #define IO_PROBE_H
@@ -29,6 +28,7 @@ struct io_mount_facts {
 	enum io_fact reverse_map;   /* XFS with rmapbt: its clones cost thrice as much */
 };
 
+/* 0, or -errno of what kept it from finding out. */
 int io_probe_mount(int dirfd, struct io_mount_facts *ret);
 
 /* What can be done between two folders. */
@@ -41,6 +41,6 @@ struct io_pair_facts {
 	enum io_fact copy_ends_late; /* it says "end of file" at the end only */
 };
 
-int io_probe_pair(int src_dirfd, int dst_dirfd, struct io_pair_facts *ret);
+void io_probe_pair(int src_dirfd, int dst_dirfd, struct io_pair_facts *ret);
 
 #endif

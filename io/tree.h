@@ -64,8 +64,9 @@ int io_rename_exchange(int a_dirfd, const char *a, int b_dirfd, const char *b);
 /* Whether it can, tried out in folder @dirfd, which is ours: 0, -EOPNOTSUPP or -errno. */
 int io_can_exchange(int dirfd);
 
-/* A new file without a name, on the file system of @dirfd, or if that cannot be in
- * /var/tmp. It goes when it is closed. fd or -errno. */
+/* A new file without a name, gone when it is closed, on the file system of @dirfd, or if
+ * that cannot be in /var/tmp: never is there a name in the folder, as NFS gives one to
+ * what io_unnamed_file() makes (.nfs...). fd or -errno. */
 int io_temporary_file(int dirfd);
 
 /* The whole of a small file (at most @max bytes: -EFBIG), NUL added. */

@@ -3,9 +3,8 @@
  * unsynced.h - files and folders that were written and belong together, on their way to
  * stable storage
  *
- * They get there by one fsync each, in order, or all together by
- * ferry. Their descriptors stay open until then: the one a file was written on is told
- * if that failed.
+ * They get there by one fsync each, in order, or all together by ferry. Their descriptors
+ * stay open until then: the one a file was written on is told if that failed.
  */
 #ifndef IO_UNSYNCED_H
 #define IO_UNSYNCED_H
@@ -39,7 +38,7 @@ void io_unsynced_add(struct io_unsynced *u, int fd, const char *name);
  * that is named. */
 void io_unsynced_add_first(struct io_unsynced *u, int fd, const char *name);
 
-/* The same of one that is to be closed then. */
+/* As io_unsynced_add(), of one that is to be closed then. */
 void io_unsynced_take(struct io_unsynced *u, int fd, const char *name);
 
 /* As io_unsynced_add() and io_unsynced_take(), of a folder: pages of its own, if it has

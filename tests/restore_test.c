@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * restore_test.c - an exported disk comes back byte by byte and hole by hole, to files
- * and devices; and its name never stands for anything else than a whole disk
+ * and devices
  */
 #include <fcntl.h>
 #include <linux/fs.h>
