@@ -130,21 +130,23 @@ static uint32_t add_part(struct chain *c, char *path, const struct exported *e,
 	return RP_OK;
 }
 
-/* Takes over @path; NULL = it could not be made, as errno says: there is none if it is
- * not for want of memory. */
-static void try_path(struct search *s, char *path)
+/* Takes over @path, if it could be made: @r is 0. Else there is none, but for want of
+ * memory. */
+static void try_path(struct search *s, int r, char *path)
 {
 	struct exported e = EXPORTED_NONE;
 	struct rp_error err;
 	uint32_t rc;
 
 	rp_error_clear(&err);
-	if (s->found || (path ? !exported_is_there(path) : errno != ENOMEM)) {
+	if (r < 0)
+		path = NULL;
+	if (s->found || (path ? !exported_is_there(path) : r != -ENOMEM)) {
 		free(path);
 		return;
 	}
 	rc = path ? exported_open(path, &e, &err)
-		  : rp_fail_os(&err, -ENOMEM, "open", "base %s", s->base);
+		  : rp_fail_os(&err, r, "open", "base %s", s->base);
 	if (rc == RP_OK)
 		rc = check_base(s, &e, &err);
 	if (rc == RP_OK)
@@ -160,23 +162,25 @@ static void try_path(struct search *s, char *path)
 	free(path);
 }
 
-static char *beside(const char *path, const char *id)
+static void try_beside(struct search *s, const char *part)
 {
-	_cleanup_free_ char *real = realpath(path, NULL);
-	char *slash = real ? strrchr(real, '/') : NULL, *text;
+	_cleanup_free_ char *real = realpath(part, NULL);
+	char *path = NULL;
+	int r = real ? 0 : -errno;
 
-	if (!slash || asprintf(&text, "%.*s/%s", (int)(slash - real), real, id) < 0)
-		return NULL;
-	return text;
+	if (r == 0 && asprintf(&path, "%.*s/%s", (int)(strrchr(real, '/') - real), real,
+			       s->base) < 0)
+		r = -ENOMEM;
+	try_path(s, r, path);
 }
 
-static char *below(const char *dir, const char *system, const char *id)
+static void try_below(struct search *s, const char *dir, const char *system)
 {
-	char *text;
+	char *path = NULL;
+	int r = asprintf(&path, "%s%s%s/%s", dir, system ? "/" : "", system ?: "",
+			 s->base);
 
-	return asprintf(&text, "%s%s%s/%s", dir, system ? "/" : "", system ?: "", id) < 0
-		       ? NULL
-		       : text;
+	try_path(s, r < 0 ? -ENOMEM : 0, path);
 }
 
 static uint32_t find_base(struct chain *c, const char *filter, const char *const *dirs,
@@ -194,10 +198,10 @@ static uint32_t find_base(struct chain *c, const char *filter, const char *const
 				       "based on it",
 				       last);
 	for (size_t i = c->count; !s.found && i-- > 0;)
-		try_path(&s, beside(c->paths[i], s.base));
+		try_beside(&s, c->paths[i]);
 	for (size_t i = 0; !s.found && i < count; i++) {
-		try_path(&s, below(dirs[i], system, s.base));
-		try_path(&s, below(dirs[i], NULL, s.base));
+		try_below(&s, dirs[i], system);
+		try_below(&s, dirs[i], NULL);
 	}
 	if (s.found)
 		return RP_OK;

@@ -16,6 +16,7 @@ uint32_t rp_job_open(struct rp_store *store, const char *id, struct rp_job **ret
 {
 	struct rp_job *job;
 	uint32_t rc;
+	int r;
 
 	rp_error_clear(reterr);
 	if (!store || !ret)
@@ -26,12 +27,9 @@ uint32_t rp_job_open(struct rp_store *store, const char *id, struct rp_job **ret
 		return rp_fail_os(reterr, -ENOMEM, "open", "job");
 	job->fd = -1;
 	job->notice = (struct io_notice)IO_NOTICE_NONE;
-	job->store = store_dup(store);
-	if (job->store)
-		rc = job_find(job->store, id, job->id, &job->fd, reterr);
-	else
-		rc = rp_fail_os(reterr, errno ? -errno : -ENOMEM, "open", "store %s",
-				store->path);
+	r = store_dup(store, &job->store);
+	rc = r < 0 ? rp_fail_os(reterr, r, "open", "store %s", store->path)
+		   : job_find(job->store, id, job->id, &job->fd, reterr);
 	if (rc)
 		rp_job_close(job);
 	else

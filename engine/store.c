@@ -181,14 +181,14 @@ struct rp_store *store_share(struct rp_store *store)
 }
 
 /* The folders as they are open, wherever their path leads by now. */
-struct rp_store *store_dup(const struct rp_store *store)
+int store_dup(const struct rp_store *store, struct rp_store **ret)
 {
 	struct rp_store *copy = store_new(store->path);
 	const char *folder;
 	int r;
 
 	if (!copy)
-		return NULL;
+		return -ENOMEM;
 	copy->wait_ms = store->wait_ms;
 	copy->busy_ms = store->busy_ms;
 	copy->job_limit = store->job_limit;
@@ -196,11 +196,12 @@ struct rp_store *store_dup(const struct rp_store *store)
 	r = copy->fd = io_dir_open(store->fd, ".");
 	if (r >= 0)
 		r = open_folders(copy, &folder);
-	if (r >= 0)
-		return copy;
-	rp_store_close(copy);
-	errno = -r;
-	return NULL;
+	if (r < 0) {
+		rp_store_close(copy);
+		return r;
+	}
+	*ret = copy;
+	return 0;
 }
 
 /* For one there is no need to read what may be thousands. */

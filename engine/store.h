@@ -80,8 +80,8 @@ struct rp_store {
 	uint64_t keep_seconds; /* TimeBeforeRemoval: of records of jobs that have ended */
 };
 
-/* Another handle of the same store; NULL = no memory, or no descriptors (errno). */
-struct rp_store *store_dup(const struct rp_store *store);
+/* Another handle of the same store: 0, -ENOMEM, or -errno of a descriptor. */
+int store_dup(const struct rp_store *store, struct rp_store **ret);
 
 /* One with the same descriptors, which is closed before @store is, and leaves it to that
  * to forget old records; NULL = no memory. */

@@ -26,15 +26,14 @@ static uint32_t worker_new(const struct rp_store *store, struct worker **ret,
 			   struct rp_error *err)
 {
 	struct worker *w = calloc(1, sizeof(*w));
+	int r;
 
 	if (!w)
 		return rp_fail_os(err, -ENOMEM, "start", "job");
-	w->store = store_dup(store);
-	if (!w->store) {
-		int error = errno ? -errno : -ENOMEM;
-
+	r = store_dup(store, &w->store);
+	if (r < 0) {
 		worker_free(w);
-		return rp_fail_os(err, error, "open", "store %s", store->path);
+		return rp_fail_os(err, r, "open", "store %s", store->path);
 	}
 	*ret = w;
 	return RP_OK;
