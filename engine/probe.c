@@ -179,9 +179,7 @@ static uint32_t find_out(const struct probing *p, struct watch *w, json_t **ret,
  * measured both. Its fd or -errno. */
 static int lock_probes(struct rp_store *store, uint64_t wait_ms)
 {
-	bool made;
-
-	return io_locked(io_dir_make(store->fd, "probes", &made), wait_ms);
+	return io_locked(io_dir_make(store->fd, "probes", NULL), wait_ms);
 }
 
 /* 1 = it counts, 0 = it is of another kernel or mount, or damaged, -errno: there is none.

@@ -44,7 +44,6 @@ static int open_folders(struct rp_store *store, const char **ret_name)
 		{&store->active_fd, "jobs/active"}, {&store->ended_fd, "jobs/ended"},
 		{&store->queue_fd, "jobs/queue"},
 	};
-	bool made;
 
 	for (size_t i = 0; i < ARRAY_SIZE(open); i++) {
 		int fd = io_dir_open(store->fd, open[i].name);
@@ -52,7 +51,7 @@ static int open_folders(struct rp_store *store, const char **ret_name)
 		/* It came later than the first stores, and holds only living processes.
 		 */
 		if (fd == -ENOENT && open[i].fd == &store->queue_fd)
-			fd = io_dir_make(store->fd, open[i].name, &made);
+			fd = io_dir_make(store->fd, open[i].name, NULL);
 		*ret_name = open[i].name;
 		if (fd < 0) /* an existing store without its folders is damaged */
 			return fd == -ENOENT ? -EBADMSG : fd;

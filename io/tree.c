@@ -43,7 +43,7 @@ int io_dir_make(int dirfd, const char *path, bool *ret_made)
 		made = false;
 	}
 	fd = io_dir_open(dirfd, path);
-	if (fd >= 0)
+	if (fd >= 0 && ret_made)
 		*ret_made = made;
 	return fd;
 }

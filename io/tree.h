@@ -19,7 +19,7 @@
 /* O_DIRECTORY | O_CLOEXEC; fd or -errno. */
 int io_dir_open(int dirfd, const char *path);
 
-/* mkdir 0700 if missing, then open; *ret_made tells whether it is new. */
+/* mkdir 0700 if missing, then open; *ret_made, if not NULL, tells whether it is new. */
 int io_dir_make(int dirfd, const char *path, bool *ret_made);
 
 /* From folder @at to its parent, for which no right to read it is needed: 1, 0 if it is
