@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "copy.h"
-#include "doc.h"
 #include "io/base.h"
+#include "options.h"
 
 static const char *id_of(const struct exported *e)
 {
@@ -265,15 +265,12 @@ static uint32_t open_parts(const char *path, const char *disk, const char *const
 			   size_t search_count, struct chain *ret, struct rp_error *cut,
 			   struct rp_error *err)
 {
-	uint32_t rc;
+	uint32_t rc = RP_OK;
 
 	*ret = (struct chain){0};
-	for (size_t i = 0; i < search_count; i++)
-		if (!search[i] || search[i][0] != '/' || !doc_is_text(search[i]))
-			return rp_fail(err, RP_INVALID_PARAMETER, "check",
-				       "search '%s': not an absolute path in UTF-8",
-				       search[i] ?: "");
-	rc = chain_open_alone(path, ret, err);
+	for (size_t i = 0; rc == RP_OK && i < search_count; i++)
+		rc = options_check_path(search[i], "check", "search", err);
+	rc = rc ?: chain_open_alone(path, ret, err);
 	return rc ?: find_bases(ret, disk, search, search_count, cut, err);
 }
 

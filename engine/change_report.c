@@ -109,12 +109,12 @@ static uint32_t tell(struct reporting *x, char **ret_report, struct rp_error *er
 		"ReferencePointId", x->target.id, "BaseReferencePointId", x->base.id,
 		"Disks");
 	json_t *disks = json_object_get(doc, "Disks");
-	char *text = NULL;
+	int r;
 
 	for (size_t i = 0; i < x->count; i++) {
 		json_t *disk = describe_disk(x, i);
-		int r = json_array_append_new(disks, disk) < 0 ? -ENOMEM : 0;
 
+		r = json_array_append_new(disks, disk) < 0 ? -ENOMEM : 0;
 		if (r == 0)
 			r = tell_ranges(x, i, disk);
 		if (r == -ECANCELED)
@@ -125,11 +125,8 @@ static uint32_t tell(struct reporting *x, char **ret_report, struct rp_error *er
 	}
 	if (!ret_report)
 		return RP_OK;
-	text = doc ? doc_text(doc) : NULL;
-	if (!text)
-		return rp_fail_os(err, -ENOMEM, "list", "changes");
-	*ret_report = text;
-	return RP_OK;
+	r = doc_give(doc, ret_report);
+	return r < 0 ? rp_fail_os(err, r, "list", "changes") : RP_OK;
 }
 
 static void reporting_close(struct reporting *x)

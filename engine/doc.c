@@ -125,6 +125,16 @@ char *doc_text(const json_t *doc)
 	return doc_dump(doc, JSON_COMPACT | JSON_REAL_PRECISION(6));
 }
 
+int doc_give(const json_t *doc, char **ret)
+{
+	char *text = doc ? doc_text(doc) : NULL;
+
+	if (!text)
+		return -ENOMEM;
+	*ret = text;
+	return 0;
+}
+
 bool doc_is_text(const char *text)
 {
 	_cleanup_doc_ json_t *string = NULL;

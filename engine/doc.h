@@ -50,6 +50,9 @@ char *doc_dump(const json_t *value, size_t flags);
 /* The document as text for a caller of the library; NULL = no memory. */
 char *doc_text(const json_t *doc);
 
+/* That text in *ret. 0 or -ENOMEM, also if there was no memory for @doc: it is NULL. */
+int doc_give(const json_t *doc, char **ret);
+
 /* Whether a document can hold it: UTF-8. */
 bool doc_is_text(const char *text);
 

@@ -14,15 +14,13 @@
 static uint32_t check_arguments(const struct rp_store *store, const char *directory,
 				const struct rp_export_options *o, struct rp_error *err)
 {
+	uint32_t rc;
+
 	if (!store)
 		return rp_fail(err, RP_INVALID_PARAMETER, "check", "store is NULL");
-	if (!directory || directory[0] != '/')
-		return rp_fail(err, RP_INVALID_PARAMETER, "check",
-			       "export directory '%s': not an absolute path",
-			       directory ?: "");
-	if (!doc_is_text(directory))
-		return rp_fail(err, RP_INVALID_PARAMETER, "check",
-			       "export directory '%s': not UTF-8", directory);
+	rc = options_check_path(directory, "check", "export directory", err);
+	if (rc)
+		return rc;
 	if (o->disk_count && !o->disks)
 		return rp_fail(err, RP_INVALID_PARAMETER, "check",
 			       "options.disks is NULL");

@@ -198,10 +198,9 @@ uint32_t exported_open(const char *path, struct exported *ret, struct rp_error *
 	struct exported e = {.path = path, .fd = -1};
 	uint32_t rc;
 
-	if (!path || path[0] != '/' || !doc_is_text(path))
-		return rp_fail(err, RP_INVALID_PARAMETER, "open",
-			       "open export '%s': not an absolute path in UTF-8",
-			       path ?: "");
+	rc = options_check_path(path, "open", "open export", err);
+	if (rc)
+		return rc;
 	rc = load(&e, err);
 	if (rc) {
 		exported_close(&e);

@@ -352,7 +352,6 @@ uint32_t rp_job_list(struct rp_store *store, char **ret_json, struct rp_error *r
 {
 	_cleanup_doc_ json_t *list = json_object(), *jobs = NULL;
 	int r = list ? 0 : -ENOMEM;
-	char *text;
 
 	rp_error_clear(reterr);
 	if (!store || !ret_json)
@@ -361,12 +360,9 @@ uint32_t rp_job_list(struct rp_store *store, char **ret_json, struct rp_error *r
 	for (unsigned look = 0; r == 0 && look < LOOKS; look++)
 		r = list_folder(store, folder(store, look), list);
 	jobs = r == 0 ? sorted(list) : NULL;
-	text = jobs ? doc_text(jobs) : NULL;
-	if (!text)
-		return rp_fail_os(reterr, r ?: -ENOMEM, "read", "jobs of store %s",
-				  store->path);
-	*ret_json = text;
-	return RP_OK;
+	r = r ?: doc_give(jobs, ret_json);
+	return r < 0 ? rp_fail_os(reterr, r, "read", "jobs of store %s", store->path)
+		     : RP_OK;
 }
 
 uint32_t job_view_fail(int error, const char *id, struct rp_error *err)
@@ -389,7 +385,6 @@ uint32_t rp_job_show(struct rp_store *store, const char *id, char **ret_json,
 	char found[ID_SIZE];
 	struct job_view v;
 	uint32_t rc;
-	char *text;
 	int r;
 
 	rp_error_clear(reterr);
@@ -402,10 +397,7 @@ uint32_t rp_job_show(struct rp_store *store, const char *id, char **ret_json,
 	r = job_view(store, fd, &v);
 	if (r < 0)
 		return job_view_fail(r, found, reterr);
-	text = doc_text(v.doc);
+	r = doc_give(v.doc, ret_json);
 	job_view_close(&v);
-	if (!text)
-		return rp_fail_os(reterr, -ENOMEM, "read", "job %s", found);
-	*ret_json = text;
-	return RP_OK;
+	return r < 0 ? rp_fail_os(reterr, r, "read", "job %s", found) : RP_OK;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * options.h - structs of callers, which begin with their size: those of another version
+ * options.h - what callers give: structs that begin with their size, which may be those
+ * of another version, and paths
  */
 #ifndef ENGINE_OPTIONS_H
 #define ENGINE_OPTIONS_H
@@ -20,5 +21,9 @@ uint32_t options_check(const void *options, size_t known, const char *what,
 	(options_check(options, sizeof(*(options)), "options", err)          \
 		 ?: options_check((options)->watch, sizeof(struct rp_watch), \
 				  "options.watch", err))
+
+/* RP_INVALID_PARAMETER of @step if @path, which is @what, is none: absolute, in UTF-8. */
+uint32_t options_check_path(const char *path, const char *step, const char *what,
+			    struct rp_error *err);
 
 #endif

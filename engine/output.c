@@ -14,6 +14,7 @@
 #include "doc.h"
 #include "ground.h"
 #include "io/tree.h"
+#include "options.h"
 
 /* A ring holds the files of a process that was killed for some 20 ms more. */
 #define GLANCE_MS 50
@@ -150,10 +151,9 @@ uint32_t output_check(struct output *o, const char *path, bool replace,
 	uint32_t rc;
 
 	o->replace = replace;
-	if (!path || path[0] != '/' || !doc_is_text(path))
-		return rp_fail(err, RP_INVALID_PARAMETER, "check",
-			       "output '%s': not an absolute path in UTF-8", path ?: "");
-	rc = follow_link(o, path, err);
+	rc = options_check_path(path, "check", "output", err);
+	if (rc == RP_OK)
+		rc = follow_link(o, path, err);
 	if (rc == RP_OK)
 		rc = check_existing(o, err);
 	if (rc == RP_OK && !o->device)

@@ -305,7 +305,7 @@ uint32_t rp_show_reference_point(struct rp_store *store, const char *ref, char *
 {
 	struct point point;
 	uint32_t rc;
-	char *text;
+	int r;
 
 	rp_error_clear(reterr);
 	if (!store || !ret_json)
@@ -314,12 +314,9 @@ uint32_t rp_show_reference_point(struct rp_store *store, const char *ref, char *
 	rc = point_open(store, ref, POINT_UNLOCKED, 0, NULL, &point, reterr);
 	if (rc)
 		return rc;
-	text = doc_text(point.doc);
+	r = doc_give(point.doc, ret_json);
 	point_close(&point);
-	if (!text)
-		return rp_fail_os(reterr, -ENOMEM, "read", "reference point %s", ref);
-	*ret_json = text;
-	return RP_OK;
+	return r < 0 ? rp_fail_os(reterr, r, "read", "reference point %s", ref) : RP_OK;
 }
 
 static uint32_t bury(struct rp_store *store, const struct system *system,

@@ -171,7 +171,7 @@ uint32_t rp_list_reference_points(struct rp_store *store, const char *system,
 {
 	_cleanup_doc_ json_t *list = json_array();
 	uint32_t rc;
-	char *text;
+	int r;
 
 	rp_error_clear(reterr);
 	if (!store || !ret_json)
@@ -181,9 +181,6 @@ uint32_t rp_list_reference_points(struct rp_store *store, const char *system,
 		    : list_all(store, list, reterr);
 	if (rc)
 		return rc;
-	text = list ? doc_text(list) : NULL;
-	if (!text)
-		return rp_fail_os(reterr, -ENOMEM, "read", "store %s", store->path);
-	*ret_json = text;
-	return RP_OK;
+	r = doc_give(list, ret_json);
+	return r < 0 ? rp_fail_os(reterr, r, "read", "store %s", store->path) : RP_OK;
 }

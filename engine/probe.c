@@ -14,6 +14,7 @@
 #include "io/mount.h"
 #include "io/probe.h"
 #include "io/tree.h"
+#include "options.h"
 #include "probe_speed.h"
 
 /* What is found out again by itself for a move of at least this much. */
@@ -291,12 +292,10 @@ int probe_tune(struct tuning *t, uint64_t bytes, struct watch *w)
 
 static uint32_t open_folder(const char *path, int *ret, struct rp_error *err)
 {
-	if (!path || path[0] != '/')
-		return rp_fail(err, RP_INVALID_PARAMETER, "check",
-			       "directory '%s': not an absolute path", path ?: "");
-	if (!doc_is_text(path))
-		return rp_fail(err, RP_INVALID_PARAMETER, "check",
-			       "directory '%s': not UTF-8", path);
+	uint32_t rc = options_check_path(path, "check", "directory", err);
+
+	if (rc)
+		return rc;
 	*ret = io_dir_open(AT_FDCWD, path);
 	return *ret < 0 ? rp_fail_os(err, *ret, "open", "directory %s", path) : RP_OK;
 }
@@ -329,14 +328,9 @@ uint32_t rp_probe(struct rp_store *store, const char *source, const char *target
 	watch_init(&w, NULL, 0);
 	rc = r < 0 ? rp_fail_os(reterr, r, "probe", "%s", source)
 		   : find_out(&p, &w, &doc, reterr);
-	if (rc == RP_OK) {
-		char *text = doc_text(doc);
-
-		if (!text)
-			rc = rp_fail_os(reterr, -ENOMEM, "probe", "%s", source);
-		else
-			*ret_json = text;
-	}
+	r = rc ? 0 : doc_give(doc, ret_json);
+	if (r < 0)
+		rc = rp_fail_os(reterr, r, "probe", "%s", source);
 	if (rc == RP_OK && locked >= 0)
 		keep(locked, &p, doc);
 	json_decref(p.identity);

@@ -241,7 +241,6 @@ uint32_t rp_system_list(struct rp_store *store, char **ret_json, struct rp_error
 	_cleanup_doc_ json_t *list = json_array();
 	struct listed l = {.store = store};
 	size_t count;
-	char *text;
 	int r;
 
 	rp_error_clear(reterr);
@@ -258,17 +257,10 @@ uint32_t rp_system_list(struct rp_store *store, char **ret_json, struct rp_error
 		if (l.docs[i] && json_array_append_new(list, l.docs[i]) < 0)
 			l.shortage = -ENOMEM;
 	io_names_free(l.names, count);
-	text = list && l.docs ? doc_text(list) : NULL;
+	r = l.docs ? l.shortage : -ENOMEM;
 	free(l.docs);
-	if (text && l.shortage) {
-		free(text);
-		text = NULL;
-	}
-	if (!text)
-		return rp_fail_os(reterr, l.shortage ?: -ENOMEM, "read", "store %s",
-				  store->path);
-	*ret_json = text;
-	return RP_OK;
+	r = r ?: doc_give(list, ret_json);
+	return r < 0 ? rp_fail_os(reterr, r, "read", "store %s", store->path) : RP_OK;
 }
 
 uint32_t rp_system_show(struct rp_store *store, const char *name, char **ret_json,
@@ -276,7 +268,7 @@ uint32_t rp_system_show(struct rp_store *store, const char *name, char **ret_jso
 {
 	_cleanup_doc_ json_t *doc = NULL;
 	uint32_t rc;
-	char *text;
+	int r;
 
 	rp_error_clear(reterr);
 	if (!store || !ret_json)
@@ -285,11 +277,8 @@ uint32_t rp_system_show(struct rp_store *store, const char *name, char **ret_jso
 	rc = show(store, name, &doc, reterr);
 	if (rc)
 		return rc;
-	text = doc_text(doc);
-	if (!text)
-		return rp_fail_os(reterr, -ENOMEM, "read", "system %s", name);
-	*ret_json = text;
-	return RP_OK;
+	r = doc_give(doc, ret_json);
+	return r < 0 ? rp_fail_os(reterr, r, "read", "system %s", name) : RP_OK;
 }
 
 /* What is there under no point's name is not listed anywhere: it must not go silently. */

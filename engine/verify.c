@@ -67,16 +67,13 @@ static uint32_t report(const struct chain *c, const struct stream *streams, size
 		       bool bases, char **ret_report, struct rp_error *err)
 {
 	_cleanup_doc_ json_t *doc = NULL;
-	char *text;
+	int r;
 
 	if (!ret_report)
 		return RP_OK;
 	doc = describe(c, streams, count, bases);
-	text = doc ? doc_text(doc) : NULL;
-	if (!text)
-		return rp_fail_os(err, -ENOMEM, "verify", "%s", c->paths[0]);
-	*ret_report = text;
-	return RP_OK;
+	r = doc_give(doc, ret_report);
+	return r < 0 ? rp_fail_os(err, r, "verify", "%s", c->paths[0]) : RP_OK;
 }
 
 static uint32_t verify(const struct chain *c, const struct rp_read_options *options,

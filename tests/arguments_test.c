@@ -217,6 +217,40 @@ TEST_F(wrong, invalid_parameter_for_a_reader)
 	stage_expect_unharmed(s, "web1");
 }
 
+#define TELLS(what, call)                        \
+	do {                                     \
+		GIVES(INVALID_PARAMETER, call);  \
+		EXPECT_STREQ(err.message, what); \
+	} while (0)
+
+TEST_F(wrong, invalid_parameter_for_a_path)
+{
+	const char *const relative = "a", *const odd = "/\xff";
+	const struct rp_read_options lost = {
+		.size = sizeof(lost), .search = &odd, .search_count = 1};
+	const struct stage *s = &self->stage;
+	const char *path = stage_export_path(s->exports, s->point);
+	struct rp_error err;
+	char *text = NULL;
+
+	ASSERT_EQ(stage_export(s, NULL, &err), RP_OK, "%s", err.message);
+	TELLS("export directory 'a': not an absolute path",
+	      rp_export(s->store, s->point, relative, NULL, NULL, &err));
+	TELLS("export directory '/?': not UTF-8",
+	      rp_export(s->store, s->point, odd, NULL, NULL, &err));
+	TELLS("open export 'a': not an absolute path",
+	      rp_verify(relative, NULL, NULL, &err));
+	TELLS("open export '/?': not UTF-8", rp_verify(odd, NULL, NULL, &err));
+	TELLS("search '/?': not UTF-8", rp_verify(path, &lost, NULL, &err));
+	TELLS("output 'a': not an absolute path",
+	      rp_restore(path, "vda", relative, NULL, NULL, &err));
+	TELLS("output '/?': not UTF-8", rp_restore(path, "vda", odd, NULL, NULL, &err));
+	TELLS("directory 'a': not an absolute path",
+	      rp_probe(NULL, relative, NULL, &text, &err));
+	TELLS("directory '/?': not UTF-8", rp_probe(NULL, odd, NULL, &text, &err));
+	EXPECT_EQ(text, NULL);
+}
+
 /* As a newer program passes them: what it asks for here must not be lost. */
 #define NEWER(type)                \
 	struct {                   \
