@@ -82,10 +82,8 @@ struct search {
 
 static uint32_t lacks(const struct exported *e, const char *id, struct rp_error *err)
 {
-	rp_fail(err, RP_NOT_AVAILABLE, "open",
-		"open export %s: it was exported without this disk", e->path);
-	rp_fail_of(err, NULL, id);
-	return RP_NOT_AVAILABLE;
+	return rp_fail_disk(err, id, RP_NO_OFFSET, RP_NOT_AVAILABLE, "open",
+			    "open export %s: it was exported without this disk", e->path);
 }
 
 /* Whether @e is the base that is looked for, with what is needed of it. */
@@ -210,11 +208,10 @@ static uint32_t find_base(struct chain *c, const char *filter, const char *const
 			*err = s.error;
 		return s.rc;
 	}
-	rp_fail(err, RP_NOT_AVAILABLE, "open",
-		"open export of %s, the base of %s: not found beside it%s", s.base, last,
-		count ? " nor where to search" : "");
-	rp_fail_of(err, NULL, open_end(c, filter));
-	return RP_NOT_AVAILABLE;
+	return rp_fail_disk(err, open_end(c, filter), RP_NO_OFFSET, RP_NOT_AVAILABLE,
+			    "open",
+			    "open export of %s, the base of %s: not found beside it%s",
+			    s.base, last, count ? " nor where to search" : "");
 }
 
 bool chain_is_cut(uint32_t rc, struct rp_error *cut, struct rp_error *err)

@@ -21,11 +21,10 @@ static uint32_t check_fit(const struct chain_disk *d, size_t i, struct rp_error 
 
 	if (d->layer[i]->size == want)
 		return RP_OK;
-	rp_fail(err, RP_UNKNOWN_STATUS, "check",
-		"check %s: made for a base of %" PRIu64 " bytes, %s has %" PRIu64,
-		d->path[i - 1], want, d->path[i], d->layer[i]->size);
-	rp_fail_of(err, NULL, d->id);
-	return RP_UNKNOWN_STATUS;
+	return rp_fail_disk(err, d->id, RP_NO_OFFSET, RP_UNKNOWN_STATUS, "check",
+			    "check %s: made for a base of %" PRIu64
+			    " bytes, %s has %" PRIu64,
+			    d->path[i - 1], want, d->path[i], d->layer[i]->size);
 }
 
 static uint32_t open_image(struct chain_disk *d, const json_t *disk,
@@ -40,10 +39,10 @@ static uint32_t open_image(struct chain_disk *d, const json_t *disk,
 		return rc;
 	if (image->based != !!list) {
 		image_close(image);
-		rp_fail(err, RP_UNKNOWN_STATUS, "check", "check %s: it is %s", path,
-			list ? "not based on another image" : "based on another image");
-		rp_fail_of(err, NULL, d->id);
-		return RP_UNKNOWN_STATUS;
+		return rp_fail_disk(err, d->id, RP_NO_OFFSET, RP_UNKNOWN_STATUS, "check",
+				    "check %s: it is %s", path,
+				    list ? "not based on another image"
+					 : "based on another image");
 	}
 	d->image[d->count] = image;
 	d->layer[d->count++] = &image->layer;

@@ -93,11 +93,9 @@ static uint32_t open_target(struct change_pair *p, const struct point *target,
 		return change_fail(p, &p->target, r, "open", RP_NO_OFFSET, err);
 	if (p->target.size == size)
 		return RP_OK;
-	rp_fail(err, RP_UNKNOWN_STATUS, "check",
-		"check %s: its size is not what the reference point says",
-		p->target_path);
-	rp_fail_of(err, NULL, p->disk);
-	return RP_UNKNOWN_STATUS;
+	return rp_fail_disk(err, p->disk, RP_NO_OFFSET, RP_UNKNOWN_STATUS, "check",
+			    "check %s: its size is not what the reference point says",
+			    p->target_path);
 }
 
 static bool was_imported(const json_t *disk)

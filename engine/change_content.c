@@ -261,26 +261,20 @@ static uint32_t not_proved(const struct change_pair *p, const struct finding *f,
 	uint64_t offset = f->differs_at;
 
 	if (f->zeros)
-		rp_fail(err, RP_FAILED, "prove",
-			"prove %s at %llu: it has data, and was called zero",
-			p->target_path, (unsigned long long)offset);
-	else
-		rp_fail(err, RP_FAILED, "prove",
-			"prove %s at %llu: it differs from %s, and was called unchanged",
-			p->target_path, (unsigned long long)offset, p->base_path);
-	if (err)
-		err->offset = offset;
-	rp_fail_of(err, NULL, p->disk);
-	return RP_FAILED;
+		return rp_fail_disk(err, p->disk, offset, RP_FAILED, "prove",
+				    "prove %s at %llu: it has data, and was called zero",
+				    p->target_path, (unsigned long long)offset);
+	return rp_fail_disk(
+		err, p->disk, offset, RP_FAILED, "prove",
+		"prove %s at %llu: it differs from %s, and was called unchanged",
+		p->target_path, (unsigned long long)offset, p->base_path);
 }
 
 static uint32_t nothing_to_prove_with(const struct change_pair *p, struct rp_error *err)
 {
-	rp_fail(err, RP_INVALID_STATE, "prove",
-		"prove %s: the data of the base, %s, was released", p->target_path,
-		p->base_path);
-	rp_fail_of(err, NULL, p->disk);
-	return RP_INVALID_STATE;
+	return rp_fail_disk(err, p->disk, RP_NO_OFFSET, RP_INVALID_STATE, "prove",
+			    "prove %s: the data of the base, %s, was released",
+			    p->target_path, p->base_path);
 }
 
 uint32_t change_prove(struct change_pair *p, const struct ranges *ranges,

@@ -110,12 +110,12 @@ static uint32_t check_space(const struct stream *streams, size_t count,
 	       (uint64_t)(fs.f_frsize ?: fs.f_bsize);
 	if (need <= have)
 		return RP_OK;
-	rp_fail(err, RP_FAILED, "check space",
+	rp_fail_disk(
+		err, first->disk, RP_NO_OFFSET, RP_FAILED, "check space",
 		"check space for %s: needs %s MiB, %s MiB are free: No space left on device",
 		first->dst_path, decimal_of(need, MIB).text, decimal_of(have, MIB).text);
 	if (err)
 		err->os_error = ENOSPC;
-	rp_fail_of(err, NULL, first->disk);
 	return RP_FAILED;
 }
 

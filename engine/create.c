@@ -109,11 +109,11 @@ static uint32_t copy_disks(struct taking *t, struct rp_error *err)
 		d->stream = streams[k++];
 		if (!taken_disturbed(d, rc != RP_OK))
 			continue;
-		rc = rp_fail(err, RP_IN_USE, "copy",
-			     "copy %s: it was written to meanwhile; a copy is only for "
-			     "stopped machines",
-			     d->path);
-		rp_fail_of(err, NULL, d->id);
+		rc = rp_fail_disk(
+			err, d->id, RP_NO_OFFSET, RP_IN_USE, "copy",
+			"copy %s: it was written to meanwhile; a copy is only for "
+			"stopped machines",
+			d->path);
 		break;
 	}
 	return rc;

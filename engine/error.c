@@ -141,20 +141,42 @@ static void keep_one_line(struct rp_error *err)
 	}
 }
 
+static void set_sentence(struct rp_error *err, const char *format, va_list args)
+{
+	char whole[SENTENCE_MAX];
+
+	vsnprintf(whole, sizeof(whole), format, args);
+	shorten(whole, err->message, sizeof(err->message));
+	keep_one_line(err);
+}
+
 uint32_t rp_fail(struct rp_error *err, uint32_t code, const char *step,
 		 const char *format, ...)
 {
-	char whole[SENTENCE_MAX];
 	va_list args;
 
 	if (!err)
 		return code;
 	set_step(err, code, step);
 	va_start(args, format);
-	vsnprintf(whole, sizeof(whole), format, args);
+	set_sentence(err, format, args);
 	va_end(args);
-	shorten(whole, err->message, sizeof(err->message));
-	keep_one_line(err);
+	return code;
+}
+
+uint32_t rp_fail_disk(struct rp_error *err, const char *disk, uint64_t offset,
+		      uint32_t code, const char *step, const char *format, ...)
+{
+	va_list args;
+
+	if (!err)
+		return code;
+	set_step(err, code, step);
+	va_start(args, format);
+	set_sentence(err, format, args);
+	va_end(args);
+	err->offset = offset;
+	rp_fail_of(err, NULL, disk);
 	return code;
 }
 
@@ -188,12 +210,12 @@ uint32_t rp_fail_os(struct rp_error *err, int error, const char *step, const cha
 	return code;
 }
 
-uint32_t rp_fail_of(struct rp_error *err, const char *system, const char *disk)
+void rp_fail_of(struct rp_error *err, const char *system, const char *disk)
 {
 	char sentence[sizeof(err->message) - NAME_SIZE - 2];
 
 	if (!err)
-		return RP_FAILED;
+		return;
 	if (system && !err->system[0])
 		snprintf(err->system, sizeof(err->system), "%s", system);
 	if (disk && !err->disk[0]) {
@@ -202,7 +224,6 @@ uint32_t rp_fail_of(struct rp_error *err, const char *system, const char *disk)
 		snprintf(err->message, sizeof(err->message), "%s: %s", disk, sentence);
 		keep_one_line(err);
 	}
-	return err->code;
 }
 
 bool rp_is_shortage(uint32_t code, const struct rp_error *err)

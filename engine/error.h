@@ -19,6 +19,12 @@ void rp_error_clear(struct rp_error *err);
 uint32_t rp_fail(struct rp_error *err, uint32_t code, const char *step,
 		 const char *format, ...) __attribute__((format(printf, 4, 5)));
 
+/* As rp_fail(), of @disk, which is put before the sentence; @offset is where in it, or
+ * RP_NO_OFFSET. */
+uint32_t rp_fail_disk(struct rp_error *err, const char *disk, uint64_t offset,
+		      uint32_t code, const char *step, const char *format, ...)
+	__attribute__((format(printf, 6, 7)));
+
 /*
  * A system call of @step failed with @error (-errno). @format names what it was
  * done to; the sentence is "<step> <what>: <reason>". Returns the value that
@@ -28,8 +34,8 @@ uint32_t rp_fail_os(struct rp_error *err, int error, const char *step, const cha
 		    ...) __attribute__((format(printf, 4, 5)));
 
 /* Adds which system and disk (NULL = not known, or known already) it was. The
- * disk is put before the sentence. Returns @err's code. */
-uint32_t rp_fail_of(struct rp_error *err, const char *system, const char *disk);
+ * disk is put before the sentence. */
+void rp_fail_of(struct rp_error *err, const char *system, const char *disk);
 
 /* Whether @code, and @err that came with it, say nothing of what was asked for: the
  * process, or the machine, was short of something. */

@@ -32,11 +32,9 @@ uint32_t export_changes_refuse(const struct export_changes *c, const struct stre
 			       const char *reason, const struct watch *w,
 			       struct rp_error *err)
 {
-	if (c->strict) {
-		rp_fail(err, RP_INVALID_STATE, "check", "no usable base: %s", reason);
-		rp_fail_of(err, NULL, s->disk);
-		return RP_INVALID_STATE;
-	}
+	if (c->strict)
+		return rp_fail_disk(err, s->disk, RP_NO_OFFSET, RP_INVALID_STATE, "check",
+				    "no usable base: %s", reason);
 	watch_warn(w, "disk %s: exported in full, there is no usable base: %s", s->disk,
 		   reason);
 	return RP_OK;
@@ -192,13 +190,11 @@ static uint32_t check_base(struct export_changes *c, const struct stream *s,
 		*ret_usable = false;
 		return export_changes_refuse(c, s, why.message, w, err);
 	}
-	if (c->strict) {
-		rp_fail(err, RP_INVALID_STATE, "check",
+	if (c->strict)
+		return rp_fail_disk(
+			err, s->disk, RP_NO_OFFSET, RP_INVALID_STATE, "check",
 			"to restore it the export of %s@%s is needed, too, and %s",
 			base->system, base->id, why.message);
-		rp_fail_of(err, NULL, s->disk);
-		return RP_INVALID_STATE;
-	}
 	watch_warn(
 		w,
 		"disk %s: only what has changed since %s@%s is exported; to restore it "

@@ -134,13 +134,11 @@ static uint32_t open_disk(const struct opening *x, size_t i, const json_t *disk,
 	r = io_file_open_read(x->point->fd, file, &s->src);
 	if (r < 0)
 		return stream_fail(s, r, "open", s->src_path, RP_NO_OFFSET, err);
-	if (s->src.size != size) {
-		rp_fail(err, RP_UNKNOWN_STATUS, "check",
+	if (s->src.size != size)
+		return rp_fail_disk(
+			err, s->disk, RP_NO_OFFSET, RP_UNKNOWN_STATUS, "check",
 			"check %s: its size is not what the reference point says",
 			s->src_path);
-		rp_fail_of(err, NULL, s->disk);
-		return RP_UNKNOWN_STATUS;
-	}
 	r = find_mark(x, i);
 	if (r == 0)
 		r = s->kept_to ? open_files(x, i) : make_files(x, i);

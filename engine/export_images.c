@@ -81,22 +81,19 @@ static uint32_t check_source(const struct stream *s, const struct format *format
 		return stream_fail(s, r, "read", s->src_path, 0, err);
 	if (!image)
 		return RP_OK;
-	rp_fail(err, RP_NOT_SUPPORTED, "check",
+	return rp_fail_disk(
+		err, s->disk, RP_NO_OFFSET, RP_NOT_SUPPORTED, "check",
 		"check %s: is a %s image itself and cannot become %s; export it as it "
 		"is, with format raw",
 		s->src_path, image, format->name);
-	rp_fail_of(err, NULL, s->disk);
-	return RP_NOT_SUPPORTED;
 }
 
 static uint32_t no_room(const struct stream *s, const struct format *format,
 			struct rp_error *err)
 {
-	rp_fail(err, RP_NOT_SUPPORTED, "lay out",
-		"lay out %s: %s cannot hold a disk of %" PRIu64 " bytes", s->dst_path,
-		format->name, s->src.size);
-	rp_fail_of(err, NULL, s->disk);
-	return RP_NOT_SUPPORTED;
+	return rp_fail_disk(err, s->disk, RP_NO_OFFSET, RP_NOT_SUPPORTED, "lay out",
+			    "lay out %s: %s cannot hold a disk of %" PRIu64 " bytes",
+			    s->dst_path, format->name, s->src.size);
 }
 
 static int next_change(void *changes, uint64_t pos, uint64_t *ret_start,

@@ -292,9 +292,10 @@ const char *exported_base(const struct exported *e)
 static uint32_t damaged_list(const struct exported *e, const json_t *disk,
 			     const char *file, const char *what, struct rp_error *err)
 {
-	rp_fail(err, RP_UNKNOWN_STATUS, "check", "check %s/%s: %s", e->path, file, what);
-	rp_fail_of(err, NULL, json_string_value(json_object_get(disk, "DiskId")));
-	return RP_UNKNOWN_STATUS;
+	const char *id = json_string_value(json_object_get(disk, "DiskId"));
+
+	return rp_fail_disk(err, id, RP_NO_OFFSET, RP_UNKNOWN_STATUS, "check",
+			    "check %s/%s: %s", e->path, file, what);
 }
 
 /* The hash makes it the very list; what it says must be what is said elsewhere too. */
@@ -353,13 +354,11 @@ static uint32_t open_leaves(const struct exported *e, const json_t *digest,
 
 	if (watch_is_stop(r))
 		return watch_fail(w, r, err);
-	if (r == -EBADMSG) {
-		rp_fail(err, RP_UNKNOWN_STATUS, "check",
+	if (r == -EBADMSG)
+		return rp_fail_disk(
+			err, s->disk, RP_NO_OFFSET, RP_UNKNOWN_STATUS, "check",
 			"check digests of %s: they are not those of the manifest",
 			s->src_path);
-		rp_fail_of(err, NULL, s->disk);
-		return RP_UNKNOWN_STATUS;
-	}
 	doc_string(digest, "File", &file);
 	if (r < 0)
 		return stream_fail(s, r, "open", file, RP_NO_OFFSET, err);
@@ -390,13 +389,14 @@ uint32_t exported_open_some(const struct exported *e, const json_t *disk,
 	r = io_file_open_read(e->fd, name, ret);
 	if (r < 0) {
 		rc = rp_fail_os(err, r, "open", "%s", path);
-		return rp_fail_of(err, NULL, id), rc;
+		rp_fail_of(err, NULL, id);
+		return rc;
 	}
 	if (!ret->device)
 		return RP_OK;
-	rp_fail(err, RP_FAILED, "check", "check %s: it is a block device", path);
 	io_file_close(ret);
-	return rp_fail_of(err, NULL, id), RP_FAILED;
+	return rp_fail_disk(err, id, RP_NO_OFFSET, RP_FAILED, "check",
+			    "check %s: it is a block device", path);
 }
 
 uint32_t exported_open_file(const struct exported *e, const json_t *disk,
@@ -409,11 +409,12 @@ uint32_t exported_open_file(const struct exported *e, const json_t *disk,
 	if (rc || is_size(disk, ret, &want))
 		return rc;
 	doc_string(disk, "DiskId", &id);
-	rp_fail(err, RP_FAILED, "check",
-		"check size of %s: %" PRIu64 " bytes, the manifest says %" PRIu64, path,
-		ret->size, want);
+	rc = rp_fail_disk(err, id, RP_NO_OFFSET, RP_FAILED, "check",
+			  "check size of %s: %" PRIu64
+			  " bytes, the manifest says %" PRIu64,
+			  path, ret->size, want);
 	io_file_close(ret);
-	return rp_fail_of(err, NULL, id), RP_FAILED;
+	return rc;
 }
 
 uint32_t exported_open_disk(const struct exported *e, const json_t *disk,

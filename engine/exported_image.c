@@ -72,7 +72,8 @@ uint32_t exported_image_open(const json_t *disk, const struct io_file *file,
 	}
 	if (rc) {
 		image_close(image);
-		return rp_fail_of(err, NULL, id), rc;
+		rp_fail_of(err, NULL, id);
+		return rc;
 	}
 	image->layer.size = image->layers.source.size = size;
 	image->layer.path = path;

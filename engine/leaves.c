@@ -118,16 +118,12 @@ uint32_t leaves_check_holes(struct stream *s, struct watch *w, struct rp_error *
 		r = stream_next_data(s, index * DIGEST_CHUNK, &start, &end);
 		if (r < 0 && r != -ENXIO)
 			break;
-		if (r == -ENXIO || start >= (index + 1) * DIGEST_CHUNK) {
-			rp_fail(err, RP_FAILED, "digest",
-				"digest %s at %" PRIu64 ": chunk %" PRIu64
-				" is a hole but had data",
-				s->src_path, index * DIGEST_CHUNK, index);
-			if (err)
-				err->offset = index * DIGEST_CHUNK;
-			rp_fail_of(err, NULL, s->disk);
-			return RP_FAILED;
-		}
+		if (r == -ENXIO || start >= (index + 1) * DIGEST_CHUNK)
+			return rp_fail_disk(err, s->disk, index * DIGEST_CHUNK, RP_FAILED,
+					    "digest",
+					    "digest %s at %" PRIu64 ": chunk %" PRIu64
+					    " is a hole but had data",
+					    s->src_path, index * DIGEST_CHUNK, index);
 		index = max_u64(index + 1, end / DIGEST_CHUNK);
 		r = watch_tick(w);
 		if (r < 0)

@@ -57,13 +57,11 @@ static void fail(struct mover *m, const struct stream *s, int error, const char 
 	if (differs) {
 		m->differs = s;
 		m->differs_at = offset;
-		m->rc = rp_fail(m->err, RP_FAILED, "digest",
-				"digest %s at %llu: chunk %llu differs from its digest",
-				path, (unsigned long long)offset,
-				(unsigned long long)(offset / DIGEST_CHUNK));
-		if (m->err)
-			m->err->offset = offset;
-		rp_fail_of(m->err, NULL, s->disk);
+		m->rc = rp_fail_disk(
+			m->err, s->disk, offset, RP_FAILED, "digest",
+			"digest %s at %llu: chunk %llu differs from its digest", path,
+			(unsigned long long)offset,
+			(unsigned long long)(offset / DIGEST_CHUNK));
 	} else {
 		m->rc = stream_fail(s, error, step, path, offset, m->err);
 	}

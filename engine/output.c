@@ -237,11 +237,9 @@ static uint32_t open_file(struct output *o, struct stream *s, int twin_fd,
 	r = make_partial(o, twin_fd, &s->dst);
 	if (r == 0)
 		r = io_file_set_size(&s->dst, stream_size(s));
-	if (r == -EWOULDBLOCK) {
-		rp_fail(err, RP_IN_USE, "create", "create %s: another restore to it runs",
-			o->path);
-		return rp_fail_of(err, NULL, s->disk), RP_IN_USE;
-	}
+	if (r == -EWOULDBLOCK)
+		return rp_fail_disk(err, s->disk, RP_NO_OFFSET, RP_IN_USE, "create",
+				    "create %s: another restore to it runs", o->path);
 	if (r < 0)
 		return stream_fail(s, r, "create", o->path, RP_NO_OFFSET, err);
 	/* Nor is that found out after hours. The mode follows when it is whole. */
@@ -257,12 +255,11 @@ static uint32_t open_device(const struct output *o, struct stream *s,
 
 	if (r < 0)
 		return stream_fail(s, r, "open", o->path, RP_NO_OFFSET, err);
-	if (s->dst.size < stream_size(s)) {
-		rp_fail(err, RP_INVALID_PARAMETER, "check",
-			"output %s: %" PRIu64 " bytes, the disk has %" PRIu64, o->path,
-			s->dst.size, stream_size(s));
-		return rp_fail_of(err, NULL, s->disk), RP_INVALID_PARAMETER;
-	}
+	if (s->dst.size < stream_size(s))
+		return rp_fail_disk(err, s->disk, RP_NO_OFFSET, RP_INVALID_PARAMETER,
+				    "check",
+				    "output %s: %" PRIu64 " bytes, the disk has %" PRIu64,
+				    o->path, s->dst.size, stream_size(s));
 	return RP_OK;
 }
 
@@ -300,11 +297,14 @@ static int take_mode(const struct output *o, int fd)
 static uint32_t take_back(const struct output *o, const struct stream *s, int why,
 			  struct rp_error *err)
 {
+	uint32_t rc;
+
 	if (!o->exists && io_dir_is_at(o->dirfd, o->name, o->fd) &&
 	    io_rename_new(o->dirfd, o->name, o->dirfd, o->partial) == 0)
 		return stream_fail(s, why, "publish", o->path, RP_NO_OFFSET, err);
-	rp_fail_os(err, why, "publish", "%s, which has its name by now", o->path);
-	return rp_fail_of(err, NULL, s->disk), rp_return_of(why);
+	rc = rp_fail_os(err, why, "publish", "%s, which has its name by now", o->path);
+	rp_fail_of(err, NULL, s->disk);
+	return rc;
 }
 
 uint32_t output_publish(struct output *o, const struct stream *s, struct rp_error *err)
@@ -317,8 +317,10 @@ uint32_t output_publish(struct output *o, const struct stream *s, struct rp_erro
 	if (!is_there(o))
 		return stream_fail(s, -ENOENT, "publish", o->path, RP_NO_OFFSET, err);
 	rc = o->replace ? check_replaced(o, err) : RP_OK; /* it may have come into use */
-	if (rc)
-		return rp_fail_of(err, NULL, s->disk), rc;
+	if (rc) {
+		rp_fail_of(err, NULL, s->disk);
+		return rc;
+	}
 	if (o->exists)
 		r = take_mode(o, s->dst.tail_fd);
 	if (r < 0)

@@ -281,7 +281,8 @@ uint32_t point_open(struct rp_store *store, const char *ref, enum point_lock loc
 	system_close(&system);
 	if (rc) {
 		point_close(&point);
-		return rp_fail_of(err, what.system, NULL), rc;
+		rp_fail_of(err, what.system, NULL);
+		return rc;
 	}
 	*ret = point;
 	return RP_OK;

@@ -273,11 +273,11 @@ static uint32_t clone_refused(struct stream *s, int error, const struct piece *p
 		return RP_OK;
 	}
 	if (s->clone == RP_CLONE_ALWAYS) {
-		rp_fail(err, RP_NOT_SUPPORTED, "clone", "clone %s to %s: %s", s->src_path,
-			s->dst_path, strerrordesc_np(-r));
+		rp_fail_disk(err, s->disk, RP_NO_OFFSET, RP_NOT_SUPPORTED, "clone",
+			     "clone %s to %s: %s", s->src_path, s->dst_path,
+			     strerrordesc_np(-r));
 		if (err)
 			err->os_error = -r;
-		rp_fail_of(err, NULL, s->disk);
 		return RP_NOT_SUPPORTED;
 	}
 	stream_because(s, "FICLONERANGE%s: %s", s->shared_to ? " of the rest" : "",

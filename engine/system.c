@@ -136,7 +136,9 @@ uint32_t system_open(struct rp_store *store, const char *name, enum system_use u
 {
 	uint32_t rc = try_open(store, name, use, w, ret, err);
 
-	return rc ? rp_fail_of(err, name, NULL), rc : RP_OK;
+	if (rc)
+		rp_fail_of(err, name, NULL);
+	return rc;
 }
 
 void system_close(struct system *system)
@@ -331,5 +333,7 @@ uint32_t rp_system_remove(struct rp_store *store, const char *name,
 	if (rc == RP_OK)
 		rc = store_bury(store, store->systems_fd, name, reterr);
 	system_close(&system);
-	return rc ? rp_fail_of(reterr, name, NULL), rc : RP_OK;
+	if (rc)
+		rp_fail_of(reterr, name, NULL);
+	return rc;
 }

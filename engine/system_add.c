@@ -190,7 +190,9 @@ static uint32_t check_and_take(struct rp_store *store, const char *name,
 		rc = make_doc(name, disks, disk_count, configs, config_count, &doc, err);
 	if (rc == RP_OK)
 		rc = take(store, name, doc, err);
-	return rc ? rp_fail_of(err, name, NULL), rc : RP_OK;
+	if (rc)
+		rp_fail_of(err, name, NULL);
+	return rc;
 }
 
 uint32_t rp_system_add(struct rp_store *store, const char *name,

@@ -152,18 +152,19 @@ uint64_t taken_stall_ms(const struct taken *d)
 static uint32_t refuse_copy(const struct taken *d, struct rp_error *err)
 {
 	if (d->stream.src.device)
-		rp_fail(err, RP_NOT_SUPPORTED, "clone",
+		rp_fail_disk(
+			err, d->id, RP_NO_OFFSET, RP_NOT_SUPPORTED, "clone",
 			"clone %s: a block device cannot be cloned; a stopped machine's may be "
 			"copied (allow copy)",
 			d->path);
 	else
-		rp_fail(err, RP_NOT_SUPPORTED, "clone",
+		rp_fail_disk(
+			err, d->id, RP_NO_OFFSET, RP_NOT_SUPPORTED, "clone",
 			"clone %s: no FICLONE from there to the store: %s; a stopped machine's "
 			"disk may be copied (allow copy)",
 			d->path, strerrordesc_np(-d->refusal));
 	if (err)
 		err->os_error = -d->refusal;
-	rp_fail_of(err, NULL, d->id);
 	return RP_NOT_SUPPORTED;
 }
 
@@ -288,10 +289,10 @@ uint32_t taken_confirm(const struct taken *d, struct rp_error *err)
 	if (stat(d->path, &now) == 0 && now.st_dev == d->before.st_dev &&
 	    now.st_ino == d->before.st_ino)
 		return RP_OK;
-	rp_fail(err, RP_IN_USE, "check",
+	return rp_fail_disk(
+		err, d->id, RP_NO_OFFSET, RP_IN_USE, "check",
 		"check %s: it was replaced by another file, or removed, meanwhile",
 		d->path);
-	return rp_fail_of(err, NULL, d->id), RP_IN_USE;
 }
 
 uint32_t taken_protect(struct taken *d, struct rp_error *err)

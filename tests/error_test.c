@@ -81,6 +81,23 @@ TEST(a_long_one_loses_its_middle)
 	}
 }
 
+/* Whether there is somebody to tell it or not. */
+TEST(of_a_disk_has_its_name_and_where)
+{
+	struct rp_error err;
+
+	EXPECT_EQ(
+		rp_fail_disk(&err, "vda", 4096, RP_IN_USE, "copy", "copy %s: busy", "a"),
+		RP_IN_USE);
+	EXPECT_STREQ(err.message, "vda: copy a: busy");
+	EXPECT_STREQ(err.step, "copy");
+	EXPECT_STREQ(err.disk, "vda");
+	EXPECT_EQ(err.code, RP_IN_USE);
+	EXPECT_EQ(err.offset, 4096);
+	EXPECT_EQ(rp_fail_disk(NULL, "vda", 0, RP_IN_USE, "copy", "copy %s: busy", "a"),
+		  RP_IN_USE);
+}
+
 /* Only our own limits do. */
 TEST(a_device_that_gives_up_is_no_limit_that_passed)
 {
