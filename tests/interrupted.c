@@ -17,9 +17,7 @@
 
 const char *interrupted_missing(void)
 {
-	if (!getenv("REFPOINT"))
-		return "REFPOINT, the path of the program, is not set";
-	return loopfs_skip_reason("xfs");
+	return program_missing() ?: loopfs_skip_reason("xfs");
 }
 
 unsigned interrupted_count(const char *variable, unsigned otherwise)
@@ -33,7 +31,7 @@ pid_t interrupted_start(const struct interrupted *x, const char *rate)
 {
 	const struct stage *s = x->stage;
 	const char *command = fmt("exec '%s' --store '%s' export %s '%s' --bwlimit %s %s",
-				  getenv("REFPOINT"), s->path, s->point, s->exports, rate,
+				  program(), s->path, s->point, s->exports, rate,
 				  x->options);
 	pid_t pid = fork();
 

@@ -35,14 +35,6 @@ FIXTURE_TEARDOWN(damaged)
 	jobs_close(&self->jobs);
 }
 
-static pid_t make_copying(struct jobs *j)
-{
-	j->job = jobs_start(j, true);
-	jobs_expect(j->job, RP_JOB_RUNNING);
-	jobs_reach(j, j->job, "copying");
-	return (pid_t)jobs_shown(j, j->job, "ProcessId");
-}
-
 static const char *record_path(const struct jobs *j, const char *folder)
 {
 	return fmt("%s/jobs/%s/%s/job.json", j->stage.path, folder, rp_job_id(j->job));
@@ -73,7 +65,7 @@ TEST_F(damaged, write_a_damaged_record_again)
 	struct jobs *j = &self->jobs;
 	struct rp_error err;
 
-	make_copying(j);
+	jobs_make_running(j);
 	save_text(record_path(j, "active"), "garbage");
 	EXPECT_EQ(state_again(j), RP_JOB_RUNNING);
 	jobs_request(j->job, RP_JOB_SUSPEND);
@@ -94,7 +86,7 @@ TEST_F(damaged, leave_a_damaged_record_where_it_is_found)
 {
 	struct jobs *j = &self->jobs;
 	struct rp_error err;
-	pid_t pid = make_copying(j);
+	pid_t pid = jobs_make_copying(j);
 	char *text;
 
 	ASSERT_OK(kill(pid, SIGKILL));
@@ -228,4 +220,4 @@ TEST_F(damaged, are_listed_as_of_a_newer_version)
 	json_decref(list);
 }
 
-TEST_MAIN_REQUIRES(jobs_missing)
+TEST_MAIN_REQUIRES(program_missing)

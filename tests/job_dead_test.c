@@ -90,15 +90,6 @@ static void open_store(const struct jobs *j)
 	rp_store_close(stage_open(&j->stage, 0));
 }
 
-static bool resumable(const struct jobs *j)
-{
-	json_t *doc = jobs_show(j, j->job);
-	bool ret = json_is_true(json_object_get(doc, "Resumable"));
-
-	json_decref(doc);
-	return ret;
-}
-
 /* When its server is heard of again. */
 static void kill_at_last(const struct jobs *j)
 {
@@ -127,7 +118,7 @@ static void expect_told(struct jobs *j, uint32_t request, enum rp_job_state stat
 	kill_process(j, pid);
 	open_store(j);
 	EXPECT_EQ(jobs_state(j->job), state);
-	EXPECT_FALSE(resumable(j));
+	EXPECT_FALSE(jobs_resumable(j));
 	EXPECT_STREQ(left(j), "");
 }
 
@@ -202,7 +193,7 @@ TEST_F(dead, stays_its_owners)
 		       &st));
 	EXPECT_EQ(st.st_uid, 65534);
 	EXPECT_EQ(st.st_gid, 65533);
-	EXPECT_TRUE(resumable(j));
+	EXPECT_TRUE(jobs_resumable(j));
 }
 
 /* With all its threads: what one of them still answers would be taken for an answer. */
@@ -244,7 +235,7 @@ TEST_F(dead, does_not_hold_others)
 	ASSERT_OK(kill(self->fs.server, SIGCONT));
 	open_store(j);
 	EXPECT_TRUE(has_mark(j));
-	EXPECT_TRUE(resumable(j));
+	EXPECT_TRUE(jobs_resumable(j));
 	kill_at_last(j);
 }
 
@@ -260,7 +251,7 @@ TEST_F(dead, does_not_hold_the_end_of_its_point)
 	EXPECT_EQ(rp_job_request_state_change(j->job, RP_JOB_KILL, SOON_MS, &err),
 		  RP_JOB_UNSPECIFIED);
 	EXPECT_EQ(err.code, RP_TIMEOUT, "%s", err.message);
-	EXPECT_TRUE(resumable(j));
+	EXPECT_TRUE(jobs_resumable(j));
 	ASSERT_OK(kill(self->fs.server, SIGCONT));
 	kill_at_last(j);
 }
@@ -285,7 +276,7 @@ TEST_F(dead, hears_that_it_is_to_keep_nothing)
 		  RP_JOB_TRANSITION);
 	self->fs.orders->stalls = false;
 	jobs_expect(j->job, RP_JOB_KILLED);
-	EXPECT_FALSE(resumable(j));
+	EXPECT_FALSE(jobs_resumable(j));
 	EXPECT_STREQ(left(j), "");
 }
 
@@ -307,7 +298,7 @@ TEST_F(dead, leaves_its_turn_to_others)
 
 static const char *missing(void)
 {
-	return jobs_missing() ?: badfs_skip_reason() ?: loopfs_skip_reason("ext4");
+	return program_missing() ?: badfs_skip_reason() ?: loopfs_skip_reason("ext4");
 }
 
 TEST_MAIN_REQUIRES(missing)

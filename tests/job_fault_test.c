@@ -106,20 +106,12 @@ TEST_F(faulty, work_without_inotify_instances)
 
 /* -------------------------------------------------------------------- no descriptors */
 
-static pid_t make_copying(struct jobs *j)
-{
-	j->job = jobs_start(j, true);
-	jobs_expect(j->job, RP_JOB_RUNNING);
-	jobs_reach(j, j->job, "copying");
-	return (pid_t)jobs_shown(j, j->job, "ProcessId");
-}
-
 /* Its process cannot even look at its record meanwhile. */
 TEST_F(faulty, outlive_a_want_of_descriptors)
 {
 	struct jobs *j = &self->jobs;
 	struct rp_error err;
-	pid_t pid = make_copying(j);
+	pid_t pid = jobs_make_copying(j);
 	rlim_t limit = limit_files(pid, 0);
 
 	GIVES(TIMEOUT, rp_job_wait(j->job, NULL, 1500, &err));
@@ -208,7 +200,7 @@ TEST_F(faulty, are_not_taken_for_failed_for_want_of_descriptors)
 	char *text = NULL;
 	rlim_t limit;
 
-	make_copying(j);
+	jobs_make_running(j);
 	limit = limit_files(getpid(), 0);
 	expect_want(rp_job_state(j->job, &state, NULL, &err), &err, "state", "read");
 	expect_want(rp_job_error(j->job, &err), &err, "error", "read");
@@ -252,7 +244,7 @@ TEST_F(faulty, hear_what_they_could_not_read)
 {
 	struct jobs *j = &self->jobs;
 	struct rp_error err;
-	pid_t pid = make_copying(j);
+	pid_t pid = jobs_make_copying(j);
 	rlim_t limit = limit_files(pid, 0);
 
 	EXPECT_EQ(rp_job_request_state_change(j->job, RP_JOB_SUSPEND, 500, &err),
@@ -428,7 +420,7 @@ TEST_F(crammed, are_killed)
 {
 	struct jobs *j = &self->jobs;
 
-	make_copying(j);
+	jobs_make_running(j);
 	fill(self);
 	jobs_request(j->job, RP_JOB_KILL);
 	EXPECT_EQ(jobs_state(j->job), RP_JOB_KILLED);
@@ -437,7 +429,7 @@ TEST_F(crammed, are_killed)
 TEST_F(crammed, are_cancelled_by_a_signal)
 {
 	struct jobs *j = &self->jobs;
-	pid_t pid = make_copying(j);
+	pid_t pid = jobs_make_copying(j);
 
 	fill(self);
 	ASSERT_OK(kill(pid, SIGTERM));
@@ -460,7 +452,7 @@ TEST_F(crammed, are_suspended)
 	struct jobs *j = &self->jobs;
 	struct rp_error err;
 
-	make_copying(j);
+	jobs_make_running(j);
 	fill(self);
 	jobs_request(j->job, RP_JOB_SUSPEND);
 	EXPECT_EQ(saved_state(j), RP_JOB_RUNNING, "in a store without room");
@@ -505,4 +497,4 @@ TEST_F(crammed, complete)
 	EXPECT_EQ(jobs_shown(j, j->job, "Resumable"), 0);
 }
 
-TEST_MAIN_REQUIRES(jobs_missing)
+TEST_MAIN_REQUIRES(program_missing)

@@ -66,15 +66,6 @@ static struct rp_job *keep_some(struct jobs *j)
 	return job;
 }
 
-static bool resumable(const struct jobs *j)
-{
-	json_t *doc = jobs_show(j, j->job);
-	bool ret = json_is_true(json_object_get(doc, "Resumable"));
-
-	json_decref(doc);
-	return ret;
-}
-
 /* From now on there is no turn for another. */
 static void take_the_turn(struct kept_fixture *self)
 {
@@ -103,7 +94,7 @@ static void finish(struct jobs *j)
 			      "ResumedBytes"),
 		  0);
 	json_decref(doc);
-	EXPECT_FALSE(resumable(j)); /* it is published now */
+	EXPECT_FALSE(jobs_resumable(j)); /* it is published now */
 }
 
 /* It is resumed while its directory is somewhere else. */
@@ -134,7 +125,7 @@ static void expect_killed(struct jobs *j)
 	jobs_request(j->job, RP_JOB_KILL);
 	jobs_expect(j->job, RP_JOB_KILLED);
 	EXPECT_STREQ(listing(directory(j)), "");
-	EXPECT_FALSE(resumable(j));
+	EXPECT_FALSE(jobs_resumable(j));
 }
 
 FIXTURE_SETUP(kept)
@@ -155,7 +146,7 @@ TEST_F(kept, goes_on_when_the_directory_is_back)
 	struct jobs *j = &self->jobs;
 
 	fail_without_directory(j);
-	EXPECT_TRUE(resumable(j));
+	EXPECT_TRUE(jobs_resumable(j));
 	finish(j);
 	EXPECT_TRUE(stage_good_export(directory(j), j->stage.point, j->stage.twin));
 }
@@ -179,7 +170,7 @@ TEST_F(kept, is_not_looked_for_where_it_is_not_mounted)
 	rp_job_request_state_change(j->job, RP_JOB_START, SOON_MS, &err);
 	GIVES(NOT_AVAILABLE, rp_job_wait(j->job, NULL, SOON_MS, &err));
 	EXPECT_STREQ(listing(here), "");
-	EXPECT_TRUE(resumable(j));
+	EXPECT_TRUE(jobs_resumable(j));
 	rp_job_request_state_change(j->job, RP_JOB_KILL, SOON_MS, &err);
 	EXPECT_EQ(err.code, RP_NOT_AVAILABLE, "%s", err.message);
 	ASSERT_OK(umount2(here, UMOUNT_NOFOLLOW));
@@ -202,7 +193,7 @@ TEST_F(kept, goes_with_the_data_of_its_point)
 
 	GIVES(OK, rp_release(j->stage.store, j->stage.point, NULL, &err));
 	EXPECT_STREQ(listing(directory(j)), "");
-	EXPECT_FALSE(resumable(j));
+	EXPECT_FALSE(jobs_resumable(j));
 }
 
 /* What is old is forgotten with what it has kept, but not by halves. */
@@ -287,7 +278,7 @@ TEST_F(kept, goes_with_a_job_that_was_killed_elsewhere)
 	jobs_request(j->job, RP_JOB_KILL);
 	jobs_expect(j->job, RP_JOB_KILLED);
 	ASSERT_OK(rename(away(j), directory(j)));
-	EXPECT_TRUE(resumable(j) && has_mark(j));
+	EXPECT_TRUE(jobs_resumable(j) && has_mark(j));
 	expect_killed(j);
 }
 
@@ -331,9 +322,9 @@ TEST_F(kept, is_nothing)
 	id = json_text(json_array_get(list, json_array_size(list) - 1), "InstanceID");
 	GIVES(OK, rp_job_open(j->stage.store, id, &j->job, &err));
 	json_decref(list);
-	EXPECT_TRUE(resumable(j));
+	EXPECT_TRUE(jobs_resumable(j));
 	EXPECT_EQ(rp_job_request_state_change(j->job, RP_JOB_KILL, SOON_MS, &err),
 		  RP_JOB_DONE, "%s", err.message);
 }
 
-TEST_MAIN_REQUIRES(jobs_missing)
+TEST_MAIN_REQUIRES(program_missing)

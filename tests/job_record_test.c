@@ -450,4 +450,4 @@ TEST_F(record, survives_its_process_while_it_is_suspended)
 				      j->stage.twin));
 }
 
-TEST_MAIN_REQUIRES(jobs_missing)
+TEST_MAIN_REQUIRES(program_missing)

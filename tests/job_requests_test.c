@@ -442,4 +442,4 @@ TEST_F(ended, is_started_or_killed)
 	}
 }
 
-TEST_MAIN_REQUIRES(jobs_missing)
+TEST_MAIN_REQUIRES(program_missing)

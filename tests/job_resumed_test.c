@@ -13,21 +13,13 @@
 #include <unistd.h>
 
 #include "harness.h"
-#include "stage.h"
+#include "jobs.h"
 
 static _Thread_local const char *watched; /* a folder: when it is looked into, ... */
 static struct rp_job *resumed;		  /* ... this is resumed */
 
 /* Who works on it is looked for, once: it is cancelled before, and resumed after. */
 static _Thread_local struct rp_job *looked_at;
-
-static void request(struct rp_job *job, uint32_t requested)
-{
-	struct rp_error err;
-
-	ASSERT_EQ(rp_job_request_state_change(job, requested, SOON_MS, &err), RP_JOB_DONE,
-		  "%s", err.message);
-}
 
 static bool is_watched(int dirfd)
 {
@@ -48,7 +40,7 @@ int openat(int dirfd, const char *path, int flags, ...)
 	va_end(args);
 	if (is_watched(dirfd)) {
 		watched = NULL;
-		request(resumed, RP_JOB_START);
+		jobs_request(resumed, RP_JOB_START);
 	}
 	return (int)syscall(SYS_openat, dirfd, path, flags, mode);
 }
@@ -61,10 +53,10 @@ int flock(int fd, int operation)
 	if (!job || !(operation & LOCK_SH))
 		return (int)syscall(SYS_flock, fd, operation);
 	looked_at = NULL;
-	request(job, RP_JOB_TERMINATE);
+	jobs_request(job, RP_JOB_TERMINATE);
 	r = (int)syscall(SYS_flock, fd, LOCK_SH); /* when it is let go of */
 	syscall(SYS_flock, fd, LOCK_UN);
-	request(job, RP_JOB_START);
+	jobs_request(job, RP_JOB_START);
 	return r;
 }
 
@@ -95,7 +87,7 @@ static void cancel(struct resumed_fixture *self)
 {
 	const struct stage *s = &self->stage;
 
-	request(self->job, RP_JOB_TERMINATE);
+	jobs_request(self->job, RP_JOB_TERMINATE);
 	while (*listing(fmt("%s/jobs/active", s->path)))
 		usleep(1000);
 	resumed = self->job;
@@ -164,16 +156,16 @@ TEST_F(resumed, is_told_of_by_its_new_owner)
 	unsigned looks = 0;
 
 	GIVES(OK, rp_job_open(self->stage.store, rp_job_id(self->job), &other, &err));
-	request(other, RP_JOB_TERMINATE);
-	request(other, RP_JOB_START);
-	request(other, RP_JOB_SUSPEND);
+	jobs_request(other, RP_JOB_TERMINATE);
+	jobs_request(other, RP_JOB_START);
+	jobs_request(other, RP_JOB_SUSPEND);
 	/* It may be told of what was there to be seen at the first look. */
 	do
 		GIVES(OK, rp_job_state(self->job, &state, NULL, &err));
 	while (poll(&fd, 1, 100) > 0 && ++looks < 10);
 	EXPECT_EQ(state, RP_JOB_SUSPENDED);
 	EXPECT_LT(looks, 10);
-	request(other, RP_JOB_TERMINATE);
+	jobs_request(other, RP_JOB_TERMINATE);
 	EXPECT_EQ(poll(&fd, 1, SOON_MS), 1);
 	rp_job_close(other);
 }

@@ -226,4 +226,4 @@ TEST_F(killed, leaves_nothing)
 	EXPECT_STREQ(listing(fmt("%s/0", j->stage.exports)), "");
 }
 
-TEST_MAIN_REQUIRES(jobs_missing)
+TEST_MAIN_REQUIRES(program_missing)

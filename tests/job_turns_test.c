@@ -338,4 +338,4 @@ TEST(turns_on_a_file_system_of_paths)
 	loopfs_umount(&lower);
 }
 
-TEST_MAIN_REQUIRES(jobs_missing)
+TEST_MAIN_REQUIRES(program_missing)

@@ -16,14 +16,6 @@
 
 #define SIZE (24 * MIB)
 
-static const char *program;
-
-const char *jobs_missing(void)
-{
-	program = getenv("REFPOINT");
-	return program ? NULL : "REFPOINT, the path of the program, is not set";
-}
-
 void jobs_make(struct jobs *j)
 {
 	*j = (struct jobs){0};
@@ -78,7 +70,7 @@ struct rp_job *jobs_start(struct jobs *j, bool slow)
 	ASSERT_OK(mkdir(directory, 0700));
 	out = popen(fmt("'%s' --store '%s' export '%s' '%s' --clone never --async "
 			"--bwlimit %s",
-			program, s->path, s->point, directory, slow ? "1K" : "0"),
+			program(), s->path, s->point, directory, slow ? "1K" : "0"),
 		    "re");
 	ASSERT_NE(out, NULL);
 	ASSERT_EQ(fscanf(out, "%63s", id), 1);
@@ -104,6 +96,15 @@ int64_t jobs_shown(const struct jobs *j, const struct rp_job *job, const char *k
 
 	json_decref(doc);
 	return number;
+}
+
+bool jobs_resumable(const struct jobs *j)
+{
+	json_t *doc = jobs_show(j, j->job);
+	bool ret = json_is_true(json_object_get(doc, "Resumable"));
+
+	json_decref(doc);
+	return ret;
 }
 
 double jobs_elapsed(const struct jobs *j)
@@ -161,6 +162,12 @@ void jobs_make_running(struct jobs *j)
 	j->job = jobs_start(j, true);
 	jobs_expect(j->job, RP_JOB_RUNNING);
 	jobs_reach(j, j->job, "copying");
+}
+
+pid_t jobs_make_copying(struct jobs *j)
+{
+	jobs_make_running(j);
+	return (pid_t)jobs_shown(j, j->job, "ProcessId");
 }
 
 /* Behind one that works. */

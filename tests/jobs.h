@@ -19,9 +19,6 @@ struct jobs {
 	pid_t stopped;	    /* by SIGSTOP; 0 = none */
 };
 
-/* Why there are no such tests; NULL if there are. */
-const char *jobs_missing(void);
-
 /* A stage of 24 MiB without a job. */
 void jobs_make(struct jobs *j);
 
@@ -39,6 +36,7 @@ struct rp_job *jobs_start(struct jobs *j, bool slow);
 json_t *jobs_show(const struct jobs *j, const struct rp_job *job);
 int64_t jobs_shown(const struct jobs *j, const struct rp_job *job, const char *key);
 double jobs_elapsed(const struct jobs *j); /* ElapsedTime of its job */
+bool jobs_resumable(const struct jobs *j);
 
 enum rp_job_state jobs_state(struct rp_job *job);
 
@@ -55,6 +53,9 @@ void jobs_make_new(struct jobs *j);
 void jobs_make_starting(struct jobs *j);
 void jobs_make_running(struct jobs *j);
 void jobs_make_suspended(struct jobs *j);
+
+/* The same as running; returns its process. */
+pid_t jobs_make_copying(struct jobs *j);
 
 /* The process of j->job stands still, hears of nothing, and is there; until it is let
  * go (one that is not held is fine). */

@@ -27,14 +27,9 @@
 
 #define ROUNDS 29 /* of each of the eleven variants: 319 in all */
 
-static const char *program;
-
 static const char *missing(void)
 {
-	program = getenv("REFPOINT");
-	if (!program)
-		return "REFPOINT, the path of the program, is not set";
-	return loopfs_skip_reason("xfs");
+	return program_missing() ?: loopfs_skip_reason("xfs");
 }
 
 FIXTURE(killed)
@@ -201,7 +196,7 @@ static const char *const *command_line(struct killed_fixture *self,
 	const char **arg = self->argv;
 	size_t i;
 
-	*arg++ = program;
+	*arg++ = program();
 	*arg++ = "--store";
 	*arg++ = self->stage.path;
 	*arg++ = variant->command;
@@ -216,7 +211,8 @@ static const char *const *command_line(struct killed_fixture *self,
 /* What is left behind is removed by whatever command comes next. */
 static void run_next_command(const struct stage *s)
 {
-	const char *const argv[] = {program, "--store", s->path, "system", "list", NULL};
+	const char *const argv[] = {program(), "--store", s->path,
+				    "system",  "list",	  NULL};
 
 	ASSERT_EQ(run(argv), 0);
 	stage_expect_idle(s);
@@ -393,7 +389,7 @@ static uint64_t measure(struct killed_fixture *self, const struct killed_variant
 /* How long it takes to start: nothing happens before. */
 static uint64_t measure_start(void)
 {
-	const char *const argv[] = {program, "--version", NULL};
+	const char *const argv[] = {program(), "--version", NULL};
 	uint64_t begin, least = UINT64_MAX;
 
 	for (int i = 0; i < 3; i++) {

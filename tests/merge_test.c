@@ -480,16 +480,15 @@ static void run_and_kill(const char *const *argv, uint64_t us)
 
 TEST_F(merge, killed)
 {
-	const char *program = getenv("REFPOINT");
 	char *left = strdup(
 		fmt("%s/web1/.%s.merging", self->out, strchr(self->points[2], '@') + 1));
 	char *path = strdup(path_of(self, 2));
-	const char *argv[] = {program, "merge", path, NULL};
+	const char *argv[] = {program(), "merge", path, NULL};
 	char keep[PATH_MAX + 16];
 	struct rp_error err;
 
-	if (!program)
-		SKIP("REFPOINT, the path of the program, is not set");
+	if (program_missing())
+		SKIP("%s", program_missing());
 	snprintf(keep, sizeof(keep), "%s/keep", self->out);
 	ASSERT_EQ(system(fmt("cp -a '%s' '%s'", path, keep)), 0);
 	for (unsigned round = 0; round < 12; round++) {
@@ -516,13 +515,12 @@ TEST_F(merge, killed)
 /* An export with a base is there, whole, or not at all. */
 TEST_F(merge, exports_killed)
 {
-	const char *program = getenv("REFPOINT");
 	char *store = strdup(fmt("%s/store", self->e.fs.mnt));
 	char *path = strdup(path_of(self, 2));
-	const char *argv[] = {program,	"--store",	 store,
-			      "export", self->points[2], self->out,
-			      "--base", self->points[1], "--digest",
-			      "always", "--restart",	 NULL,
+	const char *argv[] = {program(), "--store",	  store,
+			      "export",	 self->points[2], self->out,
+			      "--base",	 self->points[1], "--digest",
+			      "always",	 "--restart",	  NULL,
 			      NULL};
 	struct rp_export_options options = {.size = sizeof(options),
 					    .base = self->points[1],
@@ -530,8 +528,8 @@ TEST_F(merge, exports_killed)
 					    .restart = true};
 	unsigned published = 0;
 
-	if (!program)
-		SKIP("REFPOINT, the path of the program, is not set");
+	if (program_missing())
+		SKIP("%s", program_missing());
 	for (unsigned round = 0; round < 16; round++) {
 		argv[11] = round % 2 ? "--merge" : NULL;
 		if (exists(path))

@@ -25,14 +25,9 @@
 #define ARGS	 12
 #define IS_WHOLE 8 /* the status of a merge that was done */
 
-static const char *program;
-
 static const char *missing(void)
 {
-	program = getenv("REFPOINT");
-	if (!program)
-		return "REFPOINT, the path of the program, is not set";
-	return loopfs_skip_reason("xfs") ?: loopfs_skip_reason("btrfs");
+	return program_missing() ?: loopfs_skip_reason("xfs") ?: loopfs_skip_reason("btrfs");
 }
 
 /* A point, and its export. */
@@ -112,7 +107,7 @@ static const char *export_path(const struct nights_fixture *self, const struct n
 /* Its status, or -SIGKILL. */
 static int run(struct nights_fixture *self, const char *const args[], bool killed)
 {
-	const char *argv[ARGS + 3] = {program, "--store", self->stage.path};
+	const char *argv[ARGS + 3] = {program(), "--store", self->stage.path};
 	int status;
 	pid_t pid;
 

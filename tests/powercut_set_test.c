@@ -18,14 +18,9 @@
 #define PER_RUN	  6   /* cuts of one run */
 #define WITHIN_MS 400 /* they come, at first */
 
-static const char *program;
-
 static const char *missing(void)
 {
-	program = getenv("REFPOINT");
-	if (!program)
-		return "REFPOINT, the path of the program, is not set";
-	return loopfs_skip_reason("xfs");
+	return program_missing() ?: loopfs_skip_reason("xfs");
 }
 
 /* Of each file system: $CUTS, or a few. */
@@ -123,7 +118,7 @@ static pid_t start(const struct cut_fixture *self)
 		return pid;
 	dup2(open("/dev/null", O_WRONLY), STDOUT_FILENO);
 	dup2(STDOUT_FILENO, STDERR_FILENO);
-	execl(program, program, "--store", fmt("%s/store", self->where), "export",
+	execl(program(), program(), "--store", fmt("%s/store", self->where), "export",
 	      "--all", fmt("%s/out", self->power.mnt), NULL);
 	_exit(98);
 }

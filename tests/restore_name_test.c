@@ -20,18 +20,6 @@
 #include "harness.h"
 #include "stage.h"
 
-/* Restores, which must work; returns the report. */
-static json_t *restore(const char *export_path, const char *disk, const char *output,
-		       const struct rp_read_options *options)
-{
-	struct rp_error err;
-	char *text;
-
-	ASSERT_EQ(rp_restore(export_path, disk, output, options, &text, &err), RP_OK,
-		  "%s: %s", disk, err.message);
-	return take_json(text);
-}
-
 /* Two exports of web1: of its first point, and of a second one. */
 FIXTURE(name)
 {
@@ -87,9 +75,9 @@ TEST_F(name, is_not_taken_from_another_file)
 		  RP_INVALID_STATE, "%s", err.message);
 	EXPECT_TRUE(data_same(self->output, fmt("%s/copy", test_dir())));
 	EXPECT_STREQ(listing(self->folder), "vda");
-	json_decref(restore(self->first, "vda", self->output, &replace));
+	json_decref(stage_restore(self->first, "vda", self->output, &replace));
 	EXPECT_TRUE(data_same(self->output, self->stage.twin));
-	json_decref(restore(self->second, "vda", self->output, &replace));
+	json_decref(stage_restore(self->second, "vda", self->output, &replace));
 	EXPECT_TRUE(data_same(self->output, self->twin));
 	EXPECT_STREQ(listing(self->folder), "vda");
 	/* A link that leads nowhere is something, too. */
@@ -405,7 +393,7 @@ TEST_F(name, stays_with_the_old_file_if_the_new_one_is_bad)
 {
 	struct rp_error err;
 
-	json_decref(restore(self->second, "vda", self->output, NULL));
+	json_decref(stage_restore(self->second, "vda", self->output, NULL));
 	data_flip(fmt("%s/vda.raw", self->first), MIB + 5);
 	EXPECT_EQ(rp_restore(self->first, "vda", self->output, &replace, NULL, &err),
 		  RP_FAILED, "%s", err.message);
@@ -565,14 +553,14 @@ TEST_F(name, of_one_that_died_is_taken_over)
 	ASSERT_OK(kill(other.pid, SIGKILL));
 	EXPECT_EQ(end_other(&other), SIGKILL);
 	EXPECT_STREQ(listing(self->folder), ".vda.partial");
-	json_decref(restore(self->second, "vda", self->output, NULL));
+	json_decref(stage_restore(self->second, "vda", self->output, NULL));
 	EXPECT_STREQ(listing(self->folder), "vda");
 	EXPECT_TRUE(data_same(self->output, self->twin));
 
 	ASSERT_OK(unlink(self->output));
 	save_text(self->partial,
 		  "of somebody who is long gone, and did not even lock it");
-	json_decref(restore(self->first, "vda", self->output, NULL));
+	json_decref(stage_restore(self->first, "vda", self->output, NULL));
 	EXPECT_STREQ(listing(self->folder), "vda");
 	EXPECT_TRUE(data_same(self->output, self->stage.twin));
 }
@@ -706,7 +694,7 @@ TEST_F(name, is_fought_for)
 	uint64_t end;
 	int status;
 
-	json_decref(restore(self->first, "vda", self->output, NULL));
+	json_decref(stage_restore(self->first, "vda", self->output, NULL));
 	for (unsigned i = 0; i < ARRAY_SIZE(pids); i++) {
 		pids[i] = fork();
 		ASSERT_GE(pids[i], 0);

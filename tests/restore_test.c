@@ -19,18 +19,6 @@
 #include "engine_fixture.h"
 #include "harness.h"
 
-/* Restores, which must work; returns the report. */
-static json_t *restore(const char *export_path, const char *disk, const char *output,
-		       const struct rp_read_options *options)
-{
-	struct rp_error err;
-	char *text;
-
-	ASSERT_EQ(rp_restore(export_path, disk, output, options, &text, &err), RP_OK,
-		  "%s: %s", disk, err.message);
-	return take_json(text);
-}
-
 /* ---------------------------------------------------------- to every file system */
 
 FIXTURE(restore)
@@ -93,7 +81,7 @@ static void expect_restored(const struct restore_fixture *self, const char *dire
 		const char *id = shapes[i].id;
 		const char *output = fmt("%s/%s.restored", directory, id);
 		const char *exported = fmt("%s/%s.raw", self->path, id);
-		json_t *report = restore(self->path, id, output, options);
+		json_t *report = stage_restore(self->path, id, output, options);
 		int64_t data = json_number(report, "VirtualSize") -
 			       json_number(report, "ZeroBytes");
 		struct stat st;
@@ -291,7 +279,7 @@ TEST_F(device, holds_the_disk)
 		if (!backend_works(io))
 			continue;
 		options.io = io;
-		report = restore(self->path, "vda", self->device, &options);
+		report = stage_restore(self->path, "vda", self->device, &options);
 		EXPECT_STREQ(json_text(report, "Output"), self->device);
 		EXPECT_STREQ(json_text(report, "Method"),
 			     variant->runs ? "copy" : "none");
@@ -311,7 +299,7 @@ TEST_F(device, holds_the_disk_if_it_cannot_be_asked_for_zeros)
 
 	for (size_t i = 0; i < ARRAY_SIZE(errors); i++) {
 		block_syscall(SYS_fallocate, errors[i]);
-		json_decref(restore(self->path, "vda", self->device, NULL));
+		json_decref(stage_restore(self->path, "vda", self->device, NULL));
 		expect_content(self, self->image, self->size, variant->size);
 		spoil(self);
 	}

@@ -318,6 +318,17 @@ bool stage_good_export(const char *directory, const char *point, const char *dis
 	return restores(path, disk);
 }
 
+json_t *stage_restore(const char *path, const char *disk, const char *output,
+		      const struct rp_read_options *options)
+{
+	struct rp_error err;
+	char *text;
+
+	ASSERT_EQ(rp_restore(path, disk, output, options, &text, &err), RP_OK, "%s: %s",
+		  disk, err.message);
+	return take_json(text);
+}
+
 uint64_t stage_salvage(const char *path, const char *disk)
 {
 	const struct rp_read_options options = {.size = sizeof(options), .salvage = true};
@@ -399,4 +410,14 @@ rlim_t limit_files(pid_t pid, rlim_t limit)
 	new = (struct rlimit){.rlim_cur = limit, .rlim_max = old.rlim_max};
 	ASSERT_OK(prlimit(pid, RLIMIT_NOFILE, &new, NULL));
 	return old.rlim_cur;
+}
+
+const char *program(void)
+{
+	return getenv("REFPOINT");
+}
+
+const char *program_missing(void)
+{
+	return program() ? NULL : "REFPOINT, the path of the program, is not set";
 }

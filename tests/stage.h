@@ -61,6 +61,10 @@ bool stage_good_export(const char *directory, const char *point, const char *dis
 /* The record of the one job that has ended. */
 json_t *stage_only_job(const struct stage *s);
 
+/* Restores a disk, which must work; returns the report, to be given up. */
+json_t *stage_restore(const char *path, const char *disk, const char *output,
+		      const struct rp_read_options *options);
+
 /* Restores the disk of an export with --salvage: what is lost of it is zeros, all else is
  * as in @disk. Returns the bytes lost. */
 uint64_t stage_salvage(const char *path, const char *disk);
@@ -115,5 +119,10 @@ uint64_t now_ms(void);
 /* How many descriptors a process may have open; it keeps those it has. Gives the limit
  * there was. */
 rlim_t limit_files(pid_t pid, rlim_t limit);
+
+/* The path of the command, $REFPOINT; and why there are no tests of it, NULL if there
+ * are. */
+const char *program(void);
+const char *program_missing(void);
 
 #endif
