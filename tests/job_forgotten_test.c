@@ -3,11 +3,9 @@
  * job_forgotten_test.c - records are forgotten with what was kept, at a cost that does
  * not grow with the square of their number
  */
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
-#include <stdarg.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -15,6 +13,7 @@
 #include <unistd.h>
 
 #include "harness.h"
+#include "intercept.h"
 #include "stage.h"
 
 #define RECORDS 300 /* of exports that are done */
@@ -33,27 +32,17 @@ static bool is_unreadable(int dirfd, const char *path)
 }
 
 /* The library's calls come by here. */
-long syscall(long number, ...)
+static int before_syscall(long number, const long arg[6])
 {
-	static long (*real)(long number, ...);
-	long arg[6];
-	va_list args;
+	const char *path = (const char *)arg[1];
 
-	va_start(args, number);
-	for (size_t i = 0; i < ARRAY_SIZE(arg); i++)
-		arg[i] = va_arg(args, long);
-	va_end(args);
-	if (!real)
-		real = dlsym(RTLD_NEXT, "syscall");
-	if (number == SYS_openat2 && strstr((const char *)arg[1], "job.json")) {
-		seen.opened++;
-		if (is_unreadable((int)arg[0], (const char *)arg[1])) {
-			errno = EMFILE;
-			return -1;
-		}
-	}
-	return real(number, arg[0], arg[1], arg[2], arg[3], arg[4], arg[5]);
+	if (number != SYS_openat2 || !strstr(path, "job.json"))
+		return 0;
+	seen.opened++;
+	return is_unreadable((int)arg[0], path) ? EMFILE : 0;
 }
+
+INTERCEPT_SYSCALL(before_syscall)
 
 int unlinkat(int dirfd, const char *name, int flags)
 {
@@ -66,13 +55,8 @@ int unlinkat(int dirfd, const char *name, int flags)
 
 json_t *json_loadb(const char *text, size_t len, size_t flags, json_error_t *error)
 {
-	static json_t *(*real)(const char *text, size_t len, size_t flags,
-			       json_error_t *error);
-
-	if (!real)
-		real = dlsym(RTLD_NEXT, "json_loadb");
 	seen.parsed++;
-	return real(text, len, flags, error);
+	return REAL(json_loadb)(text, len, flags, error);
 }
 
 FIXTURE(forgotten)

@@ -4,7 +4,6 @@
  * them, and nobody else has to look for it
  */
 #include <dirent.h>
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 #include <unistd.h>
 
 #include "harness.h"
+#include "intercept.h"
 #include "jobs.h"
 #include "loopfs.h"
 
@@ -221,7 +221,6 @@ static ino_t listed;
 
 DIR *fdopendir(int fd)
 {
-	DIR *(*real)(int) = dlsym(RTLD_NEXT, "fdopendir");
 	void (*now)(void) = at_listing;
 	struct stat st;
 
@@ -229,7 +228,7 @@ DIR *fdopendir(int fd)
 		at_listing = NULL;
 		now();
 	}
-	return real(fd);
+	return REAL(fdopendir)(fd);
 }
 
 static struct rp_job *heir;

@@ -5,7 +5,6 @@
  */
 #include <fcntl.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -13,6 +12,7 @@
 #include <unistd.h>
 
 #include "harness.h"
+#include "intercept.h"
 #include "jobs.h"
 
 static _Thread_local const char *watched; /* a folder: when it is looked into, ... */
@@ -32,12 +32,8 @@ static bool is_watched(int dirfd)
 /* The library's calls come by here. */
 int openat(int dirfd, const char *path, int flags, ...)
 {
-	va_list args;
-	mode_t mode;
+	mode_t mode = OPEN_MODE(flags);
 
-	va_start(args, flags);
-	mode = flags & (O_CREAT | __O_TMPFILE) ? va_arg(args, mode_t) : 0;
-	va_end(args);
 	if (is_watched(dirfd)) {
 		watched = NULL;
 		jobs_request(resumed, RP_JOB_START);

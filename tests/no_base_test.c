@@ -3,10 +3,8 @@
  * no_base_test.c - what is no base is none: refused, or exported otherwise and not
  * without a word
  */
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +15,7 @@
 #include "data.h"
 #include "engine_fixture.h"
 #include "harness.h"
+#include "intercept.h"
 #include "links.h"
 
 FIXTURE(no_base)
@@ -169,37 +168,21 @@ TEST_F(no_base, a_base_that_lacks_its_own)
 static const char *short_of_files; /* to read what has this name with */
 
 /* The library's calls come by here. */
-long syscall(long number, ...)
+static int before_syscall(long number, const long arg[6])
 {
-	static long (*real)(long number, ...);
-	long arg[6];
-	va_list args;
+	bool reads = number == SYS_openat2 ||
+		     (number == SYS_openat && !(arg[2] & O_CREAT));
 
-	va_start(args, number);
-	for (size_t i = 0; i < ARRAY_SIZE(arg); i++)
-		arg[i] = va_arg(args, long);
-	va_end(args);
-	if (!real)
-		real = dlsym(RTLD_NEXT, "syscall");
-	if (short_of_files &&
-	    (number == SYS_openat2 || (number == SYS_openat && !(arg[2] & O_CREAT))) &&
-	    !strcmp((const char *)arg[1], short_of_files)) {
-		errno = EMFILE;
-		return -1;
-	}
-	return real(number, arg[0], arg[1], arg[2], arg[3], arg[4], arg[5]);
+	if (!reads || !short_of_files || strcmp((const char *)arg[1], short_of_files))
+		return 0;
+	return EMFILE;
 }
+
+INTERCEPT_SYSCALL(before_syscall)
 
 int openat(int dirfd, const char *path, int flags, ...)
 {
-	mode_t mode = 0;
-	va_list args;
-
-	va_start(args, flags);
-	if ((flags & O_CREAT) || (flags & O_TMPFILE) == O_TMPFILE)
-		mode = va_arg(args, mode_t);
-	va_end(args);
-	return (int)syscall(SYS_openat, dirfd, path, flags, mode);
+	return (int)syscall(SYS_openat, dirfd, path, flags, OPEN_MODE(flags));
 }
 
 static void expect_shortage(const struct links *l, const char *name, const char *out,

@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +14,7 @@
 
 #include "data.h"
 #include "harness.h"
+#include "intercept.h"
 #include "links.h"
 
 static struct links l;
@@ -37,15 +37,8 @@ static void come_by(const char *path)
 /* The library's calls come by here. */
 int openat(int dirfd, const char *path, int flags, ...)
 {
-	mode_t mode = 0;
-	va_list args;
-	int fd;
+	int fd = (int)syscall(SYS_openat, dirfd, path, flags, OPEN_MODE(flags));
 
-	va_start(args, flags);
-	if ((flags & O_CREAT) || (flags & O_TMPFILE) == O_TMPFILE)
-		mode = va_arg(args, mode_t);
-	va_end(args);
-	fd = (int)syscall(SYS_openat, dirfd, path, flags, mode);
 	come_by(path);
 	return fd;
 }

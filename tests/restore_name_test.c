@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -18,6 +17,7 @@
 #include "blocked.h"
 #include "data.h"
 #include "harness.h"
+#include "intercept.h"
 #include "stage.h"
 
 /* Two exports of web1: of its first point, and of a second one. */
@@ -218,13 +218,8 @@ static bool far;		   /* flock() is as NFS has it */
 /* The library's calls come by here. */
 int open(const char *path, int flags, ...)
 {
-	mode_t mode = 0;
-	va_list args;
+	mode_t mode = OPEN_MODE(flags);
 
-	va_start(args, flags);
-	if ((flags & O_CREAT) || (flags & O_TMPFILE) == O_TMPFILE)
-		mode = va_arg(args, mode_t);
-	va_end(args);
 	if (short_of_files && !strcmp(path, short_of_files)) {
 		errno = EMFILE;
 		return -1;

@@ -3,7 +3,6 @@
  * settings_test.c - ExportSettingData: what is accepted and as what, what is
  * refused and with which words, and that parsing has no other effect
  */
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <libxml/parser.h>
 #include <libxml/xmlerror.h>
@@ -19,6 +18,7 @@
 #include "engine/settings.h"
 #include "io/base.h"
 #include "tests/harness.h"
+#include "tests/intercept.h"
 
 #define CLASS	       "Msvm_VirtualSystemReferencePointExportSettingData"
 #define INSTANCE(body) "<INSTANCE CLASSNAME=\"" CLASS "\">" body "</INSTANCE>"
@@ -542,10 +542,7 @@ static bool is_missing;
 
 void *dlopen(const char *name, int flags)
 {
-	void *(*real)(const char *, int) = (void *(*)(const char *, int))dlsym(RTLD_NEXT,
-									       "dlopen");
-
-	return real(is_missing ? "/nowhere/lib.so" : name, flags);
+	return REAL(dlopen)(is_missing ? "/nowhere/lib.so" : name, flags);
 }
 
 /* What it lacks may be there the next time. */
