@@ -490,7 +490,7 @@ TEST_F(codes, in_use_by_another_process)
 				      .offset = RP_NO_OFFSET};
 	const struct stage *s = &self->stage;
 	const char *folder = fmt("%s/web1", s->exports);
-	const char *partial = fmt("%s/.%s.partial", folder, strchr(s->point, '@') + 1);
+	const char *partial = stage_partial_path(s->exports, s->point);
 	struct holder holder;
 	struct rp_error err;
 

@@ -600,15 +600,9 @@ TEST_F(refused, by_a_digest)
 	stage_expect_unharmed(s, "web1");
 }
 
-static int cancel(void *context, const struct rp_progress *progress)
-{
-	(void)context;
-	return !strcmp(progress->phase, "copying");
-}
-
 TEST_F(refused, by_the_caller)
 {
-	const struct rp_watch watch = {.size = sizeof(watch), .progress = cancel};
+	const struct rp_watch watch = cancel_in("copying");
 	struct rp_export_options options = stage_copying(RP_IO_AUTO);
 	struct rp_error err, want = failure(ECANCELED, "copying", RP_NO_OFFSET);
 

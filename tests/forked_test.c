@@ -187,15 +187,9 @@ TEST_F(forked, points_are_released_and_imported)
 	expect_all_free();
 }
 
-static int stop(void *context, const struct rp_progress *progress)
-{
-	(void)context;
-	return !strcmp(progress->phase, "publishing");
-}
-
 TEST_F(forked, exports_are_stopped_and_begun_again)
 {
-	const struct rp_watch watch = {.size = sizeof(watch), .progress = stop};
+	const struct rp_watch watch = cancel_in("publishing");
 	const char *directory = fmt("%s/more", test_dir());
 	struct rp_export_options options = stage_copying(RP_IO_AUTO);
 	struct rp_error err;

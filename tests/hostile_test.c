@@ -42,8 +42,8 @@ FIXTURE_SETUP(place)
 
 	stage_make(s, test_dir(), SIZE, test_seed());
 	snprintf(self->system, sizeof(self->system), "%s/web1", s->exports);
-	snprintf(self->partial, sizeof(self->partial), "%s/.%s.partial", self->system,
-		 strchr(s->point, '@') + 1);
+	snprintf(self->partial, sizeof(self->partial), "%s",
+		 stage_partial_path(s->exports, s->point));
 }
 
 FIXTURE_TEARDOWN(place)
@@ -51,12 +51,7 @@ FIXTURE_TEARDOWN(place)
 	stage_close(&self->stage);
 }
 
-/* What a watch cancels at, or dies at. */
-static int cancel_at(void *phase, const struct rp_progress *progress)
-{
-	return !strcmp(progress->phase, phase);
-}
-
+/* What a watch dies at. */
 static int die_at(void *phase, const struct rp_progress *progress)
 {
 	if (!strcmp(progress->phase, phase))
@@ -66,8 +61,7 @@ static int die_at(void *phase, const struct rp_progress *progress)
 
 static void export_cancelled(const struct stage *s)
 {
-	const struct rp_watch watch = {
-		.size = sizeof(watch), .context = "copying", .progress = cancel_at};
+	const struct rp_watch watch = cancel_in("copying");
 	struct rp_export_options options = stage_copying(RP_IO_AUTO);
 	struct rp_error err;
 

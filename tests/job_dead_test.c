@@ -32,12 +32,11 @@ FIXTURE_VARIANT_ADD(dead, by_a_job){0};
 
 static bool has_mark(const struct jobs *j)
 {
+	const char *directory = fmt("%s/0", j->stage.exports);
+	const char *partial = stage_partial_path(directory, j->stage.point);
 	struct stat st;
 
-	return stat(fmt("%s/0/web1/.%s.partial/.journal", j->stage.exports,
-			strchr(j->stage.point, '@') + 1),
-		    &st) == 0 &&
-	       st.st_size > 0;
+	return stat(fmt("%s/.journal", partial), &st) == 0 && st.st_size > 0;
 }
 
 FIXTURE_SETUP(dead)

@@ -43,7 +43,7 @@ static const char *away(const struct jobs *j)
 
 static const char *partial(const struct jobs *j)
 {
-	return fmt("%s/web1/.%s.partial", directory(j), strchr(j->stage.point, '@') + 1);
+	return stage_partial_path(directory(j), j->stage.point);
 }
 
 static bool has_mark(const struct jobs *j)

@@ -406,8 +406,8 @@ TEST_F(record, is_of_the_only_export_of_its_point_to_a_place)
 /* How far it is known to be on stable storage. */
 static int64_t mark_of(const struct stage *s)
 {
-	const char *path = fmt("%s/0/web1/.%s.partial/.journal", s->exports,
-			       strchr(s->point, '@') + 1);
+	const char *partial = stage_partial_path(fmt("%s/0", s->exports), s->point);
+	const char *path = fmt("%s/.journal", partial);
 	struct stat st;
 	json_t *doc;
 	int64_t mark;

@@ -202,8 +202,9 @@ FIXTURE_VARIANT_ADD(killed, cancelled){RP_JOB_TERMINATE};
 /* Something of it is on stable storage, and is kept by who does not kill it. */
 static void await_mark(const struct jobs *j)
 {
-	const char *path = fmt("%s/0/web1/.%s.partial/.journal", j->stage.exports,
-			       strchr(j->stage.point, '@') + 1);
+	const char *directory = fmt("%s/0", j->stage.exports);
+	const char *partial = stage_partial_path(directory, j->stage.point);
+	const char *path = fmt("%s/.journal", partial);
 	struct stat st = {0};
 
 	while (stat(path, &st) < 0 || !st.st_size)

@@ -277,8 +277,8 @@ static bool expect_whole_export(const struct stage *s, enum rp_format format)
 	const struct rp_export_options options = {.size = sizeof(options),
 						  .format = format};
 	const char *folder = fmt("%s/web1", s->exports);
-	const char *partial = fmt(".%s.partial", strchr(s->point, '@') + 1);
-	bool kept = exists(fmt("%s/%s", folder, partial));
+	const char *partial = stage_partial_path(s->exports, s->point);
+	bool kept = exists(partial);
 	struct rp_error err;
 
 	if (!exists(folder)) {
@@ -287,7 +287,7 @@ static bool expect_whole_export(const struct stage *s, enum rp_format format)
 	}
 	EXPECT_STREQ(listing(s->exports), "web1");
 	if (kept) {
-		EXPECT_STREQ(listing(folder), partial);
+		EXPECT_STREQ(listing(folder), strrchr(partial, '/') + 1);
 		EXPECT_EQ(stage_export(s, &options, &err), RP_OK, "%s", err.message);
 	}
 	EXPECT_STREQ(listing(folder), strchr(s->point, '@') + 1);

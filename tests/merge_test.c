@@ -269,15 +269,9 @@ TEST_F(merge, of_what_has_no_digest)
 	}
 }
 
-static int cancel(void *context, const struct rp_progress *progress)
-{
-	(void)context;
-	return strcmp(progress->phase, "publishing") == 0;
-}
-
 TEST_F(merge, called_off)
 {
-	const struct rp_watch watch = {.size = sizeof(watch), .progress = cancel};
+	const struct rp_watch watch = cancel_in("publishing");
 	const struct rp_read_options options = {.size = sizeof(options), .watch = &watch};
 	json_t *manifest;
 	struct rp_error err;

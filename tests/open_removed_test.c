@@ -43,24 +43,19 @@ int unlinkat(int dirfd, const char *name, int flags)
 	return renameat(dirfd, name, dirfd, fmt(".nfs%04u", renamed));
 }
 
-static int stop(void *context, const struct rp_progress *progress)
-{
-	return !strcmp(progress->phase, context);
-}
-
 /* Wherever it is stopped. */
 TEST(an_export_that_is_discarded)
 {
-	static char *const phases[] = {"planning", "copying", "publishing"};
-	struct rp_watch watch = {.size = sizeof(watch), .progress = stop};
+	static const char *const phases[] = {"planning", "copying", "publishing"};
 	struct rp_export_options options = stage_copying(RP_IO_AUTO);
 	struct rp_error err;
 	struct stage s;
 
-	options.watch = &watch;
 	stage_make(&s, test_dir(), 2 * MIB, test_seed());
 	for (size_t i = 0; i < ARRAY_SIZE(phases); i++) {
-		watch.context = phases[i];
+		const struct rp_watch watch = cancel_in(phases[i]);
+
+		options.watch = &watch;
 		GIVES(FAILED, stage_export(&s, &options, &err));
 		EXPECT_STREQ(listing(s.exports), "", "stopped while %s", phases[i]);
 		EXPECT_EQ(system(fmt("rm -rf %s/*", s.exports)), 0);

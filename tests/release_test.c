@@ -173,15 +173,9 @@ TEST_F(released, disks_of_every_shape)
 	json_decref(manifest);
 }
 
-static int cancel(void *context, const struct rp_progress *progress)
-{
-	(void)context;
-	return strcmp(progress->phase, "verifying") == 0;
-}
-
 TEST_F(released, a_release_that_is_called_off_changes_nothing)
 {
-	const struct rp_watch watch = {.size = sizeof(watch), .progress = cancel};
+	const struct rp_watch watch = cancel_in("verifying");
 	const struct rp_read_options options = {.size = sizeof(options), .watch = &watch};
 	struct rp_error err;
 

@@ -397,19 +397,12 @@ TEST_F(name, stays_with_the_old_file_if_the_new_one_is_bad)
 	EXPECT_TRUE(data_same(self->output, self->twin));
 }
 
-static int cancel(void *context, const struct rp_progress *progress)
-{
-	return !strcmp(progress->phase, context);
-}
-
 TEST_F(name, is_not_given_after_a_cancel)
 {
 	static const char *const phases[] = {"planning", "cloning", "copying"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(phases); i++) {
-		const struct rp_watch watch = {.size = sizeof(watch),
-					       .context = (void *)phases[i],
-					       .progress = cancel};
+		const struct rp_watch watch = cancel_in(phases[i]);
 		const struct rp_read_options options = {.size = sizeof(options),
 							.watch = &watch};
 		struct rp_error err;

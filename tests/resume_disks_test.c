@@ -97,8 +97,7 @@ FIXTURE_TEARDOWN(disks)
 
 static const char *partial(const struct disks_fixture *self, const char *name)
 {
-	return fmt("%s/web1/.%s.partial/%s", self->other.mnt,
-		   strchr(self->e.point, '@') + 1, name);
+	return fmt("%s/%s", stage_partial_path(self->other.mnt, self->e.point), name);
 }
 
 static int stop(void *context, const struct rp_progress *p)

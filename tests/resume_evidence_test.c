@@ -98,8 +98,9 @@ static void interrupt_new(struct evidence_fixture *self)
 
 static const char *partial(const struct evidence_fixture *self, const char *name)
 {
-	return fmt("%s/web1/.%s.partial/%s", self->stage.exports,
-		   strchr(self->stage.point, '@') + 1, name);
+	const struct stage *s = &self->stage;
+
+	return fmt("%s/%s", stage_partial_path(s->exports, s->point), name);
 }
 
 /* Whatever the store or the directory is asked for, nothing of it is touched. */

@@ -207,8 +207,7 @@ static const char *interrupt(const struct image_fixture *self,
 	options.memory = 2 * MIB; /* one window at a time: all but the last is marked */
 	GIVES(FAILED, stage_export(s, &options, &err));
 	EXPECT_EQ(err.os_error, ECANCELED);
-	return fmt("%s/web1/.%s.partial/vda.%s", s->exports, strchr(s->point, '@') + 1,
-		   v->format);
+	return fmt("%s/vda.%s", stage_partial_path(s->exports, s->point), v->format);
 }
 
 static void fill(const char *path, uint64_t start, uint64_t len)

@@ -21,7 +21,7 @@
 
 static const char *partial_of(const struct stage *s)
 {
-	return fmt("%s/web1/.%s.partial", s->exports, strchr(s->point, '@') + 1);
+	return stage_partial_path(s->exports, s->point);
 }
 
 /* Takes its name from the export; returns the one it has then. */
@@ -70,17 +70,10 @@ int unlinkat(int dirfd, const char *name, int flags)
 	return (int)syscall(SYS_unlinkat, dirfd, name, flags);
 }
 
-static int stop_at_the_end(void *context, const struct rp_progress *progress)
-{
-	(void)context;
-	return !strcmp(progress->phase, "publishing");
-}
-
 /* A folder that is being removed is at no instant one that lacks only its name. */
 TEST(loses_its_manifest_first)
 {
-	static const struct rp_watch watch = {.size = sizeof(watch),
-					      .progress = stop_at_the_end};
+	const struct rp_watch watch = cancel_in("publishing");
 	struct rp_export_options options = stage_copying(RP_IO_AUTO);
 	struct rp_error err;
 	struct stage s;

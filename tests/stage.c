@@ -86,6 +86,18 @@ void save_text(const char *path, const char *text)
 	ASSERT_OK(fclose(file));
 }
 
+static int is_in(void *phase, const struct rp_progress *progress)
+{
+	return !strcmp(progress->phase, phase);
+}
+
+struct rp_watch cancel_in(const char *phase)
+{
+	return (struct rp_watch){.size = sizeof(struct rp_watch),
+				 .context = (void *)phase,
+				 .progress = is_in};
+}
+
 json_t *load_json(const char *path)
 {
 	json_error_t error;
@@ -286,6 +298,11 @@ const char *stage_point_path(const struct stage *s, const char *point)
 const char *stage_export_path(const char *directory, const char *point)
 {
 	return fmt("%s/web1/%s", directory, strchr(point, '@') + 1);
+}
+
+const char *stage_partial_path(const char *directory, const char *point)
+{
+	return fmt("%s/web1/.%s.partial", directory, strchr(point, '@') + 1);
 }
 
 /* An image is not the disk itself. */

@@ -51,9 +51,11 @@ struct rp_job *stage_start(const struct stage *s);
 /* Exports by copying all data. */
 struct rp_export_options stage_copying(enum rp_io io);
 
-/* The folder of a point in the store, and of its export in @directory. */
+/* The folder of a point in the store, of its export in @directory, and of what that is
+ * until it is published. */
 const char *stage_point_path(const struct stage *s, const char *point);
 const char *stage_export_path(const char *directory, const char *point);
+const char *stage_partial_path(const char *directory, const char *point);
 
 /* Whether the export verifies, and its disk has the data of @disk. */
 bool stage_good_export(const char *directory, const char *point, const char *disk);
@@ -101,6 +103,9 @@ bool exists(const char *path);
 /* Whether the path of what is open as @fd has @text in it. */
 bool fd_path_has(int fd, const char *text);
 void save_text(const char *path, const char *text);
+
+/* What cancels the operation in this phase. */
+struct rp_watch cancel_in(const char *phase);
 
 /* The JSON document in a file, or in a text of the library's, which is freed. */
 json_t *load_json(const char *path);

@@ -82,7 +82,7 @@ static const char *leave_job(const struct stage *s, int state)
 static const char *leave_partial(const struct stage *s)
 {
 	const char *folder = fmt("%s/web1", s->exports);
-	const char *path = fmt("%s/.%s.partial", folder, strchr(s->point, '@') + 1);
+	const char *path = stage_partial_path(s->exports, s->point);
 
 	ASSERT_OK(mkdir(folder, 0700));
 	ASSERT_OK(mkdir(path, 0700));

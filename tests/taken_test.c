@@ -16,11 +16,6 @@
 
 #define SIZE (6 * MIB)
 
-static int cancel_at(void *phase, const struct rp_progress *progress)
-{
-	return !strcmp(progress->phase, phase);
-}
-
 FIXTURE(taken)
 {
 	struct loopfs fs;
@@ -66,9 +61,7 @@ TEST_F(taken, cancelled_before_the_first_clone)
 	char *point = NULL;
 
 	for (size_t i = 0; i < ARRAY_SIZE(phases); i++) {
-		const struct rp_watch watch = {.size = sizeof(watch),
-					       .context = (void *)phases[i],
-					       .progress = cancel_at};
+		const struct rp_watch watch = cancel_in(phases[i]);
 
 		GIVES(FAILED, take(&self->stage, &watch, &point, &err));
 		EXPECT_EQ(err.os_error, ECANCELED, "%s", err.message);

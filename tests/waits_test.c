@@ -217,8 +217,7 @@ TEST_F(waits, a_destroy_waits_for_the_end_of_an_export)
 TEST_F(waits, an_export_runs_once)
 {
 	const struct stage *s = &self->stage;
-	const char *partial = fmt("%s/web1/.%s.partial", s->exports,
-				  strchr(s->point, '@') + 1);
+	const char *partial = stage_partial_path(s->exports, s->point);
 
 	begin(&self->first, s, run_export, true, 0);
 	begin(&self->second, s, run_export, false, 0);
