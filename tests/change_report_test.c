@@ -168,24 +168,14 @@ TEST_F(changes, from_the_digest_of_a_released_base)
 	EXPECT_STREQ(err.step, "prove");
 }
 
-static int count_warnings;
-static char last_warning[512];
-
-static void on_warning(void *context, const char *text)
-{
-	(void)context;
-	count_warnings++;
-	snprintf(last_warning, sizeof(last_warning), "%s", text);
-}
-
-static const struct rp_watch watch = {.size = sizeof(watch), .warning = on_warning};
-static const struct rp_changes_options watching = {.size = sizeof(watching),
-						   .watch = &watch};
-
 /* Each time one disk has no base, and the other one has. */
 static void expect_whole(struct changes_fixture *self, const char *why)
 {
-	json_t *report = changes_of(self, &watching), *disk = disk_of(report, "vda");
+	struct heard heard = {0};
+	const struct rp_watch watch = hear_into(&heard);
+	const struct rp_changes_options options = {.size = sizeof(options),
+						   .watch = &watch};
+	json_t *report = changes_of(self, &options), *disk = disk_of(report, "vda");
 
 	EXPECT_STREQ(json_text(disk, "Source"), "all");
 	EXPECT_STREQ(json_text(disk, "SourceReason"), why);
@@ -194,10 +184,9 @@ static void expect_whole(struct changes_fixture *self, const char *why)
 		  json_number(disk, "VirtualSize"));
 	EXPECT_NE(json_text(disk_of(report, "vdb"), "Source"), "all");
 	EXPECT_STREQ(ranges_of(disk_of(report, "vdb")), "");
-	EXPECT_EQ(count_warnings, 1);
-	EXPECT_STREQ(last_warning, fmt("vda: all of it counts as changed: %s", why));
+	EXPECT_EQ(heard.count, 1);
+	EXPECT_STREQ(heard.last, fmt("vda: all of it counts as changed: %s", why));
 	json_decref(report);
-	count_warnings = 0;
 }
 
 static const char *point_file(const struct changes_fixture *self, const char *name)

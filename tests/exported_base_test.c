@@ -19,16 +19,6 @@
 #define SIZE   (4 * MIB)
 #define NIGHTS 4
 
-static char warned[1024];
-static unsigned warnings;
-
-static void note_warning(void *context, const char *text)
-{
-	(void)context;
-	warnings++;
-	snprintf(warned, sizeof(warned), "%s", text);
-}
-
 FIXTURE(exported_base)
 {
 	struct stage stage;
@@ -36,6 +26,7 @@ FIXTURE(exported_base)
 	char disks[NIGHTS][PATH_MAX];	 /* what they hold */
 	struct rp_export_options options;
 	struct rp_watch watch;
+	struct heard heard; /* by the last export */
 	struct rp_error err;
 };
 
@@ -56,12 +47,10 @@ FIXTURE_SETUP(exported_base)
 			 i);
 		ASSERT_EQ(system(fmt("cp '%s' '%s'", s->disk, self->disks[i])), 0);
 	}
-	self->watch = (struct rp_watch){.size = sizeof(self->watch),
-					.warning = note_warning};
+	self->watch = hear_into(&self->heard);
 	self->options = stage_copying(RP_IO_AUTO);
 	self->options.base = "@exported";
 	self->options.watch = &self->watch;
-	warnings = 0;
 }
 
 FIXTURE_TEARDOWN(exported_base)
@@ -71,8 +60,7 @@ FIXTURE_TEARDOWN(exported_base)
 
 static uint32_t export_night(struct exported_base_fixture *self, unsigned i)
 {
-	warnings = 0;
-	warned[0] = '\0';
+	self->heard = (struct heard){0};
 	return rp_export(self->stage.store, self->points[i], self->stage.exports,
 			 &self->options, NULL, &self->err);
 }
@@ -115,12 +103,13 @@ TEST_F(exported_base, nights_that_failed_leave_no_hole)
 	struct rp_error err;
 
 	EXPECT_EQ(export_night(self, 0), RP_OK, "%s", self->err.message);
-	EXPECT_EQ(warnings, 1);
-	EXPECT_STREQ(warned, fmt("exported in full, there is no usable base: %s has no "
-				 "export of an older point of web1",
-				 self->stage.exports));
+	EXPECT_EQ(self->heard.count, 1);
+	EXPECT_STREQ(self->heard.last,
+		     fmt("exported in full, there is no usable base: %s has no "
+			 "export of an older point of web1",
+			 self->stage.exports));
 	EXPECT_EQ(export_night(self, 3), RP_OK, "%s", self->err.message);
-	EXPECT_EQ(warnings, 0, "%s", warned);
+	EXPECT_EQ(self->heard.count, 0, "%s", self->heard.last);
 	EXPECT_STREQ(base_of(self, 0), "");
 	EXPECT_STREQ(base_of(self, 3), ID_OF(0));
 	expect_good(self, 0);
@@ -157,9 +146,10 @@ TEST_F(exported_base, what_cannot_be_read_is_passed_over)
 	EXPECT_EQ(export_night(self, 1), RP_OK, "%s", self->err.message);
 	save_text(fmt("%s/export.json", path_of(self, 1)), "{");
 	EXPECT_EQ(export_night(self, 2), RP_OK, "%s", self->err.message);
-	EXPECT_EQ(warnings, 1);
-	EXPECT_NE(strstr(warned, "passed over as a base: "), NULL, "%s", warned);
-	EXPECT_NE(strstr(warned, ID_OF(1)), NULL, "%s", warned);
+	EXPECT_EQ(self->heard.count, 1);
+	EXPECT_NE(strstr(self->heard.last, "passed over as a base: "), NULL, "%s",
+		  self->heard.last);
+	EXPECT_NE(strstr(self->heard.last, ID_OF(1)), NULL, "%s", self->heard.last);
 	EXPECT_STREQ(base_of(self, 2), ID_OF(0));
 	expect_good(self, 2);
 }
@@ -176,12 +166,13 @@ TEST_F(exported_base, a_broken_chain_is_not_gone_on_with)
 		  self->err.message);
 	self->options.strict = false;
 	EXPECT_EQ(export_night(self, 2), RP_OK, "%s", self->err.message);
-	EXPECT_EQ(warnings, 1);
-	EXPECT_NE(strstr(warned, "disk vda: exported in full, there is no usable base: "),
-		  NULL, "%s", warned);
+	EXPECT_EQ(self->heard.count, 1);
+	EXPECT_NE(strstr(self->heard.last,
+			 "disk vda: exported in full, there is no usable base: "),
+		  NULL, "%s", self->heard.last);
 	expect_good(self, 2);
 	EXPECT_EQ(export_night(self, 3), RP_OK, "%s", self->err.message);
-	EXPECT_EQ(warnings, 0, "%s", warned);
+	EXPECT_EQ(self->heard.count, 0, "%s", self->heard.last);
 	EXPECT_STREQ(base_of(self, 3), ID_OF(2));
 	expect_good(self, 3);
 }
@@ -191,7 +182,7 @@ TEST_F(exported_base, merged_each_night)
 	self->options.merge = true;
 	for (unsigned i = 0; i < NIGHTS; i++) {
 		EXPECT_EQ(export_night(self, i), RP_OK, "%s", self->err.message);
-		EXPECT_EQ(warnings, i == 0, "%s", warned);
+		EXPECT_EQ(self->heard.count, i == 0, "%s", self->heard.last);
 	}
 	ASSERT_EQ(system(fmt("rm -rf '%s'", path_of(self, NIGHTS - 2))), 0);
 	expect_good(self, NIGHTS - 1);
@@ -267,7 +258,7 @@ TEST_F(exported_base, of_what_is_there_already)
 		self->options.strict = i;
 		EXPECT_EQ(export_night(self, 0), RP_INVALID_STATE);
 		EXPECT_EQ(self->err.os_error, EEXIST, "%s", self->err.message);
-		EXPECT_EQ(warnings, 0, "%s", warned);
+		EXPECT_EQ(self->heard.count, 0, "%s", self->heard.last);
 	}
 }
 

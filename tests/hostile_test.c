@@ -664,7 +664,6 @@ FIXTURE(source)
 {
 	struct loopfs fs;
 	struct stage stage;
-	unsigned warnings;
 };
 
 FIXTURE_SETUP(source)
@@ -683,18 +682,10 @@ FIXTURE_TEARDOWN(source)
 	loopfs_umount(&self->fs);
 }
 
-static void count_warning(void *context, const char *text)
-{
-	struct source_fixture *self = context;
-
-	EXPECT_NE(strstr(text, "record"), NULL, "%s", text);
-	self->warnings++;
-}
-
 static void expect_exported_without_record(struct source_fixture *self)
 {
-	const struct rp_watch watch = {
-		.size = sizeof(watch), .context = self, .warning = count_warning};
+	struct heard heard = {0};
+	const struct rp_watch watch = hear_into(&heard);
 	const struct rp_export_options options = {.size = sizeof(options),
 						  .watch = &watch};
 	struct stage *s = &self->stage;
@@ -703,7 +694,8 @@ static void expect_exported_without_record(struct source_fixture *self)
 	stage_close(s);
 	s->store = stage_open(s, 0);
 	GIVES(OK, stage_export(s, &options, &err));
-	EXPECT_EQ(self->warnings, 1);
+	EXPECT_EQ(heard.count, 1);
+	EXPECT_NE(strstr(heard.last, "record"), NULL, "%s", heard.last);
 	EXPECT_STREQ(listing(fmt("%s/jobs/ended", s->path)), "");
 	EXPECT_TRUE(stage_good_export(s->exports, s->point, s->twin));
 	stage_expect_unharmed(s, "web1");

@@ -120,21 +120,13 @@ TEST_F(record, is_kept_of_every_export)
 	json_decref(list);
 }
 
-static void count_warning(void *context, const char *text)
-{
-	EXPECT_NE(strstr(text, "to restore it the export of that is needed"), NULL, "%s",
-		  text);
-	++*(unsigned *)context;
-}
-
 /* Nobody looks on while it works; who waits for it, or looks later, is told. */
 TEST_F(record, has_what_it_warned_of)
 {
 	struct stage *s = &self->jobs.stage;
 	struct rp_export_options options = stage_copying(RP_IO_AUTO);
-	unsigned told = 0;
-	const struct rp_watch watch = {
-		.size = sizeof(watch), .context = &told, .warning = count_warning};
+	struct heard heard = {0};
+	const struct rp_watch watch = hear_into(&heard);
 	char second[POINT_SIZE];
 	struct rp_error err;
 	json_t *doc;
@@ -145,7 +137,9 @@ TEST_F(record, has_what_it_warned_of)
 				  &err),
 		  RP_JOB_STARTED, "%s", err.message);
 	ASSERT_EQ(rp_job_wait(self->jobs.job, &watch, SOON_MS, &err), RP_OK);
-	EXPECT_EQ(told, 1);
+	EXPECT_EQ(heard.count, 1);
+	EXPECT_NE(strstr(heard.last, "to restore it the export of that is needed"), NULL,
+		  "%s", heard.last);
 	doc = jobs_show(&self->jobs, self->jobs.job);
 	EXPECT_EQ(json_array_size(json_object_get(doc, "Warnings")), 1);
 	json_decref(doc);

@@ -322,17 +322,11 @@ TEST_F(merge, not_of_what_has_something_else_in_it)
 	free(path);
 }
 
-static void keep_warning(void *context, const char *text)
-{
-	snprintf(context, PATH_MAX, "%s", text);
-}
-
 /* What cannot be removed of the old one is told, and goes with the next that can. */
 TEST_F(merge, of_what_has_immutable_files)
 {
-	char warning[PATH_MAX] = "";
-	const struct rp_watch watch = {
-		.size = sizeof(watch), .context = warning, .warning = keep_warning};
+	struct heard heard = {0};
+	const struct rp_watch watch = hear_into(&heard);
 	const struct rp_read_options options = {.size = sizeof(options), .watch = &watch};
 	const char *left = fmt("%s/web1/.%s.merging", self->out,
 			       strchr(self->points[2], '@') + 1);
@@ -342,7 +336,7 @@ TEST_F(merge, of_what_has_immutable_files)
 	let_have(CAP_LINUX_IMMUTABLE, false);
 	GIVES(OK, rp_merge(path_of(self, 2), &options, NULL, &err));
 	EXPECT_STREQ(listing(left), "vda.raw");
-	EXPECT_STREQ(warning,
+	EXPECT_STREQ(heard.last,
 		     fmt("export %s: %s beside it cannot be removed: %s",
 			 path_of(self, 2), strrchr(left, '/') + 1, strerror(EPERM)));
 	GIVES(INVALID_STATE, rp_merge(path_of(self, 2), NULL, NULL, &err));

@@ -276,22 +276,12 @@ TEST_F(merged, over_a_chain_that_is_merged_meanwhile)
 	free(path);
 }
 
-static int warnings;
-static char warned[512];
-
-static void count_warning(void *context, const char *text)
-{
-	(void)context;
-	warnings++;
-	snprintf(warned, sizeof(warned), "%s", text);
-}
-
-static const struct rp_watch watch = {.size = sizeof(watch), .warning = count_warning};
-
 /* In full, with a warning that holds @what; strictly not at all. */
 static void expect_full(const struct merged_fixture *self, const char *what)
 {
 	struct rp_export_options options = merging(self);
+	struct heard heard = {0};
+	const struct rp_watch watch = hear_into(&heard);
 	struct rp_error err;
 	json_t *report;
 
@@ -306,8 +296,8 @@ static void expect_full(const struct merged_fixture *self, const char *what)
 	options.strict = false;
 	options.watch = &watch;
 	report = engine_export(&self->e, self->out, &options);
-	EXPECT_EQ(warnings, 1);
-	EXPECT_NE(strstr(warned, what), NULL, "%s", warned);
+	EXPECT_EQ(heard.count, 1);
+	EXPECT_NE(strstr(heard.last, what), NULL, "%s", heard.last);
 	EXPECT_STREQ(json_text(report, "Kind"), "full");
 	EXPECT_TRUE(json_is_null(json_object_get(report, "BaseReferencePointId")));
 	json_decref(report);
@@ -450,6 +440,8 @@ TEST_F(merged, with_the_export_of_another_point)
 TEST_F(merged, short_of_descriptors)
 {
 	struct rp_export_options options = merging(self);
+	struct heard heard = {0};
+	const struct rp_watch watch = hear_into(&heard);
 	uint32_t rc = RP_FAILED;
 	struct rp_error err;
 	int free = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0);
@@ -465,7 +457,7 @@ TEST_F(merged, short_of_descriptors)
 		if (rc)
 			ASSERT_EQ(rc, RP_FAILED, "%d more: %s", more, err.message);
 	}
-	EXPECT_EQ(strstr(warned, "exported in full"), NULL, "%s", warned);
+	EXPECT_EQ(strstr(heard.last, "exported in full"), NULL, "%s", heard.last);
 	expect_good(self, self->point, "vda");
 }
 
@@ -525,6 +517,8 @@ static void mount_bad(struct badfs *fs, struct loopfs *lower)
 TEST(with_a_base_export_that_cannot_be_read)
 {
 	struct rp_export_options options = stage_copying(RP_IO_AUTO);
+	struct heard heard = {0};
+	const struct rp_watch watch = hear_into(&heard);
 	struct loopfs lower;
 	char base[POINT_SIZE];
 	struct rp_error err;
@@ -548,8 +542,8 @@ TEST(with_a_base_export_that_cannot_be_read)
 	EXPECT_EQ(err.os_error, EIO, "%s", err.message);
 	options.strict = false;
 	GIVES(OK, stage_export(&s, &options, &err));
-	EXPECT_EQ(warnings, 1);
-	EXPECT_NE(strstr(warned, "exported in full"), NULL, "%s", warned);
+	EXPECT_EQ(heard.count, 1);
+	EXPECT_NE(strstr(heard.last, "exported in full"), NULL, "%s", heard.last);
 	fs.orders->read_error = 0;
 	EXPECT_TRUE(stage_good_export(s.exports, s.point, s.disk));
 	stage_close(&s);

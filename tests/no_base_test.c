@@ -33,16 +33,6 @@ FIXTURE_TEARDOWN(no_base)
 	links_close(&self->l);
 }
 
-static int warnings;
-static char warned[512];
-
-static void count_warning(void *context, const char *text)
-{
-	(void)context;
-	warnings++;
-	snprintf(warned, sizeof(warned), "%s", text);
-}
-
 TEST_F(no_base, what_is_none)
 {
 	struct rp_export_options options = stage_copying(RP_IO_AUTO);
@@ -82,8 +72,8 @@ TEST_F(no_base, what_is_none)
 /* It is made, as its base may be somewhere else, but not without a word. */
 TEST_F(no_base, a_base_that_is_not_beside_it)
 {
-	static const struct rp_watch watch = {.size = sizeof(watch),
-					      .warning = count_warning};
+	struct heard heard = {0};
+	const struct rp_watch watch = hear_into(&heard);
 	struct rp_export_options options = stage_copying(RP_IO_AUTO);
 	const char *out = fmt("%s/out", test_dir());
 	char base[PATH_MAX], path[PATH_MAX];
@@ -103,16 +93,16 @@ TEST_F(no_base, a_base_that_is_not_beside_it)
 					     path, self->l.paths[i == 1 ? 2 : 0], base)),
 				  0);
 		}
-		warnings = 0;
+		heard.count = 0;
 		ASSERT_EQ(rp_export(self->l.stage.store, self->l.points[1], out, &options,
 				    &report, &err),
 			  RP_OK, "%s", err.message);
 		doc = take_json(report);
-		EXPECT_EQ(json_array_size(json_object_get(doc, "Warnings")), warnings);
+		EXPECT_EQ(json_array_size(json_object_get(doc, "Warnings")), heard.count);
 		json_decref(doc);
-		EXPECT_EQ(warnings, i == 2 ? 0 : 1, "%s", warned);
-		if (warnings)
-			EXPECT_STREQ(warned,
+		EXPECT_EQ(heard.count, i == 2 ? 0 : 1, "%s", heard.last);
+		if (heard.count)
+			EXPECT_STREQ(heard.last,
 				     fmt("disk vda: only what has changed since %s is "
 					 "exported; to restore it the export of that is "
 					 "needed, too, and it is not at %s",
@@ -124,8 +114,8 @@ TEST_F(no_base, a_base_that_is_not_beside_it)
  * not even be opened. */
 TEST_F(no_base, a_base_that_lacks_its_own)
 {
-	static const struct rp_watch watch = {.size = sizeof(watch),
-					      .warning = count_warning};
+	struct heard heard = {0};
+	const struct rp_watch watch = hear_into(&heard);
 	static const enum rp_format formats[] = {RP_FORMAT_RAW, RP_FORMAT_QCOW2};
 
 	for (size_t k = 0; k < ARRAY_SIZE(formats); k++) {
@@ -145,20 +135,20 @@ TEST_F(no_base, a_base_that_lacks_its_own)
 		options.base = self->l.points[1];
 		options.watch = &watch;
 		options.strict = true;
-		warnings = 0;
+		heard.count = 0;
 		EXPECT_EQ(rp_export(self->l.stage.store, self->l.points[2], out, &options,
 				    NULL, &err),
 			  RP_INVALID_STATE, "%s", err.message);
 		EXPECT_STREQ(err.disk, "vda");
-		EXPECT_EQ(warnings, 0);
+		EXPECT_EQ(heard.count, 0);
 		path = stage_export_path(out, self->l.points[2]);
 		options.strict = false;
 		GIVES(OK, rp_export(self->l.stage.store, self->l.points[2], out, &options,
 				    NULL, &err));
-		EXPECT_EQ(warnings, 1, "%s", warned);
-		EXPECT_NE(strstr(warned, raw ? "not found beside it"
-					     : "or what that needs, cannot be read"),
-			  NULL, "%s", warned);
+		EXPECT_EQ(heard.count, 1, "%s", heard.last);
+		EXPECT_NE(strstr(heard.last, raw ? "not found beside it"
+						 : "or what that needs, cannot be read"),
+			  NULL, "%s", heard.last);
 		EXPECT_EQ(rp_restore(path, "vda", fmt("%s/whole%zu", test_dir(), k), NULL,
 				     NULL, &err),
 			  raw ? RP_NOT_AVAILABLE : RP_OK, "%s", err.message);
@@ -245,8 +235,8 @@ TEST_F(no_base, a_shortage_says_nothing_of_its_digests)
 /* One disk has no base, the other has: each as it can be, or strictly neither. */
 TEST_F(no_base, a_new_disk)
 {
-	static const struct rp_watch watch = {.size = sizeof(watch),
-					      .warning = count_warning};
+	struct heard heard = {0};
+	const struct rp_watch watch = hear_into(&heard);
 	struct rp_export_options options = stage_copying(RP_IO_AUTO);
 	const char *path = fmt("%s/systems/web1/system.json", self->l.stage.path);
 	const char *vdb = fmt("%s/vdb.img", test_dir());
@@ -270,12 +260,11 @@ TEST_F(no_base, a_new_disk)
 	stage_expect_idle(&self->l.stage);
 	options.strict = false;
 	options.watch = &watch;
-	warnings = 0;
 	ASSERT_EQ(rp_export(self->l.stage.store, point, self->l.stage.exports, &options,
 			    NULL, &err),
 		  RP_OK, "%s", err.message);
-	EXPECT_EQ(warnings, 1);
-	EXPECT_NE(strstr(warned, "vdb"), NULL, "%s", warned);
+	EXPECT_EQ(heard.count, 1);
+	EXPECT_NE(strstr(heard.last, "vdb"), NULL, "%s", heard.last);
 	manifest = load_json(fmt("%s/export.json", export));
 	EXPECT_STREQ(json_text(manifest, "Kind"), "differential");
 	EXPECT_TRUE(json_is_object(json_object_get(disk_of(manifest, "vda"), "Changes")));

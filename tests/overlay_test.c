@@ -269,21 +269,12 @@ TEST_F(overlay, is_not_merged)
 	EXPECT_TRUE(exists(self->image));
 }
 
-static unsigned warnings;
-
-static void count_warning(void *context, const char *text)
-{
-	(void)context;
-	EXPECT_NE(strstr(text, "cannot be read"), NULL, "%s", text);
-	warnings++;
-}
-
 /* Nothing is based any more on what @base is based on, strictly; else it is in full. */
 static void expect_no_base(const struct overlay_fixture *self, const char *base,
 			   enum rp_format format)
 {
-	static const struct rp_watch watch = {.size = sizeof(watch),
-					      .warning = count_warning};
+	struct heard heard = {0};
+	const struct rp_watch watch = hear_into(&heard);
 	struct rp_export_options o = stage_copying(RP_IO_AUTO);
 	char point[POINT_SIZE], *text;
 	struct rp_error err;
@@ -294,7 +285,6 @@ static void expect_no_base(const struct overlay_fixture *self, const char *base,
 	o.base = base;
 	o.strict = true;
 	o.watch = &watch;
-	warnings = 0;
 	GIVES(INVALID_STATE,
 	      rp_export(self->stage.store, point, self->stage.exports, &o, NULL, &err));
 	o.strict = false;
@@ -303,7 +293,8 @@ static void expect_no_base(const struct overlay_fixture *self, const char *base,
 		RP_OK, "%s", err.message);
 	report = take_json(text);
 	EXPECT_STREQ(json_text(report, "Kind"), "full");
-	EXPECT_EQ(warnings, 1);
+	EXPECT_EQ(heard.count, 1);
+	EXPECT_NE(strstr(heard.last, "cannot be read"), NULL, "%s", heard.last);
 	json_decref(report);
 }
 

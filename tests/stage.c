@@ -98,6 +98,20 @@ struct rp_watch cancel_in(const char *phase)
 				 .progress = is_in};
 }
 
+static void hear(void *context, const char *text)
+{
+	struct heard *heard = context;
+
+	heard->count++;
+	snprintf(heard->last, sizeof(heard->last), "%s", text);
+}
+
+struct rp_watch hear_into(struct heard *heard)
+{
+	return (struct rp_watch){
+		.size = sizeof(struct rp_watch), .context = heard, .warning = hear};
+}
+
 json_t *load_json(const char *path)
 {
 	json_error_t error;

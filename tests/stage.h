@@ -107,6 +107,13 @@ void save_text(const char *path, const char *text);
 /* What cancels the operation in this phase. */
 struct rp_watch cancel_in(const char *phase);
 
+/* How often there was a warning, and the last one; and what hears them. */
+struct heard {
+	unsigned count;
+	char last[1024];
+};
+struct rp_watch hear_into(struct heard *heard);
+
 /* The JSON document in a file, or in a text of the library's, which is freed. */
 json_t *load_json(const char *path);
 json_t *take_json(char *text);

@@ -24,8 +24,6 @@ FIXTURE(change)
 {
 	struct stage stage;
 	const char *second, *config; /* files of others */
-	unsigned warnings;
-	char warned[1024];
 };
 
 FIXTURE_SETUP(change)
@@ -98,19 +96,11 @@ TEST_F(change, is_of_all_that_there_is)
 		fmt("%s/config/web1.xml", stage_export_path(s->exports, s->point))));
 }
 
-static void note_warning(void *context, const char *text)
-{
-	struct change_fixture *self = context;
-
-	self->warnings++;
-	snprintf(self->warned, sizeof(self->warned), "%s", text);
-}
-
 /* Of a base that has not got the new disk, and of one that was released or imported. */
 TEST_F(change, leaves_bases_as_they_are)
 {
-	const struct rp_watch watch = {
-		.size = sizeof(watch), .context = self, .warning = note_warning};
+	struct heard heard = {0};
+	const struct rp_watch watch = hear_into(&heard);
 	struct rp_export_options options = stage_copying(RP_IO_AUTO);
 	const struct stage *s = &self->stage;
 	const char *path, *restored = fmt("%s/restored", test_dir());
@@ -127,10 +117,10 @@ TEST_F(change, leaves_bases_as_they_are)
 	path = stage_export_path(s->exports, point);
 	for (unsigned i = 0; i < 3; i++) {
 		GIVES(OK, rp_export(s->store, point, s->exports, &options, NULL, &err));
-		EXPECT_EQ(self->warnings, 1);
-		EXPECT_EQ(strstr(self->warned, "vda"), NULL, "%s", self->warned);
-		EXPECT_NE(strstr(self->warned, "new disk: the base does not have it"),
-			  NULL, "%s", self->warned);
+		EXPECT_EQ(heard.count, 1);
+		EXPECT_EQ(strstr(heard.last, "vda"), NULL, "%s", heard.last);
+		EXPECT_NE(strstr(heard.last, "new disk: the base does not have it"), NULL,
+			  "%s", heard.last);
 		manifest = load_json(fmt("%s/export.json", path));
 		EXPECT_TRUE(json_is_object(
 			json_object_get(disk_of(manifest, "vda"), "Changes")));
@@ -141,7 +131,7 @@ TEST_F(change, leaves_bases_as_they_are)
 		EXPECT_TRUE(data_same(restored, s->disk));
 		ASSERT_OK(unlink(restored));
 		remove_tree(path);
-		self->warnings = 0;
+		heard.count = 0;
 		if (i == 0)
 			GIVES(OK, rp_release(s->store, s->point, NULL, &err));
 		if (i != 1)

@@ -148,20 +148,10 @@ TEST_F(taken, while_the_disk_is_replaced)
 	rp_free(point);
 }
 
-static char warned[512];
-
-static void keep_warning(void *context, const char *text)
-{
-	(void)context;
-	snprintf(warned, sizeof(warned), "%s", text);
-}
-
 /* The point of an overlay is worth nothing alone, nor that of tables without their data.
  */
 TEST_F(taken, of_an_image_that_needs_another_file)
 {
-	static const struct rp_watch watch = {.size = sizeof(watch),
-					      .warning = keep_warning};
 	static const struct {
 		uint8_t version, base, data_file;
 		const char *needs;
@@ -172,6 +162,8 @@ TEST_F(taken, of_an_image_that_needs_another_file)
 		{3, 1, 4, "with a backing file and an external data file,"},
 		{2, 0, 4, NULL}, /* no part of that header */
 	};
+	struct heard heard = {0};
+	const struct rp_watch watch = hear_into(&heard);
 	struct rp_error err;
 	char *point = NULL;
 	json_t *doc;
@@ -185,12 +177,13 @@ TEST_F(taken, of_an_image_that_needs_another_file)
 		head[15] = (char)heads[i].base;
 		head[79] = (char)heads[i].data_file;
 		ASSERT_EQ(pwrite(fd, head, sizeof(head), 0), (ssize_t)sizeof(head));
-		warned[0] = '\0';
+		heard.last[0] = '\0';
 		GIVES(OK, take(&self->stage, &watch, &point, &err));
 		if (heads[i].needs)
-			EXPECT_NE(strstr(warned, heads[i].needs), NULL, "%s", warned);
+			EXPECT_NE(strstr(heard.last, heads[i].needs), NULL, "%s",
+				  heard.last);
 		else
-			EXPECT_STREQ(warned, "");
+			EXPECT_STREQ(heard.last, "");
 		doc = load_json(
 			fmt("%s/point.json", stage_point_path(&self->stage, point)));
 		warnings = json_object_get(doc, "Warnings");
