@@ -48,18 +48,6 @@ FIXTURE_VARIANT_ADD(queue, aio_buffered){&io_backend_aio, false};
 FIXTURE_VARIANT_ADD(queue, sync_buffered){&io_backend_sync, false};
 FIXTURE_VARIANT_ADD(queue, fake_buffered){&fakeio_backend, false};
 
-/* Makes of a file that was opened for direct I/O one that was not, or skips. */
-static void choose_mode(struct io_file *file, bool direct)
-{
-	if (direct && !file->direct)
-		SKIP("no direct I/O to %s: %s", test_dir(), file->buffered);
-	if (!direct && file->direct) {
-		close(file->fd);
-		file->fd = file->tail_fd;
-		file->direct = false;
-	}
-}
-
 static void create_file(struct io_file *ret, const char *path, bool direct)
 {
 	ASSERT_OK(io_file_create(AT_FDCWD, path, -1, ret));

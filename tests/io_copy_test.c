@@ -12,6 +12,7 @@
 #include "fakeio.h"
 #include "harness.h"
 #include "io/base.h"
+#include "iojob.h"
 
 #define DEPTH	  8
 #define BUF_SIZE  (256 * KIB)
@@ -115,18 +116,6 @@ static void copy_all(struct copy *copy, void *const *bufs)
 	while (io_queue_in_flight(copy->q)) {
 		ASSERT_OK(io_queue_kick(copy->q));
 		ASSERT_GE(io_queue_reap(copy->q, 1, -1), 1);
-	}
-}
-
-/* As io_file has them opened: with direct I/O if that can be, or made to go without. */
-static void choose_mode(struct io_file *file, bool direct)
-{
-	if (direct && !file->direct)
-		SKIP("no direct I/O to %s: %s", test_dir(), file->buffered);
-	if (!direct && file->direct) {
-		close(file->fd);
-		file->fd = file->tail_fd;
-		file->direct = false;
 	}
 }
 

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * iojob.c - a request that counts its deliveries
+ * iojob.c - a request that counts its deliveries, and the kind of file it goes to
  */
 #include "iojob.h"
+
+#include <unistd.h>
 
 #include "harness.h"
 #include "io/base.h"
@@ -37,6 +39,17 @@ int job_run(struct io_queue *q, struct job *job)
 	ASSERT_EQ(job->delivered, 1);
 	ASSERT_EQ(io_queue_in_flight(q), 0);
 	return job->req.result;
+}
+
+void choose_mode(struct io_file *file, bool direct)
+{
+	if (direct && !file->direct)
+		SKIP("no direct I/O to %s: %s", test_dir(), file->buffered);
+	if (!direct && file->direct) {
+		close(file->fd);
+		file->fd = file->tail_fd;
+		file->direct = false;
+	}
 }
 
 void expect_same_bytes(const void *a, const void *b, size_t len)
