@@ -1,0 +1,142 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# nightly_test.sh - the nightly examples of refpoint(1), as they are printed there: night
+# after night on XFS, one of which fails, and what was exported is the disks of that night
+
+. "$(dirname "$0")/lib.sh"
+
+why=$(no_loopfs xfs)
+[[ -z $why ]] || skip_all "$why"
+command -v jq >/dev/null || skip_all 'no jq'
+fs=$DIR/xfs
+mount_loopfs xfs 320 "$fs"
+PATH=$(dirname "$REFPOINT"):$PATH
+mkdir "$DIR/was"
+nights=0
+
+# example TEXT: the one of the page that has TEXT in it, for $exports.
+example() {
+	awk -v text="$1" '
+		$1 == ".Sh" { inside = $2 == "EXAMPLES" }
+		$1 == ".Ed" { if (index(lines, text)) printf "%s", lines; open = 0 }
+		open { lines = lines $0 "\n" }
+		inside && $1 == ".Bd" { open = 1; lines = "" }' man/refpoint.1 |
+		sed -e 's/\\e$/\\/' -e "s| /exports| $exports|"
+}
+
+# begin MACHINE...: a new store with these, which have a disk each, and a place to export to.
+begin() {
+	local machine
+	machines=("$@")
+	exports=$DIR/exports$#
+	export REFPOINT_STORE=$fs/store$#
+	mkdir "$exports"
+	refpoint init "$REFPOINT_STORE"
+	for machine; do
+		head -c 3000001 /dev/urandom >"$fs/$machine.img"
+		truncate -s 5000001 "$fs/$machine.img"
+		refpoint system add "$machine" --disk "vda=$fs/$machine.img"
+	done
+}
+
+# latest MACHINE: the UUID of its newest point.
+latest() {
+	refpoint --json list "$1" | jq -r '.ReferencePoints[-1].InstanceID'
+}
+
+# night STATUS NAME TEXT: the machines work, then the example with TEXT in it is run. What
+# was on the disk of a new point is kept under its UUID; $point is that of the first one.
+# The machine $lost has no disk meanwhile.
+night() {
+	local status=$1 name=$2 machine disk
+	nights=$((nights + 1))
+	for machine in "${machines[@]}"; do
+		disk=$fs/$machine.img
+		head -c 70000 /dev/urandom |
+			dd of="$disk" bs=4k seek=$((nights * 37)) conv=notrunc status=none
+		cp "$disk" "$DIR/was/$machine"
+	done
+	[[ -z ${lost-} ]] || mv "$fs/$lost.img" "$fs/lost"
+	check_status "$status" "$name" sh -c "$(example "$3")"
+	[[ -z ${lost-} ]] || mv "$fs/lost" "$fs/$lost.img"
+	for machine in "${machines[@]}"; do
+		[[ ${lost-} = "$machine" ]] ||
+			mv "$DIR/was/$machine" "$DIR/was/$(latest "$machine")"
+	done
+	point=$(latest "${machines[0]}")
+}
+
+# based MACHINE UUID ON: the export of that point has what has changed since ON, or all.
+based() {
+	jq -e --arg base "$3" '(.BaseReferencePointId // "") == $base' \
+		"$exports/$1/$2/export.json"
+}
+
+# come_back MACHINE: each of its exports is sound, and is the disk of its night.
+come_back() {
+	local path
+	for path in "$exports/$1"/*; do
+		rm -f "$DIR/restored"
+		refpoint verify --chain "$path" &&
+			refpoint restore "$path" --disk vda "$DIR/restored" &&
+			cmp "$DIR/restored" "$DIR/was/${path##*/}" || return 1
+	done
+}
+
+points() {
+	refpoint --json list "$1" | jq '.ReferencePoints | length'
+}
+
+count() {
+	test "$(find "$exports/$1" -mindepth 1 -maxdepth 1 | wc -l)" = "$2"
+}
+
+# ------------------------------------------- one machine, and its points that go
+
+one="destroy \"\$old\""
+begin web1
+check 'one machine: the example is there' grep -q 'refpoint export .* --base @exported' \
+	<(example "$one")
+night 0 'one machine: the first night' "$one"
+first=$point
+check 'it is exported in full' based web1 "$first" ''
+mv "$exports" "$exports.away"
+night 10 'one machine: a night without the place to export to' "$one"
+check 'that is said' grep -q "$exports" "$DIR/err"
+check 'what the next night needs stays' test "$(points web1)" = 2
+mv "$exports.away" "$exports"
+night 0 'one machine: the night after it' "$one"
+second=$point
+check 'what has changed since the night before that' based web1 "$second" "$first"
+check 'only the new point stays' test "$(points web1) $(latest web1)" = "1 $second"
+night 0 'one machine: a third night' "$one"
+check 'what has changed in one night' based web1 "$point" "$second"
+check 'only the newest point stays' test "$(points web1) $(latest web1)" = "1 $point"
+check 'three nights were exported' count web1 3
+check 'and come back' come_back web1
+
+# --------------------------------------------------------------- all machines
+
+all='system list'
+begin web1 db1
+check 'all machines: the example is there' grep -q 'refpoint export --all .* --base @exported' \
+	<(example "$all")
+night 0 'all machines: the first night' "$all"
+first=$point
+db1=$(latest db1)
+lost=db1 night 8 'all machines: a night without the disk of one' "$all"
+check 'that is said' grep -q "db1: .*$fs/db1.img" "$DIR/err"
+second=$point
+check 'the other is exported' based web1 "$second" "$first"
+check 'nothing new of the one' count db1 1
+night 0 'all machines: the night after it' "$all"
+check 'what has changed in one night' based web1 "$point" "$second"
+check 'and, of the one, in two' based db1 "$(latest db1)" "$db1"
+night 0 'all machines: one more' "$all"
+check 'all nights were exported' count web1 4
+check 'and those there were of the one' count db1 3
+check 'they come back' come_back web1
+check 'they come back of the one, too' come_back db1
+
+done_testing
