@@ -40,7 +40,7 @@ static uint32_t measure(struct stream *streams, size_t count, struct watch *w,
 		     streams[i].digest != STREAM_NO_DIGEST)) /* else it is not read */
 			r = stream_measure(&streams[i], w);
 		streams[i].measured = false;
-		if (r < 0 && r != -ECANCELED && r != -ETIME)
+		if (r < 0 && !watch_is_stop(r))
 			return stream_fail(&streams[i], r, "map", streams[i].src_path,
 					   RP_NO_OFFSET, err);
 		w->progress.bytes_done += streams[i].kept_bytes;
@@ -121,9 +121,12 @@ static uint32_t check_space(const struct stream *streams, size_t count,
 
 uint32_t copy_check_room(struct stream *s, struct watch *w, struct rp_error *err)
 {
+	bool refused = s->dst.device || share_is_refused(s);
 	uint32_t rc;
 
-	if (s->dst.device || s->clone == RP_CLONE_ALWAYS || !share_is_refused(s))
+	if (s->clone == RP_CLONE_ALWAYS)
+		return refused ? share_clone(s, w, err) : RP_OK;
+	if (s->dst.device || !refused)
 		return RP_OK;
 	rc = measure(s, 1, w, err);
 	s->measured = rc == RP_OK;

@@ -11,8 +11,9 @@
 #include "watch.h"
 
 /*
- * Whether there is room for @s, if it is known that all of it has to be written: so that
- * this is not found out when hours were spent reading it. It counts in the total then.
+ * Whether @s may be written if it is known that all of it has to be, and whether there is
+ * room for it: so that this is not found out when hours were spent reading it. It counts
+ * in the total then.
  */
 uint32_t copy_check_room(struct stream *s, struct watch *w, struct rp_error *err);
 

@@ -357,7 +357,7 @@ bool share_is_refused(struct stream *s)
 
 	if (s->clone == RP_CLONE_NEVER)
 		return true;
-	if (is_plain(s) && io_server_copies(s->src.tail_fd, s->dst.tail_fd))
+	if (is_plain(s) && io_server_copies(s->src.fs, s->dst.fs))
 		return false;
 	r = next_piece(s, 0, &p);
 	if (r == 0)

@@ -157,6 +157,24 @@ TEST_F(refused, where_there_is_no_room)
 	EXPECT_STREQ(listing(self->small.mnt), "lost+found");
 }
 
+TEST_F(refused, to_clone_where_that_cannot_be)
+{
+	const char *output = fmt("%s/vda", self->small.mnt);
+	const struct rp_read_options options = {.size = sizeof(options),
+						.clone = RP_CLONE_ALWAYS};
+	struct rp_error err;
+	char device[32];
+	int loop = make_device("image", SIZE, device);
+
+	GIVES(NOT_SUPPORTED, rp_restore(self->tip, "vda", output, &options, NULL, &err));
+	GIVES(NOT_SUPPORTED, rp_restore(self->tip, "vda", device, &options, NULL, &err));
+	GIVES(NOT_SUPPORTED, rp_merge(self->tip, &options, NULL, &err));
+	EXPECT_STREQ(err.disk, "vda");
+	EXPECT_STREQ(listing(self->small.mnt), "lost+found");
+	expect_untouched(device);
+	close(loop);
+}
+
 /* All but a few MiB of what there is. */
 static void fill(const char *mnt)
 {
