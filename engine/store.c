@@ -206,8 +206,8 @@ int store_dup(const struct rp_store *store, struct rp_store **ret)
 /* For one there is no need to read what may be thousands. */
 static int find_whole(int dirfd, const char *id, json_t *found)
 {
-	if (faccessat(dirfd, id, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
-		return errno == ENOENT ? 0 : -errno;
+	if (faccessat(dirfd, id, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && !is_damage(-errno))
+		return errno == ENOENT ? 0 : -errno; /* else whoever opens it will tell */
 	return json_object_set_new(found, id, json_true()) < 0 ? -ENOMEM : 0;
 }
 

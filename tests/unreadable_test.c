@@ -126,6 +126,19 @@ TEST_F(unreadable, point)
 	rp_free(text);
 }
 
+TEST_F(unreadable, folder_of_a_point)
+{
+	struct engine *e = &self->e;
+	struct rp_error err;
+	char *text = NULL;
+
+	damage(e, fmt("%s/points/%s", system_path(e, "web1"), uuid(self->first)));
+	EXPECT_STREQ(status_of_point(e, uuid(self->first)), "damaged");
+	GIVES(UNKNOWN_STATUS,
+	      rp_show_reference_point(e->store, self->first, &text, &err));
+	EXPECT_STREQ(status_of_point(e, uuid(e->point)), "good");
+}
+
 TEST_F(unreadable, system)
 {
 	struct engine *e = &self->e;
