@@ -25,9 +25,12 @@ static bool works(const char *name)
 	return name[0] == 'r';
 }
 
+/* Who waits for it hears nothing meanwhile: no longer than is usual, whatever the caller
+ * would wait for a point. */
 static int queue_lock(const struct rp_store *store)
 {
-	return io_locked(io_dir_open(store->queue_fd, "."), store->wait_ms);
+	return io_locked(io_dir_open(store->queue_fd, "."),
+			 min_u64(store->wait_ms, STORE_WAIT_MS));
 }
 
 /* Removes those whose owner is gone. */
