@@ -182,7 +182,7 @@ static uint32_t check_base(struct export_changes *c, const struct stream *s,
 		if (rc == RP_OK)
 			return RP_OK;
 	}
-	if (rp_is_shortage(rc, &why) || rp_is_stopped(&why)) {
+	if (rp_is_shortage(rc, &why) || (rc && watch_has_stopped(w))) {
 		*err = why;
 		return rc;
 	}

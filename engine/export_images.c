@@ -140,7 +140,7 @@ static uint32_t open_base(struct export_changes *changes, struct export_image *x
 		rc = exported_image_open(disk, &x->base_file, file, &x->base, err);
 	if (rc == RP_OK)
 		rc = export_changes_check_exported(changes, id, size, w, err);
-	if (rc == RP_OK || rp_is_shortage(rc, err) || rp_is_stopped(err))
+	if (rc == RP_OK || rp_is_shortage(rc, err) || watch_has_stopped(w))
 		return rc;
 	rp_error_clear(err);
 	*ret_why = "the image of it in the same directory, or what that needs, cannot be "
@@ -236,7 +236,7 @@ static uint32_t look(struct export_image *x, struct stream *s,
 	int r = data_map_make(&x->disk, &s->src, s->src_path, target->fd, w);
 
 	s->data = &x->disk.source;
-	if (r == -ECANCELED || r == -ETIME)
+	if (watch_is_stop(r))
 		return watch_fail(w, r, err);
 	return r < 0 ? stream_fail(s, r, "map", s->src_path, RP_NO_OFFSET, err) : RP_OK;
 }

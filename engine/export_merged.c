@@ -114,8 +114,6 @@ static bool is_of_base(uint32_t rc, const struct rp_error *err, bool opened)
 	static const char *const reading[] = {"digest", "map", "read", "read digests of"};
 	bool was_read = false;
 
-	if (err->os_error == ECANCELED)
-		return false;
 	for (size_t i = 0; i < ARRAY_SIZE(reading); i++)
 		was_read |= !strcmp(err->step, reading[i]);
 	switch (rc) {
@@ -182,7 +180,8 @@ static uint32_t merge_disk(struct merging *m, struct rp_error *err)
 		if (again)
 			chain_close(&m->changes->chain);
 	} while (again);
-	if (rc == RP_OK || rp_is_shortage(rc, err) || !is_of_base(rc, err, opened))
+	if (rc == RP_OK || rp_is_shortage(rc, err) || watch_has_stopped(m->w) ||
+	    !is_of_base(rc, err, opened))
 		return rc;
 	if (m->changes->strict) /* as without merging */
 		return is_of_disk(m, err) ? rc : (err->code = RP_INVALID_STATE);

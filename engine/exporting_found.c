@@ -119,7 +119,7 @@ static uint32_t check_restorable(struct exporting *x, const char *path,
 		rp_error_clear(&why);
 		rc = try_chain(path, &x->watch, &again, &why);
 	} while (again);
-	if (rp_is_shortage(rc, &why) || rp_is_stopped(&why)) {
+	if (rp_is_shortage(rc, &why) || (rc && watch_has_stopped(&x->watch))) {
 		*err = why;
 		return rc;
 	}

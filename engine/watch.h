@@ -64,6 +64,12 @@ static inline bool watch_is_stop(int error)
 
 bool watch_is_late(const struct watch *w); /* its time limit has passed */
 
+/* Whether it is for that, or for what a tick gave, that the work has ended. */
+static inline bool watch_has_stopped(const struct watch *w)
+{
+	return w->stopped || watch_is_late(w);
+}
+
 /* Asks the caller whether to go on, without a tick. 0 or -ECANCELED. */
 int watch_ask(struct watch *w);
 
