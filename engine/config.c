@@ -54,11 +54,10 @@ uint32_t config_copy_all(int from_dirfd, const json_t *paths, int dirfd,
 {
 	_cleanup_close_ int fd = -1;
 	json_t *path;
-	bool made;
 	size_t i;
 	int r;
 
-	fd = io_dir_make(dirfd, "config", &made);
+	fd = io_dir_make(dirfd, "config", NULL);
 	if (fd < 0)
 		return rp_fail_os(err, fd, "mkdir", "config");
 	json_array_foreach(paths, i, path) {

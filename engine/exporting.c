@@ -32,14 +32,13 @@ static uint32_t export_configs(struct exporting *x, struct rp_error *err)
 {
 	_cleanup_close_ int from = -1, to = -1;
 	json_t *name;
-	bool made;
 	size_t i;
 
 	from = io_dir_open(x->point.fd, "config");
 	if (from < 0)
 		return rp_fail_os(err, from, "open",
 				  "config files of the reference point");
-	to = io_dir_make(x->target.fd, "config", &made);
+	to = io_dir_make(x->target.fd, "config", NULL);
 	if (to < 0)
 		return rp_fail_os(err, to, "mkdir", "%s/config", x->target.path);
 	json_array_foreach(json_object_get(x->point.doc, "ConfigFiles"), i, name) {
@@ -276,7 +275,7 @@ static uint32_t take_turn(struct exporting *x, struct rp_error *err)
 
 	if (r < 0 && (x->job.kill || x->job.discard))
 		job_discard_kept(&x->job);
-	if (r == -ECANCELED || r == -ETIME)
+	if (watch_is_stop(r))
 		return watch_fail(&x->watch, r, err);
 	return r < 0 ? rp_fail_os(err, r, "wait", "for the turn of job %s", x->job.id)
 		     : RP_OK;

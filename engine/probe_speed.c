@@ -45,12 +45,6 @@ int probe_tick(struct watch *w)
 	return r == 0 && w->to_rest ? -ECANCELED : r;
 }
 
-/* Whether that was a tick's; from then on nothing is measured any more. */
-static bool is_stop(int r)
-{
-	return r == -ECANCELED || r == -ETIME;
-}
-
 /* Incompressible, for file systems that would not write it otherwise. */
 static int fill(struct io_file *file, struct watch *w)
 {
@@ -166,7 +160,7 @@ static int measure(struct io_file *src, int dst_dirfd, struct watch *w,
 			    io_now_ns() - begin > rounds_ns[round])
 				continue;
 			r = time_candidate(i, src, dst_dirfd, w, &times[i]);
-			if (is_stop(r))
+			if (watch_is_stop(r))
 				return r;
 			error = error ?: r;
 			any |= r == 0;
@@ -266,7 +260,7 @@ int probe_speed(json_t *doc, int src_dirfd, int dst_dirfd, struct watch *w)
 	if (r == 0)
 		r = measure(&src, dst_dirfd, w, times);
 	io_file_close(&src);
-	if (is_stop(r))
+	if (watch_is_stop(r))
 		return r;
 	return json_object_update_new(
 		       doc,

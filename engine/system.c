@@ -235,7 +235,7 @@ static void list_one(void *context, size_t i)
 	if (!is_shortage(-err.os_error))
 		l->docs[i] = show_damaged(l->names[i], &err);
 	if (!l->docs[i])
-		l->shortage = -err.os_error ?: -ENOMEM;
+		l->shortage = is_shortage(-err.os_error) ? -err.os_error : -ENOMEM;
 }
 
 uint32_t rp_system_list(struct rp_store *store, char **ret_json, struct rp_error *reterr)
