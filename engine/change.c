@@ -88,7 +88,7 @@ static uint32_t open_target(struct change_pair *p, const struct point *target,
 		 target->id, file);
 	r = io_file_open_read(target->fd, file, &p->target);
 	if (r == 0)
-		r = io_fs_of(p->target.tail_fd, &p->target_fs);
+		r = io_fs_of(p->target.fd, &p->target_fs);
 	if (r < 0)
 		return change_fail(p, &p->target, r, "open", RP_NO_OFFSET, err);
 	if (p->target.size == size)
@@ -151,7 +151,7 @@ static uint32_t open_base(struct change_pair *p, const struct point *base,
 		p->no_base = "the base's file is not what its point says";
 	}
 	if (r == 0 && !p->no_base)
-		r = io_fs_of(p->base.tail_fd, &p->base_fs);
+		r = io_fs_of(p->base.fd, &p->base_fs);
 	return r == 0 || p->no_base
 		       ? RP_OK
 		       : change_fail(p, &p->base, r, "open", RP_NO_OFFSET, err);

@@ -18,7 +18,7 @@ static uint32_t compare(struct change_pair *p, struct ranges *ranges,
 	uint64_t pos = 0, start, end, size = p->target.size;
 	int r;
 
-	while ((r = io_next_data(p->target.tail_fd, pos, size, &start, &end)) == 0) {
+	while ((r = io_next_data(p->target.fd, pos, size, &start, &end)) == 0) {
 		r = ranges_add(ranges, pos, start, CHANGE_ZERO);
 		if (r == 0)
 			r = ranges_add(ranges, start, end, CHANGE_DATA);

@@ -29,7 +29,7 @@ static bool fits(struct change_pair *p)
 {
 	const char *why = why_not_maps(p);
 
-	if (p->no_base || p->base.tail_fd < 0)
+	if (p->no_base || p->base.fd < 0)
 		return false;
 	if (why)
 		change_because(p, "%s: contents compared", why);
@@ -67,7 +67,7 @@ static int add_data_of_both(struct change_pair *p, struct compare *c, uint64_t p
 {
 	while (pos < end) {
 		uint64_t start = end, stop = end, s, e;
-		int fds[] = {p->base.tail_fd, p->target.tail_fd};
+		int fds[] = {p->base.fd, p->target.fd};
 
 		for (unsigned i = 0; i < 2; i++) {
 			int r = io_next_data(fds[i], pos, end, &s, &e);
@@ -97,8 +97,7 @@ static int add_data(struct change_pair *p, struct ranges *ranges, uint64_t start
 	uint64_t s, e;
 	int r = 0;
 
-	while (start < end &&
-	       (r = io_next_data(p->target.tail_fd, start, end, &s, &e)) == 0) {
+	while (start < end && (r = io_next_data(p->target.fd, start, end, &s, &e)) == 0) {
 		r = ranges_add(ranges, s, e, CHANGE_DATA);
 		if (r < 0)
 			return r;
@@ -193,8 +192,8 @@ static uint64_t first_difference(const struct change_pair *p, uint64_t start,
 	char a[4096], b[4096];
 	size_t len = (size_t)min_u64(end - start, sizeof(a)), i = 0;
 
-	if (io_pread_all(p->base.tail_fd, a, len, start) < 0 ||
-	    io_pread_all(p->target.tail_fd, b, len, start) < 0)
+	if (io_pread_all(p->base.fd, a, len, start) < 0 ||
+	    io_pread_all(p->target.fd, b, len, start) < 0)
 		return start;
 	while (i < len && a[i] == b[i])
 		i++;
@@ -222,8 +221,7 @@ static int prove_range(struct change_pair *p, struct compare *c, struct finding 
 		return r;
 	/* Behind the end of the base there were zeros: no data may be there now. */
 	f->zeros = false;
-	r = io_next_data(p->target.tail_fd, max_u64(start, both), end, &f->differs_at,
-			 &e);
+	r = io_next_data(p->target.fd, max_u64(start, both), end, &f->differs_at, &e);
 	return r == 0 ? -EILSEQ : r == -ENXIO ? 0 : r;
 }
 
@@ -235,12 +233,12 @@ static int prove_zeros(struct change_pair *p, struct finding *f, uint64_t start,
 	uint64_t s, e;
 	int r;
 
-	while ((r = io_next_data(p->target.tail_fd, start, end, &s, &e)) == 0) {
+	while ((r = io_next_data(p->target.fd, start, end, &s, &e)) == 0) {
 		for (start = s; r == 0 && start < e; start += RANGES_GRAIN) {
 			size_t len = (size_t)min_u64(e - start, RANGES_GRAIN);
 			char block[RANGES_GRAIN];
 
-			r = io_pread_all(p->target.tail_fd, block, len, start);
+			r = io_pread_all(p->target.fd, block, len, start);
 			f->differs_at = start;
 			f->zeros = true;
 			if (r == 0 && !is_zero(block, len))
@@ -290,7 +288,7 @@ uint32_t change_prove(struct change_pair *p, const struct ranges *ranges,
 
 	if (p->no_base) /* nothing was called unchanged */
 		return RP_OK;
-	if (p->base.tail_fd < 0)
+	if (p->base.fd < 0)
 		return nothing_to_prove_with(p, err);
 	watch_phase(p->w, "proving");
 	r = compare_open(&c, &p->base, &p->target, p->w, found_lie, &f);

@@ -31,7 +31,7 @@ static int add_chunks(struct change_pair *p, struct ranges *ranges, uint64_t fir
 	uint64_t stop = min_u64(end * DIGEST_CHUNK, p->target.size);
 	int r;
 
-	while ((r = io_next_data(p->target.tail_fd, pos, stop, &from, &to)) == 0) {
+	while ((r = io_next_data(p->target.fd, pos, stop, &from, &to)) == 0) {
 		r = ranges_add(ranges, pos, from, CHANGE_ZERO);
 		if (r == 0)
 			r = ranges_add(ranges, from, to, CHANGE_DATA);

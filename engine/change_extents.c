@@ -9,7 +9,7 @@
 
 static bool fits(struct change_pair *p)
 {
-	if (p->no_base || p->base.tail_fd < 0 || p->copied || p->doubt ||
+	if (p->no_base || p->base.fd < 0 || p->copied || p->doubt ||
 	    !io_fs_same(&p->base_fs, &p->target_fs) || p->target_fs.type == IO_FS_OTHER ||
 	    p->base_fs.realtime || p->target_fs.realtime)
 		return false;

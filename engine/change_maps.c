@@ -51,13 +51,13 @@ static int maps_open(struct maps **ret, struct change_pair *p, change_open_map *
 	if (!m)
 		return -ENOMEM;
 	m->w = p->w;
-	r = open(&m->base, p->base.tail_fd, p->base.size);
+	r = open(&m->base, p->base.fd, p->base.size);
 	if (r == 0)
-		r = open(&m->target, p->target.tail_fd, p->target.size);
+		r = open(&m->target, p->target.fd, p->target.size);
 	if (r == 0)
-		r = open(&m->base_again, p->base.tail_fd, p->base.size);
+		r = open(&m->base_again, p->base.fd, p->base.size);
 	if (r == 0 && p->target_fs.type == IO_FS_BTRFS)
-		r = open(&m->target_again, p->target.tail_fd, p->target.size);
+		r = open(&m->target_again, p->target.fd, p->target.size);
 	return r;
 }
 

@@ -13,10 +13,10 @@ static bool fits(struct change_pair *p)
 	struct io_map *map;
 	int r;
 
-	if (p->no_base || p->base.tail_fd < 0 || p->copied || p->doubt ||
+	if (p->no_base || p->base.fd < 0 || p->copied || p->doubt ||
 	    !io_fs_same(&p->base_fs, &p->target_fs) || p->target_fs.type != IO_FS_BTRFS)
 		return false;
-	r = io_map_open_tree(&map, p->target.tail_fd, p->target.size);
+	r = io_map_open_tree(&map, p->target.fd, p->target.size);
 	if (r < 0) {
 		change_because(p, "Btrfs' trees cannot be read: %s", strerrordesc_np(-r));
 		return false;

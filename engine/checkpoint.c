@@ -202,7 +202,7 @@ void checkpoint_last(struct checkpoint *c)
 		return;
 	for (size_t i = 0; i < c->count; i++) {
 		struct stream *s = c->syncs[i].s;
-		int r = stream_journalled(s) ? io_fsync(s->dst.tail_fd) : 0;
+		int r = stream_journalled(s) ? io_fsync(s->dst.fd) : 0;
 
 		if (r == 0)
 			r = s->dst.error;

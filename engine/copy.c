@@ -102,7 +102,7 @@ static uint32_t check_space(const struct stream *streams, size_t count,
 			first = &streams[i];
 		need += unwritten_bytes(&streams[i]);
 	}
-	if (!first || fstatfs(first->dst.tail_fd, &fs) < 0)
+	if (!first || fstatfs(first->dst.fd, &fs) < 0)
 		return RP_OK; /* the writes will tell */
 	if (first->dst.fs == BTRFS_SUPER_MAGIC || first->dst.fs == ZFS_SUPER_MAGIC)
 		return RP_OK; /* what is compressed may need less */
@@ -185,7 +185,7 @@ static uint32_t sync_all(struct stream *streams, size_t count, struct watch *w,
 			return watch_fail(w, r, err);
 		if (!stream_writes(s) || s->sync_later)
 			continue;
-		r = io_fsync(s->dst.tail_fd);
+		r = io_fsync(s->dst.fd);
 		if (r < 0)
 			return stream_fail(s, r, "sync", s->dst_path, RP_NO_OFFSET, err);
 	}

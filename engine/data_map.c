@@ -34,8 +34,7 @@ static int look(struct data_map *m, struct watch *w)
 	unsigned ranges = 0;
 	int r;
 
-	while ((r = io_next_data(m->file->tail_fd, pos, m->file->size, &start, &end)) ==
-	       0) {
+	while ((r = io_next_data(m->file->fd, pos, m->file->size, &start, &end)) == 0) {
 		r = ranges_add(&m->ranges, start, end, CHANGE_DATA);
 		pos = end;
 		if (r == 0 && ++ranges % RANGES_PER_TICK == 0)

@@ -33,7 +33,7 @@ int entries_flush(struct entries *e)
 
 	if (e->used_from == e->used_to)
 		return 0;
-	r = io_pwrite_all(e->file->tail_fd, e->buf + from, (to - from) * sizeof(*e->buf),
+	r = io_pwrite_all(e->file->fd, e->buf + from, (to - from) * sizeof(*e->buf),
 			  e->at + (e->window + from) * sizeof(*e->buf));
 	memset(e->buf + from, 0, (to - from) * sizeof(*e->buf));
 	e->used_from = e->used_to = 0;

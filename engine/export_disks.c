@@ -71,8 +71,7 @@ static int prepare_leaves(const struct opening *x, size_t i, bool now)
 static int make_files(const struct opening *x, size_t i)
 {
 	struct stream *s = &x->d->streams[i];
-	int r = io_file_create(x->target->fd, x->d->disks[i].file, s->src.tail_fd,
-			       &s->dst);
+	int r = io_file_create(x->target->fd, x->d->disks[i].file, s->src.fd, &s->dst);
 
 	if (r == 0 && x->options->format == RP_FORMAT_RAW)
 		r = io_file_set_size(&s->dst, s->src.size);
@@ -187,8 +186,7 @@ int export_disks_finish(struct export_disks *d, size_t i, struct target *target)
 
 	/* Once more if it was synced: an error may have come to light since. */
 	if (stream_writes(s) && s->sync_later)
-		io_unsynced_add_first(&target->unsynced, s->dst.tail_fd,
-				      d->disks[i].file);
+		io_unsynced_add_first(&target->unsynced, s->dst.fd, d->disks[i].file);
 	if (s->digested)
 		io_unsynced_add(&target->unsynced, s->leaves.fd, d->disks[i].leaves);
 	else if (s->leaves.fd >= 0 && unlinkat(target->fd, d->disks[i].leaves, 0) < 0)

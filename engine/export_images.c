@@ -57,11 +57,11 @@ static int find_image(const struct stream *s, const char **ret)
 {
 	uint8_t first[SECTOR] = {0}, last[SECTOR] = {0};
 	uint64_t size = s->src.size;
-	int r = io_pread_all(s->src.tail_fd, first, min_u64(size, SECTOR), 0);
+	int r = io_pread_all(s->src.fd, first, min_u64(size, SECTOR), 0);
 
 	*ret = NULL;
 	if (r == 0 && size >= SECTOR)
-		r = io_pread_all(s->src.tail_fd, last, SECTOR, size - SECTOR);
+		r = io_pread_all(s->src.fd, last, SECTOR, size - SECTOR);
 	for (size_t i = 0; r == 0 && !*ret && i < ARRAY_SIZE(marks); i++) {
 		const struct image_mark *m = &marks[i];
 

@@ -75,7 +75,7 @@ static int image_at(struct layer *layer, uint64_t pos, struct layer_range *ret)
 	if (range.state == LAYER_DATA) {
 		uint64_t stop = range.at + (range.end - range.start);
 
-		r = io_next_data(layer->file.tail_fd, range.at, stop, &start, &end);
+		r = io_next_data(layer->file.fd, range.at, stop, &start, &end);
 		if (r < 0 && r != -ENXIO)
 			return r;
 		if (r < 0 || start > range.at) {

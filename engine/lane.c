@@ -92,7 +92,7 @@ bool lane_may_wait(const struct lane *lane, bool last)
 {
 	const struct stream *s = lane->s;
 
-	return s->sync_later && s->dst.direct && !s->dst.error &&
+	return s->sync_later && io_file_is_direct(&s->dst) && !s->dst.error &&
 	       (s->data_bytes <= SMALL || last);
 }
 

@@ -19,7 +19,7 @@ static int raw_at(struct layer *l, uint64_t pos, struct layer_range *ret)
 		*ret = l->last;
 		return 0;
 	}
-	r = io_next_data(l->file.tail_fd, pos, l->size, &start, &end);
+	r = io_next_data(l->file.fd, pos, l->size, &start, &end);
 	if (r < 0 && r != -ENXIO)
 		return r;
 	*ret = (struct layer_range){.start = pos, .end = l->size, .state = LAYER_ZERO};

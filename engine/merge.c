@@ -194,7 +194,7 @@ static uint32_t make_files(const struct merge *m, struct merge_disk *d,
 		.digest = STREAM_DIGEST,
 		.leaves.fd = -1,
 	};
-	r = io_file_create(m->fd, d->file, d->disk.layer[d->disk.count - 1]->file.tail_fd,
+	r = io_file_create(m->fd, d->file, d->disk.layer[d->disk.count - 1]->file.fd,
 			   &s->dst);
 	if (r == 0)
 		r = io_file_set_size(&s->dst, size);
@@ -315,7 +315,7 @@ static uint32_t keep_disk(struct merge *m, json_t *disk, struct rp_error *err)
 	rc = exported_open_file(tip(m), disk, s.src_path, &s.src, err);
 	if (rc)
 		return rc;
-	r = io_file_create(m->fd, s.src_path, s.src.tail_fd, &s.dst);
+	r = io_file_create(m->fd, s.src_path, s.src.fd, &s.dst);
 	if (r == 0)
 		r = io_file_set_size(&s.dst, s.src.size);
 	rc = r < 0 ? stream_fail(&s, r, "create", s.dst_path, RP_NO_OFFSET, err)

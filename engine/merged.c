@@ -100,7 +100,7 @@ static uint32_t try_clone(const struct merged *m, struct stream *s, bool *ret_wo
 	}
 	if (image->size < block || s->dst.size < block)
 		return RP_OK;
-	r = io_clone_range(image->tail_fd, 0, s->dst.tail_fd, 0, block);
+	r = io_clone_range(image->fd, 0, s->dst.fd, 0, block);
 	if (r < 0 && !io_clone_refused(r)) /* H18 */
 		return stream_fail(s, r, "clone", s->dst_path, 0, err);
 	if (r < 0 && s->clone == RP_CLONE_AUTO) {
@@ -281,7 +281,7 @@ static uint32_t count(struct stream *s, struct watch *w, struct rp_error *err)
 	int r;
 
 	s->data_bytes = 0;
-	while ((r = io_next_data(s->dst.tail_fd, pos, s->dst.size, &start, &pos)) == 0) {
+	while ((r = io_next_data(s->dst.fd, pos, s->dst.size, &start, &pos)) == 0) {
 		s->data_bytes += pos - start;
 		r = watch_tick(w);
 		if (r < 0)

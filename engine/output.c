@@ -204,14 +204,14 @@ static int make_partial(struct output *o, int twin_fd, struct io_file *ret)
 		return -EWOULDBLOCK;
 	if (r < 0)
 		return r;
-	r = io_lock(ret->tail_fd, true, 0);
+	r = io_lock(ret->fd, true, 0);
 	if (r == -EWOULDBLOCK)
 		return r;
 	/* Between its birth and its lock another may have taken it for one left. */
-	if (!io_dir_is_at(o->dirfd, o->partial, ret->tail_fd))
+	if (!io_dir_is_at(o->dirfd, o->partial, ret->fd))
 		return r ?: -EWOULDBLOCK;
 	if (r == 0) {
-		o->fd = fcntl(ret->tail_fd, F_DUPFD_CLOEXEC, 0);
+		o->fd = fcntl(ret->fd, F_DUPFD_CLOEXEC, 0);
 		r = o->fd < 0 ? -errno : 0;
 	}
 	if (r < 0)
@@ -322,7 +322,7 @@ uint32_t output_publish(struct output *o, const struct stream *s, struct rp_erro
 		return rc;
 	}
 	if (o->exists)
-		r = take_mode(o, s->dst.tail_fd);
+		r = take_mode(o, s->dst.fd);
 	if (r < 0)
 		return stream_fail(s, r, "set mode of", o->path, RP_NO_OFFSET, err);
 	if (o->replace)

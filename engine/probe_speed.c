@@ -58,9 +58,9 @@ static int fill(struct io_file *file, struct watch *w)
 			state ^= state << 17;
 			block[i] = state;
 		}
-		r = io_pwrite_all(file->tail_fd, block, sizeof(block), at);
+		r = io_pwrite_all(file->fd, block, sizeof(block), at);
 		if (r == 0 && (at + sizeof(block)) % STEP == 0)
-			r = io_fsync(file->tail_fd);
+			r = io_fsync(file->fd);
 		if (r == 0)
 			r = probe_tick(w);
 	}

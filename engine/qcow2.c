@@ -29,7 +29,7 @@ struct qcow2 {
 /* The file is frozen: what ends early is damaged. */
 static int read_at(const struct qcow2 *q, void *buf, size_t len, uint64_t at)
 {
-	int r = io_pread_all(q->image.layer.file.tail_fd, buf, len, at);
+	int r = io_pread_all(q->image.layer.file.fd, buf, len, at);
 
 	return r == -ENODATA ? -EBADMSG : r;
 }

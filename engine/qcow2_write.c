@@ -232,7 +232,7 @@ static int write_bitmap(struct io_file *file, const struct image *im,
 	};
 	int r;
 
-	r = io_pwrite_all(file->tail_fd, &directory, sizeof(directory),
+	r = io_pwrite_all(file->fd, &directory, sizeof(directory),
 			  l->directory_at << l->cluster_bits);
 	return r < 0 ? r : write_bits(file, im, l);
 }
@@ -287,7 +287,7 @@ static int write_header(struct io_file *file, const struct image *im,
 		h.base_size = htobe32((uint32_t)size);
 	}
 	memcpy(buf, &h, sizeof(h));
-	return io_pwrite_all(file->tail_fd, buf, sizeof(buf), 0);
+	return io_pwrite_all(file->fd, buf, sizeof(buf), 0);
 }
 
 int qcow2_write(struct io_file *file, const struct image *im)

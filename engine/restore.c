@@ -60,8 +60,8 @@ static uint32_t check_shared(struct restore *r, struct rp_error *err)
 static uint32_t open_output(struct restore *r, struct rp_error *err)
 {
 	struct stream *s = &r->stream;
-	int twin_fd = r->disk.count ? r->disk.layer[r->disk.count - 1]->file.tail_fd
-				    : s->src.tail_fd;
+	int twin_fd = r->disk.count ? r->disk.layer[r->disk.count - 1]->file.fd
+				    : s->src.fd;
 
 	s->clone = r->options->clone;
 	s->dst_path = r->output.path;
@@ -136,7 +136,7 @@ static uint32_t open_salvaged(struct restore *r, const json_t *disk, struct rp_e
 		watch_warn(&r->watch, "%s; what was to come from there is lost",
 			   r->cut.message);
 	for (size_t i = 0; i < r->disk.count; i++)
-		if (r->disk.layer[i]->file.tail_fd < 0)
+		if (r->disk.layer[i]->file.fd < 0)
 			watch_warn(&r->watch,
 				   "%s: missing or damaged; what it had is lost",
 				   r->disk.path[i]);

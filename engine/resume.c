@@ -208,8 +208,8 @@ static int cut_off(struct stream *s)
 
 	if (r < 0)
 		return r;
-	if (ftruncate(s->dst.tail_fd, (off_t)at) < 0 ||
-	    ftruncate(s->dst.tail_fd, (off_t)s->dst.size) < 0)
+	if (ftruncate(s->dst.fd, (off_t)at) < 0 ||
+	    ftruncate(s->dst.fd, (off_t)s->dst.size) < 0)
 		return -errno;
 	return 0;
 }

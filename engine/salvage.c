@@ -146,7 +146,7 @@ static int read_chunk(struct layer *layer, uint64_t start, uint64_t end, char *b
 		range.end = min_u64(range.end, end);
 		if (range.state == LAYER_DATA) {
 			*ret_data = true;
-			r = io_pread_all(layer->file.tail_fd, buf + (pos - start),
+			r = io_pread_all(layer->file.fd, buf + (pos - start),
 					 range.end - pos, range.at + (pos - range.start));
 		}
 		if (r < 0)

@@ -25,7 +25,7 @@ struct piece {
 static int plain_piece(const struct stream *s, uint64_t pos, struct piece *ret)
 {
 	uint64_t start;
-	int r = io_seek_data(s->src.tail_fd, pos, s->src.size, &start);
+	int r = io_seek_data(s->src.fd, pos, s->src.size, &start);
 
 	if (r < 0)
 		return r;
@@ -86,8 +86,7 @@ static int clone_piece(struct stream *s, struct piece *p)
 		p->end = whole;
 	else if (s->place && whole != p->end)
 		return -EINVAL;
-	return io_clone_range(p->file->tail_fd, p->at, s->dst.tail_fd, p->to,
-			      p->end - p->start);
+	return io_clone_range(p->file->fd, p->at, s->dst.fd, p->to, p->end - p->start);
 }
 
 /* What is left of the last block of the disk. */
@@ -122,7 +121,7 @@ static int find_data(struct found *f, const struct io_file *file, uint64_t pos,
 	int r;
 
 	if (f->file != file || pos < f->from || pos >= f->end) {
-		r = io_next_data(file->tail_fd, pos, file->size, &f->start, &f->end);
+		r = io_next_data(file->fd, pos, file->size, &f->start, &f->end);
 		if (r == -ENXIO)
 			f->start = f->end = UINT64_MAX;
 		else if (r < 0)
@@ -141,7 +140,7 @@ static int check_zeros(const struct io_file *file, uint64_t pos, uint64_t end)
 	while (pos < end) {
 		char buf[4096];
 		size_t len = (size_t)min_u64(end - pos, sizeof(buf));
-		int r = io_pread_all(file->tail_fd, buf, len, pos);
+		int r = io_pread_all(file->fd, buf, len, pos);
 
 		if (r < 0)
 			return r;
@@ -251,11 +250,11 @@ static int what_hinders(const struct stream *s, const struct piece *p)
 
 	if (s->shared_to)
 		return 0;
-	if (io_fs_of(p->file->tail_fd, &from) < 0 || io_fs_of(s->dst.tail_fd, &to) < 0)
+	if (io_fs_of(p->file->fd, &from) < 0 || io_fs_of(s->dst.fd, &to) < 0)
 		return -EOPNOTSUPP;
 	if (!io_fs_same(&from, &to))
 		return -EXDEV;
-	return share_is_known(s->dst.tail_fd, &to) ? 0 : -EOPNOTSUPP;
+	return share_is_known(s->dst.fd, &to) ? 0 : -EOPNOTSUPP;
 }
 
 /* Of all or of the rest. A tail of less than a block is moved whatever was asked for. */
@@ -340,7 +339,7 @@ uint32_t share_clone(struct stream *s, struct watch *w, struct rp_error *err)
 	if (rc || !s->cloned_bytes)
 		return rc;
 	if (is_plain(s) && !refused)
-		r = share_check(s->src.tail_fd, s->dst.tail_fd, s->src.size);
+		r = share_check(s->src.fd, s->dst.fd, s->src.size);
 	else
 		r = check_pieces(s);
 	if (r < 0)
@@ -370,7 +369,7 @@ static bool really_ended(const struct stream *s, uint64_t pos)
 {
 	char byte;
 
-	return io_pread_all(s->src.tail_fd, &byte, 1, pos) == -ENODATA;
+	return io_pread_all(s->src.fd, &byte, 1, pos) == -ENODATA;
 }
 
 /* The server knows of no limit. */
@@ -401,8 +400,7 @@ uint32_t share_server_copy(struct stream *s, struct watch *w, struct rp_error *e
 				stream_because(s, "by a server no limit can be kept");
 				return RP_OK;
 			}
-			n = io_server_copy(s->src.tail_fd, s->dst.tail_fd, start,
-					   end - start);
+			n = io_server_copy(s->src.fd, s->dst.fd, start, end - start);
 			if (n == -ENOSPC || n == -EDQUOT || n == -EIO)
 				return stream_fail(s, (int)n, "server copy", s->dst_path,
 						   start, err);

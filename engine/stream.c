@@ -41,7 +41,7 @@ int stream_next(struct stream *s, uint64_t pos, struct source_range *ret)
 		return s->from->next(s->from, pos, ret);
 	if (s->data)
 		return s->data->next(s->data, pos, ret);
-	r = io_next_data(s->src.tail_fd, pos, s->src.size, &start, &end);
+	r = io_next_data(s->src.fd, pos, s->src.size, &start, &end);
 	if (r < 0)
 		return r;
 	*ret = (struct source_range){

@@ -70,7 +70,7 @@ struct stream {
 
 static inline bool stream_writes(const struct stream *s)
 {
-	return s->dst.tail_fd >= 0;
+	return s->dst.fd >= 0;
 }
 
 /* Of the disk. */

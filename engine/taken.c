@@ -45,7 +45,7 @@ uint32_t taken_open(struct taken *d, int dirfd, struct rp_error *err)
 		if (d->exclusive_fd < 0)
 			return stream_fail(s, -errno, "open", d->path, RP_NO_OFFSET, err);
 	}
-	r = io_file_create(dirfd, d->file, s->src.tail_fd, &s->dst);
+	r = io_file_create(dirfd, d->file, s->src.fd, &s->dst);
 	if (r < 0)
 		return stream_fail(s, r, "create reference point file", d->file,
 				   RP_NO_OFFSET, err);
@@ -66,14 +66,14 @@ static void survey(struct taken *d)
 {
 	const struct stream *s = &d->stream;
 
-	d->extents_known = io_survey_extents(s->src.tail_fd, s->src.size, &d->extents,
+	d->extents_known = io_survey_extents(s->src.fd, s->src.size, &d->extents,
 					     &d->last_data) == 0;
 }
 
 /* Asks the server, too: what is remembered of a file (NFS, FUSE) may be a minute old. */
 static int look_at(const struct taken *d, struct stat *ret)
 {
-	int fd = d->stream.src.tail_fd;
+	int fd = d->stream.src.fd;
 	struct statx now;
 
 	statx(fd, "", AT_EMPTY_PATH | AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, &now);
@@ -92,7 +92,7 @@ static int sync_source(int fd)
 uint32_t taken_prepare(struct taken *d, struct rp_error *err)
 {
 	struct stream *s = &d->stream;
-	int r = sync_source(s->src.tail_fd);
+	int r = sync_source(s->src.fd);
 
 	if (r < 0)
 		return stream_fail(s, r, "sync", d->path, RP_NO_OFFSET, err);
@@ -100,10 +100,9 @@ uint32_t taken_prepare(struct taken *d, struct rp_error *err)
 	if (r < 0)
 		return stream_fail(s, r, "stat", d->path, RP_NO_OFFSET, err);
 	if (s->src.device) {
-		if (io_count_writes(s->src.tail_fd, &d->writes) < 0)
+		if (io_count_writes(s->src.fd, &d->writes) < 0)
 			d->writes = UINT64_MAX;
-		d->counted = d->writes != UINT64_MAX &&
-			     io_writes_are_counted(s->src.tail_fd);
+		d->counted = d->writes != UINT64_MAX && io_writes_are_counted(s->src.fd);
 		return RP_OK;
 	}
 	s->src.size = (uint64_t)d->before.st_size; /* it may have grown since */
@@ -115,7 +114,7 @@ uint32_t taken_prepare(struct taken *d, struct rp_error *err)
  * data by SEEK_DATA. */
 const char *taken_needs(const struct taken *d)
 {
-	int fd = d->stream.src.tail_fd, r;
+	int fd = d->stream.src.fd, r;
 	bool backing, data_file;
 	struct qcow2_header h;
 	uint64_t start;
@@ -138,7 +137,7 @@ const char *taken_needs(const struct taken *d)
 
 uint64_t taken_stall_ms(const struct taken *d)
 {
-	int fd = d->stream.src.tail_fd;
+	int fd = d->stream.src.fd;
 	uint64_t us = STALL_US_OTHER;
 	struct io_xfs xfs;
 
@@ -172,8 +171,7 @@ uint32_t taken_clone(struct taken *d, bool allow_copy, struct rp_error *err)
 {
 	struct stream *s = &d->stream;
 	uint64_t begin = io_now_ns();
-	int r = s->src.device ? -EOPNOTSUPP
-			      : io_clone_file(s->src.tail_fd, s->dst.tail_fd);
+	int r = s->src.device ? -EOPNOTSUPP : io_clone_file(s->src.fd, s->dst.fd);
 
 	if (r < 0 && !io_clone_refused(r)) /* H18: no time to fall back */
 		return stream_fail(s, r, "clone", d->path, RP_NO_OFFSET, err);
@@ -212,8 +210,8 @@ static bool has_end(const struct taken *d)
 	const struct stream *s = &d->stream;
 
 	return !d->extents_known || d->last_data == UINT64_MAX ||
-	       io_has_data_from(s->dst.tail_fd, d->last_data, s->dst.size) == 1 ||
-	       io_has_data_from(s->src.tail_fd, d->last_data, s->src.size) != 1;
+	       io_has_data_from(s->dst.fd, d->last_data, s->dst.size) == 1 ||
+	       io_has_data_from(s->src.fd, d->last_data, s->src.size) != 1;
 }
 
 static int check_clone(struct taken *d)
@@ -221,16 +219,15 @@ static int check_clone(struct taken *d)
 	struct stat st;
 	int r;
 
-	r = io_fsync(d->stream.dst.tail_fd);
+	r = io_fsync(d->stream.dst.fd);
 	if (r < 0)
 		return r;
-	if (fstat(d->stream.dst.tail_fd, &st) < 0)
+	if (fstat(d->stream.dst.fd, &st) < 0)
 		return -errno;
 	d->stream.dst.size = (uint64_t)st.st_size;
 	if (!unchanged(d))
 		return has_end(d) ? 0 : -EAGAIN;
-	r = share_check(d->stream.src.tail_fd, d->stream.dst.tail_fd,
-			(uint64_t)d->before.st_size);
+	r = share_check(d->stream.src.fd, d->stream.dst.fd, (uint64_t)d->before.st_size);
 	return unchanged(d) ? r : 0;
 }
 
@@ -239,9 +236,9 @@ static int clone_again(struct taken *d)
 	struct stream *s = &d->stream;
 
 	survey(d);
-	if (ftruncate(s->dst.tail_fd, 0) < 0)
+	if (ftruncate(s->dst.fd, 0) < 0)
 		return -errno;
-	return io_clone_file(s->src.tail_fd, s->dst.tail_fd);
+	return io_clone_file(s->src.fd, s->dst.fd);
 }
 
 uint32_t taken_check(struct taken *d, struct rp_error *err)
@@ -267,8 +264,7 @@ static bool was_written(const struct taken *d)
 	uint64_t writes;
 
 	return d->writes != UINT64_MAX &&
-	       (io_count_writes(d->stream.src.tail_fd, &writes) < 0 ||
-		writes != d->writes);
+	       (io_count_writes(d->stream.src.fd, &writes) < 0 || writes != d->writes);
 }
 
 bool taken_disturbed(const struct taken *d, bool failed)
@@ -297,7 +293,7 @@ uint32_t taken_confirm(const struct taken *d, struct rp_error *err)
 
 uint32_t taken_protect(struct taken *d, struct rp_error *err)
 {
-	int fd = d->stream.dst.tail_fd, r;
+	int fd = d->stream.dst.fd, r;
 
 	r = fchmod(fd, 0400) < 0 ? -errno : io_fsync(fd);
 	if (r < 0)

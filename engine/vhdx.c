@@ -27,7 +27,7 @@ struct vhdx {
 /* The file is frozen: what ends early is damaged. */
 static int read_at(const struct vhdx *v, void *buf, size_t len, uint64_t at)
 {
-	int r = io_pread_all(v->image.layer.file.tail_fd, buf, len, at);
+	int r = io_pread_all(v->image.layer.file.fd, buf, len, at);
 
 	return r == -ENODATA ? -EBADMSG : r;
 }

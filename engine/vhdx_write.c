@@ -231,7 +231,7 @@ static int write_metadata(struct io_file *file, const struct image *im,
 	head.count = htole16(m.count);
 	memcpy(buf, &head, sizeof(head));
 	memcpy(buf + sizeof(head), m.item, m.count * sizeof(m.item[0]));
-	return io_pwrite_all(file->tail_fd, buf, 2 * VHDX_TABLE_SIZE, VHDX_METADATA_AT);
+	return io_pwrite_all(file->fd, buf, 2 * VHDX_TABLE_SIZE, VHDX_METADATA_AT);
 }
 
 static void make_header(char *to, const struct vhdx_header *common, uint64_t sequence)
@@ -296,7 +296,7 @@ static int write_front(struct io_file *file, const struct image *im,
 	make_header(buf + VHDX_HEADER_AT + 64 * KIB, &h, 2);
 	make_regions(buf + VHDX_REGIONS_AT, l);
 	make_regions(buf + VHDX_REGIONS_AT + VHDX_TABLE_SIZE, l);
-	return io_pwrite_all(file->tail_fd, buf, size, 0);
+	return io_pwrite_all(file->fd, buf, size, 0);
 }
 
 int vhdx_write(struct io_file *file, const struct image *im)

@@ -29,8 +29,8 @@ static int device_block(struct io_file *file)
 {
 	int sector;
 
-	if (ioctl(file->tail_fd, BLKGETSIZE64, &file->size) < 0 ||
-	    ioctl(file->tail_fd, BLKSSZGET, &sector) < 0)
+	if (ioctl(file->fd, BLKGETSIZE64, &file->size) < 0 ||
+	    ioctl(file->fd, BLKSSZGET, &sector) < 0)
 		return -errno;
 	file->block = (uint32_t)max_u64((uint64_t)sector, PAGE);
 	/* Not connected, or nothing in the drive: that is no empty disk. */
@@ -44,7 +44,7 @@ static int file_block(struct io_file *file)
 
 	if (file->device)
 		return device_block(file);
-	if (fstatfs(file->tail_fd, &fs) < 0)
+	if (fstatfs(file->fd, &fs) < 0)
 		return -errno;
 	file->fs = (uint32_t)fs.f_type;
 	/* Network file systems name their transfer size; that is no grain of holes. */
@@ -60,7 +60,7 @@ uint32_t io_file_direct_align(const struct io_file *file)
 	uint32_t align = file->block;
 	struct statx stx;
 
-	if (statx(file->tail_fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &stx) == 0 &&
+	if (statx(file->fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &stx) == 0 &&
 	    (stx.stx_mask & STATX_DIOALIGN)) {
 		if (stx.stx_dio_offset_align == 0)
 			return 0;
@@ -77,7 +77,7 @@ uint32_t io_file_direct_align(const struct io_file *file)
  * compressed, which NOCOW files have neither of. */
 static bool buffers_some(const struct io_file *file)
 {
-	return file->fs == BTRFS_SUPER_MAGIC && !io_is_nocow(file->tail_fd);
+	return file->fs == BTRFS_SUPER_MAGIC && !io_is_nocow(file->fd);
 }
 
 /* Adds an O_DIRECT descriptor of the same file; without one it stays buffered. */
@@ -92,7 +92,7 @@ static int file_go_direct(struct io_file *file)
 		file->buffered = "Btrfs with data checksums buffers direct writes";
 		return 0;
 	}
-	snprintf(self, sizeof(self), "/proc/self/fd/%d", file->tail_fd);
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", file->fd);
 	fd = open(self, (file->writable ? O_RDWR : O_RDONLY) | O_DIRECT | O_CLOEXEC);
 	if (fd < 0 && errno == ENOENT) {
 		file->buffered = "O_DIRECT needs /proc to be mounted";
@@ -107,8 +107,7 @@ static int file_go_direct(struct io_file *file)
 		file->buffered = "the file system refuses O_DIRECT";
 		return 0;
 	}
-	file->fd = fd;
-	file->direct = true;
+	file->direct_fd = fd;
 	file->align = align;
 	return 0;
 }
@@ -124,7 +123,7 @@ static bool may_share(const struct io_file *file, int twin_fd)
 	struct io_fs a, b;
 
 	return twin_fd >= 0 && file->fs == BTRFS_SUPER_MAGIC &&
-	       io_fs_of(file->tail_fd, &a) == 0 && io_fs_of(twin_fd, &b) == 0 &&
+	       io_fs_of(file->fd, &a) == 0 && io_fs_of(twin_fd, &b) == 0 &&
 	       io_fs_same(&a, &b);
 }
 
@@ -133,7 +132,7 @@ static bool may_share(const struct io_file *file, int twin_fd)
 static int match_nocow(const struct io_file *file, int twin_fd)
 {
 	const int compression = FS_COMPR_FL | FS_NOCOMP_FL;
-	int flags = 0, fd = file->tail_fd, r = 0;
+	int flags = 0, fd = file->fd, r = 0;
 
 	if (!may_share(file, twin_fd))
 		return 0;
@@ -162,7 +161,7 @@ static int get_ready(struct io_file *file, mode_t only, int twin_fd)
 	struct stat st;
 	int r;
 
-	if (fstat(file->tail_fd, &st) < 0)
+	if (fstat(file->fd, &st) < 0)
 		return -errno;
 	r = check_kind(st.st_mode & S_IFMT, only);
 	if (r < 0)
@@ -174,15 +173,16 @@ static int get_ready(struct io_file *file, mode_t only, int twin_fd)
 		r = match_nocow(file, twin_fd);
 	if (r == 0)
 		r = file_go_direct(file);
-	if (r == 0 && !file->direct)
-		posix_fadvise(file->tail_fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+	if (r == 0 && !io_file_is_direct(file))
+		posix_fadvise(file->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
 	return r;
 }
 
 /* Takes over @fd, also if it fails. */
 static int adopt(int fd, bool writable, mode_t only, int twin_fd, struct io_file *ret)
 {
-	struct io_file file = {.fd = fd, .tail_fd = fd, .writable = writable, .align = 1};
+	struct io_file file = {
+		.fd = fd, .direct_fd = -1, .writable = writable, .align = 1};
 	int r = get_ready(&file, only, twin_fd);
 
 	if (r < 0)
@@ -237,20 +237,20 @@ int io_file_open_device(const char *path, struct io_file *ret)
 void io_file_close(struct io_file *file)
 {
 	if (file->front && !file->writable) /* nobody syncs it, which would do this */
-		posix_fadvise(file->tail_fd, 0, 0, POSIX_FADV_DONTNEED);
-	if (file->fd >= 0 && file->fd != file->tail_fd)
+		posix_fadvise(file->fd, 0, 0, POSIX_FADV_DONTNEED);
+	if (file->direct_fd >= 0)
+		close(file->direct_fd);
+	if (file->fd >= 0)
 		close(file->fd);
-	if (file->tail_fd >= 0)
-		close(file->tail_fd);
+	file->direct_fd = -1;
 	file->fd = -1;
-	file->tail_fd = -1;
 }
 
 bool io_file_was_cut(const struct io_file *file)
 {
 	struct stat st;
 
-	return fstat(file->tail_fd, &st) < 0 ||
+	return fstat(file->fd, &st) < 0 ||
 	       (S_ISREG(st.st_mode) && (uint64_t)st.st_size < file->size);
 }
 
@@ -258,7 +258,7 @@ int io_file_set_size(struct io_file *file, uint64_t size)
 {
 	if (size > INT64_MAX)
 		return -EFBIG;
-	if (ftruncate(file->tail_fd, (off_t)size) < 0)
+	if (ftruncate(file->fd, (off_t)size) < 0)
 		return -errno;
 	file->size = size;
 	return 0;
@@ -271,7 +271,7 @@ static int file_allocate(struct io_file *file, int mode, uint64_t start, uint64_
 	int r;
 
 	do
-		r = fallocate(file->tail_fd, mode | FALLOC_FL_KEEP_SIZE, (off_t)start,
+		r = fallocate(file->fd, mode | FALLOC_FL_KEEP_SIZE, (off_t)start,
 			      (off_t)len);
 	while (r < 0 && errno == EINTR);
 	if (r < 0 && (errno == ENOSYS || errno == ENODEV || errno == EPERM))
@@ -282,7 +282,7 @@ static int file_allocate(struct io_file *file, int mode, uint64_t start, uint64_
 int io_file_allocate(struct io_file *file, uint64_t start, uint64_t len)
 {
 	/* Reserving before a buffered write defeats delayed allocation. */
-	if (!file->direct || file->device)
+	if (!io_file_is_direct(file) || file->device)
 		return -EOPNOTSUPP;
 	return file_allocate(file, 0, start, len);
 }
@@ -296,7 +296,7 @@ static int write_zeros(struct io_file *file, uint64_t start, uint64_t end)
 	while (r == 0 && start < end) {
 		size_t len = (size_t)min_u64(end - start, sizeof(zeros));
 
-		r = io_pwrite_all(file->tail_fd, zeros, len, start);
+		r = io_pwrite_all(file->fd, zeros, len, start);
 		start += len;
 		if (r == 0)
 			r = io_file_advance(file, start);
@@ -341,13 +341,13 @@ void io_file_touch(struct io_file *file)
 	if (tick.tv_nsec == file->touched.tv_nsec && tick.tv_sec == file->touched.tv_sec)
 		return;
 	file->touched = tick;
-	futimens(file->tail_fd, times);
+	futimens(file->fd, times);
 }
 
 static void write_back(struct io_file *file, uint64_t start, uint64_t end, unsigned flags)
 {
 	if (start < end && !file->error)
-		file->error = io_write_pages(file->tail_fd, start, end - start, flags);
+		file->error = io_write_pages(file->fd, start, end - start, flags);
 }
 
 /*
@@ -371,7 +371,7 @@ int io_file_advance(struct io_file *file, uint64_t end)
 				   SYNC_FILE_RANGE_WAIT_AFTER);
 	}
 	if (start > file->behind) /* a length of 0 would be the whole file */
-		posix_fadvise(file->tail_fd, (off_t)file->behind,
+		posix_fadvise(file->fd, (off_t)file->behind,
 			      (off_t)(start - file->behind), POSIX_FADV_DONTNEED);
 	/* Pieces that end out of order lie within the last step: look again. */
 	file->behind = start > BEHIND_STEP ? start - BEHIND_STEP : 0;
@@ -382,8 +382,8 @@ int io_file_advance(struct io_file *file, uint64_t end)
 int io_file_settle(struct io_file *file)
 {
 	/* All of it: requests that ended long after their neighbours were passed by. */
-	if (!file->direct || file->may_cache)
-		posix_fadvise(file->tail_fd, 0, 0, POSIX_FADV_DONTNEED);
+	if (!io_file_is_direct(file) || file->may_cache)
+		posix_fadvise(file->fd, 0, 0, POSIX_FADV_DONTNEED);
 	return file->error;
 }
 
@@ -391,7 +391,7 @@ int io_file_allocated(const struct io_file *file, uint64_t *ret_bytes)
 {
 	struct stat st;
 
-	if (fstat(file->tail_fd, &st) < 0)
+	if (fstat(file->fd, &st) < 0)
 		return -errno;
 	*ret_bytes = file->device ? file->size : (uint64_t)st.st_blocks * 512;
 	return 0;

@@ -16,10 +16,9 @@
 #include <time.h>
 
 struct io_file {
-	int fd;	     /* direct if .direct, else the same as tail_fd */
-	int tail_fd; /* buffered */
-	bool direct; /* .fd is O_DIRECT */
-	bool device; /* a block device */
+	int fd;	       /* the file, through the page cache */
+	int direct_fd; /* the same with O_DIRECT; -1 = none, .buffered tells why */
+	bool device;   /* a block device */
 	bool writable;
 	uint32_t align; /* body: offsets and lengths; power of two, >= 4096 if direct */
 	uint32_t block; /* file system block: the grain of its holes and clones; of a
@@ -34,9 +33,9 @@ struct io_file {
 	struct timespec touched; /* the tick of the last io_file_touch() */
 };
 
-#define IO_FILE_NONE                    \
-	{                               \
-		.fd = -1, .tail_fd = -1 \
+#define IO_FILE_NONE                      \
+	{                                 \
+		.fd = -1, .direct_fd = -1 \
 	}
 
 /*
@@ -64,6 +63,11 @@ int io_file_open_write(int dirfd, const char *path, struct io_file *ret);
 int io_file_open_device(const char *path, struct io_file *ret);
 
 void io_file_close(struct io_file *file); /* unopened is fine */
+
+static inline bool io_file_is_direct(const struct io_file *file)
+{
+	return file->direct_fd >= 0;
+}
 
 /* Of the offsets, lengths and buffers of direct I/O to it: what the kernel says, else its
  * block, but a page at least. 0 if there can be none. */

@@ -129,7 +129,7 @@ void io_queue_close(struct io_queue *q)
 }
 
 /*
- * On a direct file what is aligned goes to fd and what is not to tail_fd: the end
+ * On a direct file what is aligned goes to direct_fd and what is not to fd: the end
  * of the range and, after an odd short transfer, the rest of the block it ended in.
  */
 void io_req_piece(const struct io_req *req, struct io_piece *ret)
@@ -138,17 +138,18 @@ void io_req_piece(const struct io_req *req, struct io_piece *ret)
 	uint64_t start = req->start + req->moved, end = req->start + req->len;
 	uint64_t stop = end, most = MAX_PIECE;
 
-	*ret = (struct io_piece){.fd = file->fd};
+	*ret = (struct io_piece){.fd = io_file_is_direct(file) ? file->direct_fd
+							       : file->fd};
 	if (req->op == IO_SYNC)
 		return;
 	/* Memory and file must be aligned together, or they never will be. */
-	if (file->direct && (req->start - (uintptr_t)req->buf) % MEM_ALIGN) {
-		ret->fd = file->tail_fd;
-	} else if (file->direct) {
+	if (io_file_is_direct(file) && (req->start - (uintptr_t)req->buf) % MEM_ALIGN) {
+		ret->fd = file->fd;
+	} else if (io_file_is_direct(file)) {
 		most = round_down(MAX_PIECE, file->align);
 		stop = round_down(end, file->align);
 		if (start % file->align || start >= stop) {
-			ret->fd = file->tail_fd;
+			ret->fd = file->fd;
 			stop = min_u64(end, round_up(start + 1, file->align));
 		}
 	}
@@ -179,7 +180,8 @@ ssize_t io_piece_move(const struct io_req *req)
 
 static void finish(struct io_queue *q, struct io_req *req, int result)
 {
-	if (!result && req->len && (!req->file->direct || req->file->may_cache))
+	if (!result && req->len &&
+	    (!io_file_is_direct(req->file) || req->file->may_cache))
 		result = io_file_advance(req->file, req->start + req->len);
 	if (!result && req->op == IO_SYNC)
 		result = io_file_settle(req->file);
@@ -202,7 +204,7 @@ static void advance(struct io_req *req, size_t bytes)
 	assert(bytes <= p.len);
 	stop = p.start + bytes;
 	/* Move part of a block again rather than go on unaligned, if that is progress. */
-	if (file->direct && p.fd == file->fd && round_down(stop, file->align) > p.start)
+	if (p.fd == file->direct_fd && round_down(stop, file->align) > p.start)
 		stop = round_down(stop, file->align);
 	req->moved = stop - req->start;
 }

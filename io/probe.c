@@ -77,7 +77,7 @@ static void probe_direct(int dirfd, struct io_mount_facts *ret)
 
 	if (io_file_create_unnamed(dirfd, &file) < 0)
 		return;
-	snprintf(self, sizeof(self), "/proc/self/fd/%d", file.tail_fd);
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", file.fd);
 	direct = open(self, O_RDWR | O_DIRECT | O_CLOEXEC);
 	if (direct >= 0)
 		ret->direct_align = io_file_direct_align(&file);

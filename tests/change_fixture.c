@@ -79,8 +79,8 @@ void pair_open(struct pair *x, const char *base, const char *target)
 	snprintf(x->p.target_path, sizeof(x->p.target_path), "TARGET");
 	ASSERT_OK(io_file_open_read(AT_FDCWD, base, &x->p.base));
 	ASSERT_OK(io_file_open_read(AT_FDCWD, target, &x->p.target));
-	ASSERT_OK(io_fs_of(x->p.base.tail_fd, &x->p.base_fs));
-	ASSERT_OK(io_fs_of(x->p.target.tail_fd, &x->p.target_fs));
+	ASSERT_OK(io_fs_of(x->p.base.fd, &x->p.base_fs));
+	ASSERT_OK(io_fs_of(x->p.target.fd, &x->p.target_fs));
 	x->p.base_size = x->p.base.size;
 }
 

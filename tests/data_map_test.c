@@ -36,7 +36,7 @@ static void expect_known(struct data_map *map, uint64_t pos)
 {
 	struct source_range range = {0};
 	uint64_t start = 0, end = 0;
-	int want = io_next_data(map->file->tail_fd, pos, SIZE, &start, &end);
+	int want = io_next_data(map->file->fd, pos, SIZE, &start, &end);
 
 	ASSERT_EQ(map->source.next(&map->source, pos, &range), want, "at %lu", pos);
 	EXPECT_EQ(range.start, start, "at %lu", pos);

@@ -11,9 +11,10 @@ static void open_file(struct io_file *file, const char *path, bool direct)
 {
 	file->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	ASSERT_GE(file->fd, 0);
-	file->tail_fd = direct ? open(path, O_RDWR | O_CLOEXEC) : file->fd;
-	ASSERT_GE(file->tail_fd, 0);
-	file->direct = direct;
+	if (direct) {
+		file->direct_fd = open(path, O_RDWR | O_CLOEXEC);
+		ASSERT_GE(file->direct_fd, 0);
+	}
 	file->align = direct ? 4096 : 1;
 	file->writable = true;
 }
@@ -31,7 +32,7 @@ void faked_open(struct faked *f, bool direct)
 	data_bytes(1, 0, f->bytes, FILE_SIZE);
 	snprintf(path, sizeof(path), "%s/file", test_dir());
 	open_file(&f->file, path, direct);
-	ASSERT_EQ(pwrite(f->file.tail_fd, f->bytes, FILE_SIZE, 0), FILE_SIZE);
+	ASSERT_EQ(pwrite(f->file.fd, f->bytes, FILE_SIZE, 0), FILE_SIZE);
 	ASSERT_OK(io_queue_open_backend(&f->q, &fakeio_backend, DEPTH, f->pool));
 	f->fake = fakeio_of(f->q);
 }

@@ -139,7 +139,7 @@ static int record(struct fakeio *fake, const struct io_req *req)
 	fake->pieces[fake->count++] = (struct fakeio_piece){
 		.op = req->op,
 		.file = req->file,
-		.tail = p.fd != req->file->fd,
+		.tail = io_file_is_direct(req->file) && p.fd == req->file->fd,
 		.start = p.start,
 		.len = p.len,
 	};

@@ -54,7 +54,7 @@ enum fakeio_order {
 struct fakeio_piece {
 	enum io_op op;
 	const struct io_file *file;
-	bool tail; /* through file->tail_fd of a direct file */
+	bool tail; /* through file->fd of a direct file */
 	uint64_t start;
 	size_t len;
 	bool done;

@@ -41,8 +41,9 @@ static bool becomes_nocow(const char *folder, const char *twin)
 
 	ASSERT_TRUE(!twin || twin_fd >= 0);
 	ASSERT_OK(io_file_create(AT_FDCWD, path, twin_fd, &file));
-	nocow = io_is_nocow(file.tail_fd);
-	EXPECT_EQ(file.direct, nocow, "checksums are what makes Btrfs buffer");
+	nocow = io_is_nocow(file.fd);
+	EXPECT_EQ(io_file_is_direct(&file), nocow,
+		  "checksums are what makes Btrfs buffer");
 	io_file_close(&file);
 	unlink(path);
 	if (twin_fd >= 0)
@@ -168,9 +169,9 @@ static bool is_touched(const char *folder)
 	struct stat st;
 
 	ASSERT_OK(io_file_create(AT_FDCWD, fmt("%s/touched", folder), -1, &file));
-	ASSERT_OK(futimens(file.tail_fd, long_ago));
+	ASSERT_OK(futimens(file.fd, long_ago));
 	io_file_touch(&file);
-	ASSERT_OK(fstat(file.tail_fd, &st));
+	ASSERT_OK(fstat(file.fd, &st));
 	EXPECT_EQ(st.st_atime, 1);
 	io_file_close(&file);
 	return st.st_mtime != 1;
@@ -201,13 +202,13 @@ static void expect_cleared(const char *path)
 
 	close(data_create(path, MIB));
 	ASSERT_OK(io_file_open_write(AT_FDCWD, path, &file));
-	data_write(file.tail_fd, 1, 0, MIB);
+	data_write(file.fd, 1, 0, MIB);
 	ASSERT_OK(io_file_clear(&file, 4096, 300 * KIB));
 	data_bytes(1, 0, want, MIB);
 	memset(want + 4096, 0, 300 * KIB);
-	ASSERT_EQ(pread(file.tail_fd, buf, MIB, 0), (ssize_t)MIB);
+	ASSERT_EQ(pread(file.fd, buf, MIB, 0), (ssize_t)MIB);
 	EXPECT_TRUE(!memcmp(buf, want, MIB));
-	EXPECT_EQ(lseek(file.tail_fd, 0, SEEK_END), (off_t)MIB);
+	EXPECT_EQ(lseek(file.fd, 0, SEEK_END), (off_t)MIB);
 	io_file_close(&file);
 }
 

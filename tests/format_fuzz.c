@@ -110,7 +110,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	fd = memfd_create("image", MFD_CLOEXEC);
 	require(fd >= 0);
-	file.fd = file.tail_fd = fd;
+	file.fd = fd;
 	file.size = unpack(fd, data, size);
 	require(ftruncate(fd, (off_t)file.size) == 0);
 	format = data[0] & FUZZ_VHDX ? &format_vhdx : &format_qcow2;

@@ -290,7 +290,7 @@ static void sum_up(struct image_fixture *self, uint64_t at, size_t size)
 
 	ASSERT_NE(buf, NULL);
 	poke(self, at + 4, &sum, sizeof(sum));
-	ASSERT_OK(io_pread_all(self->file.tail_fd, buf, size, at));
+	ASSERT_OK(io_pread_all(self->file.fd, buf, size, at));
 	sum = htole32(vhdx_crc32c(buf, size));
 	poke(self, at + 4, &sum, sizeof(sum));
 }

@@ -101,8 +101,8 @@ static void fill(struct source *source, struct image_file *image)
 		ASSERT_OK(image->place.at(&image->place, range.start, &at, &end));
 		ASSERT_GT(end, range.start);
 		len = (size_t)min_u64(min_u64(range.end, end) - range.start, sizeof(buf));
-		ASSERT_OK(io_pread_all(range.file->tail_fd, buf, len, range.at));
-		ASSERT_OK(io_pwrite_all(image->layer.file.tail_fd, buf, len, at));
+		ASSERT_OK(io_pread_all(range.file->fd, buf, len, range.at));
+		ASSERT_OK(io_pwrite_all(image->layer.file.fd, buf, len, at));
 		pos = range.start + len;
 	}
 	ASSERT_EQ(r, -ENXIO);
@@ -260,7 +260,7 @@ void image_judge_reader(struct image_disk *d, unsigned point)
 			break;
 		}
 		len = (size_t)min_u64(len, (uint64_t)st.st_size - range.start);
-		ASSERT_OK(io_pread_all(range.file->tail_fd, buf, len, range.at));
+		ASSERT_OK(io_pread_all(range.file->fd, buf, len, range.at));
 		ASSERT_OK(io_pwrite_all(fd, buf, len, range.start));
 		pos = range.start + len;
 	}

@@ -47,7 +47,7 @@ static int make_file(void)
 /* The queue moves the bytes of make_file(). */
 static void expect_works(struct io_queue *q, int fd)
 {
-	struct io_file file = {.fd = fd, .tail_fd = fd, .align = 1};
+	struct io_file file = {.fd = fd, .direct_fd = -1, .align = 1};
 	unsigned char *buf = q->pool ? io_pool_get(q->pool, MIB, 0)
 				     : aligned_alloc(4096, MIB);
 	unsigned char *expected = malloc(MIB);
@@ -217,7 +217,7 @@ static void limit_locked_memory(rlim_t bytes)
 /* Between a file and the bytes at @offset of the queue's pool. */
 static int move_at(struct io_queue *q, int fd, enum io_op op, size_t offset, size_t len)
 {
-	struct io_file file = {.fd = fd, .tail_fd = fd, .align = 1};
+	struct io_file file = {.fd = fd, .direct_fd = -1, .align = 1};
 	size_t size;
 	char *area = io_pool_area(q->pool, &size);
 	struct job job = job_of(&file, op, 0, len, area + offset);

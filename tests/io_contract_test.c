@@ -67,7 +67,7 @@ FIXTURE_SETUP(queue)
 	data_bytes(1, 0, self->bytes, FILE_SIZE);
 	snprintf(self->path, sizeof(self->path), "%s/file", test_dir());
 	create_file(&self->file, self->path, variant->direct);
-	ASSERT_EQ(pwrite(self->file.tail_fd, self->bytes, FILE_SIZE, 0), FILE_SIZE);
+	ASSERT_EQ(pwrite(self->file.fd, self->bytes, FILE_SIZE, 0), FILE_SIZE);
 	r = io_queue_open_backend(&self->q, variant->backend, DEPTH, self->pool);
 	if (r == -EPERM || r == -ENOSYS)
 		SKIP("%s does not work here: %s", variant->backend->name, strerror(-r));
@@ -403,7 +403,9 @@ TEST_F(queue, bad_descriptor)
 
 	ASSERT_GE(fd, 0);
 	close(fd);
-	closed.fd = closed.tail_fd = fd;
+	closed.fd = fd;
+	if (io_file_is_direct(&closed))
+		closed.direct_fd = fd;
 	for (size_t i = 0; i < ARRAY_SIZE(ops); i++) {
 		struct job job = job_of(&closed, ops[i], 0, ops[i] == IO_SYNC ? 0 : 8192,
 					self->bufs[0]);
@@ -437,7 +439,7 @@ TEST_F(queue, file_size_limit)
 	ASSERT_OK(setrlimit(RLIMIT_FSIZE, &limit));
 	data_bytes(3, 0, self->bufs[0], 131072);
 	EXPECT_EQ(job_run(self->q, &job), -EFBIG);
-	ASSERT_EQ(pread(self->file.tail_fd, seen, 65536, 4 * MIB), 65536);
+	ASSERT_EQ(pread(self->file.fd, seen, 65536, 4 * MIB), 65536);
 	expect_same_bytes(seen, self->bufs[0], 65536);
 }
 
@@ -466,7 +468,7 @@ TEST_F(queue, no_space)
 			continue;
 		}
 		written++;
-		ASSERT_EQ(pread(file.tail_fd, seen, BUF_SIZE, i * BUF_SIZE), BUF_SIZE);
+		ASSERT_EQ(pread(file.fd, seen, BUF_SIZE, i * BUF_SIZE), BUF_SIZE);
 		expect_same_bytes(seen, self->bufs[i], BUF_SIZE);
 	}
 	EXPECT_LE(written, MIB / BUF_SIZE);
@@ -496,7 +498,7 @@ TEST_F(queue, says_what_cannot_be_synced)
 	int fds[2];
 
 	ASSERT_OK(pipe2(fds, O_CLOEXEC));
-	pipe_end.fd = pipe_end.tail_fd = fds[1];
+	pipe_end.fd = fds[1];
 	EXPECT_EQ(job_run(self->q, &job), -EINVAL);
 	close(fds[0]);
 	close(fds[1]);

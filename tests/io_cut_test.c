@@ -101,7 +101,7 @@ static void check_record(struct fakeio *fake, const struct io_file *file)
 		ASSERT_GT(p->len, 0);
 		ASSERT_EQ(p->start / (FILE_SIZE / DEPTH),
 			  (p->start + p->len - 1) / (FILE_SIZE / DEPTH));
-		if (file->direct && !p->tail) {
+		if (io_file_is_direct(file) && !p->tail) {
 			ASSERT_EQ(p->start % file->align, 0);
 			ASSERT_EQ(p->len % file->align, 0);
 		}
@@ -118,7 +118,7 @@ TEST_F(cut, moves_the_same_bytes)
 		one_round(self->f.q, &self->f.file, self->f.bufs, self->f.bytes, &seed);
 		check_record(self->f.fake, &self->f.file);
 	}
-	ASSERT_EQ(pread(self->f.file.tail_fd, seen, FILE_SIZE, 0), FILE_SIZE);
+	ASSERT_EQ(pread(self->f.file.fd, seen, FILE_SIZE, 0), FILE_SIZE);
 	expect_same_bytes(seen, self->f.bytes, FILE_SIZE);
 	free(seen);
 }

@@ -123,7 +123,7 @@ TEST_F(fault, short_write_in_a_block_moves_the_block_again)
 	data_bytes(2, 0, buf, 20000);
 	fakeio_rule(self->f.fake, (struct fakeio_rule){.nth = 1, .at_most = 10000});
 	EXPECT_EQ(job_run(self->f.q, &job), 0);
-	ASSERT_EQ(pread(self->f.file.tail_fd, seen, FILE_SIZE, 0), FILE_SIZE);
+	ASSERT_EQ(pread(self->f.file.fd, seen, FILE_SIZE, 0), FILE_SIZE);
 	expect_same_bytes(seen, buf, 20000);
 	expect_same_bytes((char *)seen + 20000, self->f.bytes + 20000, FILE_SIZE - 20000);
 	if (variant->direct)
@@ -179,7 +179,7 @@ static void expect_plain_calls(struct faked *f, int error)
 	EXPECT_EQ(job_run(f->q, &write), 0);
 	EXPECT_EQ(job_run(f->q, &sync), 0);
 	expect_same_bytes(buf, f->bytes, 8192);
-	ASSERT_EQ(pread(f->file.tail_fd, seen, 8192, 65536), 8192);
+	ASSERT_EQ(pread(f->file.fd, seen, 8192, 65536), 8192);
 	expect_same_bytes(seen, buf, 8192);
 	EXPECT_PIECES(f->fake, {IO_READ, false, 0, 8192}, {IO_WRITE, false, 65536, 8192},
 		      {IO_SYNC, false, 0, 0});
@@ -198,7 +198,7 @@ TEST_F(fault, piece_that_nobody_could_wait_for_is_done_by_a_plain_call)
 
 TEST_F(fault, plain_call_fails_for_its_own_reason)
 {
-	struct io_file nowhere = {.fd = -1, .tail_fd = -1, .align = 4096};
+	struct io_file nowhere = {.fd = -1, .direct_fd = -1, .align = 4096};
 	struct job job = job_of(&nowhere, IO_SYNC, 0, 0, NULL);
 
 	fakeio_rule(self->f.fake, (struct fakeio_rule){.error = -EAGAIN});
@@ -461,7 +461,7 @@ TEST_F(fault, buffered_files_are_advanced)
 /* One request is one piece as far as the kernel and the file's alignment allow. */
 TEST(pieces_of_huge_ranges)
 {
-	struct io_file file = {.fd = 3, .tail_fd = 4, .direct = true, .align = 65536};
+	struct io_file file = {.fd = 4, .direct_fd = 3, .align = 65536};
 	struct io_req req = {.op = IO_WRITE, .file = &file, .len = 5 * GIB + 1};
 	struct io_piece p;
 
@@ -478,7 +478,7 @@ TEST(pieces_of_huge_ranges)
 	EXPECT_EQ(p.fd, 4);
 	EXPECT_EQ(p.start, 5 * GIB);
 	EXPECT_EQ(p.len, 1);
-	file = (struct io_file){.fd = 3, .tail_fd = 3};
+	file = (struct io_file){.fd = 3, .direct_fd = -1};
 	req.moved = 1;
 	io_req_piece(&req, &p);
 	EXPECT_EQ(p.fd, 3);

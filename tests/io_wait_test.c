@@ -106,10 +106,8 @@ FIXTURE_SETUP(slow)
 	control = fmt("%s/control", test_dir());
 	self->server = serve_slow_file(self->path, control);
 	self->control = connect_to(control);
-	self->file.fd = open(self->path, O_RDONLY | O_DIRECT | O_CLOEXEC);
-	self->file.tail_fd = self->file.fd;
-	ASSERT_GE(self->file.fd, 0);
-	self->file.direct = true;
+	self->file.direct_fd = open(self->path, O_RDONLY | O_DIRECT | O_CLOEXEC);
+	ASSERT_GE(self->file.direct_fd, 0);
 	self->file.align = 4096;
 }
 
@@ -117,8 +115,7 @@ FIXTURE_TEARDOWN(slow)
 {
 	if (self->q && !io_queue_in_flight(self->q))
 		io_queue_close(self->q);
-	if (self->file.fd >= 0)
-		close(self->file.fd);
+	io_file_close(&self->file);
 	free(self->buf);
 	if (self->server > 0) {
 		/* A closed ring lets go of its files a moment later. */

@@ -43,13 +43,10 @@ int job_run(struct io_queue *q, struct job *job)
 
 void choose_mode(struct io_file *file, bool direct)
 {
-	if (direct && !file->direct)
+	if (direct && !io_file_is_direct(file))
 		SKIP("no direct I/O to %s: %s", test_dir(), file->buffered);
-	if (!direct && file->direct) {
-		close(file->fd);
-		file->fd = file->tail_fd;
-		file->direct = false;
-	}
+	if (!direct && io_file_is_direct(file))
+		close(take_fd(&file->direct_fd));
 }
 
 void expect_same_bytes(const void *a, const void *b, size_t len)

@@ -161,7 +161,7 @@ static void expect_bytes(const struct chain *c, const struct stream *s)
 		uint64_t len = min_u64(UNIT, size - pos), at, end;
 
 		ASSERT_OK(stream_place(s, pos, &at, &end));
-		ASSERT_EQ(pread(s->dst.tail_fd, have, len, (off_t)at), len);
+		ASSERT_EQ(pread(s->dst.fd, have, len, (off_t)at), len);
 		ASSERT_EQ(memcmp(have, c->want + pos, len), 0, "at %llu of %llu",
 			  (unsigned long long)pos, (unsigned long long)size);
 	}

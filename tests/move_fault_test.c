@@ -389,13 +389,13 @@ TEST_F(fault, a_source_that_has_grown_is_copied_as_it_was)
 TEST_F(fault, a_source_without_a_map)
 {
 	struct moving *m = &self->m;
-	int fd = m->s[1].src.tail_fd, pipes[2];
+	int fd = m->s[1].src.fd, pipes[2];
 	uint32_t rc;
 
 	ASSERT_EQ(pipe2(pipes, O_CLOEXEC), 0);
-	m->s[1].src.tail_fd = pipes[0]; /* it cannot seek */
+	m->s[1].src.fd = pipes[0]; /* it cannot seek */
 	rc = moving_run(m);
-	m->s[1].src.tail_fd = fd;
+	m->s[1].src.fd = fd;
 	close(pipes[0]);
 	close(pipes[1]);
 	moving_expect_error(m, rc, RP_FAILED, ESPIPE, "map", 1, 0);
@@ -415,7 +415,7 @@ TEST(a_full_file_system_shows_before_anything_is_written)
 	close(fd);
 	snprintf(m.dst[0], sizeof(m.dst[0]), "%s/full", fs.mnt);
 	moving_begin(&m, true);
-	if (m.s[0].dst.direct) {
+	if (io_file_is_direct(&m.s[0].dst)) {
 		rc = moving_run(&m);
 		moving_expect_error(&m, rc, RP_FAILED, ENOSPC, "allocate", 0, 0);
 		EXPECT_EQ(m.fake->count, 0);

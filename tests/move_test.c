@@ -120,7 +120,7 @@ TEST_F(move, a_disk_that_ends_in_a_block_has_a_tail)
 	add_disk(m, 2 * MIB + 5000, 2 * MIB + 5000);
 	moving_begin(m, variant->direct);
 	moving_expect_copies(m, moving_run(m));
-	if (m->s[0].src.direct && m->s[0].dst.direct)
+	if (io_file_is_direct(&m->s[0].src) && io_file_is_direct(&m->s[0].dst))
 		EXPECT_PIECES(m, {IO_READ, 0, MIB}, {IO_READ, MIB, MIB},
 			      {IO_READ, 2 * MIB, 4096}, {IO_READ, 2 * MIB + 4096, 904},
 			      {IO_WRITE, 0, MIB}, {IO_WRITE, MIB, MIB},

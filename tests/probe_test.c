@@ -95,7 +95,7 @@ TEST_F(truth, is_told)
 		EXPECT_STREQ(listing(self->fs.mnt), "");
 	close(data_create(fmt("%s/new", self->fs.mnt), 4096));
 	ASSERT_OK(io_file_open_read(AT_FDCWD, fmt("%s/new", self->fs.mnt), &file));
-	EXPECT_TRUE(file.direct);
+	EXPECT_TRUE(io_file_is_direct(&file));
 	EXPECT_EQ(json_number(mount, "DirectIoAlignment"), file.align);
 	io_file_close(&file);
 }

@@ -111,7 +111,7 @@ TEST_F(salvage, is_not_for_want_of_descriptors)
 		else
 			EXPECT_EQ(disk.count, LINKS);
 		for (size_t i = 0; rc == RP_OK && i < disk.count; i++)
-			EXPECT_GE(disk.layer[i]->file.tail_fd, 0, "%d", more);
+			EXPECT_GE(disk.layer[i]->file.fd, 0, "%d", more);
 		chain_disk_close(&disk);
 		chain_close(&chain);
 	}

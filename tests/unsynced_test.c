@@ -129,12 +129,12 @@ TEST(nobody_waits_for_pages_of_folders)
 /* Of a file that is written back while it is written. */
 static int advance_and_settle(void)
 {
-	struct io_file file = {.fd = -1, .tail_fd = -1, .align = 1, .writable = true};
+	struct io_file file = {.fd = -1, .direct_fd = -1, .align = 1, .writable = true};
 	int r;
 
-	file.tail_fd = open(fmt("%s/one", test_dir()), O_RDWR | O_CREAT, 0600);
-	ASSERT_GE(file.tail_fd, 0);
-	data_write(file.tail_fd, 7, 0, 64 * MIB);
+	file.fd = open(fmt("%s/one", test_dir()), O_RDWR | O_CREAT, 0600);
+	ASSERT_GE(file.fd, 0);
+	data_write(file.fd, 7, 0, 64 * MIB);
 	io_file_advance(&file, 32 * MIB);
 	io_file_advance(&file, 64 * MIB);
 	r = io_file_settle(&file);
