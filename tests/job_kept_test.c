@@ -215,8 +215,8 @@ TEST_F(kept, stays_with_an_old_job_that_is_being_taken_up)
 	EXPECT_TRUE(has_mark(&self->jobs));
 }
 
-/* Called at the next look into the folder of that inode. */
-static void (*at_listing)(void);
+/* Called at the next look of this thread into the folder of that inode. */
+static _Thread_local void (*at_listing)(void);
 static ino_t listed;
 
 DIR *fdopendir(int fd)

@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -140,11 +141,13 @@ TEST_F(unheard, take_the_turn_that_is_theirs)
 
 TEST_F(unheard, look_soon_at_what_cannot_be_watched)
 {
+	static char last[64]; /* others may look at it after the job was closed */
 	struct rp_job *waiting;
 	uint64_t begin;
 
 	start_working(self);
-	unwatched = rp_job_id(self->jobs[LIMIT - 1]);
+	snprintf(last, sizeof(last), "%s", rp_job_id(self->jobs[LIMIT - 1]));
+	unwatched = last;
 	waiting = start_waiting(self);
 	unrung = LEAVE;
 	begin = now_ms();
