@@ -361,16 +361,9 @@ TEST(lies)
 	close(dirfd);
 }
 
-static int stop(void *context, const struct rp_progress *progress)
-{
-	(void)context;
-	(void)progress;
-	return 1;
-}
-
 TEST(who_watches_may_stop_it)
 {
-	const struct rp_watch user = {.size = sizeof(user), .progress = stop};
+	const struct rp_watch user = cancel_in("planning"); /* as all begin */
 	const struct layer_range range = {.end = 4096, .state = LAYER_DATA};
 	const struct change_list_head head = head_of(20000, 1);
 	char digest[DIGEST_TEXT_SIZE];

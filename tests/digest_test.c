@@ -539,16 +539,9 @@ TEST(leaves_are_copied_at_random)
 	close(to.fd);
 }
 
-static int stop(void *context, const struct rp_progress *progress)
-{
-	(void)context;
-	(void)progress;
-	return 1;
-}
-
 TEST(who_watches_may_stop_it)
 {
-	const struct rp_watch user = {.size = sizeof(user), .progress = stop};
+	const struct rp_watch user = cancel_in("planning"); /* as all begin */
 	const uint64_t count = 3 * 65536, size = count * DIGEST_CHUNK;
 	struct digest from = open_leaves("from", size), to = open_leaves("to", size);
 	uint8_t root[DIGEST_SIZE];
