@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "checkpoint.h"
+#include "flight.h"
 #include "io/base.h"
 #include "io/clock.h"
 #include "lane.h"
@@ -19,9 +20,8 @@
 /* Full windows are bounded by the memory; so many small ones keep a device as busy. */
 #define CHUNKS 128
 
-/* Windows held at first, and one more for each that is done: memory that was never used
- * costs milliseconds a page, and has to be used while the device is at work. */
-#define START 2
+/* Under way, unless more is seen to help: three blocks, and not only small ones. */
+#define ENOUGH (6 * MIB)
 
 struct mover {
 	struct io_queue *q;
@@ -33,9 +33,9 @@ struct mover {
 	struct lane *lanes;
 	size_t lane_count, turn;
 	uint64_t window;
-	unsigned depth; /* full windows to hold at most */
+	unsigned depth; /* full windows to hold, if that was asked for; 0 */
 	size_t held;	/* of the pool, which others may use too */
-	size_t most;	/* to hold for now */
+	struct flight flight;
 	struct checkpoint checkpoint;
 	struct pace pace;
 	bool throttled; /* chunks wait for it */
@@ -91,7 +91,7 @@ static void chunk_changed(struct chunk *c)
 		lane_lose(lane, c->window);
 	io_pool_put(m->pool, c->buf, c->room);
 	m->held -= c->room;
-	m->most += c->room;
+	flight_landed(&m->flight, c->room, io_now_ns());
 	c->buf = NULL;
 	c->next = m->idle;
 	m->idle = c;
@@ -126,7 +126,7 @@ static bool queue_chunk(struct mover *m, struct chunk *c)
 /* How much of the pool may be held for now; who has nothing may hold one buffer. */
 static uint64_t most(const struct mover *m)
 {
-	return min_u64(min_u64(m->most, io_pool_share(m->pool)), m->depth * m->window);
+	return min_u64(m->flight.most, io_pool_share(m->pool));
 }
 
 /* Begins the chunk that was planned last, once there is a buffer for it. */
@@ -415,9 +415,13 @@ static int mover_open(struct mover *m, struct stream *streams, size_t count)
 
 	io_pool_area(m->pool, &memory);
 	m->window = window_size(m, memory, &streams[0]);
-	m->most = START * m->window;
 	pace_init(&m->pace, m->w, m->window, stream_writes(&streams[0]));
-	m->depth = (unsigned)min_u64(m->depth ?: UINT32_MAX, memory / m->window);
+	memory = round_down(memory, m->window);
+	if (m->depth) /* so much was asked for */
+		memory = min_u64(memory, m->depth * m->window);
+	flight_init(&m->flight,
+		    m->depth ? memory : max_u64(ENOUGH, 3 * io_queue_block(m->q)), memory,
+		    io_now_ns());
 	m->lanes = calloc(count, sizeof(*m->lanes));
 	m->chunks = calloc(CHUNKS, sizeof(*m->chunks));
 	if (!m->lanes || !m->chunks || !find_idle(m))
@@ -436,7 +440,8 @@ static void explain(struct mover *m)
 
 		s->backend = io_queue_backend(m->q);
 		s->block = m->window;
-		s->depth = m->depth;
+		s->depth = (unsigned)(max_u64(m->flight.most, m->flight.enough) /
+				      m->window);
 		snprintf(s->backend_reason, sizeof(s->backend_reason), "%s",
 			 io_queue_reason(m->q));
 		if (!s->from && s->src.buffered)
