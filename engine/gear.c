@@ -5,8 +5,6 @@
  */
 #include "gear.h"
 
-#include <string.h>
-
 #include "io/base.h"
 #include "io/thread.h"
 
@@ -22,7 +20,7 @@ static int take_kept(struct gear *gear, const struct tuning *t, struct io_queue 
 {
 	int r;
 
-	if (gear->q && strcmp(gear->backend, t->backends[0])) {
+	if (gear->q && gear->backends != t->backends) {
 		io_queue_close(gear->q);
 		gear->q = NULL;
 	}
@@ -30,7 +28,7 @@ static int take_kept(struct gear *gear, const struct tuning *t, struct io_queue 
 		r = open_queue(t, gear->pool, &gear->q);
 		if (r < 0)
 			return r;
-		gear->backend = t->backends[0];
+		gear->backends = t->backends;
 	}
 	*ret = gear->q;
 	return 0;

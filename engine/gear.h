@@ -21,7 +21,7 @@
 struct gear {
 	struct io_pool *pool; /* of a set, borrowed; NULL: each move opens its own */
 	struct io_queue *q;   /* over it, opened by the first move */
-	const char *backend;  /* it was opened for; of struct tuning */
+	const char *const *backends; /* it was opened for; of struct tuning */
 
 	pthread_t closer;
 	bool closing; /* there is a closer, of these */

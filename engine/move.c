@@ -409,6 +409,14 @@ static uint64_t window_size(const struct mover *m, size_t memory,
 	return window;
 }
 
+/* The page cache is written to by as many threads as there are writes. */
+static uint64_t enough(const struct mover *m, const struct stream *first)
+{
+	if (m->depth || (stream_writes(first) && first->dst.buffered))
+		return UINT64_MAX;
+	return max_u64(ENOUGH, 3 * io_queue_block(m->q));
+}
+
 static int mover_open(struct mover *m, struct stream *streams, size_t count)
 {
 	size_t memory;
@@ -419,9 +427,7 @@ static int mover_open(struct mover *m, struct stream *streams, size_t count)
 	memory = round_down(memory, m->window);
 	if (m->depth) /* so much was asked for */
 		memory = min_u64(memory, m->depth * m->window);
-	flight_init(&m->flight,
-		    m->depth ? memory : max_u64(ENOUGH, 3 * io_queue_block(m->q)), memory,
-		    io_now_ns());
+	flight_init(&m->flight, enough(m, &streams[0]), memory, io_now_ns());
 	m->lanes = calloc(count, sizeof(*m->lanes));
 	m->chunks = calloc(CHUNKS, sizeof(*m->chunks));
 	if (!m->lanes || !m->chunks || !find_idle(m))

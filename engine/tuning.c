@@ -64,6 +64,14 @@ int tuning_prefer(struct tuning *t, const char *backend, uint64_t block)
 	return -EINVAL;
 }
 
+void tuning_buffered(struct tuning *t)
+{
+	static const char *const order[] = {"uring", "sync", "aio", NULL};
+
+	if (t->backends[1] && !strcmp(t->backends[0], order[0]))
+		t->backends = order;
+}
+
 static uint32_t check(const struct rp_export_options *o, struct rp_error *err)
 {
 	if (o->block_size && (o->block_size < BLOCK_MIN || o->block_size > BLOCK_MAX ||

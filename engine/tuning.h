@@ -42,6 +42,10 @@ uint32_t tuning_of_options(struct tuning *ret, const struct rp_export_options *o
  * change, for what can not be. */
 int tuning_prefer(struct tuning *t, const char *backend, uint64_t block);
 
+/* For what goes by the page cache: the kernel hands that to other threads for io_uring,
+ * but io_submit() writes it itself, so plain calls by two threads come before. */
+void tuning_buffered(struct tuning *t);
+
 /* Buffers for no more than @bytes to move; less memory is sooner ready. */
 void tuning_shrink(struct tuning *t, uint64_t bytes);
 

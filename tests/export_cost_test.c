@@ -14,6 +14,7 @@
 #include "data.h"
 #include "engine_fixture.h"
 #include "harness.h"
+#include "loopfs.h"
 
 /* ----------------------------------------------------- backends that are blocked */
 
@@ -66,6 +67,22 @@ TEST_F(blocked, the_next_best_is_taken_and_says_why)
 		       "uring not used: io_uring_setup: Operation not permitted (seccomp "
 		       "or kernel.io_uring_disabled); aio not used: io_setup: Function "
 		       "not implemented");
+}
+
+/* libaio would write itself what the page cache is to take. */
+TEST(plain_calls_come_first_where_it_goes_by_the_page_cache)
+{
+	struct loopfs fs = {0};
+	struct stage stage;
+
+	loopfs_mount(&fs, "btrfs", 0, NULL, NULL);
+	stage_make(&stage, fs.mnt, 3 * MIB + 77, test_seed());
+	block_syscall(SYS_io_uring_setup, EPERM);
+	expect_backend(&stage, "sync",
+		       "uring not used: io_uring_setup: Operation not permitted (seccomp "
+		       "or kernel.io_uring_disabled)");
+	stage_close(&stage);
+	loopfs_umount(&fs);
 }
 
 static void expect_refused(const struct stage *s, enum rp_io io, uint32_t value,

@@ -50,7 +50,7 @@ struct moving {
 	int refuses_with; /* ... with this */
 	bool begun_early; /* a sync while writes before it were on their way */
 	void (*at_reap)(struct moving *m); /* called before each reap */
-	uint64_t most;			   /* its own */
+	uint64_t first, most;		   /* its own */
 };
 
 /* @pool_bytes makes that many MiB of chunks. */
