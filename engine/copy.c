@@ -250,7 +250,7 @@ static uint32_t tune_and_move(struct stream *streams, size_t count,
 		bytes += unwritten_bytes(&streams[i]);
 	r = probe_tune(&t, bytes, w);
 	if (stream_writes(&streams[0]) && streams[0].dst.buffered)
-		tuning_buffered(&t);
+		tuning_for_page_cache(&t);
 	return r < 0 ? watch_fail(w, r, err) : move(streams, count, &t, w, err);
 }
 

@@ -5,6 +5,8 @@
  */
 #include "gear.h"
 
+#include <string.h>
+
 #include "io/base.h"
 #include "io/thread.h"
 
@@ -20,7 +22,8 @@ static int take_kept(struct gear *gear, const struct tuning *t, struct io_queue 
 {
 	int r;
 
-	if (gear->q && gear->backends != t->backends) {
+	if (gear->q && gear->backends != t->backends &&
+	    strcmp(io_queue_backend(gear->q), t->backends[0])) {
 		io_queue_close(gear->q);
 		gear->q = NULL;
 	}

@@ -20,20 +20,20 @@
 /* Full windows are bounded by the memory; so many small ones keep a device as busy. */
 #define CHUNKS 128
 
-/* Under way, unless more is seen to help: three blocks, and not only small ones. */
-#define ENOUGH (6 * MIB)
+/* Three blocks are enough, but for small ones. */
+#define LEAST (6 * MIB)
 
 struct mover {
 	struct io_queue *q;
 	struct io_pool *pool;
 	struct chunk **chunks;
-	unsigned chunk_count;
+	unsigned chunk_count, chunk_most;
 	struct chunk *idle;    /* chunks without work */
 	struct chunk *waiting; /* planned; begins when there is a buffer for it */
 	struct lane *lanes;
 	size_t lane_count, turn;
 	uint64_t window;
-	unsigned depth; /* full windows to hold, if that was asked for; 0 */
+	unsigned depth; /* full windows to hold; 0 = what is seen to help */
 	size_t held;	/* of the pool, which others may use too */
 	struct flight flight;
 	struct checkpoint checkpoint;
@@ -91,7 +91,7 @@ static void chunk_changed(struct chunk *c)
 		lane_lose(lane, c->window);
 	io_pool_put(m->pool, c->buf, c->room);
 	m->held -= c->room;
-	flight_landed(&m->flight, c->room, io_now_ns());
+	flight_landed(&m->flight, c->bytes, io_pool_share(m->pool), io_now_ns());
 	c->buf = NULL;
 	c->next = m->idle;
 	m->idle = c;
@@ -160,10 +160,11 @@ static void drop_waiting(struct mover *m)
 	m->idle = c;
 }
 
-/* Whether there is a chunk without work; one of CHUNKS is made if not. */
+/* Whether there is a chunk without work; one is made if not, up to the most there may be.
+ */
 static bool find_idle(struct mover *m)
 {
-	if (!m->idle && m->chunk_count < CHUNKS) {
+	if (!m->idle && m->chunk_count < m->chunk_most) {
 		m->idle = chunk_new(m->window, chunk_changed);
 		if (m->idle)
 			m->chunks[m->chunk_count++] = m->idle;
@@ -323,6 +324,8 @@ static void mover_fill(struct mover *m)
 		if (!m->throttled)
 			plan_chunk(m, lane);
 	}
+	if (m->throttled || m->w->to_rest)
+		flight_interrupted(&m->flight);
 	step_checkpoint(m);
 	for (size_t i = 0; !m->rc && i < m->lane_count; i++)
 		sync_lane(m, &m->lanes[i]);
@@ -414,7 +417,7 @@ static uint64_t enough(const struct mover *m, const struct stream *first)
 {
 	if (m->depth || (stream_writes(first) && first->dst.buffered))
 		return UINT64_MAX;
-	return max_u64(ENOUGH, 3 * io_queue_block(m->q));
+	return max_u64(LEAST, 3 * io_queue_block(m->q));
 }
 
 static int mover_open(struct mover *m, struct stream *streams, size_t count)
@@ -427,9 +430,10 @@ static int mover_open(struct mover *m, struct stream *streams, size_t count)
 	memory = round_down(memory, m->window);
 	if (m->depth) /* so much was asked for */
 		memory = min_u64(memory, m->depth * m->window);
-	flight_init(&m->flight, enough(m, &streams[0]), memory, io_now_ns());
+	flight_init(&m->flight, m->window, enough(m, &streams[0]), memory, io_now_ns());
 	m->lanes = calloc(count, sizeof(*m->lanes));
-	m->chunks = calloc(CHUNKS, sizeof(*m->chunks));
+	m->chunk_most = m->depth > CHUNKS ? m->depth : CHUNKS;
+	m->chunks = calloc(m->chunk_most, sizeof(*m->chunks));
 	if (!m->lanes || !m->chunks || !find_idle(m))
 		return -ENOMEM;
 	m->lane_count = count;
@@ -446,8 +450,7 @@ static void explain(struct mover *m)
 
 		s->backend = io_queue_backend(m->q);
 		s->block = m->window;
-		s->depth = (unsigned)(max_u64(m->flight.most, m->flight.enough) /
-				      m->window);
+		s->depth = (unsigned)(flight_usual(&m->flight) / m->window);
 		snprintf(s->backend_reason, sizeof(s->backend_reason), "%s",
 			 io_queue_reason(m->q));
 		if (!s->from && s->src.buffered)

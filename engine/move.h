@@ -18,8 +18,8 @@
 /*
  * Moves what the rungs above left of @streams, digests as they ask for, and syncs
  * every destination that its owner does not sync later. @q is open over @pool; idle again
- * when this returns. @depth full windows are on their way at once, at most; 0 = what the
- * pool holds.
+ * when this returns. @depth full windows are on their way at once, at most; 0 = as many
+ * as are seen to help (flight.h), and the pool holds.
  */
 uint32_t move_streams(struct stream *streams, size_t count, struct io_queue *q,
 		      struct io_pool *pool, unsigned depth, struct watch *w,

@@ -22,13 +22,19 @@
 /* Nothing of a round is begun when so much time has passed. */
 static const uint64_t rounds_ns[] = {UINT64_MAX, 6000 * IO_MS, 700 * IO_MS};
 
-/* The first that works is the default. */
+enum {
+	AIO = 3,
+	SYNC = 4
+}; /* of these: */
+
+/* In the order of tuning_init(): the first that works is the default. */
 static const struct candidate {
 	const char *backend;
 	uint64_t block;
 } candidates[] = {
-	{"uring", 2 * MIB}, {"uring", MIB},    {"uring", 4 * MIB},
-	{"aio", MIB},	    {"sync", 4 * MIB},
+	{"uring", 2 * MIB},	    {"uring", MIB},
+	{"uring", 4 * MIB},	    [AIO] = {"aio", MIB},
+	[SYNC] = {"sync", 4 * MIB},
 };
 
 #define COUNT ARRAY_SIZE(candidates)
@@ -36,6 +42,8 @@ static const struct candidate {
 struct timing {
 	int64_t best_ns; /* 0 = it does not work */
 	unsigned tries;
+	unsigned depth; /* blocks that were under way */
+	bool buffered;	/* what was written */
 };
 
 int probe_tick(struct watch *w)
@@ -76,7 +84,7 @@ static int attend(void *measuring, struct watch *w)
 
 /* One copy to a new file: nanoseconds, or -errno. */
 static int64_t time_copy(struct io_file *src, int dst_dirfd, struct io_queue *q,
-			 struct io_pool *pool, struct watch *measuring)
+			 struct io_pool *pool, struct watch *measuring, struct timing *t)
 {
 	struct stream s = {
 		.disk = "probe",
@@ -101,6 +109,8 @@ static int64_t time_copy(struct io_file *src, int dst_dirfd, struct io_queue *q,
 	begin = io_now_ns();
 	if (r == 0)
 		rc = move_streams(&s, 1, q, pool, 0, &w, &err);
+	t->depth = s.depth;
+	t->buffered = s.dst.buffered;
 	io_file_close(&s.dst);
 	if (r == 0 && rc)
 		r = err.os_error ? -err.os_error : -EIO;
@@ -109,7 +119,7 @@ static int64_t time_copy(struct io_file *src, int dst_dirfd, struct io_queue *q,
 
 /* With the candidate's backend; -errno if it does not work here. */
 static int64_t try_candidate(const struct candidate *c, struct io_file *src,
-			     int dst_dirfd, struct watch *w)
+			     int dst_dirfd, struct watch *w, struct timing *t)
 {
 	const char *const names[] = {c->backend, NULL};
 	struct io_pool *pool;
@@ -125,7 +135,7 @@ static int64_t try_candidate(const struct candidate *c, struct io_file *src,
 		return r;
 	}
 	io_queue_set_block(q, c->block);
-	ns = time_copy(src, dst_dirfd, q, pool, w);
+	ns = time_copy(src, dst_dirfd, q, pool, w, t);
 	io_queue_close(q);
 	io_pool_close(pool);
 	return ns;
@@ -134,7 +144,7 @@ static int64_t try_candidate(const struct candidate *c, struct io_file *src,
 static int time_candidate(size_t i, struct io_file *src, int dst_dirfd, struct watch *w,
 			  struct timing *t)
 {
-	int64_t ns = try_candidate(&candidates[i], src, dst_dirfd, w);
+	int64_t ns = try_candidate(&candidates[i], src, dst_dirfd, w, t);
 
 	if (ns < 0)
 		return (int)ns;
@@ -175,14 +185,23 @@ static bool is_faster(const struct timing *t, const struct timing *than)
 	       (double)than->best_ns > (double)t->best_ns * ADVANTAGE;
 }
 
+/* What would be taken without a measurement. */
+static size_t find_usual(const struct timing times[COUNT])
+{
+	size_t i = 0;
+
+	while (!times[i].best_ns)
+		i++;
+	if (i == AIO && times[AIO].buffered && times[SYNC].best_ns)
+		return SYNC; /* tuning_for_page_cache() */
+	return i;
+}
+
 static size_t choose(const struct timing times[COUNT])
 {
-	size_t usual = 0, fastest;
+	size_t usual = find_usual(times), fastest = usual;
 
-	while (!times[usual].best_ns)
-		usual++;
-	fastest = usual;
-	for (size_t i = usual; i < COUNT; i++)
+	for (size_t i = 0; i < COUNT; i++)
 		if (is_faster(&times[i], &times[usual]) &&
 		    (fastest == usual || times[i].best_ns < times[fastest].best_ns))
 			fastest = i;
@@ -201,7 +220,7 @@ static json_t *describe_choice(const struct timing times[COUNT])
 
 	return json_pack("{s:s, s:I, s:i, s:o}", "Backend", candidates[i].backend,
 			 "BlockSize", (json_int_t)candidates[i].block, "QueueDepth",
-			 (int)(TUNING_MEMORY / candidates[i].block), "Reason",
+			 (int)times[i].depth, "Reason",
 			 json_sprintf("%s in blocks of %llu MiB moved %llu MiB/s here%s",
 				      candidates[i].backend,
 				      (unsigned long long)(candidates[i].block / MIB),
@@ -223,8 +242,7 @@ static json_t *describe_speeds(const struct timing times[COUNT])
 				json_pack("{s:s, s:I, s:i, s:I}", "Backend",
 					  candidates[i].backend, "BlockSize",
 					  (json_int_t)candidates[i].block, "QueueDepth",
-					  (int)(TUNING_MEMORY / candidates[i].block),
-					  "BytesPerSecond",
+					  (int)times[i].depth, "BytesPerSecond",
 					  (json_int_t)speed_of(&times[i])));
 	return speeds;
 }

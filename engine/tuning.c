@@ -64,7 +64,7 @@ int tuning_prefer(struct tuning *t, const char *backend, uint64_t block)
 	return -EINVAL;
 }
 
-void tuning_buffered(struct tuning *t)
+void tuning_for_page_cache(struct tuning *t)
 {
 	static const char *const order[] = {"uring", "sync", "aio", NULL};
 

@@ -18,9 +18,9 @@ struct gear;
 struct probe_pair;
 
 struct tuning {
-	const char *const *backends; /* best first, NULL terminated */
+	const char *const *backends; /* best first, NULL terminated; static */
 	uint64_t block;		     /* bytes of a request; 0 = what the backend likes */
-	unsigned depth;		     /* blocks in flight; 0 = what the memory holds */
+	unsigned depth;		     /* blocks in flight; 0 = what is seen to help */
 	uint64_t memory;	     /* of all buffers: a multiple of 2 MiB */
 	struct gear *gear;	     /* to use; NULL = new ones; borrowed */
 	bool choose;		     /* a measurement may decide: nothing was asked for */
@@ -44,7 +44,7 @@ int tuning_prefer(struct tuning *t, const char *backend, uint64_t block);
 
 /* For what goes by the page cache: the kernel hands that to other threads for io_uring,
  * but io_submit() writes it itself, so plain calls by two threads come before. */
-void tuning_buffered(struct tuning *t);
+void tuning_for_page_cache(struct tuning *t);
 
 /* Buffers for no more than @bytes to move; less memory is sooner ready. */
 void tuning_shrink(struct tuning *t, uint64_t bytes);

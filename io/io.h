@@ -72,8 +72,7 @@ int io_queue_reap(struct io_queue *q, unsigned min, int timeout_ms);
 unsigned io_queue_in_flight(const struct io_queue *q);
 const char *io_queue_backend(const struct io_queue *q); /* "uring", "aio", "sync" */
 
-/* The transfer size to use: what was set, else what the backend is fastest with at
- * 16 MiB in flight. */
+/* The transfer size to use: what was set, else what the backend is fastest with. */
 size_t io_queue_block(const struct io_queue *q);
 void io_queue_set_block(struct io_queue *q, size_t block);
 

@@ -4,6 +4,7 @@
  */
 #include <fcntl.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "data.h"
 #include "harness.h"
@@ -295,6 +296,39 @@ TEST_F(move, windows_are_not_begun_in_step)
 	moving_expect_copies(m, moving_run(m));
 	EXPECT_EQ(m->first, variant->direct ? 4u : 10u);
 	EXPECT_EQ(m->most, variant->direct ? 6u : 16u);
+}
+
+/* All that is under way comes back at once, after a while. */
+static void answer_late(struct moving *m)
+{
+	count_windows(m);
+	nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+}
+
+TEST_F(move, a_far_device_gets_all_there_is)
+{
+	struct moving *m = &self->m;
+
+	add_disk(m, 384 * MIB, 384 * MIB);
+	moving_begin(m, variant->direct);
+	m->at_reap = answer_late;
+	moving_expect_copies(m, moving_run(m));
+	EXPECT_EQ(m->most, 16u);
+}
+
+TEST(as_many_windows_as_were_asked_for)
+{
+	struct moving m;
+
+	moving_open(&m, 200 * MIB, 256);
+	add_disk(&m, 384 * MIB, 384 * MIB);
+	moving_begin(&m, true);
+	m.fake->batch = 1;
+	m.at_reap = count_windows;
+	EXPECT_EQ(move_streams(m.s, m.count, m.q, m.pool, 200, &m.w, &m.err), RP_OK);
+	EXPECT_EQ(m.most, 200u);
+	EXPECT_EQ(m.s[0].depth, 200u);
+	moving_close(&m);
 }
 
 /* How many pieces of disk @i were asked for before the sync of disk @of. */

@@ -121,6 +121,35 @@ TEST(two_mounts)
 	loopfs_umount(&from);
 }
 
+/* libaio would write itself what the page cache is to take: it has to be seen to be
+ * faster to come before plain calls. */
+TEST(without_io_uring_by_the_page_cache)
+{
+	struct loopfs fs = {0};
+	const json_t *speeds;
+	uint64_t aio, sync;
+	json_t *doc;
+
+	if (!backend_works(RP_IO_AIO))
+		SKIP("it is what would come first");
+	loopfs_mount(&fs, "btrfs", GIB, NULL, NULL);
+	block_syscall(SYS_io_uring_setup, EPERM);
+	doc = probe(NULL, fs.mnt, NULL);
+	speeds = json_object_get(doc, "Speeds");
+	ASSERT_EQ(json_array_size(speeds), 2);
+	EXPECT_STREQ(json_text(json_array_get(speeds, 0), "Backend"), "aio");
+	EXPECT_EQ(json_number(json_array_get(speeds, 0), "QueueDepth"), 16);
+	EXPECT_STREQ(json_text(json_array_get(speeds, 1), "Backend"), "sync");
+	EXPECT_EQ(json_number(json_array_get(speeds, 1), "QueueDepth"), 4);
+	aio = json_number(json_array_get(speeds, 0), "BytesPerSecond");
+	sync = json_number(json_array_get(speeds, 1), "BytesPerSecond");
+	if (aio < sync * 11 / 10)
+		EXPECT_STREQ(json_text(json_object_get(doc, "Choice"), "Backend"),
+			     "sync");
+	json_decref(doc);
+	loopfs_umount(&fs);
+}
+
 static void fill_up(const char *path)
 {
 	static const char block[65536] = "x";
