@@ -10,7 +10,7 @@
 #include "compare.h"
 #include "io/base.h"
 #include "io/extent.h"
-#include "io/tree.h"
+#include "io/small_file.h"
 
 static const char *why_not_maps(const struct change_pair *p)
 {

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 
 #include "io/base.h"
-#include "io/tree.h"
+#include "io/small_file.h"
 #include "watch.h"
 
 #define WINDOW 1024 /* lines */

@@ -8,7 +8,7 @@
 
 #include "change_list_text.h"
 #include "io/base.h"
-#include "io/tree.h"
+#include "io/small_file.h"
 
 struct change_list_writer {
 	int fd;

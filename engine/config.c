@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "io/base.h"
+#include "io/small_file.h"
 #include "io/tree.h"
 
 static void digest(const char *data, size_t len, char ret[DIGEST_TEXT_SIZE])

@@ -12,7 +12,7 @@
 #endif
 
 #include "io/extent.h"
-#include "io/tree.h"
+#include "io/small_file.h"
 #include "watch.h"
 
 #define NODE   MIB  /* of the file of leaves */

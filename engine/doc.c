@@ -8,7 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "io/tree.h"
+#include "io/small_file.h"
 
 /* A manifest of a thousand disks is well below this. */
 #define DOC_MAX (64 * MIB)

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "io/base.h"
-#include "io/tree.h"
+#include "io/small_file.h"
 
 #define WINDOW	 (MIB / sizeof(uint64_t))
 #define PER_PAGE (4096 / sizeof(uint64_t))

@@ -10,7 +10,6 @@
 
 #include "doc.h"
 #include "format.h"
-#include "io/tree.h"
 
 /* What is open()ed for one disk after another. */
 struct opening {

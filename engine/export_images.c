@@ -10,7 +10,7 @@
 
 #include "doc.h"
 #include "exported_image.h"
-#include "io/tree.h"
+#include "io/small_file.h"
 #include "resume.h"
 
 uint32_t export_images_check(const struct rp_export_options *o, struct rp_error *err)

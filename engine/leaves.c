@@ -11,7 +11,7 @@
 
 #include "copy.h"
 #include "doc.h"
-#include "io/tree.h"
+#include "io/small_file.h"
 
 int leaves_create(int dirfd, const char *name, uint64_t size, struct digest *ret)
 {

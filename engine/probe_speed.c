@@ -10,6 +10,7 @@
 #include "io/base.h"
 #include "io/clock.h"
 #include "io/io.h"
+#include "io/small_file.h"
 #include "io/tree.h"
 #include "move.h"
 #include "tuning.h"

@@ -10,7 +10,7 @@
 #include <endian.h>
 
 #include "io/base.h"
-#include "io/tree.h"
+#include "io/small_file.h"
 
 #define L1_BLOCK 512 /* entries looked at together */
 #define NONE	 UINT64_MAX

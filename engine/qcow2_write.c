@@ -8,7 +8,7 @@
 #include "entries.h"
 #include "grains.h"
 #include "io/base.h"
-#include "io/tree.h"
+#include "io/small_file.h"
 #include "qcow2.h"
 
 #define BITMAP_NAME "changed"

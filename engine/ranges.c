@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "io/base.h"
-#include "io/tree.h"
+#include "io/small_file.h"
 
 #define CODE_BYTES   MIB
 #define NUMBER_BYTES 10 /* at most */

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include "io/tree.h"
+#include "io/small_file.h"
 #include "layer_diff.h"
 #include "leaves.h"
 

@@ -9,7 +9,7 @@
 
 #include "io/clone.h"
 #include "io/extent.h"
-#include "io/tree.h"
+#include "io/small_file.h"
 
 /* A clone call holds its files' locks: some 100 ms for a fragmented piece. */
 #define PIECE (64 * MIB)

@@ -13,7 +13,7 @@
 #include <xxhash.h>
 
 #include "doc.h"
-#include "io/tree.h"
+#include "io/small_file.h"
 
 #define SUM_LEN	 17  /* hexadecimal, and a blank */
 #define READ_MAX 200 /* tries, 1 ms apart: a writer may lose its processor half-way */

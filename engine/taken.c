@@ -13,6 +13,7 @@
 #include "io/clone.h"
 #include "io/extent.h"
 #include "io/fs.h"
+#include "io/small_file.h"
 #include "io/tree.h"
 #include "io/writes.h"
 #include "qcow2.h"

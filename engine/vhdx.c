@@ -9,7 +9,7 @@
 
 #include <endian.h>
 
-#include "io/tree.h"
+#include "io/small_file.h"
 
 #define BAT_BLOCK 8192 /* entries looked at together */
 #define NONE	  UINT64_MAX

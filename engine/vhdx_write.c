@@ -11,7 +11,7 @@
 
 #include "entries.h"
 #include "grains.h"
-#include "io/tree.h"
+#include "io/small_file.h"
 #include "vhdx.h"
 
 #define MAX_ITEMS   6

@@ -13,6 +13,7 @@
 #include "clock.h"
 #include "dirty.h"
 #include "fs.h"
+#include "small_file.h"
 #include "tree.h"
 
 /* Of the page cache, whosever it is: some tenths of a second. */

@@ -16,6 +16,7 @@
 #include "base.h"
 #include "clone.h"
 #include "fs.h"
+#include "small_file.h"
 #include "tree.h"
 
 /* Bodies and tails must not share a page of the page cache, so never below it. */

@@ -19,6 +19,7 @@
 #include "clone.h"
 #include "file.h"
 #include "fs.h"
+#include "small_file.h"
 #include "tree.h"
 
 #define DIRECT_BYTES (4 * MIB)

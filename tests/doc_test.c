@@ -16,6 +16,7 @@
 
 #include "blocked.h"
 #include "harness.h"
+#include "io/small_file.h"
 #include "io/tree.h"
 #include "loopfs.h"
 

@@ -18,6 +18,7 @@
 #include "io/clock.h"
 #include "io/dirty.h"
 #include "io/ferry.h"
+#include "io/small_file.h"
 #include "io/tree.h"
 #include "io/unsynced.h"
 #include "loopfs.h"

@@ -19,7 +19,7 @@
 #include "harness.h"
 #include "io/clone.h"
 #include "io/file.h"
-#include "io/tree.h"
+#include "io/small_file.h"
 #include "loopfs.h"
 
 /* A folder of this file system that wants no data copy-on-write, and one that does. */

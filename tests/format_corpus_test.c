@@ -14,6 +14,7 @@
 #include "harness.h"
 #include "image_fixture.h"
 #include "io/base.h"
+#include "io/small_file.h"
 #include "io/tree.h"
 
 #define ROOM   (256 * KIB)

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "engine/vhdx.h"
-#include "io/tree.h"
+#include "io/small_file.h"
 
 #define PAGE	  512u
 #define MAX_STEPS 3000 /* ranges looked at */

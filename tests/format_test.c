@@ -13,7 +13,7 @@
 #include "engine/qcow2.h"
 #include "engine/vhdx.h"
 #include "harness.h"
-#include "io/tree.h"
+#include "io/small_file.h"
 #include "pattern.h"
 
 /* A sanitizer's own memory is not bounded. */

@@ -12,7 +12,7 @@
 #include "data.h"
 #include "harness.h"
 #include "io/base.h"
-#include "io/tree.h"
+#include "io/small_file.h"
 
 #define SECTOR 512
 
