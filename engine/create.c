@@ -15,6 +15,7 @@
 #include "config.h"
 #include "copy.h"
 #include "doc.h"
+#include "io/lock.h"
 #include "io/tree.h"
 #include "options.h"
 #include "points.h"

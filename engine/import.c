@@ -11,6 +11,7 @@
 #include "config.h"
 #include "doc.h"
 #include "exported.h"
+#include "io/lock.h"
 #include "io/tree.h"
 #include "leaves.h"
 #include "points.h"

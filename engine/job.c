@@ -10,6 +10,7 @@
 #include "doc.h"
 #include "io/bell.h"
 #include "io/clock.h"
+#include "io/lock.h"
 #include "io/small_file.h"
 #include "io/tree.h"
 #include "job_queue.h"

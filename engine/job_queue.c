@@ -10,6 +10,7 @@
 
 #include "io/base.h"
 #include "io/bell.h"
+#include "io/lock.h"
 #include "io/tree.h"
 
 /* The entries as they are while the folder is locked: first those that work, then those

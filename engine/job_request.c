@@ -13,6 +13,7 @@
 #include "doc.h"
 #include "io/bell.h"
 #include "io/clock.h"
+#include "io/lock.h"
 #include "io/tree.h"
 #include "job.h"
 #include "job_ref.h"

@@ -12,6 +12,7 @@
 
 #include "doc.h"
 #include "io/clock.h"
+#include "io/lock.h"
 #include "io/tree.h"
 #include "job.h"
 #include "job_heirs.h"

@@ -10,6 +10,7 @@
 
 #include "doc.h"
 #include "io/bell.h"
+#include "io/lock.h"
 #include "io/tree.h"
 #include "job_record.h"
 #include "slip.h"

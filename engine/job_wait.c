@@ -7,6 +7,7 @@
 
 #include "io/bell.h"
 #include "io/clock.h"
+#include "io/lock.h"
 #include "io/tree.h"
 #include "job.h"
 #include "job_ref.h"

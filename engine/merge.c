@@ -18,6 +18,7 @@
 #include "copy.h"
 #include "doc.h"
 #include "exported_image.h"
+#include "io/lock.h"
 #include "io/tree.h"
 #include "leaves.h"
 #include "manifest.h"

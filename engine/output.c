@@ -13,6 +13,7 @@
 
 #include "doc.h"
 #include "ground.h"
+#include "io/lock.h"
 #include "io/tree.h"
 #include "options.h"
 

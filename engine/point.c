@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "doc.h"
+#include "io/lock.h"
 #include "io/tree.h"
 #include "job_sweep.h"
 #include "points.h"

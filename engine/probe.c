@@ -11,6 +11,7 @@
 
 #include "digest.h"
 #include "doc.h"
+#include "io/lock.h"
 #include "io/mount.h"
 #include "io/probe.h"
 #include "io/tree.h"

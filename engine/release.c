@@ -14,6 +14,7 @@
 #include "config.h"
 #include "doc.h"
 #include "exported.h"
+#include "io/lock.h"
 #include "io/tree.h"
 #include "job_sweep.h"
 #include "leaves.h"

@@ -13,6 +13,7 @@
 #include "doc.h"
 #include "io/answer.h"
 #include "io/clock.h"
+#include "io/lock.h"
 #include "io/tree.h"
 #include "job_sweep.h"
 #include "options.h"

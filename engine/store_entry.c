@@ -12,6 +12,7 @@
 #include "io/base.h"
 #include "io/clock.h"
 #include "io/clone.h"
+#include "io/lock.h"
 #include "io/tree.h"
 #include "store.h"
 

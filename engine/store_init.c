@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "doc.h"
+#include "io/lock.h"
 #include "io/tree.h"
 #include "store.h"
 

@@ -11,6 +11,7 @@
 
 #include "crowd.h"
 #include "doc.h"
+#include "io/lock.h"
 #include "io/tree.h"
 
 uint32_t system_check_name(const char *name, const char *what, struct rp_error *err)

@@ -7,6 +7,7 @@
 
 #include "config.h"
 #include "doc.h"
+#include "io/lock.h"
 #include "io/tree.h"
 #include "system.h"
 

@@ -11,6 +11,7 @@
 
 #include "ground.h"
 #include "io/base.h"
+#include "io/lock.h"
 #include "io/tree.h"
 #include "journal.h"
 #include "store.h"

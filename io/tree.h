@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tree.h - folders: made, listed, removed with all that is below them, renamed, synced,
- * locked
+ * tree.h - folders: made, listed, removed with all that is below them, renamed, synced
  *
  * Everything is relative to a folder's fd, so that a rename of a parent in the
  * meantime cannot redirect it.
@@ -12,8 +11,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include "base.h"
 
 /* O_DIRECTORY | O_CLOEXEC; fd or -errno. */
 int io_dir_open(int dirfd, const char *path);
@@ -54,34 +51,5 @@ int io_rename_exchange(int a_dirfd, const char *a, int b_dirfd, const char *b);
 
 /* Whether it can, tried out in folder @dirfd, which is ours: 0, -EOPNOTSUPP or -errno. */
 int io_can_exchange(int dirfd);
-
-/*
- * flock of a folder or file: exclusive or shared, waiting up to @timeout_ms.
- * 0, -EWOULDBLOCK (held, @timeout_ms 0), -ETIME (held all that time), -errno.
- */
-int io_lock(int fd, bool exclusive, uint64_t timeout_ms);
-
-/* Takes over @fd, which may be the -errno of its open: that, locked exclusively, or
- * -errno and it is closed. */
-int io_locked(int fd, uint64_t timeout_ms);
-
-/*
- * Gives up the lock of @fd, if it has one, and closes it; < 0 is fine. A close alone
- * would leave the lock to a child that was forked meanwhile, which has the same open
- * file. So has a dup() of @fd: this is for the one that is closed last.
- */
-void io_unlock_close(int fd);
-
-#define _cleanup_unlock_ _cleanup_(cleanup_unlock)
-
-static inline void cleanup_unlock(const int *fd)
-{
-	io_unlock_close(*fd);
-}
-
-/* Whether anybody else holds a lock of a part of the file, as QEMU does of its images, or
- * flock()'s, for longer than a moment: 1, 0, or -errno if that cannot be told, as on NFS
- * where @fd is not writable. It has no lock of its own. */
-int io_is_in_use(int fd);
 
 #endif

@@ -21,7 +21,7 @@
 #include "harness.h"
 #include "io/clone.h"
 #include "io/file.h"
-#include "io/tree.h"
+#include "io/lock.h"
 #include "stage.h"
 
 static json_t *probe(struct rp_store *store, const char *source, const char *target)
