@@ -127,20 +127,6 @@ void job_release(struct job *job)
 	io_unlock_close(take_fd(&job->fd));
 }
 
-uint64_t job_bandwidth(const struct job *job)
-{
-	const json_t *settings = json_object_get(job->doc, "Settings");
-	uint64_t bandwidth = 0;
-	json_t *requests;
-
-	doc_u64(json_object_get(settings, "Options"), "BandwidthLimit", &bandwidth);
-	if (slip_read(job->fd, JOB_REQUESTS, &requests) == 0) {
-		doc_u64(requests, "BandwidthLimit", &bandwidth);
-		json_decref(requests);
-	}
-	return bandwidth;
-}
-
 static int open_bell(struct job *job)
 {
 	int r = io_bell_make(job->fd, JOB_BELL);
@@ -166,13 +152,13 @@ static int reset_requests(struct job *job, uint64_t bandwidth)
 int job_make_requests(struct job *job)
 {
 	_cleanup_unlock_ int fd = slip_open(job->fd, JOB_REQUESTS);
-	_cleanup_doc_ json_t *there = NULL;
 	int r = fd < 0 ? fd : io_lock(fd, true, 0);
+	struct job_asked asked;
 
 	if (r == -EWOULDBLOCK) /* somebody writes the first one */
 		return 0;
-	if (r == 0 && slip_read(job->fd, JOB_REQUESTS, &there) == -ENOENT)
-		r = reset_requests(job, job_bandwidth(job));
+	if (r == 0 && job_read_asked(job->fd, job->doc, &asked) == -ENOENT)
+		r = reset_requests(job, asked.bandwidth);
 	return r;
 }
 
@@ -258,8 +244,12 @@ static int forget_requests(struct job *job)
 {
 	_cleanup_unlock_ int fd = io_locked(slip_open(job->fd, JOB_REQUESTS),
 					    job->store->wait_ms);
+	struct job_asked asked;
 
-	return fd < 0 ? fd : reset_requests(job, job_bandwidth(job));
+	if (fd < 0)
+		return fd;
+	job_read_asked(job->fd, job->doc, &asked);
+	return reset_requests(job, asked.bandwidth);
 }
 
 /* With its folder locked. */

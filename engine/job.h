@@ -95,8 +95,16 @@ void job_tell_last(struct job *job, const struct watch *w);
 /* Makes the slip for requests, if there is none yet. 0 or -errno. */
 int job_make_requests(struct job *job);
 
-/* What was asked last of the job of folder @fd: 0 or of enum rp_job_request. */
-uint32_t job_last_request(int fd);
+/* What is asked of a job. */
+struct job_asked {
+	uint32_t request;   /* the last one, of enum rp_job_request; 0 = none */
+	uint64_t serial;    /* of that; 0 = none */
+	uint64_t bandwidth; /* the limit that holds now */
+};
+
+/* Of the job whose folder is @fd and whose record is @doc: the limit is the one it was
+ * ordered with until another is asked for. 0, or as slip_read(), as if nothing was. */
+int job_read_asked(int fd, const json_t *doc, struct job_asked *ret);
 
 /* Of one that has failed, or was stopped: whether it is to keep nothing, as may have been
  * asked for since. Fine for a job that was never begun. */
@@ -134,9 +142,6 @@ void job_end(struct job *job, uint32_t rc, const json_t *manifest,
 /* Unlocks the folder of one that has ended: until then who waits for its end does, so
  * that he finds free what it was in the way of. Fine for a job that was never begun. */
 void job_release(struct job *job);
-
-/* The limit that holds now, which need not be the one it was ordered with. */
-uint64_t job_bandwidth(const struct job *job);
 
 /* For job_sweep.c, of jobs that are not worked on: */
 

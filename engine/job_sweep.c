@@ -280,14 +280,16 @@ static int discard_dead(const struct job *job, uint32_t request)
 
 static void end_dead(struct job *job)
 {
-	uint32_t request = job_last_request(job->fd);
-	int r = job_record_answers(job->store, job->doc);
+	struct job_asked asked;
 	bool published = false;
+	int r;
 
+	job_read_asked(job->fd, job->doc, &asked);
+	r = job_record_answers(job->store, job->doc);
 	if (r == 0) {
 		/* Asked before what shows that it has not is removed. */
 		published = job_record_is_published(job->doc);
-		r = discard_dead(job, request);
+		r = discard_dead(job, asked.request);
 	}
 	if (r < 0 && !is_old(job)) {
 		job_release(job);
@@ -297,7 +299,7 @@ static void end_dead(struct job *job)
 		json_object_set_new(job->doc, "Kept", json_boolean(r == TARGET_STAYS));
 	/* Else it was killed between its end and its move. */
 	if (!job_has_ended(job_record_state(job->doc)))
-		set_dead(job, published, request);
+		set_dead(job, published, asked.request);
 	job_retire(job);
 	job_release(job);
 }

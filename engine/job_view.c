@@ -75,23 +75,17 @@ static int see_dead(struct rp_store *store, int fd, struct job_view *v)
 /* What is asked of it, if it has not ended. */
 static void see_requests(int fd, struct job_view *v)
 {
-	const json_t *settings = json_object_get(v->doc, "Settings");
-	uint64_t request = 0, bandwidth = 0;
-	json_t *doc;
+	struct job_asked asked;
+	uint32_t request;
 
-	doc_u64(json_object_get(settings, "Options"), "BandwidthLimit", &bandwidth);
+	job_read_asked(fd, v->doc, &asked);
 	json_object_set_new(v->doc, "BandwidthLimit",
-			    json_integer((json_int_t)bandwidth));
-	if (slip_read(fd, JOB_REQUESTS, &doc) < 0)
-		return;
-	doc_u64(doc, "Request", &request);
-	v->last = (uint32_t)request;
-	request &= ~(uint64_t)RP_JOB_DISCARD;
+			    json_integer((json_int_t)asked.bandwidth));
+	v->last = asked.request;
+	request = asked.request & ~(uint32_t)RP_JOB_DISCARD;
 	if (v->alive && !job_has_ended(v->state) &&
 	    (request == RP_JOB_TERMINATE || request == RP_JOB_KILL))
 		v->state = RP_JOB_SHUTTING_DOWN;
-	json_object_set(v->doc, "BandwidthLimit", json_object_get(doc, "BandwidthLimit"));
-	json_decref(doc);
 }
 
 /* Who ended it has written it down, unless it was begun by another, or has died. */

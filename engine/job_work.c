@@ -69,11 +69,27 @@ void job_tell_last(struct job *job, const struct watch *w)
 		json_object_update(job->doc, doc);
 }
 
+int job_read_asked(int fd, const json_t *doc, struct job_asked *ret)
+{
+	const json_t *settings = json_object_get(doc, "Settings");
+	_cleanup_doc_ json_t *slip = NULL;
+	uint64_t request = 0;
+	int r = slip_read(fd, JOB_REQUESTS, &slip);
+
+	*ret = (struct job_asked){0};
+	doc_u64(json_object_get(settings, "Options"), "BandwidthLimit", &ret->bandwidth);
+	doc_u64(slip, "BandwidthLimit", &ret->bandwidth);
+	doc_u64(slip, "Serial", &ret->serial);
+	doc_u64(slip, "Request", &request);
+	ret->request = (uint32_t)request;
+	return r;
+}
+
 /* The request that is new, 0 if there is none. */
 static uint32_t next_request(struct job *job, struct watch *w)
 {
-	uint64_t request = 0, serial = 0, bandwidth = 0;
-	json_t *doc;
+	struct job_asked asked;
+	bool is_new;
 	int r;
 
 	/* Without a bell, where there are no FIFOs, nobody says when to look. */
@@ -84,20 +100,16 @@ static uint32_t next_request(struct job *job, struct watch *w)
 	job->rung |= job->bell < 0;
 	if (!job->rung)
 		return 0;
-	r = slip_read(job->fd, JOB_REQUESTS, &doc);
+	r = job_read_asked(job->fd, job->doc, &asked);
 	/* It is not rung again if there was no descriptor for it; for a torn one it is.
 	 */
 	job->rung = r < 0 && r != -ENOENT && r != -EBADMSG;
 	if (r < 0)
 		return 0;
-	if (doc_u64(doc, "BandwidthLimit", &bandwidth) == 0)
-		w->bandwidth = bandwidth;
-	if (doc_u64(doc, "Serial", &serial) < 0 || serial == job->serial ||
-	    doc_u64(doc, "Request", &request) < 0)
-		request = 0;
-	job->serial = serial;
-	json_decref(doc);
-	return (uint32_t)request;
+	w->bandwidth = asked.bandwidth;
+	is_new = asked.serial && asked.serial != job->serial;
+	job->serial = asked.serial;
+	return is_new ? asked.request : 0;
 }
 
 /* Whether @request is to stop. */
@@ -109,24 +121,15 @@ static bool is_stop(struct job *job, uint32_t request)
 	return job->terminate || job->kill;
 }
 
-uint32_t job_last_request(int fd)
-{
-	uint64_t request = 0;
-	json_t *doc;
-
-	if (slip_read(fd, JOB_REQUESTS, &doc) < 0)
-		return 0;
-	doc_u64(doc, "Request", &request);
-	json_decref(doc);
-	return (uint32_t)request;
-}
-
 void job_hear_last(struct job *job)
 {
-	uint32_t request = job->doc ? job_last_request(job->fd) : 0;
+	struct job_asked asked;
 
-	job->kill |= request == RP_JOB_KILL;
-	job->discard |= (request & RP_JOB_DISCARD) != 0;
+	if (!job->doc)
+		return;
+	job_read_asked(job->fd, job->doc, &asked);
+	job->kill |= asked.request == RP_JOB_KILL;
+	job->discard |= (asked.request & RP_JOB_DISCARD) != 0;
 }
 
 /* Looks after the record, once in a while: what was damaged is written again. */
@@ -291,6 +294,7 @@ void job_step_back(struct job *job)
 
 void job_attend(struct job *job, struct watch *w)
 {
+	struct job_asked asked;
 	uint64_t percent = 0;
 	json_t *last;
 
@@ -308,5 +312,6 @@ void job_attend(struct job *job, struct watch *w)
 		json_decref(last);
 	}
 	job->percent = (unsigned)min_u64(percent, 99);
-	w->bandwidth = job_bandwidth(job);
+	job_read_asked(job->fd, job->doc, &asked);
+	w->bandwidth = asked.bandwidth;
 }
