@@ -2,7 +2,7 @@
 /*
  * change.h - the change map of one disk: what differs between two of its points
  *
- *	change_open() ──> cursors: change_next() ... ──> change_close()
+ *	change_open() ──> cursors: ranges_next() ... ──> change_close()
  *
  * The evidence is chosen per disk, the best there is, and named with its reason:
  *
@@ -37,6 +37,11 @@ struct change_map {
 	char reason[512];		 /* why this one */
 	uint64_t count;			 /* ranges */
 	uint64_t data_bytes, zero_bytes; /* of them */
+	/*
+	 * For any number of cursors. They are in order, do not overlap, begin and end at
+	 * multiples of 4096 (the last may end at the disk's size), and two that touch are
+	 * of different kinds, CHANGE_DATA or CHANGE_ZERO. None is behind the disk's size.
+	 */
 	struct ranges ranges;
 };
 
@@ -63,21 +68,5 @@ uint32_t change_open(const struct point *target, const struct point *base,
 		     struct change_map **ret, struct rp_error *err);
 
 void change_close(struct change_map *map); /* NULL is fine */
-
-/*
- * Any number of cursors over one map, each zeroed but for its map's ranges:
- *
- *	struct ranges_cursor cursor = {.ranges = &map->ranges};
- *
- * change_next() finds the first range that ends behind @pos, and gives it whole: 0,
- * -ENXIO if there is none, or -errno (the map may lie in a file). To walk, pass the end
- * of the range before. The ranges are in order, do not overlap, begin and end at
- * multiples of 4096 (the last may end at the disk's size), and two that touch are of
- * different kinds, CHANGE_DATA or CHANGE_ZERO. None is behind the disk's size.
- */
-static inline int change_next(struct ranges_cursor *c, uint64_t pos, struct change *ret)
-{
-	return ranges_next(c, pos, ret);
-}
 
 #endif

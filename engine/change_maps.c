@@ -11,8 +11,8 @@
  * On Btrfs a map may be torn, too: an extent is out of the tree before the one that takes
  * its place is in it, and reads as a hole meanwhile: for long, if who does it is not
  * given the processor. So there the target's map is read once more as well, a running
- * hash stands for it; and both files are settled before they are read again. XFS puts one
- * extent in another's place in one transaction, with the lock held that a map is read
+ * hash stands for it; and the extents of both files are waited for before that. XFS puts
+ * one extent in another's place in one transaction, with the lock held that a map is read
  * under.
  */
 #include <string.h>
@@ -144,11 +144,11 @@ static bool is_still(const struct io_extent *before, const struct io_extent *now
 	       (before->kind == IO_EXTENT_TAINT || io_extent_same(before, now));
 }
 
-static int settle(struct maps *m)
+static int await_both(struct maps *m)
 {
-	int r = io_map_settle(m->base);
+	int r = io_map_await(m->base);
 
-	return r == 0 ? io_map_settle(m->target) : r;
+	return r == 0 ? io_map_await(m->target) : r;
 }
 
 /* -ESTALE if the base's map is not what it was. */
@@ -216,7 +216,7 @@ static int try_maps(struct change_pair *p, change_open_map *open, struct ranges 
 		if (r == 0)
 			r = add_differences(&diff, &m->window, ranges);
 		if (r == 0)
-			r = settle(m);
+			r = await_both(m);
 		if (r == 0)
 			r = read_base_again(m);
 		if (r == 0)

@@ -61,7 +61,7 @@ static int tell_ranges(struct reporting *x, size_t i, json_t *report)
 	for (uint64_t pos = 0; r == 0; pos = c.end) {
 		struct rp_change told = {.disk = x->disks[i]};
 
-		r = change_next(&cursor, pos, &c);
+		r = ranges_next(&cursor, pos, &c);
 		if (r < 0)
 			break;
 		told.offset = c.start;

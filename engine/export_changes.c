@@ -239,7 +239,7 @@ static int write_list(const struct change_map *map, int dirfd, const char *name,
 
 	if (r < 0)
 		return r;
-	while ((r = change_next(&cursor, change.end, &change)) == 0) {
+	while ((r = ranges_next(&cursor, change.end, &change)) == 0) {
 		r = change_list_add(w, change.start, change.end,
 				    change.kind == CHANGE_ZERO);
 		if (r < 0)

@@ -100,7 +100,7 @@ static int next_change(void *changes, uint64_t pos, uint64_t *ret_start,
 		       uint64_t *ret_end)
 {
 	struct change change;
-	int r = change_next(changes, pos, &change);
+	int r = ranges_next(changes, pos, &change);
 
 	if (r < 0)
 		return r;

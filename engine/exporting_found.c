@@ -158,7 +158,7 @@ static uint32_t check_complete(struct exporting *x, struct rp_error *err)
 	/* If we die when it has its name, it is ours. */
 	if (x->job.doc && json_object_set(x->job.doc, "CompletedBy",
 					  json_object_get(x->manifest, "Job")) == 0)
-		job_keep(&x->job);
+		job_save_state(&x->job);
 	return RP_OK;
 }
 

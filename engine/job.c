@@ -48,7 +48,7 @@ static int tell_state(struct job *job)
 	return r;
 }
 
-int job_keep(struct job *job)
+int job_save_state(struct job *job)
 {
 	int r = job_save(job);
 
@@ -67,7 +67,7 @@ int job_set_device(struct job *job, dev_t device, bool found)
 	if (json_object_set_new(job->doc, "ExportDevice",
 				json_integer((json_int_t)device)) < 0)
 		return -ENOMEM;
-	return job_keep(job);
+	return job_save_state(job);
 }
 
 static int set_state(struct job *job, enum rp_job_state state)
@@ -82,7 +82,7 @@ int job_set_state(struct job *job, enum rp_job_state state)
 {
 	int r = set_state(job, state);
 
-	return r < 0 ? r : job_keep(job);
+	return r < 0 ? r : job_save_state(job);
 }
 
 static int job_fill(struct job *job, const struct job_order *o)

@@ -115,7 +115,7 @@ void job_attend(struct job *job, struct watch *w);
 
 /* Saves the record. If that cannot be, as in a full store, its state is told beside the
  * progress, and saved when it can be. 0, or -errno if others can see neither. */
-int job_keep(struct job *job);
+int job_save_state(struct job *job);
 
 /*
  * Its target is on @device, where what it has kept was @found or not: notes that. -ENODEV
@@ -124,7 +124,7 @@ int job_keep(struct job *job);
  */
 int job_set_device(struct job *job, dev_t device, bool found);
 
-/* A new state, kept. */
+/* A new state, saved. */
 int job_set_state(struct job *job, enum rp_job_state state);
 
 /* Brings the record of one that will have succeeded to stable storage, but for its name:

@@ -197,7 +197,7 @@ int job_record_answers(struct rp_store *store, const json_t *doc)
 		       : 0;
 }
 
-bool job_record_is_published(const json_t *doc)
+bool job_record_confirm_published(const json_t *doc)
 {
 	enum rp_job_state state = job_record_state(doc);
 	_cleanup_doc_ json_t *manifest = NULL;

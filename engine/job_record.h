@@ -43,9 +43,9 @@ bool job_record_target(const json_t *doc, const char **ret_directory,
 /* Whether the target's file system answers: store_answers(). */
 int job_record_answers(struct rp_store *store, const json_t *doc);
 
-/* Whether a job that died, and has not been ended by anybody, has published its export.
- */
-bool job_record_is_published(const json_t *doc);
+/* Whether a job that died, and has not been ended by anybody, has published its export:
+ * if so, the name of that is on stable storage now. */
+bool job_record_confirm_published(const json_t *doc);
 
 /* The end of one that died, in folder @fd: if it is RP_JOB_COMPLETED, what its last
  * record would have said, which has not got to stable storage; else it was interrupted,

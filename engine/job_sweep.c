@@ -288,7 +288,7 @@ static void end_dead(struct job *job)
 	r = job_record_answers(job->store, job->doc);
 	if (r == 0) {
 		/* Asked before what shows that it has not is removed. */
-		published = job_record_is_published(job->doc);
+		published = job_record_confirm_published(job->doc);
 		r = discard_dead(job, asked.request);
 	}
 	if (r < 0 && !is_old(job)) {

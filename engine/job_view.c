@@ -65,7 +65,7 @@ static int load_whole(int fd, struct job_view *v)
 static int see_dead(struct rp_store *store, int fd, struct job_view *v)
 {
 	bool published = job_record_answers(store, v->doc) == 0 &&
-			 job_record_is_published(v->doc);
+			 job_record_confirm_published(v->doc);
 
 	v->state = published ? RP_JOB_COMPLETED : RP_JOB_EXCEPTION;
 	v->resumable = !published;

@@ -142,7 +142,7 @@ static void keep_record(struct job *job)
 		return;
 	job->looked_ns = now;
 	if (job->unsaved || job_record_load(job->fd, &doc) < 0)
-		job_keep(job);
+		job_save_state(job);
 }
 
 /* How long to sleep: until the time limit, or until the caller is to be asked. */

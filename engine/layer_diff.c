@@ -47,7 +47,7 @@ static int mapped_at(struct layer *layer, uint64_t pos, struct layer_range *ret)
 	struct layer_diff *d = container_of(layer, struct layer_diff, layer);
 	struct change change = {0};
 	struct layer_range found;
-	int r = change_next(ranges_closest(d->cursors, pos), pos, &change);
+	int r = ranges_next(ranges_closest(d->cursors, pos), pos, &change);
 
 	found = (struct layer_range){
 		.start = change.start,

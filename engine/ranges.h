@@ -65,8 +65,8 @@ int ranges_end(struct ranges *r);
 
 void ranges_free(struct ranges *r); /* begun or zeroed */
 
-/* The first range that ends behind @pos, whole. 0, -ENXIO if there is none, or -errno.
- * Cheap if @pos does not go back. */
+/* The first range that ends behind @pos, whole: to walk, pass the end of the one before.
+ * 0, -ENXIO if there is none, or -errno (of the file). Cheap if @pos does not go back. */
 int ranges_next(struct ranges_cursor *c, uint64_t pos, struct change *ret);
 
 /* For who looks ahead, who comes behind, and who looks elsewhere. */

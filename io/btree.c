@@ -136,7 +136,7 @@ static int tree_record(struct io_map *map, struct io_extent *ret)
  * until that is done. A search does not ask for it: it sees a hole, for as long as the
  * other one is not given the processor. FIEMAP takes the lock of all it is asked for.
  */
-static int tree_settle(struct io_map *map)
+static int tree_await(struct io_map *map)
 {
 	const struct tree_reader *t = container_of(map, struct tree_reader, map);
 	union {
@@ -173,7 +173,7 @@ int io_map_open_tree(struct io_map **ret, int fd, uint64_t size)
 		.map = {.size = size,
 			.limit = size,
 			.record = tree_record,
-			.settle = tree_settle,
+			.await = tree_await,
 			.close = tree_close},
 		.fd = fd,
 		.ino = st.st_ino,

@@ -380,7 +380,7 @@ int io_file_advance(struct io_file *file, uint64_t end)
 	return file->error;
 }
 
-int io_file_settle(struct io_file *file)
+int io_file_drop_cache(struct io_file *file)
 {
 	/* All of it: requests that ended long after their neighbours were passed by. */
 	if (!io_file_is_direct(file) || file->may_cache)

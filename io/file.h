@@ -105,7 +105,7 @@ int io_file_advance(struct io_file *file, uint64_t end);
 
 /* Called by the io layer after a sync: what is left of the file in the page cache goes.
  * 0, or that first error. */
-int io_file_settle(struct io_file *file);
+int io_file_drop_cache(struct io_file *file);
 
 /* Bytes the file system stores for the file; a device's size. */
 int io_file_allocated(const struct io_file *file, uint64_t *ret_bytes);

@@ -184,7 +184,7 @@ static void finish(struct io_queue *q, struct io_req *req, int result)
 	    (!io_file_is_direct(req->file) || req->file->may_cache))
 		result = io_file_advance(req->file, req->start + req->len);
 	if (!result && req->op == IO_SYNC)
-		result = io_file_settle(req->file);
+		result = io_file_drop_cache(req->file);
 	/* The kernel tells it once, and calls what it has lost clean. */
 	if (result && req->op == IO_SYNC && !req->file->error)
 		req->file->error = result;

@@ -105,9 +105,9 @@ int io_map_next(struct io_map *m, struct io_extent *ret)
 	return 0;
 }
 
-int io_map_settle(struct io_map *m)
+int io_map_await(struct io_map *m)
 {
-	return m->settle ? m->settle(m) : 0;
+	return m->await ? m->await(m) : 0;
 }
 
 void io_map_close(struct io_map *m)

@@ -52,7 +52,7 @@ struct io_map {
 	 * out), in order: 0, -ENXIO, or -errno. One that goes on behind the limit is told
 	 * again when that has moved. */
 	int (*record)(struct io_map *map, struct io_extent *ret);
-	int (*settle)(struct io_map *map); /* NULL: its readings are never torn */
+	int (*await)(struct io_map *map); /* NULL: its readings are never torn */
 	void (*close)(struct io_map *map);
 };
 
@@ -72,7 +72,7 @@ void io_map_close(struct io_map *map); /* NULL is fine */
  * be put there, has its place again. A map that is read before and after it and is the
  * same was not torn. 0 or -errno.
  */
-int io_map_settle(struct io_map *map);
+int io_map_await(struct io_map *map);
 
 /*
  * The map ends at @limit, until that is moved on: what lies behind it is then read after

@@ -147,23 +147,23 @@ TEST_F(change, H5_a_hole_that_is_none)
 
 /* The same, and it lasts until the range's lock was waited for: in the base's map and in
  * the target's, each time it is read. */
-static bool torn[2], settled;
+static bool torn[2], awaited;
 
 static int lasting_record(struct io_map *map, struct io_extent *ret)
 {
 	int r = real_record(map, ret);
 
-	if (r == 0 && !settled && torn[number_of(map) % 2] && ret->kind == IO_EXTENT_DATA)
+	if (r == 0 && !awaited && torn[number_of(map) % 2] && ret->kind == IO_EXTENT_DATA)
 		ret->kind = IO_EXTENT_ZERO;
 	return r;
 }
 
-static int (*real_settle)(struct io_map *map);
+static int (*real_await)(struct io_map *map);
 
-static int settle_all(struct io_map *map)
+static int await_all(struct io_map *map)
 {
-	settled = settled || number_of(map) == 1; /* the last of the two */
-	return real_settle(map);
+	awaited = awaited || number_of(map) == 1; /* the last of the two */
+	return real_await(map);
 }
 
 static int open_lasting(struct io_map **ret, int fd, uint64_t size)
@@ -171,9 +171,9 @@ static int open_lasting(struct io_map **ret, int fd, uint64_t size)
 	int r = open_map(io_map_open_tree, ret, fd, size);
 
 	if (r == 0) {
-		real_settle = (*ret)->settle;
+		real_await = (*ret)->await;
 		(*ret)->record = lasting_record;
-		(*ret)->settle = settle_all;
+		(*ret)->await = await_all;
 	}
 	return r;
 }
@@ -192,7 +192,7 @@ TEST_F(change, H5_a_hole_that_is_none_and_lasts)
 	for (unsigned which = 1; which < 4; which++) {
 		torn[0] = which & 1;
 		torn[1] = which & 2;
-		settled = false;
+		awaited = false;
 		pair_open(&x, PATH("a"), PATH("b"));
 		ASSERT_OK(ranges_begin(&x.ranges, MIB, AT_FDCWD));
 		moves = readings = 0;

@@ -127,7 +127,7 @@ TEST(nobody_waits_for_pages_of_folders)
 }
 
 /* Of a file that is written back while it is written. */
-static int advance_and_settle(void)
+static int advance_and_drop(void)
 {
 	struct io_file file = {.fd = -1, .direct_fd = -1, .align = 1, .writable = true};
 	int r;
@@ -137,7 +137,7 @@ static int advance_and_settle(void)
 	data_write(file.fd, 7, 0, 64 * MIB);
 	io_file_advance(&file, 32 * MIB);
 	io_file_advance(&file, 64 * MIB);
-	r = io_file_settle(&file);
+	r = io_file_drop_cache(&file);
 	io_file_close(&file);
 	return r;
 }
@@ -149,7 +149,7 @@ TEST(a_failed_write_behind_the_front_is_remembered)
 
 	for (size_t i = 0; i < ARRAY_SIZE(errors); i++) {
 		told = errors[i];
-		EXPECT_EQ(advance_and_settle(), -errors[i], "%s", strerror(errors[i]));
+		EXPECT_EQ(advance_and_drop(), -errors[i], "%s", strerror(errors[i]));
 	}
 }
 
@@ -160,7 +160,7 @@ TEST(who_cannot_write_behind_the_front_has_not_failed)
 
 	for (size_t i = 0; i < ARRAY_SIZE(errors); i++) {
 		refused = errors[i];
-		EXPECT_EQ(advance_and_settle(), 0, "%s", strerror(errors[i]));
+		EXPECT_EQ(advance_and_drop(), 0, "%s", strerror(errors[i]));
 	}
 }
 
