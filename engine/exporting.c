@@ -301,7 +301,8 @@ static uint32_t open_target(struct exporting *x, struct rp_error *err)
 	if (rc)
 		return rc;
 	while (rc == RP_OK && t->fd < 0) {
-		rc = target_bear(t, x->options.restart, &x->watch, err);
+		rc = target_bear(t, &x->store->outside, x->options.restart, &x->watch,
+				 err);
 		if (rc == RP_OK && t->busy >= 0)
 			rc = wait_for_target(x, err);
 	}

@@ -43,17 +43,23 @@ static enum ground ground_at(int fd, unsigned depth)
 	return depth <= EXPORT_DEPTH && is_export(fd) ? GROUND_EXPORT : GROUND_FREE;
 }
 
-int ground_of(int fd, enum ground *ret)
+static bool is_known(const struct stat *st, const struct stat *known)
+{
+	return known && st->st_dev == known->st_dev && st->st_ino == known->st_ino;
+}
+
+int ground_of(int fd, const struct stat *known, enum ground *ret)
 {
 	_cleanup_close_ int at = openat(fd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	int r = at < 0 ? -errno : 1;
+	struct stat st;
+	int r = at < 0 || fstat(at, &st) < 0 ? -errno : 1;
 
 	*ret = GROUND_FREE;
-	for (unsigned depth = 0; r == 1; depth++) {
+	for (unsigned depth = 0; r == 1 && !is_known(&st, known); depth++) {
 		*ret = ground_at(at, depth);
 		if (*ret != GROUND_FREE)
 			return 0;
-		r = io_dir_up(&at);
+		r = io_dir_up(&at, &st);
 	}
-	return r;
+	return r < 0 ? r : 0;
 }

@@ -6,13 +6,16 @@
 #ifndef ENGINE_GROUND_H
 #define ENGINE_GROUND_H
 
+#include <sys/stat.h>
+
 enum ground {
 	GROUND_FREE,
 	GROUND_STORE,  /* a store, or what lies in it at any depth */
 	GROUND_EXPORT, /* an export, complete or not, or a folder of it */
 };
 
-/* Of folder @fd; 0 or -errno. */
-int ground_of(int fd, enum ground *ret);
+/* Of folder @fd; 0 or -errno. @known, if it is not NULL, is of a folder that was found
+ * free: there the way up ends. */
+int ground_of(int fd, const struct stat *known, enum ground *ret);
 
 #endif

@@ -60,7 +60,7 @@ static uint32_t check_ground(const struct output *o, struct rp_error *err)
 	int r;
 
 	fd = open_folder(o);
-	r = fd < 0 ? fd : ground_of(fd, &ground);
+	r = fd < 0 ? fd : ground_of(fd, NULL, &ground);
 	if (r < 0)
 		return rp_fail_os(err, r, "open", "folder of output %s", o->path);
 	if (ground == GROUND_FREE)

@@ -342,12 +342,10 @@ int store_ground_of(struct rp_store *store, int fd, enum ground *ret)
 	*ret = GROUND_FREE;
 	if (fstat(fd, &st) < 0)
 		return -errno;
-	if (st.st_dev == store->outside_device && st.st_ino == store->outside)
+	if (st.st_dev == store->outside.st_dev && st.st_ino == store->outside.st_ino)
 		return 0;
-	r = ground_of(fd, ret);
-	if (r < 0 || *ret != GROUND_FREE)
-		return r;
-	store->outside_device = st.st_dev;
-	store->outside = st.st_ino;
-	return 0;
+	r = ground_of(fd, NULL, ret);
+	if (r == 0 && *ret == GROUND_FREE)
+		store->outside = st;
+	return r;
 }

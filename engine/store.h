@@ -41,7 +41,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/types.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "error.h"
@@ -72,8 +72,7 @@ struct rp_store {
 	time_t forgot;		/* when old records were looked for last */
 	uint64_t busy_ms;	/* for points and targets; 0 = not at all */
 	char owner[64];		/* store_owner(); "" = not known yet */
-	dev_t outside_device;	/* a folder that is free */
-	ino_t outside;
+	struct stat outside;	/* of a folder that is free; zeroed: of none */
 	json_t *silent; /* folders whose file system did not answer: {path: when} */
 	/* store.json's */
 	uint64_t job_limit;    /* JobLimit: of those in the queue that work at once */

@@ -51,7 +51,7 @@ static uint32_t check_ground(int fd, const char *directory, struct rp_error *err
 {
 	_cleanup_close_ int parent = io_dir_open(fd, "..");
 	enum ground ground;
-	int r = parent < 0 ? parent : ground_of(parent, &ground);
+	int r = parent < 0 ? parent : ground_of(parent, NULL, &ground);
 
 	if (r < 0)
 		return rp_fail_os(err, r, "init", "%s", directory);

@@ -204,10 +204,11 @@ static void target_close(struct target *t)
 }
 
 /* What was there before may be anything: a store, or a link into one or an export. */
-static uint32_t check_ground(const struct target *t, struct rp_error *err)
+static uint32_t check_ground(const struct target *t, const struct stat *known,
+			     struct rp_error *err)
 {
 	enum ground ground = GROUND_FREE;
-	int r = t->made ? 0 : ground_of(t->system_fd, &ground);
+	int r = t->made ? 0 : ground_of(t->system_fd, known, &ground);
 
 	if (r < 0)
 		return rp_fail_os(err, r, "open", "folder of %s", t->path);
@@ -217,8 +218,8 @@ static uint32_t check_ground(const struct target *t, struct rp_error *err)
 		       t->path, ground == GROUND_STORE ? "a store" : "an export");
 }
 
-uint32_t target_bear(struct target *t, bool restart, const struct watch *w,
-		     struct rp_error *err)
+uint32_t target_bear(struct target *t, const struct stat *known, bool restart,
+		     const struct watch *w, struct rp_error *err)
 {
 	_cleanup_unlock_ int lock = -1;
 	uint32_t rc;
@@ -227,7 +228,7 @@ uint32_t target_bear(struct target *t, bool restart, const struct watch *w,
 	r = lock_system_folder(t, w, &lock);
 	if (r < 0)
 		return rp_fail_os(err, r, "mkdir", "folder of %s", t->path);
-	rc = check_ground(t, err);
+	rc = check_ground(t, known, err);
 	if (rc == RP_OK)
 		rc = check_unpublished(t, err);
 	if (rc)

@@ -15,6 +15,7 @@
 #define ENGINE_TARGET_H
 
 #include <stdint.h>
+#include <sys/stat.h>
 
 #include "error.h"
 #include "io/unsynced.h"
@@ -50,9 +51,10 @@ uint32_t target_open(const char *directory, const char *system, const char *id,
  * Makes the partial folder. RP_INVALID_STATE if it is published. What an interrupted
  * export left is taken over as it is or, to @restart, removed. If another export of it
  * runs it is RP_OK without a folder: there is one to wait for instead (target->busy).
+ * @known is of DIRECTORY if that was found free, as for ground_of().
  */
-uint32_t target_bear(struct target *target, bool restart, const struct watch *w,
-		     struct rp_error *err);
+uint32_t target_bear(struct target *target, const struct stat *known, bool restart,
+		     const struct watch *w, struct rp_error *err);
 
 /* Waits for the end of that export, for @wait_ms: RP_TIMEOUT; RP_IN_USE if that is 0. */
 uint32_t target_wait(struct target *target, struct watch *w, uint64_t wait_ms,

@@ -45,18 +45,21 @@ bool io_dir_is_at(int dirfd, const char *name, int fd)
 	       there.st_dev == here.st_dev && there.st_ino == here.st_ino;
 }
 
-int io_dir_up(int *at)
+int io_dir_up(int *at, struct stat *st)
 {
 	int up = openat(*at, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct stat of_up = *st;
 
 	if (up < 0)
 		return -errno;
-	if (io_dir_is_at(*at, ".", up)) { /* the root is its own parent */
+	if (fstat(up, &of_up) == 0 && of_up.st_dev == st->st_dev &&
+	    of_up.st_ino == st->st_ino) { /* the root is its own parent */
 		close(up);
 		return 0;
 	}
 	close(*at);
 	*at = up;
+	*st = of_up;
 	return 1;
 }
 

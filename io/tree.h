@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 /* O_DIRECTORY | O_CLOEXEC; fd or -errno. */
 int io_dir_open(int dirfd, const char *path);
@@ -18,9 +19,9 @@ int io_dir_open(int dirfd, const char *path);
 /* mkdir 0700 if missing, then open; *ret_made, if not NULL, tells whether it is new. */
 int io_dir_make(int dirfd, const char *path, bool *ret_made);
 
-/* From folder @at to its parent, for which no right to read it is needed: 1, 0 if it is
- * the root, or -errno, and @at is as it was. */
-int io_dir_up(int *at);
+/* From folder @at, which @st is of, to its parent, for which no right to read it is
+ * needed: 1, 0 if it is the root, or -errno, and both are as they were. */
+int io_dir_up(int *at, struct stat *st);
 
 /* Whether @fd is still what @name of @dirfd leads to: after a lock was waited for. */
 bool io_dir_is_at(int dirfd, const char *name, int fd);
