@@ -19,6 +19,8 @@ struct sound {
 	uint64_t grain;		  /* of an image; 0: it is raw */
 	bool proven;		  /* what is good was compared with its digest */
 	uint8_t *bad;		  /* one bit each */
+	uint64_t run_start;	  /* chunks that are alike, found last */
+	uint64_t run_end;
 };
 
 static bool is_bad(const struct sound *s, uint64_t pos)
@@ -28,15 +30,21 @@ static bool is_bad(const struct sound *s, uint64_t pos)
 	return s->bad[chunk / 8] >> chunk % 8 & 1;
 }
 
-/* Where the run of chunks that are as good or bad as that of @pos ends. */
-static uint64_t run_end(const struct sound *s, uint64_t pos, uint64_t end)
+/* Where the run of chunks that are as good or bad as that of @pos ends. Layers above cut
+ * it into pieces, which must not cost all the rest of it each. */
+static uint64_t run_end(struct sound *s, uint64_t pos)
 {
 	uint64_t next = round_down(pos, DIGEST_CHUNK);
-	bool bad = is_bad(s, pos);
+	bool bad;
 
-	while (next < end && is_bad(s, next) == bad)
+	if (pos >= s->run_start && pos < s->run_end)
+		return s->run_end;
+	bad = is_bad(s, pos);
+	s->run_start = next;
+	while (next < s->layer.size && is_bad(s, next) == bad)
 		next += DIGEST_CHUNK;
-	return min_u64(next, end);
+	s->run_end = next;
+	return next;
 }
 
 /* What the part is to have at @pos: its data, zeros, or what is below. A list is right,
@@ -113,8 +121,7 @@ static int look(struct sound *s, uint64_t pos, struct layer_range *ret, bool *re
 		*ret_lost = true;
 		ret->state = LAYER_ZERO;
 	}
-	if (r == 0) /* last: it takes as long as what is left of the range */
-		ret->end = run_end(s, pos, ret->end);
+	ret->end = min_u64(ret->end, run_end(s, pos));
 	return r;
 }
 

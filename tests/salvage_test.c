@@ -12,6 +12,7 @@
 
 #include "data.h"
 #include "engine/chain_disk.h"
+#include "engine/change_list.h"
 #include "engine_fixture.h"
 #include "harness.h"
 #include "links.h"
@@ -146,6 +147,162 @@ TEST_F(salvage, without_a_file)
 	EXPECT_LE(salvage(self), 4 * 64 * KIB);
 	ASSERT_OK(unlink(fmt("%s/vda.raw", self->l.paths[0])));
 	EXPECT_EQ(salvage(self), LINKS_SIZE);
+}
+
+/* ---------------------------------------------------------- parts that cut each other */
+
+#define PARTS  4
+#define BLOCK  CHANGE_LIST_GRAIN
+#define BLOCKS 2048 /* of the disk */
+#define ZEROS  PARTS
+
+struct cut {
+	struct stage s;
+	char paths[PARTS][PATH_MAX];
+	bool has[PARTS][BLOCKS]; /* data, as its list says; the first has all */
+	unsigned owner[BLOCKS];	 /* the part whose data is seen, or ZEROS */
+	bool bad[PARTS][BLOCKS]; /* in a chunk that was damaged */
+	uint64_t state;
+};
+
+/* What a part has, and takes from those below. */
+static void read_list(struct cut *c, unsigned part)
+{
+	int dir = open(c->paths[part], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	char digest[DIGEST_TEXT_SIZE];
+	struct layer_range range;
+	struct change_list *list;
+	uint64_t pos = 0;
+
+	ASSERT_GE(dir, 0);
+	ASSERT_OK(change_list_open(dir, "vda.changes", NULL, &list, digest));
+	for (; change_list_next(list, pos, &range) == 0; pos = range.end) {
+		for (uint64_t i = range.start / BLOCK; i < range.end / BLOCK; i++) {
+			c->has[part][i] = range.state == LAYER_DATA;
+			c->owner[i] = c->has[part][i] ? part : ZEROS;
+		}
+	}
+	change_list_close(list);
+	close(dir);
+}
+
+/* Blocks here and there, some of which become holes. */
+static void change_blocks(struct cut *c, unsigned part)
+{
+	int fd = open(c->s.disk, O_RDWR | O_CLOEXEC);
+
+	ASSERT_GE(fd, 0);
+	for (unsigned i = 0; i < BLOCKS / 16; i++) {
+		uint64_t at = data_random(&c->state) % BLOCKS * BLOCK;
+
+		if (i % 8)
+			data_write(fd, 100 + part, at, BLOCK);
+		else
+			ASSERT_OK(fallocate(fd,
+					    FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+					    (off_t)at, BLOCK));
+	}
+	close(fd);
+}
+
+static void make_cut(struct cut *c)
+{
+	struct rp_export_options options = stage_copying(RP_IO_AUTO);
+	char points[PARTS][POINT_SIZE];
+	struct rp_error err;
+
+	c->state = test_seed();
+	stage_make(&c->s, test_dir(), BLOCKS * BLOCK, c->state);
+	memset(c->has[0], true, sizeof(c->has[0]));
+	for (unsigned i = 0; i < PARTS; i++) {
+		if (i)
+			change_blocks(c, i);
+		stage_take(&c->s, points[i]);
+		options.base = i ? points[i - 1] : NULL;
+		GIVES(OK, rp_export(c->s.store, points[i], c->s.exports, &options, NULL,
+				    &err));
+		snprintf(c->paths[i], PATH_MAX, "%s",
+			 stage_export_path(c->s.exports, points[i]));
+		if (i)
+			read_list(c, i);
+	}
+}
+
+/* Some block of a part that it has, and so the chunk. */
+static void damage_part(struct cut *c, unsigned part)
+{
+	uint64_t block = data_random(&c->state) % BLOCKS;
+	uint64_t chunk = round_down(block, DIGEST_CHUNK / BLOCK);
+
+	if (!c->has[part][block] || c->bad[part][block])
+		return;
+	data_flip(fmt("%s/vda.raw", c->paths[part]), block * BLOCK + 7);
+	memset(c->bad[part] + chunk, true, DIGEST_CHUNK / BLOCK);
+}
+
+static bool is_lost(const struct cut *c, uint64_t block)
+{
+	return block < BLOCKS && c->owner[block] != ZEROS &&
+	       c->bad[c->owner[block]][block];
+}
+
+/* As it is told: {Offset, Length} of each run of lost blocks. */
+static json_t *lost_of(const struct cut *c)
+{
+	json_t *lost = json_array();
+	uint64_t start = 0;
+
+	for (uint64_t i = 0; i <= BLOCKS; i++) {
+		if (is_lost(c, i) && (i == 0 || !is_lost(c, i - 1)))
+			start = i;
+		if (!is_lost(c, i) && i && is_lost(c, i - 1))
+			json_array_append_new(
+				lost, json_pack("{s:I, s:I}", "Offset",
+						(json_int_t)(start * BLOCK), "Length",
+						(json_int_t)((i - start) * BLOCK)));
+	}
+	return lost;
+}
+
+static void expect_lost(const struct cut *c)
+{
+	const struct rp_read_options options = {.size = sizeof(options), .salvage = true};
+	const char *tip = c->paths[PARTS - 1];
+	const char *output = fmt("%s/restored", test_dir());
+	json_t *report = stage_restore(tip, "vda", output, &options);
+	json_t *lost = lost_of(c);
+
+	EXPECT_TRUE(json_equal(json_object_get(report, "Lost"), lost), "%s instead of %s",
+		    json_dumps(json_object_get(report, "Lost"), 0), json_dumps(lost, 0));
+	ASSERT_OK(unlink(output));
+	json_decref(report);
+	json_decref(lost);
+	stage_salvage(tip, c->s.disk);
+}
+
+/* To the block, whatever is good or bad in one part and cut into pieces by the others. */
+TEST(salvage_of_parts_that_cut_each_other)
+{
+	static struct cut c;
+	int fd;
+
+	make_cut(&c);
+	expect_lost(&c);
+	for (unsigned turn = 0; turn < 6; turn++) {
+		for (unsigned i = 0; i < PARTS; i++)
+			for (unsigned k = 0; k < 12; k++)
+				damage_part(&c, i);
+		expect_lost(&c);
+	}
+	/* Data that has become a hole in the full image. */
+	fd = open(fmt("%s/vda.raw", c.paths[0]), O_RDWR | O_CLOEXEC);
+	ASSERT_GE(fd, 0);
+	ASSERT_OK(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			    BLOCKS / 2 * BLOCK, 3 * DIGEST_CHUNK));
+	close(fd);
+	memset(c.bad[0] + BLOCKS / 2, true, 3 * DIGEST_CHUNK / BLOCK);
+	expect_lost(&c);
+	stage_close(&c.s);
 }
 
 TEST_MAIN
