@@ -322,7 +322,7 @@ static int decide(const struct salvage *s, uint64_t pos, uint64_t missing,
 	return 0;
 }
 
-static int list_lost(struct salvage *s, uint64_t missing)
+static int list_lost(struct salvage *s, uint64_t missing, struct watch *w)
 {
 	uint64_t pos = 0, end;
 	bool lost;
@@ -332,6 +332,8 @@ static int list_lost(struct salvage *s, uint64_t missing)
 		r = decide(s, pos, missing, &end, &lost);
 		if (r == 0 && lost)
 			r = lose(s, pos, end) < 0 ? -ENOMEM : 0;
+		if (r == 0)
+			r = watch_tick(w);
 	}
 	return r;
 }
@@ -357,8 +359,10 @@ uint32_t salvage_open(const struct chain *c, const struct chain_disk *d, bool cu
 		rc = add_layer(c, d, w, &s, err);
 	if (rc == RP_OK) {
 		layers_init(&s.layers, s.layer, s.count);
-		r = list_lost(&s, cut ? size_below(d) : 0);
-		if (r < 0)
+		r = list_lost(&s, cut ? size_below(d) : 0, w);
+		if (watch_is_stop(r))
+			rc = watch_fail(w, r, err);
+		else if (r < 0)
 			rc = rp_fail_os(err, r, "salvage", "%s", d->path[0]);
 	}
 	if (rc)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * salvage_cost_test.c - what it costs to salvage a large disk of a chain: nothing is
- * looked at again for every change in it
+ * looked at again for every change in it, and who watches can stop it
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "data.h"
@@ -18,7 +19,8 @@
 #include "intercept.h"
 
 #define SIZE	(64 * GIB)
-#define CHANGES 256 /* in a disk whose full image is one hole */
+#define CHANGES 256 /* in either disk */
+#define PIECES	64  /* in the full image of vdb; that of vda is one hole */
 #define BITS	(SIZE / DIGEST_CHUNK / 8 + 1)
 
 /* ---------------------------------------------------- what the library's calls come by
@@ -32,6 +34,8 @@
 static char *bits[LAYERS], *open_page[LAYERS];
 static unsigned layers;	  /* that have theirs */
 static atomic_uint pages; /* that were looked at */
+static atomic_uint seeks;
+static atomic_uint pause_us; /* that each of them takes */
 
 void *calloc(size_t count, size_t size)
 {
@@ -46,6 +50,14 @@ void free(void *p)
 		if (p == bits[i])
 			return;
 	REAL(free)(p);
+}
+
+off_t lseek(int fd, off_t offset, int whence)
+{
+	seeks++;
+	if (pause_us)
+		usleep(pause_us);
+	return syscall(SYS_lseek, fd, offset, whence);
 }
 
 /* ------------------------------------------------------------------------- the disks */
@@ -82,12 +94,13 @@ static void export(struct large_fixture *self, const char *base)
 
 FIXTURE_SETUP(large)
 {
-	const char *const ids[] = {"vda"};
+	const char *const ids[] = {"vda", "vdb"};
 
 	engine_open(&self->e, "xfs", GIB, NULL, NULL);
 	for (size_t i = 0; i < ARRAY_SIZE(ids); i++)
 		close(data_create(engine_disk(&self->e, ids[i]), SIZE));
 	engine_add(&self->e, ids, ARRAY_SIZE(ids));
+	write_disk(self, "vdb", PIECES, 0);
 	export(self, NULL);
 	memcpy(self->base, self->e.point, sizeof(self->base));
 	for (size_t i = 0; i < ARRAY_SIZE(ids); i++)
@@ -154,6 +167,55 @@ TEST_F(large, a_run_of_good_chunks_is_passed_once)
 	EXPECT_EQ(layers, 2);
 	EXPECT_GT(pages, 2 * (BITS / PAGE));
 	EXPECT_LT(pages, 20 * (BITS / PAGE));
+}
+
+/* -------------------------------------------------------------------------- watching */
+
+struct watcher {
+	unsigned stop_at; /* so many seeks; 0: when all was verified */
+	bool verifies;
+	unsigned told; /* seeks */
+	unsigned most; /* of them between two calls */
+};
+
+static int look(void *context, const struct rp_progress *progress)
+{
+	struct watcher *w = context;
+	bool verified = w->verifies;
+
+	w->verifies = !strcmp(progress->phase, "verifying");
+	verified = verified && !w->verifies;
+	if ((verified || w->verifies) && seeks - w->told > w->most)
+		w->most = seeks - w->told;
+	w->told = seeks;
+	return w->stop_at ? seeks >= w->stop_at : verified;
+}
+
+/* What it ends with. */
+static struct rp_error watch_it(const struct large_fixture *self, struct watcher *w)
+{
+	const struct rp_watch watch = {
+		.size = sizeof(watch), .context = w, .progress = look};
+	struct rp_error err;
+
+	seeks = 0;
+	pause_us = 3000;
+	GIVES(FAILED, salvage(self, "vdb", &watch, &err));
+	pause_us = 0;
+	EXPECT_EQ(err.os_error, ECANCELED, "%s", err.message);
+	return err;
+}
+
+/* When all parts were read, each piece of the full image is sought once more. */
+TEST_F(large, who_watches_is_called_while_the_lost_is_listed)
+{
+	struct watcher first = {0}, second = {0};
+
+	watch_it(self, &first);
+	EXPECT_GT(first.told, 6 * PIECES);
+	EXPECT_LT(first.most, 2 * PIECES);
+	second.stop_at = first.told - PIECES;
+	EXPECT_STREQ(watch_it(self, &second).step, "verifying");
 }
 
 TEST_MAIN
