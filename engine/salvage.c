@@ -181,20 +181,50 @@ static bool is_sound(struct layer *layer, const struct digest *leaves, uint64_t 
 	       !memcmp(want, have, DIGEST_SIZE);
 }
 
+/* Up to where, from chunk bound @pos on, there is no data, nor was any: no digest is of
+ * some. *next is the first leaf at or behind the one it was asked for last. */
+static uint64_t pass_hole(struct layer *layer, const struct digest *leaves, uint64_t pos,
+			  uint64_t *next)
+{
+	uint64_t chunk = pos / DIGEST_CHUNK, end;
+	struct layer_range range;
+	int r;
+
+	if (layer->at(layer, pos, &range) < 0 || range.state == LAYER_DATA)
+		return pos;
+	if (chunk > *next) {
+		r = digest_next(leaves, chunk, next);
+		if (r < 0) /* what cannot be read is not passed by */
+			*next = r == -ENXIO ? UINT64_MAX : chunk;
+	}
+	end = range.end;
+	if (end < layer->size)
+		end = round_down(end, DIGEST_CHUNK);
+	end = min_u64(end, layer->size);
+	if (*next <= end / DIGEST_CHUNK)
+		end = min_u64(end, *next * DIGEST_CHUNK);
+	return max_u64(end, pos);
+}
+
 static int read_layer(struct sound *s, const struct digest *leaves, struct watch *w)
 {
 	_cleanup_free_ char *buf = malloc(DIGEST_CHUNK);
+	uint64_t next = leaves->fd < 0 ? UINT64_MAX : 0, end;
 
 	if (!buf)
 		return -ENOMEM;
 	w->progress.bytes_total += s->layer.size;
-	for (uint64_t pos = 0; pos < s->layer.size; pos += DIGEST_CHUNK) {
+	for (uint64_t pos = 0; pos < s->layer.size; pos = end) {
 		uint64_t chunk = pos / DIGEST_CHUNK;
 		int r;
 
-		if (!is_sound(s->under, leaves, pos, buf))
-			s->bad[chunk / 8] |= (uint8_t)(1 << chunk % 8);
-		w->progress.bytes_done += min_u64(DIGEST_CHUNK, s->layer.size - pos);
+		end = pass_hole(s->under, leaves, pos, &next);
+		if (end == pos) {
+			end = min_u64(pos + DIGEST_CHUNK, s->layer.size);
+			if (!is_sound(s->under, leaves, pos, buf))
+				s->bad[chunk / 8] |= (uint8_t)(1 << chunk % 8);
+		}
+		w->progress.bytes_done += end - pos;
 		r = watch_tick(w);
 		if (r < 0)
 			return r;
