@@ -100,10 +100,11 @@ int exported_image_fits(struct image_file *image, struct change_list *list,
 			uint64_t *ret_offset)
 {
 	uint64_t pos = 0, start = 0, end = 0;
+	struct layer_range has = {0};
 
 	while (pos < image->layer.size) {
-		struct layer_range has;
-		int r = image->format->map(image, pos, &has);
+		/* To map a run takes time, the longer it is. */
+		int r = pos < has.end ? 0 : image->format->map(image, pos, &has);
 
 		*ret_offset = pos;
 		if (r == 0)

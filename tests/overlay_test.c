@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "data.h"
+#include "engine/exported_image.h"
 #include "engine/qcow2.h"
 #include "engine/vhdx.h"
 #include "harness.h"
@@ -339,6 +340,69 @@ TEST_F(overlay, is_not_cut)
 	ASSERT_OK(truncate(self->image, st.st_size - 1));
 	GIVES(FAILED, rp_verify(self->path, NULL, NULL, &err));
 	EXPECT_NE(strstr(err.message, "the manifest says"), NULL, "%s", err.message);
+}
+
+/* --------------------------------------------------------------- what a check costs */
+
+#define CHANGES 1000
+#define GRAIN	(64 * KIB)
+
+static unsigned maps;
+
+/* An image that has all of the disk, in one run. */
+static int map_all(struct image_file *image, uint64_t pos, struct layer_range *ret)
+{
+	maps++;
+	*ret = (struct layer_range){.start = round_down(pos, GRAIN),
+				    .end = image->layer.size,
+				    .state = LAYER_DATA,
+				    .at = MIB + round_down(pos, GRAIN)};
+	return 0;
+}
+
+/* A change in each grain but @without. */
+static struct change_list *list_changes(unsigned without)
+{
+	struct change_list_head head = {.disk = "vda",
+					.point = "11111111-2222-4333-8444-555555555555",
+					.base = "66666666-7777-4888-9999-aaaaaaaaaaaa",
+					.size = CHANGES * GRAIN,
+					.base_size = CHANGES * GRAIN,
+					.count = CHANGES - (without < CHANGES)};
+	int fd, dir = open(test_dir(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct change_list_writer *w;
+	char digest[DIGEST_TEXT_SIZE];
+	struct change_list *list;
+
+	ASSERT_GE(dir, 0);
+	ASSERT_OK(change_list_create(dir, "vda.changes", &head, &w));
+	for (uint64_t i = 0; i < CHANGES; i++)
+		if (i != without)
+			ASSERT_OK(change_list_add(w, i * GRAIN, i * GRAIN + 4096, false));
+	ASSERT_OK(change_list_finish(w, digest, &fd));
+	close(fd);
+	ASSERT_OK(change_list_open(dir, "vda.changes", NULL, &list, digest));
+	ASSERT_OK(unlinkat(dir, "vda.changes", 0));
+	close(dir);
+	return list;
+}
+
+/* How far a run goes takes the longer to find out the longer it is. */
+TEST(a_run_of_an_image_is_mapped_once)
+{
+	const struct format format = {.map = map_all};
+	struct image_file image = {
+		.layer.size = CHANGES * GRAIN, .grain = GRAIN, .format = &format};
+	struct change_list *list = list_changes(CHANGES);
+	uint64_t offset;
+
+	ASSERT_OK(exported_image_fits(&image, list, &offset));
+	EXPECT_EQ(maps, 1);
+	change_list_close(list);
+	list = list_changes(CHANGES / 2);
+	EXPECT_EQ(exported_image_fits(&image, list, &offset), -EBADMSG);
+	EXPECT_EQ(offset, CHANGES / 2 * GRAIN);
+	change_list_close(list);
 }
 
 TEST_MAIN
