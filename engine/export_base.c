@@ -68,7 +68,7 @@ static uint32_t find(const struct point *points, size_t count, const struct poin
 		bool there = false;
 		uint32_t rc = RP_OK;
 
-		if (points[i].doc && point_compare_age(&points[i], of) < 0)
+		if (points[i].created && point_compare_age(&points[i], of) < 0)
 			rc = look_at(directory, &points[i], w, &there, err);
 		if (rc)
 			return rc;

@@ -60,6 +60,18 @@ static bool was_replaced(const struct system *system, const struct point *point)
 	       faccessat(system->points_fd, point->id, F_OK, 0) == 0;
 }
 
+static int take_age(struct point *point)
+{
+	const char *created;
+
+	doc_string(point->doc, "CreationTime", &created);
+	point->created = strdup(created);
+	if (!point->created)
+		return -ENOMEM;
+	doc_u64(point->doc, "Sequence", &point->sequence);
+	return 0;
+}
+
 static int load(const struct system *system, const char *id, struct point *point)
 {
 	int r;
@@ -80,6 +92,8 @@ static int load(const struct system *system, const char *id, struct point *point
 		r = -EBADMSG; /* a link, which leads to no record of ours */
 	if (r == 0)
 		r = check_doc(point->doc, point);
+	if (r == 0)
+		r = take_age(point);
 	if (r < 0) /* what there is of it is not to be worked with */
 		json_decref(take_ptr(point->doc));
 	return r;
@@ -101,16 +115,8 @@ void point_close(struct point *point)
 {
 	io_unlock_close(point->fd);
 	json_decref(point->doc);
+	free(point->created);
 	*point = (struct point)POINT_NONE;
-}
-
-uint64_t point_sequence(const struct point *point)
-{
-	uint64_t sequence = 0;
-
-	if (point->doc)
-		doc_u64(point->doc, "Sequence", &sequence);
-	return sequence;
 }
 
 json_t *point_disk(const struct point *point, const char *id)
@@ -128,16 +134,13 @@ json_t *point_disk(const struct point *point, const char *id)
  * was the newest at their time. */
 int point_compare_age(const struct point *a, const struct point *b)
 {
-	uint64_t sa = point_sequence(a), sb = point_sequence(b);
-	const char *ta = "", *tb = "";
+	int by_time = 0;
 
-	if (sa != sb)
-		return sa > sb ? 1 : -1;
-	if (a->doc && b->doc) {
-		doc_string(a->doc, "CreationTime", &ta);
-		doc_string(b->doc, "CreationTime", &tb);
-	}
-	return strcmp(ta, tb) ?: strcmp(a->id, b->id);
+	if (a->sequence != b->sequence)
+		return a->sequence > b->sequence ? 1 : -1;
+	if (a->created && b->created)
+		by_time = strcmp(a->created, b->created);
+	return by_time ?: strcmp(a->id, b->id);
 }
 
 static uint32_t find_by_prefix(const struct system *system, const char *ref,
@@ -203,7 +206,7 @@ static uint32_t find_by_age(const struct system *system, const char *ref, uint64
 		rc = rp_fail(err, RP_NOT_AVAILABLE, "find",
 			     "reference point %s: system %s has %zu reference point%s",
 			     ref, system->name, count, count == 1 ? "" : "s");
-	else if (!points[0].doc)
+	else if (!points[0].created)
 		rc = ageless(&points[0], ref, err);
 	else
 		memcpy(ret_id, points[count - 1 - back].id, ID_SIZE);

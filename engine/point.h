@@ -27,6 +27,10 @@ struct point {
 	int fd;	     /* its folder; holds the lock */
 	json_t *doc; /* point.json, checked; NULL if it cannot be read */
 	int error;   /* of point_load(): why */
+
+	/* Its age, which outlives doc where many are looked at. */
+	uint64_t sequence; /* which of its system's points it is; 0 if nobody knows */
+	char *created;	   /* CreationTime; NULL if it cannot be read */
 };
 
 #define POINT_NONE       \
@@ -53,9 +57,6 @@ int point_load(const struct system *system, const char *id, struct point *ret);
 
 /* The error of point @ref, of which point_load() gave @error. */
 uint32_t point_load_fail(int error, const char *ref, struct rp_error *err);
-
-/* Which of its system's points it is; 0 if nobody knows. */
-uint64_t point_sequence(const struct point *point);
 
 /* Its disk @id; NULL if it has none of that name. Borrowed. */
 json_t *point_disk(const struct point *point, const char *id);

@@ -15,8 +15,8 @@ static int by_age(const void *a, const void *b)
 {
 	const struct point *p = a, *q = b;
 
-	if (!p->doc != !q->doc)
-		return p->doc ? 1 : -1;
+	if (!p->created != !q->created)
+		return p->created ? 1 : -1;
 	return point_compare_age(p, q);
 }
 
@@ -27,7 +27,9 @@ void points_free(struct point *points, size_t count)
 	free(points);
 }
 
-int points_load(const struct system *system, struct point **ret, size_t *ret_count)
+/* @whole: with their documents. */
+static int load(const struct system *system, bool whole, struct point **ret,
+		size_t *ret_count)
 {
 	struct point *points;
 	char **names;
@@ -43,9 +45,11 @@ int points_load(const struct system *system, struct point **ret, size_t *ret_cou
 		if (!id_valid(names[i]))
 			continue;
 		r = point_load(system, names[i], &point);
-		/* Only metadata is wanted, and there may be many. */
+		/* There may be many: folders are not wanted, nor as a rule documents. */
 		if (point.fd >= 0)
 			close(take_fd(&point.fd));
+		if (!whole)
+			json_decref(take_ptr(point.doc));
 		if (is_shortage(r))
 			break;
 		if (r != -ENOENT)
@@ -65,6 +69,11 @@ int points_load(const struct system *system, struct point **ret, size_t *ret_cou
 	return 0;
 }
 
+int points_load(const struct system *system, struct point **ret, size_t *ret_count)
+{
+	return load(system, false, ret, ret_count);
+}
+
 /* One that cannot be read, perhaps for now only, may have had any of the numbers that
  * follow. */
 int points_next_sequence(const struct system *system, uint64_t *ret)
@@ -77,8 +86,8 @@ int points_next_sequence(const struct system *system, uint64_t *ret)
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < count; i++) {
-		most = max_u64(most, point_sequence(&points[i]));
-		unread += !points[i].doc;
+		most = max_u64(most, points[i].sequence);
+		unread += !points[i].created;
 	}
 	*ret = most + unread + 1;
 	points_free(points, count);
@@ -88,7 +97,6 @@ int points_next_sequence(const struct system *system, uint64_t *ret)
 int points_sequence_at(const struct system *system, const char *time, uint64_t *ret)
 {
 	struct point *points;
-	const char *made;
 	size_t count;
 	int r = points_load(system, &points, &count);
 
@@ -96,10 +104,8 @@ int points_sequence_at(const struct system *system, const char *time, uint64_t *
 		return r;
 	*ret = 0;
 	for (size_t i = 0; i < count; i++)
-		if (points[i].doc &&
-		    doc_string(points[i].doc, "CreationTime", &made) == 0 &&
-		    strcmp(made, time) <= 0)
-			*ret = point_sequence(&points[i]);
+		if (points[i].created && strcmp(points[i].created, time) <= 0)
+			*ret = points[i].sequence;
 	points_free(points, count);
 	return 0;
 }
@@ -130,7 +136,7 @@ static uint32_t list_system(struct rp_store *store, const char *name, json_t *li
 	rc = system_open(store, name, SYSTEM_POINTS, NULL, &system, err);
 	if (rc)
 		return rc;
-	r = points_load(&system, &points, &count);
+	r = load(&system, true, &points, &count);
 	system_close(&system);
 	if (r < 0)
 		return rp_fail_os(err, r, "read", "system %s", name);

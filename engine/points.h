@@ -7,8 +7,8 @@
 
 #include "point.h"
 
-/* The points of @system, without their folders: oldest first; damaged ones, which have no
- * doc, before all. 0 or -errno; the caller frees them. */
+/* The points of @system, without their folders and documents: oldest first; damaged ones,
+ * of unknown age, before all. 0 or -errno; the caller frees them. */
 int points_load(const struct system *system, struct point **ret, size_t *ret_count);
 void points_free(struct point *points, size_t count);
 

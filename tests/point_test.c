@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * point_test.c - finding points by age and by ID, and damaged ones
+ * point_test.c - finding points by age and by ID, in little memory, and damaged ones
  */
+#include <malloc.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -139,6 +141,72 @@ TEST_F(points, looks_for_no_whole_id)
 				  &text, &err));
 	GIVES(NOT_AVAILABLE, rp_job_show(s->store, s->point + 5, &text, &err));
 	json_decref(job);
+}
+
+/* ------------------------------------------------------------------------- memory */
+
+static atomic_long held, most; /* bytes of all documents, now and at a time */
+
+static void *counted(size_t size)
+{
+	void *p = malloc(size);
+	long more = (long)malloc_usable_size(p), before = most;
+	long now = atomic_fetch_add(&held, more) + more;
+
+	while (now > before && !atomic_compare_exchange_weak(&most, &before, now))
+		;
+	return p;
+}
+
+static void uncounted(void *p)
+{
+	atomic_fetch_sub(&held, (long)malloc_usable_size(p));
+	free(p);
+}
+
+#define MOST_IN(call)                \
+	({                           \
+		long before_ = held; \
+                                     \
+		most = before_;      \
+		call;                \
+		most - before_;      \
+	})
+
+static const char *const needs_ages[] = {"latest", "create", "@exported", "import"};
+
+/* The most in what looks at all points for the sake of one. */
+static void measure(const struct stage *s, const char *directory,
+		    long ret[ARRAY_SIZE(needs_ages)])
+{
+	struct rp_export_options options = stage_copying(RP_IO_AUTO);
+	char point[POINT_SIZE], *text = NULL;
+	struct rp_error err;
+
+	options.base = "@exported";
+	ASSERT_OK(mkdir(directory, 0700));
+	ret[0] = MOST_IN(shown_id(s->store, "web1@latest"));
+	ret[1] = MOST_IN(stage_take(s, point));
+	ret[2] = MOST_IN(
+		GIVES(OK, rp_export(s->store, point, directory, &options, &text, &err)));
+	rp_free(text);
+	ret[3] = MOST_IN(GIVES(
+		INVALID_STATE,
+		rp_import(s->store, stage_export_path(directory, point), &text, &err)));
+}
+
+/* A set does it in as many threads as it has points. */
+TEST_F(points, keeps_no_documents_of_those_not_asked_for)
+{
+	long few[ARRAY_SIZE(needs_ages)], many[ARRAY_SIZE(needs_ages)];
+	const struct stage *s = &self->stage;
+
+	json_set_alloc_funcs(counted, uncounted);
+	measure(s, fmt("%s/few", test_dir()), few);
+	stage_add_records(s, "web1", 200);
+	measure(s, fmt("%s/many", test_dir()), many);
+	for (size_t i = 0; i < ARRAY_SIZE(needs_ages); i++)
+		EXPECT_LT(many[i], few[i] + (long)(16 * KIB), "%s", needs_ages[i]);
 }
 
 /* ------------------------------------------------------------------------- damage */

@@ -280,6 +280,22 @@ struct rp_export_options stage_copying(enum rp_io io)
 	};
 }
 
+void stage_add_records(const struct stage *s, const char *system, unsigned count)
+{
+	json_t *doc = load_json(fmt("%s/point.json", stage_point_path(s, s->point)));
+
+	json_object_set_new(doc, "VirtualSystemIdentifier", json_string(system));
+	for (unsigned i = 0; i < count; i++) {
+		const char *id = fmt("%08x-0000-4000-8000-000000000000", i);
+		const char *folder = fmt("%s/systems/%s/points/%s", s->path, system, id);
+
+		json_object_set_new(doc, "InstanceID", json_string(id));
+		ASSERT_OK(mkdir(folder, 0700));
+		ASSERT_OK(json_dump_file(doc, fmt("%s/point.json", folder), 0));
+	}
+	json_decref(doc);
+}
+
 uint32_t stage_export(const struct stage *s, const struct rp_export_options *options,
 		      struct rp_error *err)
 {

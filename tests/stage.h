@@ -41,6 +41,9 @@ struct rp_store *stage_open(const struct stage *s, uint64_t lock_timeout_ms);
 /* Takes a point, by copying where it must. */
 void stage_take(const struct stage *s, char ret_point[POINT_SIZE]);
 
+/* Adds points to @system of which there is no more than the record, that of the first. */
+void stage_add_records(const struct stage *s, const char *system, unsigned count);
+
 /* Exports the first point; checks that there is a report if it is done. */
 uint32_t stage_export(const struct stage *s, const struct rp_export_options *options,
 		      struct rp_error *err);
