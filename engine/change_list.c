@@ -23,6 +23,13 @@ struct window {
 	char *text;
 };
 
+/* What was found last: it is the answer for all of [from, range.end). */
+struct answer {
+	uint64_t from;
+	struct layer_range range;
+	uint64_t used; /* when it was used last */
+};
+
 struct change_list {
 	int fd;
 	struct change_list_head head;
@@ -32,6 +39,7 @@ struct change_list {
 	uint64_t end;	/* of the last range */
 	/* One for who looks ahead, and one for who comes behind. */
 	struct window windows[2];
+	struct answer answers[2];
 	uint64_t uses;
 };
 
@@ -199,22 +207,25 @@ static int line_in(const struct change_list *l, const struct window *w, size_t i
 
 /* The first of the lines of @w that ends behind @pos, of which there is one. */
 static int find_in(const struct change_list *l, const struct window *w, uint64_t pos,
-		   struct layer_range *ret)
+		   struct answer *ret)
 {
 	size_t low = 0, high = w->count - 1;
 
+	ret->from = w->from;
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
-		int r = line_in(l, w, middle, ret);
+		int r = line_in(l, w, middle, &ret->range);
 
 		if (r < 0)
 			return r;
-		if (ret->end > pos)
+		if (ret->range.end > pos) {
 			high = middle;
-		else
+		} else {
 			low = middle + 1;
+			ret->from = ret->range.end;
+		}
 	}
-	return line_in(l, w, low, ret);
+	return line_in(l, w, low, &ret->range);
 }
 
 /* 1 if the line that is looked for is in @w, 0 if not. */
@@ -270,29 +281,72 @@ static int load(struct change_list *l, uint64_t first, uint64_t from, struct win
 	return r;
 }
 
+/* The window that has the line; it may have to be read. */
+static int find_window(struct change_list *l, uint64_t pos, struct window **ret)
+{
+	uint64_t line;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(l->windows); i++) {
+		*ret = &l->windows[i];
+		r = window_has(l, *ret, pos);
+	}
+	if (r)
+		return r < 0 ? r : 0;
+	r = search(l, pos, &line);
+	if (r < 0)
+		return r;
+	return line < l->head.count ? load(l, line, pos, ret) : -ENXIO;
+}
+
+/* *ret takes the place of what was used longest ago. */
+static int find(struct change_list *l, uint64_t pos, struct answer **ret)
+{
+	struct answer found = {0};
+	struct window *w;
+	int r = find_window(l, pos, &w);
+
+	if (r < 0)
+		return r;
+	w->used = ++l->uses;
+	r = find_in(l, w, pos, &found);
+	/* A file that changes under us: no progress is damage. */
+	if (r == 0 && found.range.end <= pos)
+		r = -EBADMSG;
+	if (r < 0)
+		return r;
+	*ret = &l->answers[l->answers[1].used < l->answers[0].used];
+	**ret = found;
+	return 0;
+}
+
+/* NULL if it was not found lately. */
+static struct answer *recall(struct change_list *l, uint64_t pos)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(l->answers); i++) {
+		struct answer *a = &l->answers[i];
+
+		if (pos >= a->from && pos < a->range.end)
+			return a;
+	}
+	return NULL;
+}
+
+/* In a chain every list is asked for every piece of the disk, and has changed nothing in
+ * nearly all of them. */
 int change_list_next(struct change_list *l, uint64_t pos, struct layer_range *ret)
 {
-	struct window *w = NULL;
-	uint64_t line;
+	struct answer *answer;
 	int r = 0;
 
 	if (pos >= l->end)
 		return -ENXIO;
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(l->windows); i++) {
-		w = &l->windows[i];
-		r = window_has(l, w, pos);
-	}
-	if (r == 0) {
-		r = search(l, pos, &line);
-		if (r == 0 && line == l->head.count)
-			return -ENXIO;
-		if (r == 0)
-			r = load(l, line, pos, &w);
-	}
+	answer = recall(l, pos);
+	if (!answer)
+		r = find(l, pos, &answer);
 	if (r < 0)
 		return r;
-	w->used = ++l->uses;
-	r = find_in(l, w, pos, ret);
-	/* A file that changes under us: no progress is damage. */
-	return r == 0 && ret->end <= pos ? -EBADMSG : r;
+	answer->used = ++l->uses;
+	*ret = answer->range;
+	return 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * change_list_test.c - the list of a differential disk: what was written is found again,
- * wherever one looks; what is not a list, or no longer, is refused
+ * wherever one looks, and looked for once; what is not a list, or no longer, is refused
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,11 +11,28 @@
 #include <xxhash.h>
 
 #include "data.h"
+#include "engine/change_list_text.h"
 #include "engine/layer_diff.h"
+#include "engine/touched.h"
 #include "engine/watch.h"
 #include "harness.h"
 #include "io/base.h"
+#include "io/small_file.h"
 #include "stage.h"
+
+static unsigned parsed; /* lines */
+
+static int parse_counted(const char *text, unsigned width, uint64_t size,
+			 struct layer_range *ret)
+{
+	parsed++;
+	return list_parse_line(text, width, size, ret);
+}
+
+/* Here, and its calls come by there. */
+#define list_parse_line parse_counted
+#include "engine/change_list.c"
+#undef list_parse_line
 
 #define POINT "11111111-2222-4333-8444-555555555555"
 #define BASE  "66666666-7777-4888-9999-aaaaaaaaaaaa"
@@ -170,6 +187,180 @@ TEST(gone_through_with_few_reads)
 	EXPECT_LT(reads_made() - before, 100);
 	change_list_close(list);
 	close(dirfd);
+}
+
+/* ------------------------------------------------------------- what was found lately */
+
+#define LISTS  16
+#define RANGES 200 /* of each */
+#define SHARE  (2 * DIGEST_CHUNK)
+#define ROUND  (LISTS * SHARE)
+#define MOST   12 /* lines that are parsed to find one of so many */
+
+/* The lists of a disk of which each has every LISTS-th share, and of that the first
+ * half. */
+struct shares {
+	struct change_list *list[LISTS];
+	struct layer_diff diff[LISTS];
+	struct layer *layer[LISTS];
+	uint64_t size;
+};
+
+static void open_shares(struct shares *s, int dirfd)
+{
+	struct change_list_head head;
+	char digest[DIGEST_TEXT_SIZE];
+
+	s->size = RANGES * ROUND;
+	head = head_of(s->size, RANGES);
+	for (uint64_t i = 0; i < LISTS; i++) {
+		struct layer_range ranges[RANGES];
+
+		for (uint64_t k = 0; k < RANGES; k++) {
+			uint64_t start = k * ROUND + i * SHARE;
+
+			ranges[k] = (struct layer_range){.start = start,
+							 .end = start + SHARE / 2,
+							 .state = LAYER_DATA};
+		}
+		write_list(dirfd, &head, ranges, digest);
+		ASSERT_OK(change_list_open(dirfd, "vda.changes", NULL, &s->list[i],
+					   digest));
+		ASSERT_OK(unlinkat(dirfd, "vda.changes", 0));
+		s->diff[i].layer.file = (struct io_file)IO_FILE_NONE;
+		layer_diff_listed(&s->diff[i], s->list[i]);
+		s->layer[i] = &s->diff[i].layer;
+	}
+	parsed = 0;
+}
+
+static void close_shares(struct shares *s)
+{
+	for (size_t i = 0; i < LISTS; i++)
+		change_list_close(s->list[i]);
+}
+
+/* However many pieces the disk has by the lists of others. */
+TEST(a_chain_finds_each_range_once)
+{
+	struct layers layers;
+	struct layer_range range;
+	struct shares s = {0};
+	int dirfd = open_dir();
+
+	open_shares(&s, dirfd);
+	layers_init(&layers, s.layer, LISTS);
+	for (uint64_t pos = 0; pos < s.size; pos = range.end) {
+		bool has = pos % SHARE < SHARE / 2;
+
+		ASSERT_OK(layers_at(&layers, pos, &range));
+		ASSERT_EQ(range.state, has ? LAYER_DATA : LAYER_BELOW);
+		ASSERT_EQ(range.end, round_down(pos, SHARE) + (has ? SHARE / 2 : SHARE));
+	}
+	EXPECT_LT(parsed, RANGES * LISTS * MOST);
+	close_shares(&s);
+	close(dirfd);
+}
+
+/* Where it asks for what has not changed, and then for what has. */
+TEST(what_was_touched_is_found_once)
+{
+	struct touched touched;
+	struct source_range range;
+	struct shares s = {0};
+	int dirfd = open_dir();
+	uint64_t pos = 0;
+
+	open_shares(&s, dirfd);
+	touched_init(&touched, s.layer, LISTS, s.size, s.size, NULL, NULL);
+	for (uint64_t i = 0; i < RANGES * LISTS; i++, pos = range.end) {
+		ASSERT_OK(touched.source.next(&touched.source, pos, &range));
+		ASSERT_EQ(range.start, i * SHARE);
+		ASSERT_EQ(range.end, i * SHARE + SHARE / 2);
+	}
+	EXPECT_EQ(touched.source.next(&touched.source, pos, &range), -ENXIO);
+	EXPECT_LT(parsed, RANGES * LISTS * MOST);
+	close_shares(&s);
+	close(dirfd);
+}
+
+/* In one list, asked in turn. */
+TEST(who_comes_behind_does_not_make_who_looks_ahead_look_again)
+{
+	const uint64_t ahead = 30 * ROUND + 7 * SHARE;
+	struct layer_range range;
+	struct shares s = {0};
+	int dirfd = open_dir();
+
+	open_shares(&s, dirfd);
+	for (uint64_t pos = SHARE; pos + ahead < s.size - ROUND; pos += SHARE / 4) {
+		for (uint64_t at = pos; at <= pos + ahead; at += ahead) {
+			ASSERT_OK(change_list_next(s.list[0], at, &range));
+			ASSERT_EQ(range.start, round_up(at - SHARE / 2 + 1, ROUND));
+		}
+	}
+	EXPECT_LT(parsed, 2 * RANGES * MOST);
+	close_shares(&s);
+	close(dirfd);
+}
+
+static int ask_anew(int dirfd, uint64_t pos, struct layer_range *ret)
+{
+	char digest[DIGEST_TEXT_SIZE];
+	struct change_list *list;
+	int r;
+
+	ASSERT_OK(change_list_open(dirfd, "vda.changes", NULL, &list, digest));
+	r = change_list_next(list, pos, ret);
+	change_list_close(list);
+	return r;
+}
+
+/* From @pos a little forwards or back, or to anywhere. */
+static uint64_t wander(uint64_t *state, uint64_t pos, uint64_t size)
+{
+	uint64_t step = data_random(state) % (6 * CHANGE_LIST_GRAIN);
+	uint64_t way = data_random(state) % 16;
+
+	if (way == 0)
+		return data_random(state) % (size + 10);
+	return way < 7 ? pos - min_u64(pos, step) : pos + step;
+}
+
+/* By two in turn, in more lines than are in memory at once. */
+TEST(what_is_remembered_is_what_would_be_found)
+{
+	uint64_t seed = test_seed(), state = seed, count, pos[2] = {0, 0};
+	struct layer_range *ranges = calloc(4000, sizeof(*ranges)), want, have;
+	uint64_t size = 60 * MIB + 1234;
+	char digest[DIGEST_TEXT_SIZE];
+	struct change_list_head head;
+	struct change_list *list;
+	int dirfd = open_dir();
+
+	count = make_ranges(&state, 4000, size, ranges);
+	ASSERT_GT(count, 3 * WINDOW);
+	head = head_of(size, count);
+	write_list(dirfd, &head, ranges, digest);
+	ASSERT_OK(change_list_open(dirfd, "vda.changes", NULL, &list, digest));
+	for (unsigned i = 0; i < 2000; i++) {
+		uint64_t *at = &pos[data_random(&state) % 2];
+		int r;
+
+		*at = wander(&state, *at, size);
+		r = change_list_next(list, *at, &have);
+		ASSERT_EQ(r, ask_anew(dirfd, *at, &want), "at %llu",
+			  (unsigned long long)*at);
+		if (r < 0)
+			continue;
+		ASSERT_EQ(have.start, want.start, "at %llu", (unsigned long long)*at);
+		ASSERT_EQ(have.end, want.end);
+		ASSERT_EQ(have.state, want.state);
+		ASSERT_EQ(have.at, want.at);
+	}
+	change_list_close(list);
+	close(dirfd);
+	free(ranges);
 }
 
 TEST(nothing_has_changed)
@@ -396,6 +587,47 @@ TEST(changed_after_it_was_opened)
 	EXPECT_EQ(change_list_next(list, 0, &range), -EBADMSG);
 	change_list_close(list);
 	close(dirfd);
+}
+
+/* The file is there again. */
+TEST(an_error_is_not_remembered)
+{
+	struct layer_range *ranges = calloc(3 * WINDOW, sizeof(*ranges)), have;
+	const struct change_list_head head = head_of(GIB, 3 * WINDOW);
+	char digest[DIGEST_TEXT_SIZE], *text;
+	struct change_list *list;
+	int dirfd = open_dir();
+	size_t len;
+
+	for (uint64_t i = 0; i < head.count; i++)
+		ranges[i] = (struct layer_range){.start = (2 * i + 1) * 4096,
+						 .end = (2 * i + 2) * 4096,
+						 .state = LAYER_DATA};
+	write_list(dirfd, &head, ranges, digest);
+	ASSERT_OK(change_list_open(dirfd, "vda.changes", NULL, &list, digest));
+	ASSERT_OK(io_read_file(dirfd, "vda.changes", MIB, &text, &len));
+	for (uint64_t i = 0; i < head.count; i += WINDOW / 4) {
+		ASSERT_OK(change_list_next(list, ranges[i].start, &have));
+		ASSERT_EQ(have.start, ranges[i].start);
+		ASSERT_OK(truncate(fmt("%s/vda.changes", test_dir()), 5));
+		for (uint64_t k = head.count; k-- > 0;) {
+			int r = change_list_next(list, ranges[k].start, &have);
+
+			if (r < 0)
+				ASSERT_EQ(r, -EBADMSG);
+			else
+				ASSERT_EQ(have.start, ranges[k].start);
+		}
+		save_bytes(text, len);
+	}
+	for (uint64_t k = head.count; k-- > 0;) {
+		ASSERT_OK(change_list_next(list, ranges[k].start - 4096, &have));
+		ASSERT_EQ(have.start, ranges[k].start);
+	}
+	change_list_close(list);
+	close(dirfd);
+	free(text);
+	free(ranges);
 }
 
 TEST(no_file_of_that_kind)
