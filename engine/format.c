@@ -9,7 +9,6 @@
 
 #include "grains.h"
 #include "io/base.h"
-#include "io/extent.h"
 
 static const struct format *const formats[] = {
 	[RP_FORMAT_RAW] = NULL,
@@ -66,8 +65,7 @@ static int find(struct image_file *im, uint64_t pos, struct layer_range *ret)
 static int image_at(struct layer *layer, uint64_t pos, struct layer_range *ret)
 {
 	struct image_file *im = container_of(layer, struct image_file, layer);
-	struct layer_range range;
-	uint64_t start, end;
+	struct layer_range range, has;
 	int r = find(im, pos, &range);
 
 	if (r < 0)
@@ -75,14 +73,11 @@ static int image_at(struct layer *layer, uint64_t pos, struct layer_range *ret)
 	if (range.state == LAYER_DATA) {
 		uint64_t stop = range.at + (range.end - range.start);
 
-		r = io_next_data(layer->file.fd, range.at, stop, &start, &end);
-		if (r < 0 && r != -ENXIO)
+		r = im->raw.at(&im->raw, range.at, &has);
+		if (r < 0)
 			return r;
-		if (r < 0 || start > range.at) {
-			range.state = LAYER_ZERO;
-			end = r < 0 ? stop : start;
-		}
-		range.end = range.start + (min_u64(end, stop) - range.at);
+		range.state = has.state;
+		range.end = range.start + (min_u64(has.end, stop) - range.at);
 	}
 	*ret = range;
 	return 0;
@@ -133,6 +128,8 @@ int format_open(const struct format *format, const struct io_file *file,
 		return r;
 	(*ret)->format = format;
 	(*ret)->layer.at = image_at;
+	(*ret)->raw.file = *file;
+	layer_raw(&(*ret)->raw);
 	(*ret)->alone = &(*ret)->layer;
 	layers_init(&(*ret)->layers, &(*ret)->alone, 1);
 	(*ret)->place = (struct place){

@@ -65,6 +65,7 @@ struct image_file {
 	uint8_t content_id[IMAGE_ID_SIZE]; /* VHDX: of these contents, and of the disk */
 	uint8_t disk_id[IMAGE_ID_SIZE];
 	struct layer_range last; /* the one that was asked for last */
+	struct layer raw;	 /* the same file as it is: where it has holes */
 };
 
 struct format {

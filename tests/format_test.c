@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * format_test.c - images are read as what was written, of any size and in little memory;
- * what is foreign or damaged is refused as such
+ * format_test.c - images are read as what was written, of any size, in little memory and
+ * with few system calls; what is foreign or damaged is refused as such
  */
 #include <endian.h>
 #include <fcntl.h>
@@ -13,6 +13,7 @@
 #include "engine/qcow2.h"
 #include "engine/vhdx.h"
 #include "harness.h"
+#include "intercept.h"
 #include "io/small_file.h"
 #include "pattern.h"
 
@@ -28,6 +29,19 @@
 #ifndef SANITIZED
 #define SANITIZED 0
 #endif
+
+static unsigned seeks;
+static bool seeks_fail; /* now */
+
+/* The library's calls come by here. */
+off_t lseek(int fd, off_t offset, int whence)
+{
+	seeks++;
+	if (!seeks_fail)
+		return REAL(lseek)(fd, offset, whence);
+	errno = EIO;
+	return -1;
+}
 
 FIXTURE(image)
 {
@@ -153,6 +167,129 @@ TEST_F(image, of_a_full_tebibyte_needs_little_memory)
 	expect_pattern(self, &p);
 	if (!SANITIZED)
 		EXPECT_LT(peak_kib(), 64 * 1024);
+}
+
+/* ---------------------------------------------------------------- with its data */
+
+#define UNIT  (64 * KIB) /* data or a hole; a block of any file system is less */
+#define UNITS 200
+
+/* Of a full disk, with data where @data has it, each in its place. */
+static void write_units(struct image_fixture *self, const struct format *format,
+			const bool data[UNITS])
+{
+	struct pattern p = pattern(UNITS * UNIT, UNITS * UNIT, UNITS * UNIT);
+	struct image im = {.name = "vda", .source = &p.source};
+	uint64_t at, end;
+	int fd;
+
+	ASSERT_OK(write_image(self, format, &im));
+	ASSERT_OK(reopen(self, format));
+	fd = open(self->path, O_RDWR | O_CLOEXEC);
+	ASSERT_GE(fd, 0);
+	for (uint64_t i = 0; i < UNITS; i++) {
+		struct place *place = &self->image->place;
+
+		ASSERT_OK(place->at(place, i * UNIT, &at, &end));
+		ASSERT_GE(end, (i + 1) * UNIT);
+		if (data[i])
+			data_write(fd, 1, at, UNIT);
+	}
+	ASSERT_OK(fsync(fd));
+	close(fd);
+	seeks = 0;
+}
+
+/* However many pieces are made of it, by the changes in images over it. */
+TEST_F(image, whose_data_is_followed_to_its_end_once)
+{
+	struct layer_range range;
+	bool data[UNITS];
+
+	memset(data, true, sizeof(data));
+	write_units(self, variant->format, data);
+	for (uint64_t pos = 0; pos < UNITS * UNIT; pos += 4096) {
+		ASSERT_OK(self->image->layer.at(&self->image->layer, pos, &range));
+		ASSERT_EQ(range.state, LAYER_DATA);
+		ASSERT_GT(range.end, pos);
+	}
+	EXPECT_LT(seeks, 10);
+}
+
+/* As an image says it that was never asked before. */
+static void ask_anew(const struct image_fixture *self, uint64_t pos,
+		     struct layer_range *ret)
+{
+	struct image_file *image;
+
+	ASSERT_OK(format_open(self->image->format, &self->file, &image));
+	ASSERT_OK(image->layer.at(&image->layer, pos, ret));
+	image_close(image);
+}
+
+/* From @pos a little forwards or back, or to anywhere. */
+static uint64_t wander(uint64_t *state, uint64_t pos)
+{
+	uint64_t step = data_random(state) % (2 * UNIT), way = data_random(state) % 16;
+
+	if (way == 0)
+		return data_random(state) % (UNITS * UNIT);
+	if (way < 7)
+		return pos - min_u64(pos, step);
+	return min_u64(pos + step, UNITS * UNIT - 1);
+}
+
+TEST_F(image, whose_data_is_remembered_as_it_is)
+{
+	uint64_t state = test_seed(), pos = 0, at, end;
+	struct place *place;
+	bool data[UNITS];
+
+	for (size_t i = 0; i < UNITS; i++)
+		data[i] = data_random(&state) % 3;
+	write_units(self, variant->format, data);
+	place = &self->image->place;
+	for (unsigned i = 0; i < 2000; i++) {
+		struct layer_range have, want;
+
+		pos = wander(&state, pos);
+		ASSERT_OK(self->image->layer.at(&self->image->layer, pos, &have));
+		ask_anew(self, pos, &want);
+		ASSERT_OK(place->at(place, pos, &at, &end));
+		ASSERT_EQ(have.state, data[pos / UNIT] ? LAYER_DATA : LAYER_ZERO,
+			  "at %llu", (unsigned long long)pos);
+		ASSERT_EQ(have.state, want.state);
+		ASSERT_EQ(have.start, pos);
+		ASSERT_EQ(have.end, want.end, "at %llu", (unsigned long long)pos);
+		ASSERT_EQ(have.at, at);
+	}
+}
+
+TEST_F(image, of_whose_data_an_error_is_not_remembered)
+{
+	struct layer *layer;
+	struct layer_range range;
+	bool data[UNITS] = {[0] = true, [UNITS / 2] = true};
+
+	write_units(self, variant->format, data);
+	layer = &self->image->layer;
+	seeks_fail = true;
+	EXPECT_EQ(layer->at(layer, 0, &range), -EIO);
+	seeks_fail = false;
+	ASSERT_OK(layer->at(layer, 0, &range));
+	EXPECT_EQ(range.state, LAYER_DATA);
+	EXPECT_EQ(range.end, UNIT);
+	seeks_fail = true;
+	EXPECT_EQ(layer->at(layer, UNITS / 2 * UNIT, &range), -EIO);
+	ASSERT_OK(layer->at(layer, UNIT - 1, &range));
+	EXPECT_EQ(range.state, LAYER_DATA);
+	seeks_fail = false;
+	ASSERT_OK(layer->at(layer, UNITS / 2 * UNIT, &range));
+	EXPECT_EQ(range.state, LAYER_DATA);
+	EXPECT_EQ(range.end, (UNITS / 2 + 1) * UNIT);
+	ASSERT_OK(layer->at(layer, UNIT, &range));
+	EXPECT_EQ(range.state, LAYER_ZERO);
+	EXPECT_EQ(range.end, UNITS / 2 * UNIT);
 }
 
 TEST_F(image, that_is_too_large)
