@@ -266,16 +266,22 @@ static void set_dead(struct job *job, bool published, uint32_t request)
 	job_record_set_dead(job->doc, job->fd, published ? RP_JOB_COMPLETED : state);
 }
 
-/* As discard_target(): all of it, if nobody will go on from it. */
+/* As discard_target(): all of it, if nobody will go on from it. All records are read to
+ * know that, so only where there is something: a target may be away for days, and every
+ * command comes by here. */
 static int discard_dead(const struct job *job, uint32_t request)
 {
+	int r = discard_target(job->doc, journal_worth_keeping);
 	struct job_heirs heirs = JOB_HEIRS(job->store);
-	int wanted = is_unwanted(job, request) ? job_heirs_have(&heirs, job->doc) : 1;
+	int wanted;
 
+	if (r != TARGET_STAYS || !is_unwanted(job, request))
+		return r;
+	wanted = job_heirs_have(&heirs, job->doc);
 	job_heirs_close(&heirs);
 	if (wanted < 0)
 		return wanted;
-	return discard_target(job->doc, wanted ? journal_worth_keeping : NULL);
+	return wanted ? r : discard_target(job->doc, NULL);
 }
 
 static void end_dead(struct job *job)

@@ -18,6 +18,7 @@
 
 #define RECORDS 300 /* of exports that are done */
 #define OLD	30  /* that have kept something */
+#define DEAD	3   /* that have not ended */
 
 static struct {
 	unsigned opened, parsed; /* records, documents */
@@ -72,6 +73,11 @@ static const char *id(unsigned group, unsigned n)
 static const char *record(const struct stage *s, const char *job)
 {
 	return fmt("%s/jobs/ended/%s", s->path, job);
+}
+
+static const char *active(const struct stage *s, const char *job)
+{
+	return fmt("%s/jobs/active/%s", s->path, job);
 }
 
 /* As that of an export of @point that ended on day @day of a month. */
@@ -259,6 +265,64 @@ TEST_F(forgotten, with_a_point_that_goes_by_halves)
 	GIVES(NOT_AVAILABLE, rp_destroy_reference_point(s->store, s->point, &err));
 	rp_store_close(stage_open(s, 0));
 	stage_expect_idle(s);
+}
+
+/* Its process is gone, as is its point; at its target is what a resume could use. */
+static void leave_dead(const struct stage *s, unsigned n)
+{
+	const char *job = id(4, n), *path = fmt("%s/job.json", record(s, job));
+	json_t *doc;
+
+	leave_record(s, job, id(7, n), 2, true);
+	doc = load_json(path);
+	json_object_set_new(doc, "JobState", json_integer(RP_JOB_RUNNING));
+	json_object_set_new(doc, "Resumable", json_false());
+	save_json(path, doc);
+	ASSERT_OK(rename(record(s, job), active(s, job)));
+	ASSERT_OK(mkdir(partial(s, id(7, n)), 0700));
+	save_text(fmt("%s/vda.raw", partial(s, id(7, n))), "");
+}
+
+/* As every command does it. */
+static void sweep(const struct stage *s)
+{
+	seen.opened = seen.parsed = 0;
+	rp_store_close(stage_open(s, 0));
+}
+
+/* Nobody asks who has gone on from what cannot be looked at. */
+TEST_F(forgotten, cheaply_while_a_target_is_away)
+{
+	const struct stage *s = &self->stage;
+	const char *away;
+
+	for (unsigned i = 0; i < DEAD; i++)
+		leave_dead(s, i);
+	away = fmt("%s.away", s->exports);
+	ASSERT_OK(rename(s->exports, away));
+	sweep(s);
+	EXPECT_LT(seen.opened, 5 * DEAD);
+	for (unsigned i = 0; i < DEAD; i++)
+		EXPECT_TRUE(exists(active(s, id(4, i))), "%u", i);
+	ASSERT_OK(rename(away, s->exports));
+	sweep(s);
+	for (unsigned i = 0; i < DEAD; i++) {
+		EXPECT_FALSE(exists(active(s, id(4, i))), "%u", i);
+		EXPECT_TRUE(exists(record(s, id(4, i))), "%u", i);
+		EXPECT_FALSE(exists(partial(s, id(7, i))), "%u", i);
+	}
+}
+
+/* What another has gone on from is that one's. */
+TEST_F(forgotten, not_with_a_dead_one_that_has_an_heir)
+{
+	const struct stage *s = &self->stage;
+
+	leave_dead(s, 0);
+	leave_record(s, id(3, 0), id(7, 0), 3, true);
+	sweep(s);
+	EXPECT_TRUE(exists(record(s, id(4, 0))));
+	EXPECT_TRUE(exists(partial(s, id(7, 0))));
 }
 
 TEST_F(forgotten, cheaply_if_there_are_none)
