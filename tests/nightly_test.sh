@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 #
 # nightly_test.sh - the nightly examples of refpoint(1), as they are printed there: night
-# after night on XFS, one of which fails, and what was exported is the disks of that night
+# after night on XFS, some of which fail, and what was exported is the disks of that night,
+# until it is deleted
 
 . "$(dirname "$0")/lib.sh"
 
@@ -116,6 +117,74 @@ check 'only the newest point stays' test "$(points web1) $(latest web1)" = "1 $p
 check 'three nights were exported' count web1 3
 check 'and come back' come_back web1
 
+# ---------------------------------------------- one machine, and its exports that go
+
+keep='refpoint merge'
+
+# tidy NAME COUNT: after one more night that example is run; so many exports are left then,
+# and nothing else.
+tidy() {
+	night 0 "$1" "$one"
+	check "$1: some are kept" sh -c "$(example "$keep")"
+	check "$1: so many are left" count web1 "$2"
+	check "$1: they come back" come_back web1
+}
+
+# nth N: the export of the N-th night of those that are left.
+nth() {
+	jq -rs "sort_by(.CreationTime)[$1 - 1].ReferencePointId" "$exports"/web1/*/export.json
+}
+
+kind() {
+	jq -e --arg kind "$2" '.Kind == $kind' "$exports/web1/$1/export.json"
+}
+
+check 'seven are kept: the example is there' grep -q 'rm -rf' <(example "$keep")
+for n in 4 5 6 7; do
+	tidy "night $n" "$n"
+done
+check 'as long as there are seven none is merged' kind "$(nth 2)" differential
+check 'and the first one stays' test "$(nth 1)" = "$first"
+kept=$(nth 2)
+newest=$point
+tidy 'night 8' 7
+check 'the first one goes' test "$(nth 1)" = "$kept"
+check 'the oldest is whole' kind "$kept" merged
+check 'no other is' kind "$(nth 2)" differential
+check 'what was exported is based on the night before' based web1 "$point" "$newest"
+tidy 'night 9' 7
+
+mv "$exports" "$exports.away"
+night 10 'night 10, without the place to export to' "$one"
+check_status 2 'nothing is there to be kept' sh -c "$(example "$keep")"
+mv "$exports.away" "$exports"
+tidy 'night 11' 7
+
+night 0 'night 12' "$one"
+kept=$(nth 1)
+mv "$exports/web1/$kept" "$exports/$kept"
+check_status 123 'the base of the oldest is not there' sh -c "$(example "$keep")"
+check 'that is said' grep -q "$kept" "$DIR/err"
+mv "$exports/$kept" "$exports/web1/$kept"
+check 'nothing was deleted' count web1 8
+check 'all come back' come_back web1
+
+# As a merge that was killed leaves it.
+mkdir "$exports/web1/.$kept.merging"
+tidy 'night 13, with what a merge has left' 7
+check 'two have gone' test ! -e "$exports/web1/$kept"
+
+# As if it had been killed after that.
+check 'night 14: the merge' refpoint merge "$exports/web1/$(nth 2)"
+tidy 'night 14, when it was merged before' 7
+for n in 15 16; do
+	night 0 "night $n, when nobody looks" "$one"
+done
+check 'nothing goes by itself' count web1 9
+tidy 'night 17' 7
+check 'the oldest is whole' kind "$(nth 1)" merged
+check 'the newest is of one night' kind "$(nth 7)" differential
+
 # --------------------------------------------------------------- all machines
 
 all='system list'
@@ -133,8 +202,17 @@ check 'nothing new of the one' count db1 1
 night 0 'all machines: the night after it' "$all"
 check 'what has changed in one night' based web1 "$point" "$second"
 check 'and, of the one, in two' based db1 "$(latest db1)" "$db1"
+check 'only the newest point stays' test "$(points web1) $(points db1)" = '1 1'
+mv "$exports/db1" "$exports/db1.away"
+: >"$exports/db1"
+night 10 'all machines: a night when one cannot be exported' "$all"
+check 'that is said' grep -q "$exports/db1/.*Not a directory" "$DIR/err"
+rm "$exports/db1"
+mv "$exports/db1.away" "$exports/db1"
+check 'what the next night of that one needs stays' test "$(points web1) $(points db1)" = '1 2'
 night 0 'all machines: one more' "$all"
-check 'all nights were exported' count web1 4
+check 'only the newest point stays again' test "$(points web1) $(points db1)" = '1 1'
+check 'all nights were exported' count web1 5
 check 'and those there were of the one' count db1 3
 check 'they come back' come_back web1
 check 'they come back of the one, too' come_back db1

@@ -49,10 +49,13 @@ walk() {
 	sed -n '/^## From the shell$/,/^## From C$/s/^    \( *\(job=\$(\)*refpoint .*\)/\1/p' README.md |
 		sed -e 's/ *#.*//' -e 's/create web1/& --allow-copy/' \
 			-e "s|/srv/vm|$DIR/vm|g; s|/etc/libvirt/qemu|$DIR/vm|g" \
-			-e "s|/backup|$DIR/backup|g; s|/<uuid>|/*|g" -e "s#^\( *\(job=\$(\)*\)refpoint#\1\"$REFPOINT\"#"
+			-e "s|/backup|$DIR/backup|g; s|/<uuid>|/*|g" \
+			-e 's|\([^ ]*\)/<kept>|$(ls -td \1/* \| head -n 1)|' \
+			-e 's|\([^ ]*\)/<older>|$(ls -td \1/* \| tail -n +2)|' -e "s#^\( *\(job=\$(\)*\)refpoint#\1\"$REFPOINT\"#"
 }
-check 'the walk has all of it' test "$(walk | wc -l)" -eq 13
+check 'the walk has all of it' test "$(walk | wc -l)" -eq 14
 check 'the walk works' bash -euc "$(walk)"
+check 'what is kept needs no other' "$REFPOINT" verify "$DIR"/backup/web1/*
 check 'what is restored is the disk' cmp "$DIR/vm/web1.raw" "$DIR/vm/web1-restored.raw"
 
 "$REFPOINT" create web1 --allow-copy >/dev/null
