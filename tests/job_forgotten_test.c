@@ -206,6 +206,21 @@ TEST_F(forgotten, not_unread)
 	EXPECT_FALSE(exists(record(s, id(1, 0))), "damaged for good");
 }
 
+/* It does not wait for a target that may never be back. */
+TEST_F(forgotten, though_their_target_is_away)
+{
+	const struct stage *s = &self->stage;
+	const char *path = fmt("%s/job.json", record(s, id(2, 0)));
+	const char *away = fmt("%s.away", s->exports);
+	json_t *doc = load_json(path);
+
+	json_object_set_new(doc, "ExportDirectory", json_string(away));
+	save_json(path, doc);
+	make_old(s, id(2, 0));
+	forget(s);
+	EXPECT_FALSE(exists(record(s, id(2, 0))));
+}
+
 TEST_F(forgotten, by_one_at_a_time)
 {
 	const struct stage *s = &self->stage;
