@@ -178,5 +178,5 @@ uint64_t watch_left_ms(const struct watch *w, uint64_t otherwise)
 
 	if (!w->deadline_ns)
 		return otherwise;
-	return w->deadline_ns > now + 1000000u ? (w->deadline_ns - now) / 1000000u : 1;
+	return w->deadline_ns > now ? (w->deadline_ns - now + IO_MS - 1) / IO_MS : 1;
 }
