@@ -22,11 +22,12 @@ json_t *manifest_new(const struct point *point, const char *job)
 			return NULL;
 	if (!doc ||
 	    json_object_update_new(
-		    doc, json_pack("{s:s, s:n, s:s, s:s*, s:s, s:[], s:[], s:[]}",
+		    doc, json_pack("{s:s, s:n, s:s, s:O*, s:s*, s:s, s:[], s:[], s:[]}",
 				   "ReferencePointId", point->id, "BaseReferencePointId",
-				   "ExportTime", now, "Job", job[0] ? job : NULL, "Kind",
-				   "full", "ConfigFiles", "ConfigFileDigests", "Disks")) <
-		    0)
+				   "ExportTime", now, "Sequence",
+				   json_object_get(point->doc, "Sequence"), "Job",
+				   job[0] ? job : NULL, "Kind", "full", "ConfigFiles",
+				   "ConfigFileDigests", "Disks")) < 0)
 		return NULL;
 	return take_ptr(doc);
 }

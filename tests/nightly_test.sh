@@ -132,7 +132,7 @@ tidy() {
 
 # nth N: the export of the N-th night of those that are left.
 nth() {
-	jq -rs "sort_by(.CreationTime)[$1 - 1].ReferencePointId" "$exports"/web1/*/export.json
+	jq -rs "sort_by(.Sequence)[$1 - 1].ReferencePointId" "$exports"/web1/*/export.json
 }
 
 kind() {
@@ -173,6 +173,18 @@ check 'all come back' come_back web1
 mkdir "$exports/web1/.$kept.merging"
 tidy 'night 13, with what a merge has left' 7
 check 'two have gone' test ! -e "$exports/web1/$kept"
+
+# As an rm that was killed leaves it.
+mkdir "$exports/web1/.$kept.old"
+
+# With a clock that was wrong for one night, the newest.
+night 0 'the clock goes wrong' "$one"
+sed -i 's/"CreationTime": "20[0-9]*/"CreationTime": "2001/' "$exports/web1/$point/export.json"
+check 'it was wrong' grep -q '"CreationTime": "2001' "$exports/web1/$point/export.json"
+wrong=$point
+tidy 'the night after it' 7
+check 'that of the wrong clock stays' test -e "$exports/web1/$wrong/export.json"
+check 'nothing is hidden there' test -z "$(find "$exports/web1" -name '.*.old')"
 
 # As if it had been killed after that.
 check 'night 14: the merge' refpoint merge "$exports/web1/$(nth 2)"
