@@ -147,17 +147,6 @@ TEST_F(blocked, what_only_helps_and_is_unknown_is_not_needed)
 
 /* ------------------------------------------------------------------------ memory */
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
-
 FIXTURE(memory)
 {
 	struct engine e;

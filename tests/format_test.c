@@ -17,19 +17,6 @@
 #include "io/small_file.h"
 #include "pattern.h"
 
-/* A sanitizer's own memory is not bounded. */
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#if !defined(SANITIZED) && (defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__))
-#define SANITIZED 1
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
-
 static unsigned seeks;
 static bool seeks_fail; /* now */
 

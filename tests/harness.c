@@ -29,16 +29,7 @@
 #include "harness.h"
 #include "scratch.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SLOWER 4
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SLOWER 4
-#endif
-#endif
-#ifndef SLOWER
-#define SLOWER 1
-#endif
+#define SLOWER (SANITIZED ? 4 : 1)
 /* For what has hung: many times what a test needs, or a busy machine fails it. */
 #define DEFAULT_TIMEOUT 600
 

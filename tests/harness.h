@@ -34,6 +34,18 @@
 #include <stdint.h>
 #include <string.h>
 
+/* Whether it is built with a sanitizer that takes memory and time of its own. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
 struct test_variant {
 	const char *name;
 	const void *data;

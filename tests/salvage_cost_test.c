@@ -39,16 +39,7 @@ static atomic_uint seeks;    /* of these */
 static atomic_uint pause_us; /* that each of these takes */
 
 /* A sanitizer has functions of its own for memory. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-
+#if !SANITIZED
 void *calloc(size_t count, size_t size)
 {
 	if (count * size == BITS && layers < LAYERS && bits[layers])
