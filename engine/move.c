@@ -27,7 +27,7 @@ struct mover {
 	struct io_queue *q;
 	struct io_pool *pool;
 	struct chunk **chunks;
-	unsigned chunk_count, chunk_most;
+	unsigned chunk_count;
 	struct chunk *idle;    /* chunks without work */
 	struct chunk *waiting; /* planned; begins when there is a buffer for it */
 	struct lane *lanes;
@@ -160,11 +160,16 @@ static void drop_waiting(struct mover *m)
 	m->idle = c;
 }
 
+static unsigned most_chunks(const struct mover *m)
+{
+	return m->depth > CHUNKS ? m->depth : CHUNKS;
+}
+
 /* Whether there is a chunk without work; one is made if not, up to the most there may be.
  */
 static bool find_idle(struct mover *m)
 {
-	if (!m->idle && m->chunk_count < m->chunk_most) {
+	if (!m->idle && m->chunk_count < most_chunks(m)) {
 		m->idle = chunk_new(m->window, chunk_changed);
 		if (m->idle)
 			m->chunks[m->chunk_count++] = m->idle;
@@ -432,8 +437,7 @@ static int mover_open(struct mover *m, struct stream *streams, size_t count)
 		memory = min_u64(memory, m->depth * m->window);
 	flight_init(&m->flight, m->window, enough(m, &streams[0]), memory, io_now_ns());
 	m->lanes = calloc(count, sizeof(*m->lanes));
-	m->chunk_most = m->depth > CHUNKS ? m->depth : CHUNKS;
-	m->chunks = calloc(m->chunk_most, sizeof(*m->chunks));
+	m->chunks = calloc(most_chunks(m), sizeof(*m->chunks));
 	if (!m->lanes || !m->chunks || !find_idle(m))
 		return -ENOMEM;
 	m->lane_count = count;

@@ -23,10 +23,8 @@
 /* Nothing of a round is begun when so much time has passed. */
 static const uint64_t rounds_ns[] = {UINT64_MAX, 6000 * IO_MS, 700 * IO_MS};
 
-enum {
-	AIO = 3,
-	SYNC = 4
-}; /* of these: */
+#define AIO  3 /* of the candidates */
+#define SYNC 4
 
 /* In the order of tuning_init(): the first that works is the default. */
 static const struct candidate {
