@@ -12,7 +12,7 @@ set -euo pipefail
 QUICK=${QUICK:-0}
 cd "$(dirname "$0")"
 # What is asked for comes first: a run may have to end early.
-all=(same cross btrfs sparse nightly many backend digest images fragmented change resume memory hog growth)
+all=(same cross btrfs sparse change nightly many backend digest images fragmented resume memory hog growth)
 ((EUID == 0)) || { echo "bench: needs root: it mounts, and drops the page cache" >&2; exit 1; }
 for tool in qemu-img nbdcopy rsync fio gnuplot mkfs.xfs mkfs.btrfs jq; do
 	command -v "$tool" >/dev/null || { echo "bench: $tool is missing; see make deps" >&2; exit 1; }
