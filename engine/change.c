@@ -191,8 +191,8 @@ static uint32_t make_map(struct change_pair *p, bool prove, struct change_map *m
 }
 
 uint32_t change_open(const struct point *target, const struct point *base,
-		     const char *disk, bool prove, int dirfd, struct watch *w,
-		     struct change_map **ret, struct rp_error *err)
+		     const char *disk, bool prove, int dirfd, const struct tuning *tuning,
+		     struct watch *w, struct change_map **ret, struct rp_error *err)
 {
 	struct change_pair p = {
 		.disk = disk,
@@ -201,6 +201,7 @@ uint32_t change_open(const struct point *target, const struct point *base,
 		.leaves = {.fd = -1},
 		.copied = was_copied(target, disk) || was_copied(base, disk),
 		.dirfd = dirfd,
+		.tuning = tuning,
 		.w = w,
 	};
 	struct change_map *map = calloc(1, sizeof(*map));

@@ -21,6 +21,7 @@
 
 #include "point.h"
 #include "ranges.h"
+#include "tuning.h"
 #include "watch.h"
 
 /* All may be read, none written to. */
@@ -56,16 +57,16 @@ uint32_t change_check(const struct point *target, const struct point *base,
  * The changes of @disk, which @target has, since @base. Both points are locked
  * (POINT_SHARED) and change_check()ed; they are borrowed for the call, the map needs
  * them no more. Reads the maps (or bytes) now; this may take as long as to read the
- * disk. @prove: also compares the bytes of everything called unchanged, or zero. What is
- * too large for memory is kept in files without a name in folder @dirfd.
+ * disk, by @tuning. @prove: also compares the bytes of everything called unchanged, or
+ * zero. What is too large for memory is kept in files without a name in folder @dirfd.
  *
  * Errors: RP_FAILED (a read; --prove found a difference: err->offset), RP_INVALID_STATE
  * (--prove: the base's data was released), RP_UNKNOWN_STATUS (the target's file is not
  * what point.json says), RP_TIMEOUT, RP_OUT_OF_MEMORY...; @err names the disk.
  */
 uint32_t change_open(const struct point *target, const struct point *base,
-		     const char *disk, bool prove, int dirfd, struct watch *w,
-		     struct change_map **ret, struct rp_error *err);
+		     const char *disk, bool prove, int dirfd, const struct tuning *tuning,
+		     struct watch *w, struct change_map **ret, struct rp_error *err);
 
 void change_close(struct change_map *map); /* NULL is fine */
 

@@ -119,7 +119,7 @@ static uint32_t compare(struct change_pair *p, struct ranges *ranges,
 	if (p->base_size > both)
 		edge = round_down(both, RANGES_GRAIN);
 	watch_phase(p->w, "comparing");
-	r = compare_open(&c, &p->base, &p->target, p->w, found_change, &f);
+	r = compare_open(&c, &p->base, &p->target, p->tuning, p->w, found_change, &f);
 	if (r == 0)
 		r = add_data_of_both(p, c, 0, edge);
 	if (r == 0)
@@ -165,7 +165,8 @@ uint32_t change_resolve(struct change_pair *p, const struct ranges *from,
 		change_because(p,
 			       "contents compared where extents are compressed, inline "
 			       "or unknown");
-		r = compare_open(&c, &p->base, &p->target, p->w, found_change, &f);
+		r = compare_open(&c, &p->base, &p->target, p->tuning, p->w, found_change,
+				 &f);
 	}
 	while (r == 0 && (r = ranges_next(&cursor, pos, &range)) == 0) {
 		if (range.kind == CHANGE_UNSURE) {
@@ -291,7 +292,7 @@ uint32_t change_prove(struct change_pair *p, const struct ranges *ranges,
 	if (p->base.fd < 0)
 		return nothing_to_prove_with(p, err);
 	watch_phase(p->w, "proving");
-	r = compare_open(&c, &p->base, &p->target, p->w, found_lie, &f);
+	r = compare_open(&c, &p->base, &p->target, p->tuning, p->w, found_lie, &f);
 	while (r == 0 && pos < p->target.size) {
 		r = ranges_next(&cursor, pos, &range);
 		if (r == -ENXIO) {

@@ -105,8 +105,7 @@ static uint32_t compare(struct change_pair *p, struct ranges *ranges,
 	r = leaves_create(p->dirfd, NULL, p->target.size, &now);
 	if (r < 0)
 		return change_fail(p, NULL, r, "digest", RP_NO_OFFSET, err);
-	rc = leaves_make(p->disk, p->target_path, &p->target, &now, RP_IO_AUTO, p->w,
-			 err);
+	rc = leaves_make(p->disk, p->target_path, &p->target, &now, p->tuning, p->w, err);
 	if (rc == RP_OK) {
 		r = add_differences(p, &now, ranges);
 		if (r < 0)

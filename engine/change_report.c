@@ -22,8 +22,10 @@ static uint32_t make_maps(struct reporting *x, struct rp_error *err)
 	json_t *disks = json_object_get(x->target.doc, "Disks"), *disk;
 	const char *only = x->options->disk, *id;
 	uint32_t rc;
+	struct tuning tuning;
 	size_t i;
 
+	tuning_init(&tuning, RP_IO_AUTO);
 	if (only && !point_disk(&x->target, only))
 		return rp_fail(err, RP_INVALID_PARAMETER, "check",
 			       "disk '%s': not in the reference point", only);
@@ -36,7 +38,8 @@ static uint32_t make_maps(struct reporting *x, struct rp_error *err)
 		if (only && strcmp(id, only))
 			continue;
 		rc = change_open(&x->target, &x->base, id, x->options->prove,
-				 x->target.fd, &x->watch, &x->maps[x->count], err);
+				 x->target.fd, &tuning, &x->watch, &x->maps[x->count],
+				 err);
 		if (rc)
 			return rc;
 		x->disks[x->count] = id;

@@ -12,6 +12,7 @@
 #include "io/fs.h"
 #include "io/map.h"
 #include "ranges.h"
+#include "tuning.h"
 #include "watch.h"
 
 /* One disk in two points. */
@@ -28,6 +29,7 @@ struct change_pair {
 	bool doubt;  /* the maps cannot be trusted now: nothing is taken from them */
 	const char *no_base; /* why there is no base at all; NULL = there is one */
 	int dirfd;	     /* where large maps are kept meanwhile */
+	const struct tuning *tuning; /* for what has to be read */
 	struct watch *w;
 	char reason[512];
 };

@@ -6,11 +6,13 @@
 
 #include <string.h>
 
+#include "gear.h"
 #include "io/base.h"
 #include "io/io.h"
 
 #define WINDOW	MIB
-#define WINDOWS 8 /* in flight: two buffers each */
+#define WINDOWS 8	     /* in flight, at most */
+#define ROOM	(2 * WINDOW) /* of one: both sides. The least a pool has */
 #define BLOCK	4096
 #define TICK_MS 100 /* so that a cancellation is seen */
 
@@ -22,6 +24,7 @@ struct side {
 };
 
 struct window {
+	char *buf;
 	struct side side[2];
 	uint64_t base;	     /* where the buffers begin */
 	uint64_t start, end; /* what is to be compared of them */
@@ -30,6 +33,7 @@ struct window {
 
 struct compare {
 	struct io_file *file[2];
+	const struct tuning *tuning;
 	struct io_pool *pool;
 	struct io_queue *q;
 	struct watch *w;
@@ -42,33 +46,31 @@ struct compare {
 	uint64_t failed_at;
 };
 
-static const char *const backends[] = {"uring", "aio", "sync", NULL};
-
 int compare_open(struct compare **ret, struct io_file *a, struct io_file *b,
-		 struct watch *w, compare_found *found, void *context)
+		 const struct tuning *t, struct watch *w, compare_found *found,
+		 void *context)
 {
 	struct compare *c = calloc(1, sizeof(*c));
-	char *buf;
 	int r;
 
 	if (!c)
 		return -ENOMEM;
-	*c = (struct compare){.file = {a, b}, .w = w, .found = found, .context = context};
+	*c = (struct compare){
+		.file = {a, b}, .tuning = t, .w = w, .found = found, .context = context};
 	c->align = max_u64(BLOCK, max_u64(a->align, b->align));
-	r = io_pool_open(&c->pool, (size_t)2 * WINDOWS * WINDOW);
-	if (r == 0)
-		r = io_queue_open(&c->q, backends, 2 * WINDOWS, c->pool);
+	r = gear_take(t, min_u64(WINDOWS * ROOM, 2 * max_u64(a->size, b->size)), &c->pool,
+		      &c->q);
 	if (r < 0) {
 		compare_close(c);
 		return r;
 	}
-	buf = io_pool_area(c->pool, &(size_t){0});
-	for (unsigned i = 0; i < 2 * WINDOWS; i++) {
-		c->windows[i / 2].side[i % 2].req.buf = buf + i * WINDOW;
-		c->windows[i / 2].side[i % 2].window = &c->windows[i / 2];
-	}
 	*ret = c;
 	return 0;
+}
+
+static struct window *window_at(struct compare *c, unsigned i)
+{
+	return &c->windows[(c->first + i) % WINDOWS];
 }
 
 static int reap(struct compare *c)
@@ -78,14 +80,24 @@ static int reap(struct compare *c)
 	return r < 0 && r != -EINTR ? r : watch_tick(c->w);
 }
 
+static void end_first(struct compare *c)
+{
+	io_pool_put(c->pool, window_at(c, 0)->buf, ROOM);
+	c->first = (c->first + 1) % WINDOWS;
+	c->count--;
+	c->w->holds = c->count > 0;
+}
+
 void compare_close(struct compare *c)
 {
 	if (!c)
 		return;
 	while (c->q && io_queue_in_flight(c->q)) /* H27: into our buffers */
 		io_queue_reap(c->q, 1, -1);
-	io_queue_close(c->q);
-	io_pool_close(c->pool);
+	while (c->count)
+		end_first(c);
+	if (c->pool)
+		gear_give(c->tuning, c->pool, c->q);
 	free(c);
 }
 
@@ -143,7 +155,7 @@ static int judge(struct compare *c, const struct window *win)
 /* Waits for the first window and judges it. */
 static int finish_first(struct compare *c)
 {
-	struct window *win = &c->windows[c->first];
+	struct window *win = window_at(c, 0);
 	int r = 0;
 
 	while (r == 0 && win->waiting)
@@ -152,8 +164,38 @@ static int finish_first(struct compare *c)
 		r = judge(c, win);
 	if (r < 0)
 		return r;
-	c->first = (c->first + 1) % WINDOWS;
-	c->count--;
+	end_first(c);
+	return 0;
+}
+
+/* Who is to rest lets go of all buffers first, and others may want theirs. */
+static bool may_begin(const struct compare *c)
+{
+	if (c->count == WINDOWS || c->w->to_rest)
+		return false;
+	return !c->count || (c->count + 1) * ROOM <= io_pool_share(c->pool);
+}
+
+/* A window with buffers, behind those that are under way; the first of these has to end
+ * if there are none. */
+static int begin_window(struct compare *c, struct window **ret)
+{
+	struct window *win = window_at(c, c->count);
+	int r = 0;
+
+	while (r == 0) {
+		if (may_begin(c)) {
+			win->buf = io_pool_get(c->pool, ROOM, c->count ? 0 : TICK_MS);
+			if (win->buf)
+				break;
+		}
+		r = c->count ? finish_first(c) : watch_tick(c->w);
+	}
+	if (r < 0)
+		return r;
+	c->count++;
+	c->w->holds = true;
+	*ret = win;
 	return 0;
 }
 
@@ -165,10 +207,12 @@ static int read_side(struct compare *c, struct window *win, unsigned i)
 
 	req->op = IO_READ;
 	req->file = c->file[i];
+	req->buf = win->buf + i * WINDOW;
 	req->start = win->base;
 	req->len = min_u64(end - win->base, WINDOW);
 	req->result = 0;
 	req->done = delivered;
+	win->side[i].window = win;
 	while ((r = io_queue_add(c->q, req)) == -EAGAIN) {
 		r = reap(c);
 		if (r < 0)
@@ -183,16 +227,14 @@ int compare_add(struct compare *c, uint64_t start, uint64_t end)
 {
 	while (start < end) {
 		struct window *win;
-		int r = c->count == WINDOWS ? finish_first(c) : 0;
+		int r = begin_window(c, &win);
 
 		if (r < 0)
 			return r;
-		win = &c->windows[(c->first + c->count) % WINDOWS];
 		win->base = round_down(start, c->align);
 		win->start = start;
 		win->end = min_u64(end, round_down(start, WINDOW) + WINDOW);
 		win->waiting = 0;
-		c->count++;
 		r = read_side(c, win, 0);
 		if (r == 0)
 			r = read_side(c, win, 1);

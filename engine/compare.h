@@ -2,13 +2,14 @@
 /*
  * compare.h - two files read side by side: which blocks differ
  *
- * Reads of several windows are in flight at once; what is found is told in order. The
- * memory is one pool, whatever the size.
+ * Reads of several windows are in flight at once, as many as there are buffers for; what
+ * is found is told in order.
  */
 #ifndef ENGINE_COMPARE_H
 #define ENGINE_COMPARE_H
 
 #include "io/file.h"
+#include "tuning.h"
 #include "watch.h"
 
 struct compare;
@@ -17,9 +18,11 @@ struct compare;
  * stop. Called from compare_add() and compare_finish(). */
 typedef int compare_found(void *context, uint64_t start, uint64_t end, bool zero);
 
-/* The files and @w outlive @ret. */
+/* The files, @t and @w outlive @ret. Its buffers are out of the pool of @t: until it is
+ * closed the thread takes no others of that. */
 int compare_open(struct compare **ret, struct io_file *a, struct io_file *b,
-		 struct watch *w, compare_found *found, void *context);
+		 const struct tuning *t, struct watch *w, compare_found *found,
+		 void *context);
 
 /* Compares [start, end) too: behind what was added before, and within both files. */
 int compare_add(struct compare *c, uint64_t start, uint64_t end);

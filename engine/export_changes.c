@@ -120,7 +120,8 @@ uint32_t export_changes_check_exported(struct export_changes *c, const char *dis
 
 uint32_t export_changes_find(struct export_changes *c, const struct point *point,
 			     const struct target *target,
-			     const struct export_disks *disks, struct watch *w,
+			     const struct export_disks *disks,
+			     const struct tuning *tuning, struct watch *w,
 			     struct rp_error *err)
 {
 	uint32_t rc;
@@ -135,7 +136,7 @@ uint32_t export_changes_find(struct export_changes *c, const struct point *point
 
 		change->diff.layer.file = (struct io_file)IO_FILE_NONE;
 		/* Not in the store: a full one keeps nobody from getting out of it. */
-		rc = change_open(point, &c->base, s->disk, false, target->fd, w,
+		rc = change_open(point, &c->base, s->disk, false, target->fd, tuning, w,
 				 &change->map, err);
 		if (rc == RP_OK && change->map->whole)
 			rc = export_changes_refuse(c, s, change->map->reason, w, err);

@@ -53,7 +53,8 @@ uint32_t export_changes_begin(struct export_changes *c, struct rp_store *store,
  * of the base. RP_INVALID_STATE if one has no usable base and that is not allowed. */
 uint32_t export_changes_find(struct export_changes *c, const struct point *point,
 			     const struct target *target,
-			     const struct export_disks *disks, struct watch *w,
+			     const struct export_disks *disks,
+			     const struct tuning *tuning, struct watch *w,
 			     struct rp_error *err);
 
 /* What the base's export beside the new one has of the disk, borrowed; NULL if nothing.

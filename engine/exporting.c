@@ -129,7 +129,7 @@ static uint32_t fill_target(struct exporting *x, struct rp_error *err)
 			       &x->disks, err);
 	if (rc == RP_OK && x->options.base)
 		rc = export_changes_find(&x->changes, &x->point, &x->target, &x->disks,
-					 &x->watch, err);
+					 &x->tuning, &x->watch, err);
 	if (rc == RP_OK && x->options.base && !x->options.merge &&
 	    x->options.format == RP_FORMAT_RAW)
 		rc = export_changes_apply(&x->changes, &x->disks, &x->watch, err);

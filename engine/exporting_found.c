@@ -132,8 +132,6 @@ static uint32_t check_restorable(struct exporting *x, const char *path,
  */
 static uint32_t check_complete(struct exporting *x, struct rp_error *err)
 {
-	const struct rp_read_options options = {.size = sizeof(options),
-						.io = x->options.io};
 	_cleanup_free_ char *path = NULL;
 	uint32_t rc;
 
@@ -141,7 +139,7 @@ static uint32_t check_complete(struct exporting *x, struct rp_error *err)
 	if (asprintf(&path, "%s/%s/%s", x->directory, x->point.system,
 		     x->target.partial) < 0)
 		return rp_fail_os(err, -ENOMEM, "resume", "%s", x->target.path);
-	rc = verify_alone(path, &options, &x->watch, err);
+	rc = verify_alone(path, &x->tuning, &x->watch, err);
 	if (rc)
 		return rc;
 	if (x->options.strict && x->options.base)

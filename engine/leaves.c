@@ -31,8 +31,8 @@ int leaves_create(int dirfd, const char *name, uint64_t size, struct digest *ret
 }
 
 uint32_t leaves_make(const char *disk, const char *path, const struct io_file *file,
-		     const struct digest *leaves, enum rp_io io, struct watch *w,
-		     struct rp_error *err)
+		     const struct digest *leaves, const struct tuning *tuning,
+		     struct watch *w, struct rp_error *err)
 {
 	struct stream s = {
 		.disk = disk,
@@ -42,10 +42,8 @@ uint32_t leaves_make(const char *disk, const char *path, const struct io_file *f
 		.digest = STREAM_DIGEST_READ,
 		.leaves = *leaves,
 	};
-	struct tuning tuning;
 
-	tuning_init(&tuning, io);
-	return copy_streams(&s, 1, &tuning, w, err);
+	return copy_streams(&s, 1, tuning, w, err);
 }
 
 int leaves_describe(const struct digest *leaves, const char *file, struct watch *w,

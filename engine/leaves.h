@@ -12,16 +12,17 @@
 #include "error.h"
 #include "io/file.h"
 #include "stream.h"
+#include "tuning.h"
 #include "watch.h"
 
 /* A new file of leaves, all 0, for a disk of @size bytes; @name NULL = one without a
  * name. 0 or -errno. */
 int leaves_create(int dirfd, const char *name, uint64_t size, struct digest *ret);
 
-/* Reads all of @file and puts its leaves. Not synced. */
+/* Reads all of @file, by @tuning, and puts its leaves. Not synced. */
 uint32_t leaves_make(const char *disk, const char *path, const struct io_file *file,
-		     const struct digest *leaves, enum rp_io io, struct watch *w,
-		     struct rp_error *err);
+		     const struct digest *leaves, const struct tuning *tuning,
+		     struct watch *w, struct rp_error *err);
 
 /* What a document says of them: {Algorithm, ChunkSize, Root, File}. */
 int leaves_describe(const struct digest *leaves, const char *file, struct watch *w,

@@ -39,11 +39,13 @@ static uint32_t digest_disk(struct releasing *x, json_t *disk, struct rp_error *
 	struct digest leaves = {.fd = -1};
 	char name[RELEASED_NAME_SIZE];
 	json_t *digest = NULL;
+	struct tuning tuning;
 	const char *id, *path;
 	uint32_t rc = RP_OK;
 	uint64_t size;
 	int r;
 
+	tuning_init(&tuning, x->options->io);
 	doc_string(disk, "DiskId", &id);
 	doc_string(disk, "File", &path);
 	doc_u64(disk, "VirtualSize", &size);
@@ -54,8 +56,7 @@ static uint32_t digest_disk(struct releasing *x, json_t *disk, struct rp_error *
 	if (r == 0)
 		r = leaves_create(x->fd, name, size, &leaves);
 	if (r == 0)
-		rc = leaves_make(id, path, &file, &leaves, x->options->io, &x->watch,
-				 err);
+		rc = leaves_make(id, path, &file, &leaves, &tuning, &x->watch, err);
 	if (r == 0 && rc == RP_OK) {
 		r = io_fsync(leaves.fd);
 		if (r == 0)

@@ -76,18 +76,17 @@ static uint32_t report(const struct chain *c, const struct stream *streams, size
 	return r < 0 ? rp_fail_os(err, r, "verify", "%s", c->paths[0]) : RP_OK;
 }
 
-static uint32_t verify(const struct chain *c, const struct rp_read_options *options,
+/* @bases: and those that it is based on. */
+static uint32_t verify(const struct chain *c, bool bases, const struct tuning *tuning,
 		       struct watch *w, char **ret_report, struct rp_error *err)
 {
 	const struct exported *e = &c->parts[0];
 	size_t count = json_array_size(exported_disks(e)), opened = 0;
 	_cleanup_free_ struct stream *streams = calloc(count + 1, sizeof(*streams));
-	struct tuning tuning;
 	uint32_t rc;
 
 	if (!streams)
 		return rp_fail_os(err, -ENOMEM, "verify", "%s", e->path);
-	tuning_init(&tuning, options->io);
 	rc = exported_check_beside(e, err);
 	for (; rc == RP_OK && opened < count; opened += rc == RP_OK) {
 		streams[opened].dst = (struct io_file)IO_FILE_NONE;
@@ -97,26 +96,26 @@ static uint32_t verify(const struct chain *c, const struct rp_read_options *opti
 	if (rc == RP_OK)
 		rc = chain_disks_fit(c, w, err);
 	if (rc == RP_OK && count)
-		rc = copy_streams(streams, count, &tuning, w, err);
-	for (size_t k = 1; rc == RP_OK && options->chain && k < c->count; k++)
+		rc = copy_streams(streams, count, tuning, w, err);
+	for (size_t k = 1; rc == RP_OK && bases && k < c->count; k++)
 		rc = exported_check_beside(&c->parts[k], err);
-	if (rc == RP_OK && options->chain)
-		rc = chain_check(c, 1, c->count, NULL, &tuning, w, err);
+	if (rc == RP_OK && bases)
+		rc = chain_check(c, 1, c->count, NULL, tuning, w, err);
 	if (rc == RP_OK)
-		rc = report(c, streams, count, options->chain, ret_report, err);
+		rc = report(c, streams, count, bases, ret_report, err);
 	for (size_t i = 0; i < opened; i++)
 		exported_close_disk(&streams[i]);
 	return rc;
 }
 
-uint32_t verify_alone(const char *path, const struct rp_read_options *options,
-		      struct watch *w, struct rp_error *err)
+uint32_t verify_alone(const char *path, const struct tuning *tuning, struct watch *w,
+		      struct rp_error *err)
 {
 	struct chain c = {0};
 	uint32_t rc = chain_open_alone(path, &c, err);
 
 	if (rc == RP_OK)
-		rc = verify(&c, options, w, NULL, err);
+		rc = verify(&c, false, tuning, w, NULL, err);
 	chain_close(&c);
 	return rc;
 }
@@ -125,13 +124,15 @@ static uint32_t verify_chain(const char *path, const struct rp_read_options *opt
 			     char **ret_report, bool *ret_again, struct rp_error *err)
 {
 	struct chain c = {0};
+	struct tuning tuning;
 	struct watch watch;
 	uint32_t rc = chain_open(path, NULL, options->search, options->search_count, &c,
 				 err);
 
+	tuning_init(&tuning, options->io);
 	watch_init(&watch, options->watch, 0);
 	if (rc == RP_OK)
-		rc = verify(&c, options, &watch, ret_report, err);
+		rc = verify(&c, options->chain, &tuning, &watch, ret_report, err);
 	if (rc && c.count)
 		rp_fail_of(err, c.parts[0].system, NULL);
 	*ret_again = chain_was_merged(&c, rc);

@@ -6,11 +6,12 @@
 #define ENGINE_VERIFY_H
 
 #include "error.h"
+#include "tuning.h"
 #include "watch.h"
 
-/* rp_verify() of what export @path has itself: what it is based on may be elsewhere. @w
- * is that of the operation this is part of, not of @options. */
-uint32_t verify_alone(const char *path, const struct rp_read_options *options,
-		      struct watch *w, struct rp_error *err);
+/* rp_verify() of what export @path has itself, read by @tuning: what it is based on may
+ * be elsewhere. */
+uint32_t verify_alone(const char *path, const struct tuning *tuning, struct watch *w,
+		      struct rp_error *err);
 
 #endif

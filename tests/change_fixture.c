@@ -72,9 +72,13 @@ void punch(int fd, uint64_t start, uint64_t len)
 void pair_open(struct pair *x, const char *base, const char *target)
 {
 	*x = (struct pair){0};
+	tuning_init(&x->tuning, RP_IO_AUTO);
 	watch_init(&x->watch, NULL, 0);
-	x->p = (struct change_pair){
-		.disk = "vda", .leaves = {.fd = -1}, .w = &x->watch, .dirfd = AT_FDCWD};
+	x->p = (struct change_pair){.disk = "vda",
+				    .leaves = {.fd = -1},
+				    .tuning = &x->tuning,
+				    .w = &x->watch,
+				    .dirfd = AT_FDCWD};
 	snprintf(x->p.base_path, sizeof(x->p.base_path), "BASE");
 	snprintf(x->p.target_path, sizeof(x->p.target_path), "TARGET");
 	ASSERT_OK(io_file_open_read(AT_FDCWD, base, &x->p.base));

@@ -56,6 +56,7 @@ void punch(int fd, uint64_t start, uint64_t len);
 
 struct pair {
 	struct change_pair p;
+	struct tuning tuning;
 	struct watch watch;
 	struct ranges ranges;
 	struct rp_error err;

@@ -448,15 +448,18 @@ static void check_source(const struct change_source *source, struct change_pair 
 static void check_pair(struct change_fixture *self, const struct frozen *base,
 		       const struct frozen *target)
 {
+	struct tuning tuning;
 	struct watch watch;
 	struct change_pair p = {
 		.disk = "vda",
 		.leaves = {.fd = -1},
 		.dirfd = AT_FDCWD,
+		.tuning = &tuning,
 		.w = &watch,
 		.base_size = base->size,
 	};
 
+	tuning_init(&tuning, RP_IO_AUTO);
 	watch_init(&watch, NULL, 0);
 	ASSERT_OK(io_file_open_read(AT_FDCWD, base->path, &p.base));
 	ASSERT_OK(io_file_open_read(AT_FDCWD, target->path, &p.target));

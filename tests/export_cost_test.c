@@ -228,6 +228,82 @@ TEST_F(memory, of_a_huge_disk_is_bounded)
 	}
 }
 
+/* --------------------------------------------------- memory of what is compared */
+
+FIXTURE(compared)
+{
+	struct engine e;
+	struct loopfs other;
+};
+
+/* Where the bytes of both points are read, and where those of one. */
+FIXTURE_VARIANT(compared)
+{
+	const char *type, *source;
+};
+FIXTURE_VARIANT_ADD(compared, with_a_copied_base){"ext4", "content"};
+FIXTURE_VARIANT_ADD(compared, with_a_released_base){"xfs", "digest"};
+
+FIXTURE_SETUP(compared)
+{
+	const struct rp_create_options options = {.size = sizeof(options),
+						  .allow_copy = true};
+	const char *const ids[] = {"vda"};
+	int fd;
+
+	engine_open(&self->e, variant->type, GIB, NULL, NULL);
+	loopfs_mount(&self->other, "ext4", 512 * MIB, NULL, NULL);
+	fd = data_create(engine_disk(&self->e, "vda"), 64 * MIB);
+	data_write(fd, 3, 0, 64 * MIB);
+	engine_add(&self->e, ids, 1);
+	json_decref(engine_take(&self->e, &options));
+	if (!strcmp(variant->source, "digest"))
+		ASSERT_EQ(rp_release(self->e.store, self->e.point, NULL, NULL), RP_OK);
+	data_write(fd, 4, 5 * MIB, 100000);
+	data_write(fd, 4, 63 * MIB, MIB);
+	close(fd);
+	json_decref(engine_take(&self->e, &options));
+}
+
+FIXTURE_TEARDOWN(compared)
+{
+	loopfs_umount(&self->other);
+	engine_close(&self->e);
+}
+
+/* Takes the peak of an export, which is removed again. */
+static uint64_t peak_of(const struct engine *e, const char *directory,
+			const struct rp_export_options *options, const char *source)
+{
+	json_t *report;
+	uint64_t peak;
+
+	forget_peak();
+	report = engine_export(e, directory, options);
+	peak = peak_bytes();
+	if (source)
+		EXPECT_STREQ(json_text(disk_of(report, "vda"), "ChangeSource"), source);
+	remove_tree(json_text(report, "ExportPath"));
+	json_decref(report);
+	return peak;
+}
+
+TEST_F(compared, is_within_the_limit)
+{
+	struct rp_export_options options = stage_copying(RP_IO_AUTO);
+	uint64_t full, some;
+
+	options.memory = 2 * MIB;
+	peak_of(&self->e, self->other.mnt, &options, NULL); /* all is loaded */
+	full = peak_of(&self->e, self->other.mnt, &options, NULL);
+	options.base = "web1@latest~1";
+	some = peak_of(&self->e, self->other.mnt, &options, variant->source);
+	test_log("%llu KiB, %llu KiB with a base", (unsigned long long)(full / KIB),
+		 (unsigned long long)(some / KIB));
+	if (!SANITIZED)
+		EXPECT_LE(some, full + 2 * MIB);
+}
+
 /* -------------------------------------------------------------------- page cache */
 
 FIXTURE(cache)
