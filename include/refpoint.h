@@ -446,7 +446,8 @@ struct rp_export_options {
 	bool restart; /* throw away what an interrupted export has left there */
 	enum rp_format format;
 	/* Of qcow2: bytes of a cluster, 64 KiB to 2 MiB; of VHDX: of a block, 1 MiB to
-	 * 256 MiB; a power of two. 0 = what suits the disk. */
+	 * 256 MiB; a power of two. 0 = what suits the disk. A raw one has none:
+	 * RP_INVALID_PARAMETER. */
 	uint64_t cluster_size;
 	/* ExportSettingData (see rp_export_reference_point()): counts instead of all
 	 * the above but watch. NULL = none. */
@@ -506,7 +507,7 @@ uint32_t rp_export(struct rp_store *store, const char *point, const char *direct
  *                                    "PressureOf": "/sys/fs/cgroup/machine.slice",
  *                                    "Priority": 50, "IoNice": "none",
  *                                    "Restart": false,
- *                                    "Format": "raw", "ClusterSize": 65536}}
+ *                                    "Format": "qcow2", "ClusterSize": 65536}}
  *                       (Timeout in seconds, sizes in bytes, BandwidthLimit in bytes
  *                       a second; BackupIntent 1 keeps the chain, 2 merges, as
  *                       options->merge)

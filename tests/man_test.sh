@@ -113,6 +113,22 @@ check 'options of settings in the text' diff <(setting_options) \
 	<(section librefpoint.3 .Sh DESCRIPTION | sed -nE 's/^\.It ([A-Z].*)/\1/p' |
 		grep -oE '[A-Za-z]+' | sort)
 check 'options of settings are found' grep -qx MaxPressure <(setting_options)
+
+# example_taken NAME: with the ExportSettingData from stdin an export lacks nothing but its
+# reference point; whose pressure there is to look at is up to the machine.
+example_taken() {
+	sed -E 's/"(MaxPressure|PressureOf)": [^,]*,//' >"$DIR/settings"
+	check_status 10 "$1" "$REFPOINT" --store "$DIR/store" export nobody@latest "$DIR" \
+		--settings "@$DIR/settings"
+	check "$1 are found" grep -q ClusterSize "$DIR/settings"
+}
+
+check 'a store' "$REFPOINT" init "$DIR/store"
+example_taken 'the settings in the header' \
+	< <(sed -n '/{"BaseReferencePoint"/,/}}/s/^ \*//p' include/refpoint.h)
+example_taken 'the settings in the text' \
+	< <(section librefpoint.3 .Sh DESCRIPTION | sed -n '/^{"DisksToExport"/,/}}/p')
+
 check 'return values' diff <(values) <(section librefpoint.3 .Sh 'RETURN VALUES' |
 	sed -nE 's/^\.It Dv (RP_[A-Z_]+) Ta ([0-9]+) Ta .*/\1 \2/p')
 check 'return values are found' grep -qx 'RP_OUT_OF_MEMORY 32778' <(values)
