@@ -18,6 +18,7 @@
 
 /* How long two exports may fight over the folder of one system. */
 #define FOLDER_WAIT_MS 30000
+#define TICK_MS	       100 /* who waits for it is asked whether to go on */
 
 static void target_name(struct target *t, const char *id)
 {
@@ -58,8 +59,24 @@ static int lock_folder(const struct target *t, int fd, uint64_t wait_ms, int *re
 	return 0;
 }
 
+/* As lock_folder(); -ETIME, or what a tick gave. The waits are counted and not timed, as
+ * the job may be suspended meanwhile. */
+static int wait_for_folder(const struct target *t, int fd, struct watch *w, int *ret_lock)
+{
+	unsigned waits = FOLDER_WAIT_MS / TICK_MS;
+	int r;
+
+	do {
+		r = lock_folder(t, fd, min_u64(watch_left_ms(w, TICK_MS), TICK_MS),
+				ret_lock);
+		if (r == -ETIME)
+			r = watch_tick(w) ?: r;
+	} while (r == -ETIME && !watch_has_stopped(w) && --waits);
+	return r;
+}
+
 /* Makes or opens DIRECTORY/SYSTEM and locks it. */
-static int lock_system_folder(struct target *t, const struct watch *w, int *ret_lock)
+static int lock_system_folder(struct target *t, struct watch *w, int *ret_lock)
 {
 	int r;
 
@@ -69,9 +86,7 @@ static int lock_system_folder(struct target *t, const struct watch *w, int *ret_
 
 		if (fd < 0)
 			return fd;
-		r = lock_folder(t, fd,
-				min_u64(watch_left_ms(w, FOLDER_WAIT_MS), FOLDER_WAIT_MS),
-				ret_lock);
+		r = wait_for_folder(t, fd, w, ret_lock);
 		if (r == 0)
 			t->system_fd = take_fd(&fd);
 	} while (r == -EAGAIN);
@@ -219,13 +234,15 @@ static uint32_t check_ground(const struct target *t, const struct stat *known,
 }
 
 uint32_t target_bear(struct target *t, const struct stat *known, bool restart,
-		     const struct watch *w, struct rp_error *err)
+		     struct watch *w, struct rp_error *err)
 {
 	_cleanup_unlock_ int lock = -1;
 	uint32_t rc;
 	int r;
 
 	r = lock_system_folder(t, w, &lock);
+	if (watch_is_stop(r) && watch_has_stopped(w))
+		return watch_fail(w, r, err);
 	if (r < 0)
 		return rp_fail_os(err, r, "mkdir", "folder of %s", t->path);
 	rc = check_ground(t, known, err);

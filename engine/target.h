@@ -54,7 +54,7 @@ uint32_t target_open(const char *directory, const char *system, const char *id,
  * @known is of DIRECTORY if that was found free, as for ground_of().
  */
 uint32_t target_bear(struct target *target, const struct stat *known, bool restart,
-		     const struct watch *w, struct rp_error *err);
+		     struct watch *w, struct rp_error *err);
 
 /* Waits for the end of that export, for @wait_ms: RP_TIMEOUT; RP_IN_USE if that is 0. */
 uint32_t target_wait(struct target *target, struct watch *w, uint64_t wait_ms,

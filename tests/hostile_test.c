@@ -347,6 +347,8 @@ TEST_F(place, of_a_system_may_be_locked)
 	GIVES(TIMEOUT, stage_export(s, &options, &err));
 	EXPECT_GE(now_ms() - begin, 700);
 	EXPECT_LT(now_ms() - begin, 30000, "which it may take without a limit");
+	EXPECT_NE(strstr(err.message, ": the time limit of 0.7 s has passed"), NULL, "%s",
+		  err.message);
 	stage_expect_unharmed(s, "web1");
 	kill(pid, SIGKILL);
 	ASSERT_EQ(waitpid(pid, NULL, 0), pid);

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -360,6 +361,92 @@ TEST_F(waits, an_export_that_waits_can_be_cancelled)
 	rp_store_close(patient.store);
 }
 
+/* As one that was stopped while it has the lock; close() gives it up. */
+static int hold(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	ASSERT_GE(fd, 0, "%s", path);
+	ASSERT_OK(flock(fd, LOCK_EX));
+	return fd;
+}
+
+/* A caller that lets go of the lock the export waits for when it has seen enough. */
+struct caller {
+	uint64_t enough;	/* when that is, ms */
+	uint64_t told, longest; /* when it was told last, and the longest it was not */
+	int lock;
+};
+
+static int let_go(void *context, const struct rp_progress *progress)
+{
+	struct caller *c = context;
+	uint64_t now = now_ms();
+
+	(void)progress;
+	if (c->lock < 0)
+		return 0;
+	c->longest = max_u64(c->longest, now - (c->told ?: now));
+	c->told = now;
+	if (now > c->enough) {
+		close(c->lock);
+		c->lock = -1;
+	}
+	return 0;
+}
+
+/* As somebody does who removes a large folder in it. */
+TEST_F(waits, an_export_tells_while_the_folder_of_its_system_is_locked)
+{
+	const struct stage *s = &self->stage;
+	const char *folder = fmt("%s/web1", s->exports);
+	struct caller caller = {.enough = now_ms() + 1500};
+	const struct rp_watch watch = {
+		.size = sizeof(watch), .context = &caller, .progress = let_go};
+	const struct rp_export_options options = {.size = sizeof(options),
+						  .watch = &watch};
+	struct rp_error err;
+
+	ASSERT_OK(mkdir(folder, 0755));
+	caller.lock = hold(folder);
+	GIVES(OK, stage_export(s, &options, &err));
+	EXPECT_EQ(caller.lock, -1);
+	EXPECT_LT(caller.longest, 1000);
+	EXPECT_TRUE(stage_good_export(s->exports, s->point, s->twin));
+}
+
+TEST_F(waits, an_export_is_stopped_while_the_folder_of_its_system_is_locked)
+{
+	const struct stage *s = &self->stage;
+	const char *folder = fmt("%s/web1", s->exports);
+	uint64_t enough = now_ms() + 300, from = now_ms();
+	const struct rp_watch watch = {
+		.size = sizeof(watch), .context = &enough, .progress = cancel_at};
+	const struct rp_export_options options = {.size = sizeof(options),
+						  .watch = &watch};
+	struct rp_error err;
+	struct rp_job *job;
+	int fd;
+
+	ASSERT_OK(mkdir(folder, 0755));
+	fd = hold(folder);
+	GIVES(FAILED, stage_export(s, &options, &err));
+	EXPECT_EQ(err.os_error, ECANCELED, "%s", err.message);
+	EXPECT_GE(now_ms() - from, 300);
+	EXPECT_LT(now_ms() - from, 15000);
+	refused = 0;
+	job = stage_start(s);
+	while (refused < 3)
+		usleep(1000);
+	from = now_ms();
+	EXPECT_EQ(rp_job_request_state_change(job, RP_JOB_TERMINATE, SOON_MS, &err),
+		  RP_JOB_DONE, "%s", err.message);
+	EXPECT_LT(now_ms() - from, 15000);
+	rp_job_close(job);
+	EXPECT_STREQ(listing(folder), "");
+	close(fd);
+}
+
 /* Several read one point. */
 TEST_F(waits, exports_to_different_places_do_not_wait)
 {
@@ -414,16 +501,6 @@ TEST_F(waits, a_create_that_waits_can_be_cancelled)
 	go_on(&self->first);
 	end(&self->first, RP_OK);
 	expect_points(s, 2);
-}
-
-/* As one that was stopped while it has the lock; close() gives it up. */
-static int hold(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-	ASSERT_GE(fd, 0, "%s", path);
-	ASSERT_OK(flock(fd, LOCK_EX));
-	return fd;
 }
 
 TEST_F(waits, who_asks_of_a_job_waits_no_longer_than_told)
