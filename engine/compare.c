@@ -5,10 +5,12 @@
 #include "compare.h"
 
 #include <string.h>
+#include <time.h>
 
 #include "gear.h"
 #include "io/base.h"
 #include "io/io.h"
+#include "pace.h"
 
 #define WINDOW	MIB
 #define WINDOWS 8	     /* in flight, at most */
@@ -37,6 +39,7 @@ struct compare {
 	struct io_pool *pool;
 	struct io_queue *q;
 	struct watch *w;
+	struct pace pace; /* of requests alone: nothing is moved */
 	compare_found *found;
 	void *context;
 	struct window windows[WINDOWS]; /* a ring */
@@ -57,6 +60,7 @@ int compare_open(struct compare **ret, struct io_file *a, struct io_file *b,
 		return -ENOMEM;
 	*c = (struct compare){
 		.file = {a, b}, .tuning = t, .w = w, .found = found, .context = context};
+	pace_init(&c->pace, w, WINDOW, false);
 	c->align = max_u64(BLOCK, max_u64(a->align, b->align));
 	r = gear_take(t, min_u64(WINDOWS * ROOM, 2 * max_u64(a->size, b->size)), &c->pool,
 		      &c->q);
@@ -223,18 +227,35 @@ static int read_side(struct compare *c, struct window *win, unsigned i)
 	return r;
 }
 
+/* Until the requests of the next window may begin. */
+static int hold_back(struct compare *c)
+{
+	int r = 0;
+
+	while (r == 0 && !pace_ready(&c->pace)) {
+		long ms = pace_wait_ms(&c->pace, TICK_MS);
+
+		nanosleep(&(struct timespec){.tv_nsec = ms * 1000000}, NULL);
+		r = watch_tick(c->w);
+	}
+	return r;
+}
+
 int compare_add(struct compare *c, uint64_t start, uint64_t end)
 {
 	while (start < end) {
 		struct window *win;
-		int r = begin_window(c, &win);
+		int r = hold_back(c);
 
-		if (r < 0)
+		if (r == 0)
+			r = begin_window(c, &win);
+		if (r)
 			return r;
 		win->base = round_down(start, c->align);
 		win->start = start;
 		win->end = min_u64(end, round_down(start, WINDOW) + WINDOW);
 		win->waiting = 0;
+		pace_take(&c->pace, 2 * (win->end - win->start), 2);
 		r = read_side(c, win, 0);
 		if (r == 0)
 			r = read_side(c, win, 1);

@@ -24,7 +24,8 @@ int compare_open(struct compare **ret, struct io_file *a, struct io_file *b,
 		 const struct tuning *t, struct watch *w, compare_found *found,
 		 void *context);
 
-/* Compares [start, end) too: behind what was added before, and within both files. */
+/* Compares [start, end) too: behind what was added before, and within both files; no
+ * faster than the requests of the watch allow. */
 int compare_add(struct compare *c, uint64_t start, uint64_t end);
 
 /* All that was added is compared, and told. */

@@ -433,7 +433,9 @@ struct rp_export_options {
 	/* Bytes a second that are moved, all disks together; 0 = as fast as it goes.
 	 * Cloning moves no bytes and is not slowed. */
 	uint64_t bandwidth;
-	uint32_t iops; /* reads and writes a second, the same way; 0 = no limit */
+	/* Reads and writes a second, the same way, and also the reads of bytes that are
+	 * only compared or checked; 0 = no limit. */
+	uint32_t iops;
 	/* Give way to others: move slower while tasks wait for I/O more than this per
 	 * cent of the time, 1 to 99; 0 = do not look. Of the whole system or, with
 	 * pressure_of, of those in a cgroup (the absolute path of its folder).

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "change_fixture.h"
 #include "data.h"
 #include "engine/pressure.h"
 #include "engine/watch.h"
@@ -144,6 +145,58 @@ TEST(is_over_with_its_cgroup)
 	EXPECT_EQ(pressure_rate(&p), 0);
 	pressure_close(&p);
 	EXPECT_OK(umount(root));
+}
+
+/* Two files without a difference, and @iops to find that out with. */
+static void open_pair(struct pair *x, const struct rp_watch *watch, uint64_t iops)
+{
+	const char *names[] = {fmt("%s/base", test_dir()), fmt("%s/target", test_dir())};
+
+	for (unsigned i = 0; i < 2; i++)
+		close(filled(names[i], 16 * MIB, false));
+	pair_open(x, names[0], names[1]);
+	watch_init(&x->watch, watch, 0);
+	x->watch.iops = iops;
+	ASSERT_OK(ranges_begin(&x->ranges, x->p.target.size, AT_FDCWD));
+}
+
+/* A MiB of each file at a time. */
+TEST(what_is_compared_is_counted)
+{
+	struct pair x;
+	uint64_t from;
+
+	open_pair(&x, NULL, 40);
+	from = now_ms();
+	ASSERT_EQ(change_content.compare(&x.p, &x.ranges, &x.err), RP_OK, "%s",
+		  x.err.message);
+	EXPECT_GE(now_ms() - from, 15 * 2 * 1000 / 40, "but the last two");
+	EXPECT_STREQ(changes_text(&x.ranges), "");
+	pair_close(&x);
+}
+
+/* Called with the progress; *@context is when it has had enough. */
+static int cancel_at(void *context, const struct rp_progress *progress)
+{
+	(void)progress;
+	return now_ms() > *(uint64_t *)context;
+}
+
+TEST(what_is_compared_slowly_can_be_cancelled)
+{
+	uint64_t from, enough;
+	const struct rp_watch watch = {
+		.size = sizeof(watch), .context = &enough, .progress = cancel_at};
+	struct pair x;
+
+	open_pair(&x, &watch, 1); /* half a minute */
+	from = now_ms();
+	enough = from + 300;
+	EXPECT_EQ(change_content.compare(&x.p, &x.ranges, &x.err), RP_FAILED);
+	EXPECT_EQ(x.err.os_error, ECANCELED, "%s", x.err.message);
+	EXPECT_GE(now_ms() - from, 300);
+	EXPECT_LT(now_ms() - from, 15000);
+	pair_close(&x);
 }
 
 TEST(exports_arrive)
