@@ -206,13 +206,18 @@ static bool unchanged(const struct taken *d)
 
 /* A clone that stopped half-way lacks its end. A running guest may have discarded the
  * last data meanwhile; then the source lacks it too. */
-static bool has_end(const struct taken *d)
+static int check_end(const struct taken *d)
 {
 	const struct stream *s = &d->stream;
+	int r;
 
-	return !d->extents_known || d->last_data == UINT64_MAX ||
-	       io_has_data_from(s->dst.fd, d->last_data, s->dst.size) == 1 ||
-	       io_has_data_from(s->src.fd, d->last_data, s->src.size) != 1;
+	if (!d->extents_known || d->last_data == UINT64_MAX)
+		return 0;
+	r = io_has_data_from(s->dst.fd, d->last_data, s->dst.size);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	r = io_has_data_from(s->src.fd, d->last_data, s->src.size);
+	return r == 1 ? -EAGAIN : r;
 }
 
 static int check_clone(struct taken *d)
@@ -227,9 +232,10 @@ static int check_clone(struct taken *d)
 		return -errno;
 	d->stream.dst.size = (uint64_t)st.st_size;
 	if (!unchanged(d))
-		return has_end(d) ? 0 : -EAGAIN;
+		return check_end(d);
 	r = share_check(d->stream.src.fd, d->stream.dst.fd, (uint64_t)d->before.st_size);
-	return unchanged(d) ? r : 0;
+	/* What was written to while it was looked at need not be as its clone. */
+	return r < 0 && !unchanged(d) ? check_end(d) : r;
 }
 
 static int clone_again(struct taken *d)

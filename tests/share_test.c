@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * share_test.c - a clone that lost a part without an error is found out, whether its tail
- * was cloned too or is left to be copied; one that fails is not answered by copying
+ * was cloned too or is left to be copied, or a guest writes meanwhile; one that fails is
+ * not answered by copying
  */
 #include <fcntl.h>
+#include <limits.h>
+#include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <stdarg.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -28,6 +32,25 @@ static bool refuses_tail;
 static bool maps_no_more, fails; /* from then on; now */
 static int clone_error;		 /* of all */
 
+/* And with FICLONE: these many lose their end. Who looks at one then finds the disk just
+ * written to. */
+static unsigned losing;
+static int written_fd;
+static bool lost;
+
+static int clone_half(int dst, int src)
+{
+	struct file_clone_range half = {.src_fd = src};
+	struct stat st;
+
+	if (fstat(src, &st) < 0)
+		return -1;
+	half.src_length = (uint64_t)st.st_size / 2;
+	if (syscall(SYS_ioctl, dst, FICLONERANGE, &half) < 0)
+		return -1;
+	return ftruncate(dst, st.st_size);
+}
+
 /* In place of libc's. */
 off_t lseek(int fd, off_t offset, int whence)
 {
@@ -46,6 +69,15 @@ int ioctl(int fd, unsigned long request, ...)
 	va_start(args, request);
 	arg = va_arg(args, void *);
 	va_end(args);
+	if (request == FICLONE && losing) {
+		losing--;
+		lost = true;
+		return clone_half(fd, (int)(intptr_t)arg);
+	}
+	if (request == FS_IOC_FIEMAP && lost) {
+		lost = false;
+		data_write(written_fd, 9, 0, 4096);
+	}
 	if (request == FICLONERANGE) {
 		const struct file_clone_range *range = arg;
 
@@ -220,6 +252,34 @@ TEST(base_of_a_merged_export_that_cannot_be_cloned_now)
 	}
 	json_decref(engine_export(&e, e.out, &options));
 	engine_close(&e);
+}
+
+/* H18: a disk that is written to need not be as its clone, but the end is not lost. */
+TEST(point_that_lost_its_end_and_whose_disk_is_written_to)
+{
+	struct loopfs fs = {0};
+	struct stage s = {0};
+	struct rp_error err;
+	char *point = NULL;
+
+	loopfs_mount(&fs, "xfs", 300 * MIB, NULL, NULL);
+	stage_make(&s, fs.mnt, 6 * MIB, test_seed());
+	written_fd = open(s.disk, O_WRONLY | O_CLOEXEC);
+	data_write(written_fd, 8, 0, 6 * MIB);
+	losing = UINT_MAX;
+	GIVES(FAILED, rp_create_reference_point(s.store, "web1", NULL, &point, &err));
+	EXPECT_EQ(err.os_error, EIO, "%s", err.message);
+	EXPECT_STREQ(err.step, "check clone");
+	stage_expect_idle(&s);
+	losing = 1;
+	GIVES(OK, rp_create_reference_point(s.store, "web1", NULL, &point, &err));
+	EXPECT_TRUE(!losing && !lost, "one has lost its end, and was looked at");
+	EXPECT_TRUE(data_same(fmt("%s/vda.raw", stage_point_path(&s, point)), s.disk));
+	losing = 0;
+	rp_free(point);
+	close(written_fd);
+	stage_close(&s);
+	loopfs_umount(&fs);
 }
 
 TEST_MAIN
