@@ -279,6 +279,9 @@ static bool is_told(const json_t *manifest)
 	json_t *disk;
 	size_t i;
 
+	if (json_object_get(manifest, "Sequence") && /* there was none once */
+	    (doc_u64(manifest, "Sequence", &number) < 0 || number > UINT32_MAX))
+		return false;
 	if (doc_u64(manifest, "ConsistencyLevel", &number) < 0 ||
 	    doc_string(manifest, "CreationTime", &made) < 0 || !doc_time_valid(made) ||
 	    doc_string(manifest, "ExportTime", &exported) < 0 ||

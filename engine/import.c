@@ -43,7 +43,8 @@ static int import_leaves(struct importing *x, const json_t *from, json_t **ret,
 	doc_string(from, "DiskId", &id);
 	doc_u64(from, "VirtualSize", &size);
 	if (exported_is_differential(from))
-		*ret_why = "the export is differential; merge it first";
+		*ret_why = "the export is differential: destroy the point, merge it and "
+			   "import it again";
 	else if (!json_is_object(digest))
 		*ret_why = "the export has no digests";
 	if (*ret_why)
@@ -112,12 +113,13 @@ static int describe(struct importing *x)
 	json_t *config, *configs;
 	char now[DOC_TIME_SIZE];
 	const char *time;
-	uint64_t sequence;
+	uint64_t exported = 0, sequence; /* those of older versions have none */
 	size_t i;
 	int r;
 
 	doc_string(x->export.manifest, "CreationTime", &time);
-	r = points_sequence_at(&x->system, time, &sequence);
+	doc_u64(x->export.manifest, "Sequence", &exported);
+	r = points_sequence_at(&x->system, time, exported, &sequence);
 	if (r < 0)
 		return r;
 	doc_time(now);
@@ -126,9 +128,11 @@ static int describe(struct importing *x)
 	    json_object_update_new(
 		    x->doc,
 		    json_pack(
-			    "{s:s, s:s, s:I, s:n, s:b, s:s, s:[], s:[], s:[], s:[], s:[]}",
+			    "{s:s, s:s, s:I, s:I, s:n, s:b, s:s, s:[], s:[], s:[], s:[], "
+			    "s:[]}",
 			    "InstanceID", x->id, "VirtualSystemIdentifier",
-			    x->export.system, "Sequence", (json_int_t)sequence, "Label",
+			    x->export.system, "Sequence", (json_int_t)sequence,
+			    "ExportedSequence", (json_int_t)exported, "Label",
 			    "HasAssociatedData", false, "ImportTime", now, "Disks",
 			    "VirtualDiskIdentifiers",
 			    "ResilientChangeTrackingIdentifiers", "ConfigFiles",

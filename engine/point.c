@@ -62,6 +62,7 @@ static bool was_replaced(const struct system *system, const struct point *point)
 
 static int take_age(struct point *point)
 {
+	uint64_t exported = 0;
 	const char *created;
 
 	doc_string(point->doc, "CreationTime", &created);
@@ -69,6 +70,8 @@ static int take_age(struct point *point)
 	if (!point->created)
 		return -ENOMEM;
 	doc_u64(point->doc, "Sequence", &point->sequence);
+	doc_u64(point->doc, "ExportedSequence", &exported);
+	point->numbered = max_u64(point->sequence, exported);
 	return 0;
 }
 
@@ -130,8 +133,8 @@ json_t *point_disk(const struct point *point, const char *id)
 	return NULL;
 }
 
-/* Numbers tell, whatever the clock said; imported points share one with the point that
- * was the newest at their time. */
+/* Numbers tell, whatever the clock said; an imported point may share one with its
+ * neighbour. */
 int point_compare_age(const struct point *a, const struct point *b)
 {
 	int by_time = 0;

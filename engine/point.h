@@ -30,6 +30,7 @@ struct point {
 
 	/* Its age, which outlives doc where many are looked at. */
 	uint64_t sequence; /* which of its system's points it is; 0 if nobody knows */
+	uint64_t numbered; /* that, or what its export has, if it is more */
 	char *created;	   /* CreationTime; NULL if it cannot be read */
 };
 

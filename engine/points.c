@@ -75,7 +75,7 @@ int points_load(const struct system *system, struct point **ret, size_t *ret_cou
 }
 
 /* One that cannot be read, perhaps for now only, may have had any of the numbers that
- * follow. */
+ * follow. And of what is imported the exports go on being numbered. */
 int points_next_sequence(const struct system *system, uint64_t *ret)
 {
 	uint64_t most = 0, unread = 0;
@@ -86,7 +86,7 @@ int points_next_sequence(const struct system *system, uint64_t *ret)
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < count; i++) {
-		most = max_u64(most, points[i].sequence);
+		most = max_u64(most, points[i].numbered);
 		unread += !points[i].created;
 	}
 	*ret = most + unread + 1;
@@ -94,18 +94,22 @@ int points_next_sequence(const struct system *system, uint64_t *ret)
 	return 0;
 }
 
-int points_sequence_at(const struct system *system, const char *time, uint64_t *ret)
+int points_sequence_at(const struct system *system, const char *time, uint64_t number,
+		       uint64_t *ret)
 {
+	uint64_t older = 0, newer = UINT64_MAX;
 	struct point *points;
 	size_t count;
 	int r = points_load(system, &points, &count);
 
 	if (r < 0)
 		return r;
-	*ret = 0;
 	for (size_t i = 0; i < count; i++)
 		if (points[i].created && strcmp(points[i].created, time) <= 0)
-			*ret = points[i].sequence;
+			older = points[i].sequence;
+		else if (points[i].created)
+			newer = min_u64(newer, points[i].sequence);
+	*ret = max_u64(older, min_u64(number, newer));
 	points_free(points, count);
 	return 0;
 }

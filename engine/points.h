@@ -12,9 +12,11 @@
 int points_load(const struct system *system, struct point **ret, size_t *ret_count);
 void points_free(struct point *points, size_t count);
 
-/* The sequence number of a point made at @time and registered now: that of the newest
- * one older than it. */
-int points_sequence_at(const struct system *system, const char *time, uint64_t *ret);
+/* The sequence number of a point made at @time and registered now, of which its export
+ * has @number: that, or the nearest with which it lies between those that are older and
+ * those that are newer. */
+int points_sequence_at(const struct system *system, const char *time, uint64_t number,
+		       uint64_t *ret);
 
 /* The sequence number the next point of @system gets; the caller holds its lock. */
 int points_next_sequence(const struct system *system, uint64_t *ret);

@@ -917,7 +917,9 @@ uint32_t rp_release(struct rp_store *store, const char *point,
  * It comes back as one without data, as after rp_release(); it can be a base if the
  * export has digests of whole disks: its Warnings name the disks for which it cannot. A
  * differential export must be merged first. Among the system's points it is as old as its
- * creation time says. The system must be registered.
+ * creation time says, with the number that it had if that lies there; what is taken next
+ * has a higher one, so that exports of a store that was lost and of the new one are
+ * numbered as they were made. The system must be registered.
  *
  * Errors: RP_INVALID_STATE (the point exists), RP_NOT_AVAILABLE (no export there; the
  * system is not registered), RP_UNKNOWN_STATUS (the export is damaged), RP_FAILED (a

@@ -203,6 +203,10 @@ TEST_F(manifest, that_says_too_little)
 		{"CreationTime", NULL, RP_UNKNOWN_STATUS},
 		{"CreationTime", "\"yesterday\"", RP_UNKNOWN_STATUS},
 		{"ExportTime", "true", RP_UNKNOWN_STATUS},
+		{"Sequence", NULL, RP_OK}, /* of older versions */
+		{"Sequence", "-1", RP_UNKNOWN_STATUS},
+		{"Sequence", "\"7\"", RP_UNKNOWN_STATUS},
+		{"Sequence", "4294967296", RP_UNKNOWN_STATUS},
 		{"Disks.0.DataBytes", NULL, RP_UNKNOWN_STATUS},
 		{"Disks.0.ClonedBytes", "true", RP_UNKNOWN_STATUS},
 		{"Disks.0.CopiedBytes", "-1", RP_UNKNOWN_STATUS},

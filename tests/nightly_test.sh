@@ -197,6 +197,22 @@ tidy 'night 17' 7
 check 'the oldest is whole' kind "$(nth 1)" merged
 check 'the newest is of one night' kind "$(nth 7)" differential
 
+# The store is lost, and the next night comes before anybody has imported anything.
+export REFPOINT_STORE=$fs/another
+old=$(nth 7)
+refpoint init "$REFPOINT_STORE"
+refpoint system add web1 --disk "vda=$fs/web1.img"
+night 0 'the first night of a new store' "$one"
+check 'it is exported in full' based web1 "$point" ''
+check 'its number is lower' test "$(nth 1)" = "$point"
+check_status 5 'the newest would go' sh -c "$(example "$keep")"
+check 'that is said' grep -q 'the newest would go' "$DIR/err"
+check 'nothing was deleted' count web1 8
+check 'an export of the old one is imported' refpoint import "$exports/web1/$old"
+check_status 5 'the newest would go, still' sh -c "$(example "$keep")"
+tidy 'the night after it' 7
+check 'it is the newest' test "$(nth 7)" = "$point"
+
 # --------------------------------------------------------------- all machines
 
 all='system list'

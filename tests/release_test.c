@@ -330,6 +330,121 @@ TEST_F(released, import_into_a_new_store)
 	EXPECT_STREQ(changes_since(self, first), "digest 65536");
 }
 
+/* Its disks are those of the old one, which is closed. */
+static void open_new_store(struct released_fixture *self)
+{
+	const char *path = fmt("%s/new", self->e.fs.mnt);
+	struct rp_disk disk = {.id = "vda", .path = engine_disk(&self->e, "vda")};
+	struct rp_error err;
+
+	rp_store_close(self->e.store);
+	GIVES(OK, rp_store_init(path, &err));
+	GIVES(OK, rp_store_open(path, NULL, &self->e.store, &err));
+	GIVES(OK, rp_system_add(self->e.store, "web1", &disk, 1, NULL, 0, &err));
+}
+
+static void import(struct released_fixture *self, const char *folder)
+{
+	struct rp_error err;
+	char *name;
+
+	GIVES(OK, rp_import(self->e.store, folder, &name, &err));
+	rp_free(name);
+}
+
+static void set_number(const char *folder, int number)
+{
+	json_t *doc = load_json(fmt("%s/export.json", folder));
+
+	if (number)
+		json_object_set_new(doc, "Sequence", json_integer(number));
+	else
+		json_object_del(doc, "Sequence");
+	save_json(fmt("%s/export.json", folder), doc);
+}
+
+/* The numbers of the points, as they are listed; "*" where there is no data. */
+static const char *numbers(struct released_fixture *self)
+{
+	const char *said = "";
+	json_t *list, *point;
+	struct rp_error err;
+	char *text;
+	size_t i;
+
+	GIVES(OK, rp_list_reference_points(self->e.store, "web1", &text, &err));
+	list = take_json(text);
+	json_array_foreach(list, i, point)
+		said = fmt("%s%s%lld%s", said, i ? " " : "",
+			   (long long)json_number(point, "Sequence"),
+			   json_is_true(json_object_get(point, "HasAssociatedData"))
+				   ? ""
+				   : "*");
+	json_decref(list);
+	return said;
+}
+
+static struct exports {
+	const char *old, *new;
+} export_two(struct released_fixture *self)
+{
+	struct exports two;
+
+	make_system(self);
+	two.old = export(self, RP_DIGEST_ALWAYS);
+	take(self);
+	two.new = export(self, RP_DIGEST_ALWAYS);
+	set_number(two.old, 399);
+	set_number(two.new, 400);
+	open_new_store(self);
+	return two;
+}
+
+/* Or what is exported next would be the oldest of all exports. */
+TEST_F(released, import_goes_on_with_the_numbers)
+{
+	struct exports two = export_two(self);
+	struct rp_error err;
+
+	import(self, two.new);
+	import(self, two.old);
+	EXPECT_STREQ(numbers(self), "399* 400*");
+	take(self);
+	EXPECT_STREQ(numbers(self), "399* 400* 401");
+	GIVES(OK, rp_destroy_reference_point(self->e.store, self->point, &err));
+	take(self);
+	EXPECT_STREQ(numbers(self), "399* 400* 401");
+}
+
+/* What was taken since is newer, whatever its number; the next one has one that is new.
+ */
+TEST_F(released, import_behind_a_new_point)
+{
+	struct exports two = export_two(self);
+
+	take(self);
+	take(self);
+	import(self, two.new);
+	import(self, two.old);
+	EXPECT_STREQ(numbers(self), "1* 1* 1 2");
+	EXPECT_STREQ(changes_since(self, "web1@latest~2"), "digest 0");
+	take(self);
+	EXPECT_STREQ(numbers(self), "1* 1* 1 2 401");
+}
+
+TEST_F(released, import_of_exports_without_numbers)
+{
+	struct exports two = export_two(self);
+
+	set_number(two.old, 0);
+	set_number(two.new, 0);
+	import(self, two.new);
+	import(self, two.old);
+	take(self);
+	EXPECT_STREQ(numbers(self), "0* 0* 1");
+	EXPECT_STREQ(changes_since(self, "web1@latest~1"), "digest 0");
+}
+
 TEST_F(released, what_is_not_imported)
 {
 	static const char *const times[] = {NULL,
@@ -431,7 +546,8 @@ TEST_F(released, import_of_a_differential_export)
 	point = show(self, self->point);
 	EXPECT_TRUE(json_is_null(json_object_get(disk_of(point, "vda"), "Digest")));
 	EXPECT_STREQ(warning_of(point, 0), "disk vda cannot be a base: the export is "
-					   "differential; merge it first");
+					   "differential: destroy the point, merge it "
+					   "and import it again");
 	json_decref(point);
 	memcpy(imported, self->point, sizeof(imported));
 	take(self);
