@@ -78,7 +78,8 @@ static uint32_t find(const struct point *points, size_t count, const struct poin
 		}
 	}
 	return rp_fail(err, RP_NOT_AVAILABLE, "find",
-		       "%s has no export of an older point of %s", directory, of->system);
+		       "%s has no export of an older point of %s that is in the store",
+		       directory, of->system);
 }
 
 uint32_t export_base_find(struct rp_store *store, const char *ref, const struct point *of,

@@ -106,7 +106,7 @@ TEST_F(exported_base, nights_that_failed_leave_no_hole)
 	EXPECT_EQ(self->heard.count, 1);
 	EXPECT_STREQ(self->heard.last,
 		     fmt("exported in full, there is no usable base: %s has no "
-			 "export of an older point of web1",
+			 "export of an older point of web1 that is in the store",
 			 self->stage.exports));
 	EXPECT_EQ(export_night(self, 3), RP_OK, "%s", self->err.message);
 	EXPECT_EQ(self->heard.count, 0, "%s", self->heard.last);
@@ -129,7 +129,8 @@ TEST_F(exported_base, strictly_there_is_one)
 {
 	self->options.strict = true;
 	EXPECT_EQ(export_night(self, 1), RP_INVALID_STATE);
-	EXPECT_NE(strstr(self->err.message, "has no export of an older point of web1"),
+	EXPECT_NE(strstr(self->err.message,
+			 "has no export of an older point of web1 that is in"),
 		  NULL, "%s", self->err.message);
 	EXPECT_STREQ(listing(self->stage.exports), "");
 	stage_expect_idle(&self->stage);
