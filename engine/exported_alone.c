@@ -45,6 +45,11 @@ static bool is_config(const struct exported *e, const char *name)
 	return false;
 }
 
+static bool has_configs(const struct exported *e)
+{
+	return json_array_size(json_object_get(e->manifest, "ConfigFiles")) > 0;
+}
+
 /* In the folder itself, or in one below it: @below is "" or "config/". */
 static uint32_t check_names(const struct exported *e, int fd, const char *below,
 			    bool (*is_ours)(const struct exported *e, const char *name),
@@ -72,8 +77,11 @@ uint32_t exported_check_alone(const struct exported *e, struct rp_error *err)
 	_cleanup_close_ int config = io_dir_open(e->fd, "config");
 	uint32_t rc;
 
-	if (config < 0)
+	/* What keeps files only, by their names, has lost an empty folder. */
+	if (config < 0 && (config != -ENOENT || has_configs(e)))
 		return rp_fail_os(err, config, "open", "%s/config", e->path);
 	rc = check_names(e, e->fd, "", is_part, err);
-	return rc ? rc : check_names(e, config, "config/", is_config, err);
+	if (rc == RP_OK && config >= 0)
+		rc = check_names(e, config, "config/", is_config, err);
+	return rc;
 }

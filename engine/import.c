@@ -151,7 +151,6 @@ static int describe(struct importing *x)
 
 static uint32_t fill(struct importing *x, struct rp_error *err)
 {
-	_cleanup_close_ int from = -1;
 	json_t *disk;
 	uint32_t rc;
 	size_t i;
@@ -162,10 +161,9 @@ static uint32_t fill(struct importing *x, struct rp_error *err)
 			r = import_disk(x, disk);
 	if (r < 0)
 		return rp_fail_os(err, r, "import", "%s", x->export.path);
-	from = io_dir_open(x->export.fd, "config");
-	if (from < 0)
-		return rp_fail_os(err, from, "open", "%s/config", x->export.path);
-	rc = config_copy_all(from, json_object_get(x->doc, "ConfigFiles"), x->fd, err);
+	rc = config_copy_all(x->export.fd,
+			     json_object_get(x->export.manifest, "ConfigFiles"), x->fd,
+			     err);
 	if (rc)
 		return rc;
 	r = doc_save(x->fd, "point.json", x->doc); /* syncs the folder too */

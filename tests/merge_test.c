@@ -322,6 +322,17 @@ TEST_F(merge, not_of_what_has_something_else_in_it)
 	free(path);
 }
 
+/* What keeps files only, by their names, as object stores do, loses an empty folder. */
+TEST_F(merge, of_what_has_lost_its_empty_folder)
+{
+	struct rp_error err;
+
+	ASSERT_OK(rmdir(fmt("%s/config", path_of(self, 2))));
+	GIVES(OK, rp_merge(path_of(self, 2), NULL, NULL, &err));
+	expect_whole(self, 2, true);
+	expect_complete(self, 2);
+}
+
 /* What cannot be removed of the old one is told, and goes with the next that can. */
 TEST_F(merge, of_what_has_immutable_files)
 {

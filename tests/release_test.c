@@ -445,6 +445,16 @@ TEST_F(released, import_of_exports_without_numbers)
 	EXPECT_STREQ(changes_since(self, "web1@latest~1"), "digest 0");
 }
 
+/* What keeps files only, by their names, as object stores do, loses an empty folder. */
+TEST_F(released, import_of_an_export_without_its_empty_folder)
+{
+	struct exports two = export_two(self);
+
+	ASSERT_OK(rmdir(fmt("%s/config", two.new)));
+	import(self, two.new);
+	EXPECT_STREQ(numbers(self), "400*");
+}
+
 TEST_F(released, what_is_not_imported)
 {
 	static const char *const times[] = {NULL,
