@@ -23,7 +23,7 @@ example() {
 		$1 == ".Ed" { if (index(lines, text)) printf "%s", lines; open = 0 }
 		open { lines = lines $0 "\n" }
 		inside && $1 == ".Bd" { open = 1; lines = "" }' man/refpoint.1 |
-		sed -e 's/\\e$/\\/' -e "s| /exports| $exports|"
+		sed -e 's/\\e$/\\/' -e "s|/exports|$exports|g" -e "s|/vm/|$fs/|g"
 }
 
 # begin MACHINE...: a new store with these, which have a disk each, and a place to export to.
@@ -119,7 +119,7 @@ check 'and come back' come_back web1
 
 # ---------------------------------------------- one machine, and its exports that go
 
-keep='refpoint merge'
+keep='the newest would go'
 
 # tidy NAME COUNT: after one more night that example is run; so many exports are left then,
 # and nothing else.
@@ -212,6 +212,22 @@ check 'an export of the old one is imported' refpoint import "$exports/web1/$old
 check_status 5 'the newest would go, still' sh -c "$(example "$keep")"
 tidy 'the night after it' 7
 check 'it is the newest' test "$(nth 7)" = "$point"
+
+# --------------------------------------------------------------- the worst night
+
+worst='max_by'
+check 'the worst night: the example is there' grep -q 'refpoint import' <(example "$worst")
+newest=$point
+rm "$fs/web1.img"
+check_status 0 'the worst night' sh -c "$(example "$worst")"
+check 'the disk is back' cmp "$fs/web1.img" "$DIR/was/$newest"
+check 'all come back' come_back web1
+export REFPOINT_STORE=$fs/points
+night 0 'the night after it' "$one"
+check 'what has changed since the one that was restored' based web1 "$point" "$newest"
+check 'some are kept' sh -c "$(example "$keep")"
+check 'it is the newest of seven' test "$(nth 7)" = "$point"
+check 'they come back' come_back web1
 
 # --------------------------------------------------------------- all machines
 
