@@ -41,7 +41,7 @@ const struct option_def export_options[] = {
 	{"memory", "SIZE", "limit of all buffers together", false},
 	{"bwlimit", "RATE", "move no more bytes a second", false},
 	{"iops-limit", "NUMBER", "move with no more reads and writes a second", false},
-	{"max-pressure", "PERCENT[:CGROUP]", "move slower while others wait for I/O",
+	{"max-pressure", "PERCENT[:CGROUP]", "go slower while others wait for I/O",
 	 false},
 	{"ionice", "none|low|idle", "I/O priority", true},
 	{"priority", "1-99", "with --async: the lowest has its turn first [50]", false},

@@ -39,7 +39,7 @@ struct compare {
 	struct io_pool *pool;
 	struct io_queue *q;
 	struct watch *w;
-	struct pace pace; /* of requests alone: nothing is moved */
+	struct pace pace; /* nothing is moved */
 	compare_found *found;
 	void *context;
 	struct window windows[WINDOWS]; /* a ring */
@@ -60,7 +60,7 @@ int compare_open(struct compare **ret, struct io_file *a, struct io_file *b,
 		return -ENOMEM;
 	*c = (struct compare){
 		.file = {a, b}, .tuning = t, .w = w, .found = found, .context = context};
-	pace_init(&c->pace, w, WINDOW, false);
+	pace_init(&c->pace, w, ROOM, false);
 	c->align = max_u64(BLOCK, max_u64(a->align, b->align));
 	r = gear_take(t, min_u64(WINDOWS * ROOM, 2 * max_u64(a->size, b->size)), &c->pool,
 		      &c->q);

@@ -11,12 +11,13 @@
 static uint64_t rate(const struct pace *p)
 {
 	const struct watch *w = p->watch;
-	uint64_t limit = w->bandwidth ?: UINT64_MAX, pressed = 0;
+	uint64_t limit = p->writes ? w->bandwidth : 0, pressed = 0;
 
 	if (w->pressure)
 		pressed = pressure_rate(w->pressure);
-	limit = min_u64(limit, pressed ?: UINT64_MAX);
-	return p->writes && limit != UINT64_MAX ? limit : 0;
+	if (!limit || !pressed)
+		return limit ?: pressed;
+	return min_u64(limit, pressed);
 }
 
 void pace_init(struct pace *p, struct watch *w, uint64_t chunk, bool writes)

@@ -16,7 +16,8 @@ struct pace {
 	struct throttle bytes;
 	struct throttle requests; /* reads and writes */
 	struct watch *watch;	  /* the limits; borrowed */
-	bool writes;		  /* what is only read moves no bytes */
+	bool writes;		  /* what is only read is not in the limit of bytes, but
+				     others wait for the device, too */
 };
 
 /* Begins now; chunks are of @chunk bytes at most. */

@@ -436,9 +436,10 @@ struct rp_export_options {
 	/* Reads and writes a second, the same way, and also the reads of bytes that are
 	 * only compared or checked; 0 = no limit. */
 	uint32_t iops;
-	/* Give way to others: move slower while tasks wait for I/O more than this per
-	 * cent of the time, 1 to 99; 0 = do not look. Of the whole system or, with
-	 * pressure_of, of those in a cgroup (the absolute path of its folder).
+	/* Give way to others: move, compare and check slower while tasks wait for I/O
+	 * more than this per cent of the time, 1 to 99; 0 = do not look. Of the whole
+	 * system or, with pressure_of, of those in a cgroup (the absolute path of its
+	 * folder).
 	 * RP_NOT_SUPPORTED where the kernel does not know, RP_NOT_AVAILABLE without such
 	 * a folder. */
 	uint32_t max_pressure;

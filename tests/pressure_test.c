@@ -11,6 +11,7 @@
 
 #include "change_fixture.h"
 #include "data.h"
+#include "engine/leaves.h"
 #include "engine/pressure.h"
 #include "engine/watch.h"
 #include "engine_fixture.h"
@@ -197,6 +198,61 @@ TEST(what_is_compared_slowly_can_be_cancelled)
 	EXPECT_GE(now_ms() - from, 300);
 	EXPECT_LT(now_ms() - from, 15000);
 	pair_close(&x);
+}
+
+/* 64 MiB a second for the first quarter of one; then nobody has waited. */
+static void press(struct pressure *p)
+{
+	const char *path = make_cgroup("cgroup", "some a b c total=1000\n");
+
+	ASSERT_OK(pressure_open(p, 10, path));
+	p->fastest = 640 * (double)MIB;
+	p->pace = 0.1;
+}
+
+TEST(what_is_compared_gives_way)
+{
+	struct pressure p;
+	struct pair x;
+	uint64_t from;
+
+	press(&p);
+	open_pair(&x, NULL, 0);
+	x.watch.pressure = &p;
+	from = now_ms();
+	ASSERT_EQ(change_content.compare(&x.p, &x.ranges, &x.err), RP_OK, "%s",
+		  x.err.message);
+	EXPECT_GE(now_ms() - from, 250, "16 MiB of each");
+	EXPECT_STREQ(changes_text(&x.ranges), "");
+	pair_close(&x);
+	pressure_close(&p);
+}
+
+TEST(what_is_digested_gives_way)
+{
+	const char *path = fmt("%s/disk", test_dir());
+	struct io_file file = IO_FILE_NONE;
+	struct digest leaves;
+	struct rp_error err;
+	struct pressure p;
+	struct tuning t;
+	struct watch w;
+	uint64_t from;
+
+	press(&p);
+	tuning_init(&t, RP_IO_AUTO);
+	rp_error_clear(&err);
+	watch_init(&w, NULL, 0);
+	w.pressure = &p;
+	close(filled(path, 20 * MIB, false));
+	ASSERT_OK(io_file_open_read(AT_FDCWD, path, &file));
+	ASSERT_OK(leaves_create(AT_FDCWD, fmt("%s.digest", path), file.size, &leaves));
+	from = now_ms();
+	GIVES(OK, leaves_make("vda", path, &file, &leaves, &t, &w, &err));
+	EXPECT_GE(now_ms() - from, 250);
+	close(leaves.fd);
+	io_file_close(&file);
+	pressure_close(&p);
 }
 
 TEST(exports_arrive)
