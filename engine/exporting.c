@@ -268,13 +268,20 @@ static uint32_t check_mounted(struct exporting *x, struct rp_error *err)
 	return r < 0 ? rp_fail_os(err, r, "resume", "job %s", x->job.id) : RP_OK;
 }
 
+/* One that has taken up nothing yet was told to keep nothing of what there was before. */
+static void discard_if_told(struct exporting *x)
+{
+	if (x->job.kill || x->job.discard)
+		job_discard_kept(&x->job);
+}
+
 /* A job's turn. */
 static uint32_t take_turn(struct exporting *x, struct rp_error *err)
 {
 	int r = job_start(&x->job, &x->watch);
 
-	if (r < 0 && (x->job.kill || x->job.discard))
-		job_discard_kept(&x->job);
+	if (r < 0)
+		discard_if_told(x);
 	if (watch_is_stop(r))
 		return watch_fail(&x->watch, r, err);
 	return r < 0 ? rp_fail_os(err, r, "wait", "for the turn of job %s", x->job.id)
@@ -306,8 +313,10 @@ static uint32_t open_target(struct exporting *x, struct rp_error *err)
 		if (rc == RP_OK && t->busy >= 0)
 			rc = wait_for_target(x, err);
 	}
-	if (rc)
+	if (rc) {
 		target_discard(t);
+		discard_if_told(x);
+	}
 	return rc;
 }
 

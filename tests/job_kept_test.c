@@ -186,6 +186,27 @@ TEST_F(kept, goes_with_a_job_that_waits_for_its_turn)
 }
 
 /* A released point has nothing to go on with. */
+/* As long as another export removes something large there. */
+TEST_F(kept, goes_with_a_job_that_waits_for_the_folder_of_its_system)
+{
+	struct jobs *j = &self->jobs;
+	int fd = open(fmt("%s/web1", directory(j)), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct rp_error err;
+
+	ASSERT_OK(flock(fd, LOCK_EX));
+	jobs_request(j->job, RP_JOB_START);
+	jobs_expect(j->job, RP_JOB_RUNNING);
+	usleep(300000);
+	ASSERT_EQ(rp_job_request_state_change(j->job, RP_JOB_KILL, 0, &err),
+		  RP_JOB_TRANSITION, "%s", err.message);
+	usleep(300000);
+	EXPECT_TRUE(exists(partial(j)));
+	close(fd);
+	jobs_expect(j->job, RP_JOB_KILLED);
+	EXPECT_STREQ(listing(directory(j)), "");
+	EXPECT_FALSE(jobs_resumable(j));
+}
+
 TEST_F(kept, goes_with_the_data_of_its_point)
 {
 	struct jobs *j = &self->jobs;
