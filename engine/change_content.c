@@ -111,17 +111,19 @@ static uint32_t compare(struct change_pair *p, struct ranges *ranges,
 {
 	uint64_t both = min_u64(p->base_size, p->target.size), edge = both;
 	struct finding f = {.p = p, .ranges = ranges};
-	struct compare *c = NULL;
-	uint32_t rc = RP_OK;
+	struct compare *c;
+	uint32_t rc;
 	int r;
 
 	/* The block a disk was cut in has changed: an image's last sector goes on. */
 	if (p->base_size > both)
 		edge = round_down(both, RANGES_GRAIN);
 	watch_phase(p->w, "comparing");
-	r = compare_open(&c, &p->base, &p->target, p->tuning, p->w, found_change, &f);
-	if (r == 0)
-		r = add_data_of_both(p, c, 0, edge);
+	rc = compare_open(&c, &p->base, &p->target, p->tuning, p->w, found_change, &f,
+			  err);
+	if (rc)
+		return rc;
+	r = add_data_of_both(p, c, 0, edge);
 	if (r == 0)
 		r = compare_finish(c);
 	if (r == 0)
@@ -165,8 +167,10 @@ uint32_t change_resolve(struct change_pair *p, const struct ranges *from,
 		change_because(p,
 			       "contents compared where extents are compressed, inline "
 			       "or unknown");
-		r = compare_open(&c, &p->base, &p->target, p->tuning, p->w, found_change,
-				 &f);
+		rc = compare_open(&c, &p->base, &p->target, p->tuning, p->w, found_change,
+				  &f, err);
+		if (rc)
+			return rc;
 	}
 	while (r == 0 && (r = ranges_next(&cursor, pos, &range)) == 0) {
 		if (range.kind == CHANGE_UNSURE) {
@@ -281,18 +285,20 @@ uint32_t change_prove(struct change_pair *p, const struct ranges *ranges,
 {
 	struct ranges_cursor cursor = {.ranges = ranges};
 	struct finding f = {.p = p};
-	struct compare *c = NULL;
+	struct compare *c;
 	struct change range;
 	uint64_t pos = 0;
-	uint32_t rc = RP_OK;
-	int r;
+	uint32_t rc;
+	int r = 0;
 
 	if (p->no_base) /* nothing was called unchanged */
 		return RP_OK;
 	if (p->base.fd < 0)
 		return nothing_to_prove_with(p, err);
 	watch_phase(p->w, "proving");
-	r = compare_open(&c, &p->base, &p->target, p->tuning, p->w, found_lie, &f);
+	rc = compare_open(&c, &p->base, &p->target, p->tuning, p->w, found_lie, &f, err);
+	if (rc)
+		return rc;
 	while (r == 0 && pos < p->target.size) {
 		r = ranges_next(&cursor, pos, &range);
 		if (r == -ENXIO) {

@@ -49,27 +49,26 @@ struct compare {
 	uint64_t failed_at;
 };
 
-int compare_open(struct compare **ret, struct io_file *a, struct io_file *b,
-		 const struct tuning *t, struct watch *w, compare_found *found,
-		 void *context)
+uint32_t compare_open(struct compare **ret, struct io_file *a, struct io_file *b,
+		      const struct tuning *t, struct watch *w, compare_found *found,
+		      void *context, struct rp_error *err)
 {
 	struct compare *c = calloc(1, sizeof(*c));
-	int r;
+	uint32_t rc;
 
 	if (!c)
-		return -ENOMEM;
+		return rp_fail_os(err, -ENOMEM, "allocate", "buffers");
 	*c = (struct compare){
 		.file = {a, b}, .tuning = t, .w = w, .found = found, .context = context};
 	pace_init(&c->pace, w, ROOM, false);
 	c->align = max_u64(BLOCK, max_u64(a->align, b->align));
-	r = gear_take(t, min_u64(WINDOWS * ROOM, 2 * max_u64(a->size, b->size)), &c->pool,
-		      &c->q);
-	if (r < 0) {
+	rc = gear_take(t, min_u64(WINDOWS * ROOM, 2 * max_u64(a->size, b->size)),
+		       &c->pool, &c->q, err);
+	if (rc)
 		compare_close(c);
-		return r;
-	}
-	*ret = c;
-	return 0;
+	else
+		*ret = c;
+	return rc;
 }
 
 static struct window *window_at(struct compare *c, unsigned i)

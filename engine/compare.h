@@ -19,10 +19,10 @@ struct compare;
 typedef int compare_found(void *context, uint64_t start, uint64_t end, bool zero);
 
 /* The files, @t and @w outlive @ret. Its buffers are out of the pool of @t: until it is
- * closed the thread takes no others of that. */
-int compare_open(struct compare **ret, struct io_file *a, struct io_file *b,
-		 const struct tuning *t, struct watch *w, compare_found *found,
-		 void *context);
+ * closed the thread takes no others of that. RP_OK, or as gear_take(). */
+uint32_t compare_open(struct compare **ret, struct io_file *a, struct io_file *b,
+		      const struct tuning *t, struct watch *w, compare_found *found,
+		      void *context, struct rp_error *err);
 
 /* Compares [start, end) too: behind what was added before, and within both files; no
  * faster than the requests of the watch allow. */

@@ -192,20 +192,6 @@ static uint32_t sync_all(struct stream *streams, size_t count, struct watch *w,
 	return RP_OK;
 }
 
-/* The one that was asked for does not work here, or not now; "auto" always has one. */
-static uint32_t no_backend(int error, const char *name, struct rp_error *err)
-{
-	uint32_t rc = rp_fail_os(err, error, "open", "I/O backend %s", name);
-
-	if (error == -EPERM) /* seccomp or kernel.io_uring_disabled: nobody's files */
-		rc = RP_NOT_SUPPORTED;
-	else if (error == -EAGAIN) /* fs.aio-max-nr: nothing that is locked */
-		rc = RP_FAILED;
-	if (err)
-		err->code = rc;
-	return rc;
-}
-
 /* Why the bytes were moved this way. */
 static void explain(struct stream *s, const struct tuning *t)
 {
@@ -217,20 +203,18 @@ static void explain(struct stream *s, const struct tuning *t)
 static uint32_t move(struct stream *streams, size_t count, const struct tuning *t,
 		     struct watch *w, struct rp_error *err)
 {
-	struct io_queue *q = NULL;
-	struct io_pool *pool = NULL;
+	struct io_queue *q;
+	struct io_pool *pool;
 	uint64_t bytes = 0;
 	uint32_t rc;
-	int r;
 
 	for (size_t i = 0; i < count; i++)
 		if (add_overflows(bytes, stream_size(&streams[i]), &bytes))
 			bytes = UINT64_MAX;
-	r = gear_take(t, bytes, &pool, &q);
-	if (r < 0 && !pool)
-		return rp_fail_os(err, r, "allocate", "buffers");
-	rc = r < 0 ? no_backend(r, t->backends[0], err)
-		   : move_streams(streams, count, q, pool, t->depth, w, err);
+	rc = gear_take(t, bytes, &pool, &q, err);
+	if (rc)
+		return rc;
+	rc = move_streams(streams, count, q, pool, t->depth, w, err);
 	for (size_t i = 0; i < count; i++)
 		explain(&streams[i], t);
 	gear_give(t, pool, q);

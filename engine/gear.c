@@ -44,10 +44,26 @@ static void wait_for_closer(struct gear *gear)
 	gear->closing = false;
 }
 
-int gear_take(const struct tuning *tuning, uint64_t bytes, struct io_pool **ret_pool,
-	      struct io_queue **ret_q)
+/* The one that was asked for does not work here, or not now; "auto" always has one. */
+static uint32_t no_backend(int error, const char *name, struct rp_error *err)
+{
+	uint32_t rc = rp_fail_os(err, error, "open", "I/O backend %s", name);
+
+	if (error == -EPERM) /* seccomp or kernel.io_uring_disabled: nobody's files */
+		rc = RP_NOT_SUPPORTED;
+	else if (error == -EAGAIN) /* fs.aio-max-nr: nothing that is locked */
+		rc = RP_FAILED;
+	if (err)
+		err->code = rc;
+	return rc;
+}
+
+uint32_t gear_take(const struct tuning *tuning, uint64_t bytes, struct io_pool **ret_pool,
+		   struct io_queue **ret_q, struct rp_error *err)
 {
 	struct gear *gear = tuning->gear;
+	struct io_pool *pool = NULL;
+	struct io_queue *q = NULL;
 	struct tuning t = *tuning;
 	size_t kept = 0;
 	int r;
@@ -55,20 +71,26 @@ int gear_take(const struct tuning *tuning, uint64_t bytes, struct io_pool **ret_
 	if (gear && gear->pool)
 		io_pool_area(gear->pool, &kept);
 	if (t.memory <= kept) {
-		*ret_pool = gear->pool;
-		io_pool_join(gear->pool);
-		r = take_kept(gear, &t, ret_q);
+		pool = gear->pool;
+		io_pool_join(pool);
+		r = take_kept(gear, &t, &q);
 	} else {
 		if (gear) /* the limit of memory is one of all pools */
 			wait_for_closer(gear);
 		tuning_shrink(&t, bytes);
-		r = io_pool_open(ret_pool, t.memory);
-		if (r == 0)
-			r = open_queue(&t, *ret_pool, ret_q);
+		r = io_pool_open(&pool, t.memory);
+		if (r < 0)
+			return rp_fail_os(err, r, "allocate", "buffers");
+		r = open_queue(&t, pool, &q);
 	}
-	if (r == 0)
-		io_queue_set_block(*ret_q, t.block);
-	return r;
+	if (r < 0) {
+		gear_give(tuning, pool, NULL);
+		return no_backend(r, t.backends[0], err);
+	}
+	io_queue_set_block(q, t.block);
+	*ret_pool = pool;
+	*ret_q = q;
+	return RP_OK;
 }
 
 static void *close_old(void *arg)

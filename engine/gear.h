@@ -15,6 +15,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 
+#include "error.h"
 #include "io/io.h"
 #include "tuning.h"
 
@@ -31,11 +32,11 @@ struct gear {
 
 /*
  * A queue over a pool as @t wants them, for @bytes to move: those of its gear, or new
- * ones. 0 or -errno: of the pool if *ret_pool is still NULL. Give them back with
- * gear_give().
+ * ones. Give them back with gear_give(). RP_NOT_SUPPORTED: the backend that was asked for
+ * does not work here.
  */
-int gear_take(const struct tuning *t, uint64_t bytes, struct io_pool **ret_pool,
-	      struct io_queue **ret_q);
+uint32_t gear_take(const struct tuning *t, uint64_t bytes, struct io_pool **ret_pool,
+		   struct io_queue **ret_q, struct rp_error *err);
 void gear_give(const struct tuning *t, struct io_pool *pool, struct io_queue *q);
 
 /* Waits for what is being closed; zeros are fine. */

@@ -243,9 +243,9 @@ uint32_t rp_system_remove(struct rp_store *store, const char *name,
 
 /* -------------------------------------------------------- reference points */
 
-/* Which backend moves bytes; AUTO takes the one that was measured to be the fastest
- * (rp_probe()), else the first of this order that works, but SYNC before AIO where the
- * destination goes by the page cache. */
+/* Which backend moves bytes, and reads those that are compared or checked; AUTO takes the
+ * one that was measured to be the fastest (rp_probe()), else the first of this order that
+ * works, but SYNC before AIO where the destination goes by the page cache. */
 enum rp_io {
 	RP_IO_AUTO,
 	RP_IO_URING,

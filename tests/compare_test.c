@@ -80,8 +80,9 @@ static void compare_once(struct comparing *x, struct tuning *t)
 
 	watch_init(&w, NULL, 0);
 	x->found = 0;
-	ASSERT_OK(compare_open(&c, &x->self->file[0], &x->self->file[1], t, &w, on_found,
-			       x));
+	ASSERT_EQ(compare_open(&c, &x->self->file[0], &x->self->file[1], t, &w, on_found,
+			       x, NULL),
+		  RP_OK);
 	EXPECT_OK(compare_add(c, 0, SIZE));
 	EXPECT_OK(compare_finish(c));
 	EXPECT_FALSE(w.holds);
@@ -105,7 +106,9 @@ TEST_F(compare, takes_its_buffers_from_the_pool_of_the_gear)
 	t.memory = 4 * MIB;
 	compare_once(&x, &t);
 	watch_init(&w, NULL, 0);
-	ASSERT_OK(compare_open(&c, &self->file[0], &self->file[1], &t, &w, on_found, &x));
+	ASSERT_EQ(compare_open(&c, &self->file[0], &self->file[1], &t, &w, on_found, &x,
+			       NULL),
+		  RP_OK);
 	EXPECT_OK(compare_add(c, MIB, 3 * MIB - 4096));
 	EXPECT_TRUE(w.holds);
 	compare_close(c);
@@ -199,7 +202,9 @@ TEST_F(compare, who_rests_holds_nothing)
 	watch_init(&w, NULL, 0);
 	w.attend = attend;
 	w.attendant = &x;
-	ASSERT_OK(compare_open(&c, &self->file[0], &self->file[1], &t, &w, on_found, &x));
+	ASSERT_EQ(compare_open(&c, &self->file[0], &self->file[1], &t, &w, on_found, &x,
+			       NULL),
+		  RP_OK);
 	EXPECT_OK(compare_add(c, 0, MIB));
 	EXPECT_TRUE(w.holds);
 	w.to_rest = true;

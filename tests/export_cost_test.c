@@ -113,6 +113,31 @@ TEST_F(blocked, the_one_asked_for_is_not_replaced)
 				      self->stage.twin));
 }
 
+/* Nor where it is to find out what has changed. */
+TEST_F(blocked, the_one_asked_for_is_not_replaced_to_compare_with)
+{
+	struct stage *s = &self->stage;
+	struct rp_export_options options = stage_copying(RP_IO_URING);
+	char base[POINT_SIZE];
+	struct rp_error err;
+
+	ASSERT_EQ(stage_export(s, &(struct rp_export_options){.size = sizeof(options)},
+			       &err),
+		  RP_OK, "%s", err.message);
+	snprintf(base, sizeof(base), "%s", s->point);
+	stage_take(s, s->point);
+	options.base = base;
+	block_syscall(SYS_io_uring_setup, EPERM);
+	block_syscall(SYS_io_setup, EAGAIN);
+	GIVES(NOT_SUPPORTED, stage_export(s, &options, &err));
+	EXPECT_EQ(err.os_error, EPERM);
+	EXPECT_NE(strstr(err.message, "I/O backend uring"), NULL, "%s", err.message);
+	options.io = RP_IO_AIO;
+	GIVES(FAILED, stage_export(s, &options, &err));
+	EXPECT_EQ(err.os_error, EAGAIN);
+	stage_expect_idle(s);
+}
+
 /* It works here, but not now. */
 TEST_F(blocked, a_want_is_not_a_lack_of_support)
 {
