@@ -166,7 +166,7 @@ static int suspended_ms(const struct job *job, const struct watch *w)
 /* Until it is to go on: 0, or -ECANCELED. Its time limit stands still meanwhile. */
 static int suspend(struct job *job, struct watch *w)
 {
-	uint64_t began = io_now_ns(), slept;
+	uint64_t began = io_now_ns();
 	uint32_t request = 0;
 	int r = 0;
 
@@ -179,10 +179,8 @@ static int suspend(struct job *job, struct watch *w)
 		if (is_stop(job, request) || watch_ask(w) < 0)
 			r = -ECANCELED;
 	}
-	slept = io_now_ns() - began;
-	w->phase_ns += slept;
 	if (w->deadline_ns)
-		w->deadline_ns += slept;
+		w->deadline_ns += io_now_ns() - began;
 	return r;
 }
 
@@ -236,12 +234,27 @@ static int start_work(struct job *job, struct watch *w)
 	return stop ? stop : r;
 }
 
+/* Is suspended; who was working has to wait for its turn again. 0, or as wait_turn(). */
+static int rest(struct job *job, struct watch *w)
+{
+	enum rp_job_state before = job_record_state(job->doc);
+	int r = suspend(job, w);
+
+	if (r < 0)
+		return r;
+	/* One that waited goes on waiting. */
+	job_set_state(job, before == RP_JOB_NEW ? RP_JOB_NEW : RP_JOB_STARTING);
+	if (before != RP_JOB_RUNNING)
+		return 0;
+	r = wait_turn(job, w);
+	return r ? r : start_work(job, w);
+}
+
 /* A tick: 0, or as wait_turn(). */
 static int attend(void *context, struct watch *w)
 {
 	struct job *job = context;
-	enum rp_job_state before = job_record_state(job->doc);
-	uint64_t now = io_now_ns();
+	uint64_t now = io_now_ns(), rests;
 	uint32_t request = next_request(job, w);
 	bool stop, late;
 	int r;
@@ -261,15 +274,10 @@ static int attend(void *context, struct watch *w)
 	if (late || !w->to_rest || w->holds)
 		return 0;
 	w->to_rest = false;
-	r = suspend(job, w);
-	if (r < 0)
-		return r;
-	/* One that waited goes on waiting. */
-	job_set_state(job, before == RP_JOB_NEW ? RP_JOB_NEW : RP_JOB_STARTING);
-	if (before != RP_JOB_RUNNING)
-		return 0;
-	r = wait_turn(job, w);
-	return r ? r : start_work(job, w);
+	rests = watch_rest(w);
+	r = rest(job, w);
+	watch_go_on(w, rests);
+	return r;
 }
 
 int job_start(struct job *job, struct watch *w)

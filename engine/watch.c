@@ -40,9 +40,28 @@ void watch_init(struct watch *w, const struct rp_watch *user, uint64_t timeout_m
 	w->deadline_ns = watch_deadline(timeout_ms);
 }
 
+uint64_t watch_now(const struct watch *w)
+{
+	return w->still_ns ?: io_now_ns() - w->rested_ns;
+}
+
+uint64_t watch_rest(struct watch *w)
+{
+	uint64_t before = w->still_ns;
+
+	w->still_ns = watch_now(w);
+	return before;
+}
+
+void watch_go_on(struct watch *w, uint64_t before)
+{
+	w->rested_ns = io_now_ns() - w->still_ns;
+	w->still_ns = before;
+}
+
 static void tell(struct watch *w, uint64_t now)
 {
-	uint64_t ns = now - w->phase_ns;
+	uint64_t ns = watch_now(w) - w->phase_ns;
 	uint64_t bytes = w->progress.bytes_done - w->phase_bytes;
 
 	w->told_ns = now;
@@ -77,10 +96,10 @@ const char *watch_phase_word(const char *word)
 void watch_phase(struct watch *w, const char *phase)
 {
 	w->progress.phase = phase;
-	w->phase_ns = io_now_ns();
+	w->phase_ns = watch_now(w);
 	w->phase_bytes = w->progress.bytes_done;
 	w->attended_ns = 0; /* the next tick tells of it */
-	tell(w, w->phase_ns);
+	tell(w, io_now_ns());
 }
 
 /* What else has stopped the work is known to watch_fail(). */

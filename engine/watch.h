@@ -17,7 +17,10 @@ struct watch {
 	const struct rp_watch *user; /* may be NULL */
 	struct rp_progress progress;
 	uint64_t begin_ns;    /* of the operation */
-	uint64_t phase_ns;    /* of the phase: its rate is measured from here */
+	uint64_t rested_ns;   /* so long it has rested */
+	uint64_t still_ns;    /* where watch_now() stands still; 0 = it goes on */
+	uint64_t phase_ns;    /* of the phase, by watch_now(): its rate is measured from
+			       * here */
 	uint64_t phase_bytes; /* done before the phase */
 	uint64_t told_ns;     /* when the caller was told last */
 	uint64_t limit_ms;    /* of its time; 0 = none */
@@ -42,6 +45,12 @@ uint64_t watch_deadline(uint64_t timeout_ms);
 
 /* @user must outlive @w; @timeout_ms 0 = no limit. */
 void watch_init(struct watch *w, const struct rp_watch *user, uint64_t timeout_ms);
+
+/* The time of the work: as io_now_ns(), but it stands still from watch_rest() to
+ * watch_go_on(), which is given what that returned: it may rest while it rests. */
+uint64_t watch_now(const struct watch *w);
+uint64_t watch_rest(struct watch *w);
+void watch_go_on(struct watch *w, uint64_t before);
 
 /* @phase is static text; the caller is told at once. If it cancels, the next tick
  * says so. */
@@ -73,8 +82,8 @@ static inline bool watch_has_stopped(const struct watch *w)
 /* Asks the caller whether to go on, without a tick. 0 or -ECANCELED. */
 int watch_ask(struct watch *w);
 
-/* How long what is left to do takes if it goes on as in this phase until @now; UINT64_MAX
- * if nobody knows. */
+/* How long what is left to do takes if it goes on as in this phase until @now, which is
+ * of watch_now(); UINT64_MAX if nobody knows. */
 uint64_t watch_work_left_ns(const struct watch *w, uint64_t now);
 
 void watch_warn(const struct watch *w, const char *format, ...)

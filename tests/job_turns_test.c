@@ -309,6 +309,31 @@ TEST_F(turns, are_left_while_the_target_is_waited_for)
 	rp_job_close(other);
 }
 
+/* One that was suspended, and then waited for its turn again, is as fast as before. */
+TEST_F(turns, do_not_slow_down_who_waits_for_them)
+{
+	struct jobs *j = &self->jobs;
+	struct rp_job *other;
+	int64_t done;
+
+	j->job = jobs_start(j, true);
+	ASSERT_EQ(rp_job_set_bandwidth(j->job, MIB, NULL), RP_OK);
+	while (jobs_shown(j, j->job, "BytesDone") < (int64_t)MIB)
+		usleep(1000);
+	jobs_request(j->job, RP_JOB_SUSPEND);
+	other = jobs_start(j, true);
+	jobs_expect(other, RP_JOB_RUNNING);
+	rp_job_request_state_change(j->job, RP_JOB_START, 0, NULL);
+	usleep(3000000);
+	done = jobs_shown(j, j->job, "BytesDone");
+	ASSERT_EQ(jobs_state(j->job), RP_JOB_STARTING);
+	jobs_request(other, RP_JOB_KILL);
+	while (jobs_shown(j, j->job, "BytesDone") == done)
+		usleep(1000);
+	EXPECT_GE(jobs_shown(j, j->job, "BytesPerSecond"), MIB / 2);
+	rp_job_close(other);
+}
+
 /* The store may lie where two names of a file are two files to the kernel (bindfs,
  * ntfs-3g and others). */
 TEST(turns_on_a_file_system_of_paths)

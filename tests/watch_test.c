@@ -13,7 +13,8 @@
 #include "io/base.h"
 #include "io/clock.h"
 
-#define MS 1000000u
+#define MS	1000000u
+#define HOUR_MS 3600000u
 
 static uint64_t clock_ns = 1000 * MS;
 
@@ -161,6 +162,51 @@ TEST(the_rate_is_that_of_the_phase)
 	EXPECT_EQ(c.last.bytes_done, (UINT64_C(1) << 50) + 1000000);
 	watch_phase(&w, "syncing");
 	EXPECT_EQ(c.last.bytes_per_second, 0u, "a new one");
+}
+
+/* A job that rests for an hour, and for another one while it waits for its turn. */
+static int rest_twice(void *attendant, struct watch *w)
+{
+	unsigned *rests = attendant;
+	uint64_t before;
+
+	if (*rests == 2)
+		return 0;
+	before = watch_rest(w);
+	pass_ms(HOUR_MS);
+	if (++*rests == 1)
+		EXPECT_EQ(watch_tick(w), 0);
+	pass_ms(HOUR_MS);
+	EXPECT_EQ(watch_ask(w), 0);
+	watch_go_on(w, before);
+	return 0;
+}
+
+TEST(rests_are_no_time_of_the_work)
+{
+	struct caller c;
+	struct watch w = begin(&c, 0);
+	unsigned rests = 0;
+
+	w.attend = rest_twice;
+	w.attendant = &rests;
+	w.progress.bytes_total = 3000000;
+	watch_phase(&w, "copying");
+	pass_ms(200);
+	w.progress.bytes_done += 1000000;
+	EXPECT_EQ(watch_tick(&w), 0);
+	EXPECT_EQ(rests, 2u);
+	EXPECT_EQ(c.last.bytes_per_second, 5000000u, "of an hour ago");
+	pass_ms(200);
+	w.progress.bytes_done += 1000000;
+	EXPECT_EQ(watch_tick(&w), 0);
+	EXPECT_EQ(c.last.bytes_per_second, 5000000u);
+	EXPECT_EQ(watch_work_left_ns(&w, watch_now(&w)), 200 * MS);
+	watch_phase(&w, "syncing");
+	pass_ms(200);
+	w.progress.bytes_done += 500000;
+	EXPECT_EQ(watch_tick(&w), 0);
+	EXPECT_EQ(c.last.bytes_per_second, 2500000u);
 }
 
 TEST(nobody_has_to_watch)
