@@ -5,11 +5,9 @@
 #include "checkpoint.h"
 
 #include "io/base.h"
-#include "io/clock.h"
 #include "io/thread.h"
 #include "io/tree.h"
 #include "journal.h"
-#include "watch.h"
 
 /* The pause after a checkpoint is so many times what it took, within bounds; and what is
  * left to do takes as long, or it would save less than it costs. */
@@ -19,16 +17,17 @@
 #define PAUSE_NS 100000000u
 #define LONG_NS	 60000000000u
 
-int checkpoint_open(struct checkpoint *c, struct stream *streams, size_t count)
+int checkpoint_open(struct checkpoint *c, struct stream *streams, size_t count,
+		    const struct watch *w)
 {
-	*c = (struct checkpoint){0};
+	*c = (struct checkpoint){.watch = w};
 	if (!streams[0].journal)
 		return 0;
 	c->syncs = calloc(count, sizeof(*c->syncs));
 	if (!c->syncs)
 		return -ENOMEM;
 	c->count = count;
-	c->next_ns = io_now_ns() + FIRST_NS;
+	c->next_ns = watch_now(w) + FIRST_NS;
 	c->cost_ns = GUESS_NS;
 	for (size_t i = 0; i < count; i++)
 		c->syncs[i] = (struct checkpoint_sync){.s = &streams[i], .checkpoint = c};
@@ -191,7 +190,7 @@ void checkpoint_step(struct checkpoint *c, struct io_queue *q)
 	if (c->noting && !atomic_load(&c->ready))
 		return;
 	checkpoint_end(c);
-	now = io_now_ns();
+	now = watch_now(c->watch);
 	c->cost_ns = now - c->began_ns;
 	c->next_ns = now + min_u64(LONG_NS, max_u64(PAUSE_NS, COST * c->cost_ns));
 }

@@ -10,7 +10,8 @@
  *
  * The first one comes when there is something to lose, and the next when many times as
  * long has passed as this one took, so that all of them together cost next to nothing,
- * whatever the device. None comes shortly before the end.
+ * whatever the device; neither counts what the work rests. None comes shortly before the
+ * end.
  */
 #ifndef ENGINE_CHECKPOINT_H
 #define ENGINE_CHECKPOINT_H
@@ -20,6 +21,7 @@
 
 #include "io/io.h"
 #include "stream.h"
+#include "watch.h"
 
 struct checkpoint_sync { /* of one stream */
 	struct io_req req;
@@ -34,6 +36,7 @@ struct checkpoint {
 	size_t count;	  /* of streams; 0 = nobody wants to know */
 	size_t in_flight; /* syncs */
 	bool running, noted;
+	const struct watch *watch; /* by whose time; borrowed */
 	uint64_t began_ns, next_ns, cost_ns;
 	pthread_t noter;
 	bool noting;	   /* there is a noter */
@@ -45,10 +48,11 @@ struct checkpoint {
 	struct stream *failed;
 };
 
-int checkpoint_open(struct checkpoint *c, struct stream *streams, size_t count);
+int checkpoint_open(struct checkpoint *c, struct stream *streams, size_t count,
+		    const struct watch *w);
 void checkpoint_close(struct checkpoint *c); /* zeros are fine */
 
-/* Whether it is time for one. */
+/* Whether it is time for one; @now_ns is of watch_now(). */
 bool checkpoint_due(const struct checkpoint *c, uint64_t now_ns);
 
 /* What is left to do has to take so long, or one costs more than it saves. */

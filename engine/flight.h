@@ -37,7 +37,7 @@ struct flight {
 };
 
 /* Begins with two of @block, grows to @enough at once, and to more, at most @limit, where
- * it is seen to help. */
+ * it is seen to help. Each @now is of watch_now(): rests are part of no round. */
 void flight_init(struct flight *f, uint64_t block, uint64_t enough, uint64_t limit,
 		 uint64_t now);
 

@@ -11,7 +11,6 @@
 #include "checkpoint.h"
 #include "flight.h"
 #include "io/base.h"
-#include "io/clock.h"
 #include "lane.h"
 #include "pace.h"
 
@@ -91,7 +90,7 @@ static void chunk_changed(struct chunk *c)
 		lane_lose(lane, c->window);
 	io_pool_put(m->pool, c->buf, c->room);
 	m->held -= c->room;
-	flight_landed(&m->flight, c->bytes, io_pool_share(m->pool), io_now_ns());
+	flight_landed(&m->flight, c->bytes, io_pool_share(m->pool), watch_now(m->w));
 	c->buf = NULL;
 	c->next = m->idle;
 	m->idle = c;
@@ -289,7 +288,7 @@ static bool checkpoint_pays(const struct mover *m, uint64_t now)
 static void step_checkpoint(struct mover *m)
 {
 	struct checkpoint *c = &m->checkpoint;
-	uint64_t now = io_now_ns();
+	uint64_t now = watch_now(m->w);
 
 	if (m->rc) /* there will be a last one */
 		return;
@@ -435,7 +434,8 @@ static int mover_open(struct mover *m, struct stream *streams, size_t count)
 	memory = round_down(memory, m->window);
 	if (m->depth) /* so much was asked for */
 		memory = min_u64(memory, m->depth * m->window);
-	flight_init(&m->flight, m->window, enough(m, &streams[0]), memory, io_now_ns());
+	flight_init(&m->flight, m->window, enough(m, &streams[0]), memory,
+		    watch_now(m->w));
 	m->lanes = calloc(count, sizeof(*m->lanes));
 	m->chunks = calloc(most_chunks(m), sizeof(*m->chunks));
 	if (!m->lanes || !m->chunks || !find_idle(m))
@@ -443,7 +443,7 @@ static int mover_open(struct mover *m, struct stream *streams, size_t count)
 	m->lane_count = count;
 	for (size_t i = 0; i < count; i++)
 		lane_open(&m->lanes[i], m, &streams[i], m->window);
-	return checkpoint_open(&m->checkpoint, streams, count);
+	return checkpoint_open(&m->checkpoint, streams, count, m->w);
 }
 
 /* Which backend moves the bytes, why, and how each side is opened. */
