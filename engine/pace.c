@@ -25,6 +25,8 @@ void pace_init(struct pace *p, struct watch *w, uint64_t chunk, bool writes)
 	uint64_t now = io_now_ns();
 
 	*p = (struct pace){.watch = w, .writes = writes};
+	if (w->pressure)
+		pressure_begin(w->pressure, writes);
 	throttle_init(&p->bytes, chunk, now);
 	throttle_init(&p->requests, 0, now);
 }

@@ -17,7 +17,9 @@
 
 int pressure_open(struct pressure *p, unsigned limit, const char *cgroup)
 {
-	struct pressure opened = {.limit = limit, .pace = 1, .fastest = (double)FAST_MIN};
+	struct pressure opened = {.limit = limit,
+				  .pace = 1,
+				  .fastest = {(double)FAST_MIN, (double)FAST_MIN}};
 	int r;
 
 	opened.fd = io_psi_open(cgroup);
@@ -42,12 +44,19 @@ void pressure_seen(struct pressure *p, uint64_t waited_us, uint64_t bytes, uint6
 {
 	double rate = (double)bytes * 1e9 / (double)ns;
 
-	if (rate > p->fastest)
-		p->fastest = rate;
+	if (rate > p->fastest[p->writes])
+		p->fastest[p->writes] = rate;
 	if ((double)waited_us * 1000 * 100 > (double)ns * p->limit)
 		p->pace = p->pace * FALL > PACE_MIN ? p->pace * FALL : PACE_MIN;
 	else
 		p->pace = p->pace + RISE < 1 ? p->pace + RISE : 1;
+}
+
+void pressure_begin(struct pressure *p, bool writes)
+{
+	if (p->writes != writes)
+		p->moved = 0;
+	p->writes = writes;
 }
 
 void pressure_follow(struct pressure *p, const struct pressure *before)
@@ -74,5 +83,5 @@ void pressure_look(struct pressure *p, uint64_t now_ns)
 
 uint64_t pressure_rate(const struct pressure *p)
 {
-	return p->pace < 1 ? (uint64_t)(p->fastest * p->pace) : 0;
+	return p->pace < 1 ? (uint64_t)(p->fastest[p->writes] * p->pace) : 0;
 }

@@ -10,15 +10,17 @@
 #ifndef ENGINE_PRESSURE_H
 #define ENGINE_PRESSURE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct pressure {
-	int fd;		/* of io/psi.h */
-	unsigned limit; /* per cent of the time */
-	double pace;	/* part of the fastest; 1 = no limit */
-	double fastest; /* bytes a second */
+	int fd;		   /* of io/psi.h */
+	unsigned limit;	   /* per cent of the time */
+	double pace;	   /* part of the fastest; 1 = no limit */
+	double fastest[2]; /* bytes a second: of what was only read; of what was moved */
+	bool writes;	   /* which of them it is now */
 	uint64_t looked_ns, waited_us;
-	uint64_t moved; /* bytes since it was looked at */
+	uint64_t moved; /* bytes since it was looked at; or read */
 };
 
 /* @cgroup may be NULL. 0 or -errno. */
@@ -27,6 +29,10 @@ void pressure_close(struct pressure *p); /* one that was not opened has the limi
 
 /* Goes on where @before was, which was of the same tasks. */
 void pressure_follow(struct pressure *p, const struct pressure *before);
+
+/* What is done from now on moves bytes, or only reads: what one of them was seen to reach
+ * says nothing of the other. */
+void pressure_begin(struct pressure *p, bool writes);
 
 /* Looks, if it is time to, at what was moved since and at who has waited. */
 void pressure_look(struct pressure *p, uint64_t now_ns);

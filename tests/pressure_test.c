@@ -33,7 +33,7 @@ static const char *make_cgroup(const char *name, const char *pressure)
 
 TEST(rate)
 {
-	struct pressure p = {.limit = 20, .pace = 1, .fastest = 16 * (double)MIB};
+	struct pressure p = {.limit = 20, .pace = 1, .fastest = {16 * (double)MIB}};
 	uint64_t rate, last = UINT64_MAX;
 
 	EXPECT_EQ(pressure_rate(&p), 0, "no limit without pressure");
@@ -55,6 +55,27 @@ TEST(rate)
 		last = rate;
 	}
 	EXPECT_EQ(pressure_rate(&p), 0, "back at full speed");
+}
+
+/* What both sides of a comparison are read with is no measure of a slow target. */
+TEST(rate_of_what_is_moved)
+{
+	struct pressure p = {
+		.limit = 20, .pace = 1, .fastest = {16 * (double)MIB, 16 * (double)MIB}};
+
+	pressure_seen(&p, 0, 4 * GIB, SECOND);
+	pressure_seen(&p, SECOND, 0, SECOND);
+	EXPECT_GT(pressure_rate(&p), GIB);
+	p.moved = GIB;
+	pressure_begin(&p, false);
+	EXPECT_EQ(p.moved, GIB, "the same");
+	pressure_begin(&p, true);
+	EXPECT_EQ(p.moved, 0);
+	EXPECT_LT(pressure_rate(&p), 16 * MIB);
+	pressure_seen(&p, 0, 100 * MIB, SECOND);
+	EXPECT_LT(pressure_rate(&p), 100 * MIB);
+	pressure_begin(&p, false);
+	EXPECT_GT(pressure_rate(&p), GIB);
 }
 
 TEST(is_read)
@@ -206,7 +227,7 @@ static void press(struct pressure *p)
 	const char *path = make_cgroup("cgroup", "some a b c total=1000\n");
 
 	ASSERT_OK(pressure_open(p, 10, path));
-	p->fastest = 640 * (double)MIB;
+	p->fastest[false] = 640 * (double)MIB;
 	p->pace = 0.1;
 }
 
